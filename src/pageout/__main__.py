@@ -1,0 +1,5 @@
+"""`python -m pageout`: the same as the `pageout` command."""
+
+from pageout.cli.app import entry
+
+entry()

@@ -1,0 +1,1 @@
+"""The command line: one module per verb, a door (`app`) that turns every ending into one line and an exit status."""

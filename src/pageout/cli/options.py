@@ -1,0 +1,91 @@
+"""The options that verbs share, and how their words become values."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from pageout.report.text import plain
+from pageout.vocabulary.errors import UsageError, did_you_mean
+
+CHECK_EVERY = 10_000  # events between two recounts of the whole machine with --check
+
+Workload = Annotated[Path, Parameter(name="WORKLOAD", help="A fio job file (.fio) or a scenario (.toml).")]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Common:
+    """What `run`, `compare` and `demo` all take."""
+
+    machine: Annotated[
+        str | None,
+        Parameter(metavar="MACHINE", help="Machine to run on: a preset's name or a TOML file. The output names it."),
+    ] = None
+    settings: Annotated[
+        tuple[str, ...],
+        Parameter(
+            name="--set",
+            metavar="KEY=VALUE",
+            negative=(),
+            show_default=False,
+            help="May be given again: a sysctl (vm.dirty_bytes=64M), a device's limit (sda.write_bps=80M), "
+            "a design's choice (reclaim.writeback=never), a part of the machine (machine.cpus=4).",
+        ),
+    ] = ()
+    seed: Annotated[
+        int | None, Parameter(metavar="N", help="Seed of all random numbers; a job file's randseed wins.")
+    ] = None
+    json: Annotated[bool, Parameter(negative=(), show_default=False, help="Print one JSON document instead.")] = False
+    trace: Annotated[
+        Path | None,
+        Parameter(
+            metavar="FILE",
+            help="Write the kernel's tracepoints to FILE, as text; with several designs one file each, its name in it.",
+        ),
+    ] = None
+    events: Annotated[
+        Literal["decisions", "full"],
+        Parameter(metavar="SET", help="What is traced: decisions, or full with each page's events."),
+    ] = "decisions"
+    plot: Annotated[
+        Path | None,
+        Parameter(metavar="FILE", help="Draw memory and throughput over time, as .svg, .png or .html."),
+    ] = None
+    check: Annotated[
+        bool,
+        Parameter(negative=(), show_default=False, help="Recount the whole machine all along, not only at the end."),
+    ] = False
+    power_cut: Annotated[
+        str | None,
+        Parameter(metavar="TIME", help="Cut the power at this simulated time (90s, 2min): what is lost is counted."),
+    ] = None
+
+    def check_every(self) -> int:
+        """Return after how many events the machine is recounted, 0 for only at the end."""
+        return CHECK_EVERY if self.check else 0
+
+    def power_cut_ns(self) -> int | None:
+        """Return when the power is cut. Raises UsageError if that is no time."""
+        from pageout.vocabulary.units import parse_duration
+
+        if self.power_cut is None:
+            return None
+        try:
+            return parse_duration(self.power_cut)
+        except ValueError as error:
+            raise UsageError(f"--power-cut {plain(self.power_cut)}: {error}") from None
+
+
+def words(option: str, text: str, known: Iterable[str]) -> tuple[str, ...]:
+    """Return the names in a comma-separated list, each once. Raises UsageError on an unknown one or none at all."""
+    names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    known = tuple(known)
+    if not names:
+        raise UsageError(f"{option}: no name given; there is {', '.join(known)}")
+    for name in names:
+        if name not in known:
+            raise UsageError(f"{option} {plain(name)}: no such name{did_you_mean(name, known)}")
+    return names

@@ -1,0 +1,103 @@
+"""Numbers shared by all rooms: flags, states, limits. Kernel constants carry the kernel's names."""
+
+NIL = -1
+ENTRY = 0  # the label at which every sleeping function begins
+
+# What a sleeping function returns to the dispatcher.
+RUN, YIELD, SLEEP, EXIT, SWITCH = 0, 1, 2, 3, 4
+
+MAX_DEPTH = 24  # frames a simulated thread may nest
+
+# struct page flags
+PG_LOCKED = 1 << 0
+PG_REFERENCED = 1 << 1
+PG_UPTODATE = 1 << 2
+PG_DIRTY = 1 << 3
+PG_LRU = 1 << 4
+PG_ACTIVE = 1 << 5
+PG_WRITEBACK = 1 << 6
+PG_RECLAIM = 1 << 7
+PG_SWAPBACKED = 1 << 8  # anonymous
+PG_SWAPCACHE = 1 << 9  # has a slot on the swap device
+PG_BUDDY = 1 << 10
+PG_PCP = 1 << 11
+PG_PVEC = 1 << 12
+PG_ISOLATED = 1 << 13
+PG_MAPPED = 1 << 14  # some page table maps it
+PG_YOUNG = 1 << 15  # the page table's accessed bit
+PG_PTE_WRITE = 1 << 16  # the page table allows writing: the next write does not fault
+PG_READAHEAD = 1 << 17
+PG_WAITERS = 1 << 18
+PG_KERNEL = 1 << 19  # allocated by the kernel: stacks, skbs and the like
+PG_TAIL = 1 << 20  # not the first page of a higher-order allocation
+PG_ERROR = 1 << 21
+PG_RESERVED = 1 << 22  # never given to the allocator
+PG_DELAYED = 1 << 23  # its block is reserved, not chosen (delayed allocation)
+ORDER_SHIFT = 24
+ORDER_MASK = 15 << ORDER_SHIFT
+
+# Task states and flags
+T_NEW, T_RUNNABLE, T_RUNNING, T_SLEEPING, T_DEAD = 0, 1, 2, 3, 4
+PF_MEMALLOC, PF_KSWAPD, PF_SWAPWRITE, PF_FLUSHER, PF_LESS_THROTTLE, PF_KTHREAD = 1, 2, 4, 8, 16, 32
+
+# Request for memory (only the bits that steer the model); values of Linux v2.6.34 include/linux/gfp.h
+GFP_WAIT, GFP_HIGH, GFP_IO, GFP_FS = 0x10, 0x20, 0x40, 0x80
+GFP_NOWARN, GFP_REPEAT, GFP_NOFAIL, GFP_NORETRY, GFP_COLD = 0x200, 0x400, 0x800, 0x1000, 0x100
+GFP_ATOMIC = GFP_HIGH
+GFP_NOFS = GFP_WAIT | GFP_IO
+GFP_KERNEL = GFP_WAIT | GFP_IO | GFP_FS
+GFP_COMP, GFP_ZERO, GFP_HARDWALL, GFP_HIGHMEM, GFP_MOVABLE = 0x4000, 0x8000, 0x20000, 0x2, 0x8
+GFP_HIGHUSER_MOVABLE = GFP_KERNEL | GFP_HARDWALL | GFP_HIGHMEM | GFP_MOVABLE
+
+MAX_ORDER = 11
+PAGE_ALLOC_COSTLY_ORDER = 3
+ALLOC_HIGH, ALLOC_HARDER, ALLOC_NO_WATERMARKS = 1, 2, 4
+WMARK_MIN, WMARK_LOW, WMARK_HIGH = 0, 8, 16  # which mark, beside the bits above
+
+LRU_INACTIVE_ANON, LRU_ACTIVE_ANON, LRU_INACTIVE_FILE, LRU_ACTIVE_FILE, NR_LRU = 0, 1, 2, 3, 4
+PAGEVEC_SIZE = 14
+SWAP_CLUSTER_MAX = 32
+DEF_PRIORITY = 12
+
+# Verdicts on a page in reclaim
+PAGE_RECLAIM, PAGE_RECLAIM_CLEAN, PAGE_KEEP, PAGE_ACTIVATE = 0, 1, 2, 3
+PAGE_SUCCESS, PAGE_CLEAN = 4, 5
+
+# Inodes
+INODE_FILE, INODE_ANON = 0, 1
+I_DIRTY_SYNC, I_DIRTY_DATASYNC, I_DIRTY_PAGES, I_SYNC = 1, 2, 4, 128
+LIST_NONE, LIST_DIRTY, LIST_IO, LIST_MORE_IO = 0, 1, 2, 3
+
+# Heap events
+EV_TIMER, EV_SLICE_END, EV_WAKE, EV_IO_DONE, EV_UNPLUG, EV_SERIES, EV_POWER_CUT = 0, 1, 2, 3, 4, 5, 6
+
+# Wait queues with a fixed number; page, request and inode queues follow
+WQ_CONGESTION_WRITE, WQ_CONGESTION_READ, WQ_KSWAPD, WQ_OOM, WQ_GROUP, WQ_FIXED = 0, 1, 2, 3, 4, 8
+PAGE_WAIT_TABLE = 64  # hashed queues of tasks that wait for a page
+
+# Devices
+DEV_DISK, DEV_SSD, DEV_THROTTLED, DEV_NULL = 0, 1, 2, 3
+ELEVATOR_NOOP, ELEVATOR_DEADLINE = 0, 1
+BLK_BATCH_REQ = 32
+READ, WRITE = 0, 1
+
+FS_EXT2, FS_XFS = 0, 1
+
+# Designs: values of the choice points
+WRITEBACK_ALWAYS, WRITEBACK_KSWAPD, WRITEBACK_NEVER = 0, 1, 2
+KICK_SCANNED, KICK_DIRTY, KICK_NONE = 0, 1, 2
+LUMPY_OFF, LUMPY_ON = 0, 1
+WAIT_DIRTY_OFF, WAIT_DIRTY_CONGESTION = 0, 1
+THROTTLE_MIDPOINT, THROTTLE_BACKGROUND = 0, 1
+
+# Why a run stops (stat.stop)
+GO, STOP_DONE, STOP_DRAIN, STOP_ERROR, STOP_LENGTH, STOP_POWER, STOP_STEPS, STOP_DEADLOCK, STOP_PANIC = 0, 1, 2, 3, 4, 5, 6, 7, 8
+ERR_DEPTH, ERR_HEAP, ERR_BIOS, ERR_INVARIANT, ERR_NO_FUNCTION = 1, 2, 3, 4, 5
+
+NS_PER_MS = 1_000_000
+NS_PER_S = 1_000_000_000
+NEVER = 1 << 62
+
+HIST_BUCKETS = 512  # eight buckets an octave of nanoseconds
+HIST_WRITE, HIST_READ, HIST_STALL, HIST_FORK, NR_HIST_GLOBAL = 0, 1, 2, 3, 4
+SERIES_COLUMNS = 12

@@ -1,0 +1,97 @@
+"""The simulated kernel stack: the frames of a thread are its continuation, and their bytes its depth."""
+
+from pageout.engine.clock import fail
+from pageout.engine.constants import ENTRY, ERR_DEPTH, MAX_DEPTH, NIL, RUN
+from pageout.jit import kfn
+
+
+@kfn
+def frame_of(k, t):
+    """The running frame of a task."""
+    return k.frame[t * MAX_DEPTH + k.task[t].depth]
+
+
+@kfn
+def _reset(g, fn):
+    g.fn, g.pc = fn, ENTRY
+    g.a, g.b, g.c, g.d, g.order, g.gfp = 0, 0, 0, 0, 0, 0
+    g.priority, g.page, g.zone, g.nr_scanned, g.nr_reclaimed, g.nr_to_scan = 0, NIL, 0, 0, 0, 0
+    g.nr_taken, g.nr_dirty, g.inode, g.index, g.nr_to_write, g.nr_written = 0, 0, NIL, 0, 0, 0
+    g.list_head, g.count, g.start_ns, g.deadline_ns, g.pos, g.left = NIL, 0, 0, 0, 0, 0
+    g.work, g.bio, g.pause, g.stage, g.total, g.flag = NIL, NIL, 0, 0, 0, 0
+
+
+@kfn
+def _record_deepest(k, t, leaf):
+    """Keep the chain of the deepest stack met: what the stack tracer would print."""
+    task = k.task[t]
+    k.stat.peak_task = t
+    n = 0
+    for i in range(task.depth + 1):
+        k.chain[n] = k.frame[t * MAX_DEPTH + i].fn
+        n += 1
+    if leaf >= 0:
+        k.chain[n] = ~leaf
+        n += 1
+    k.stat.peak_nr = n
+
+
+@kfn
+def _mark_depth(k, t, used, leaf):
+    task = k.task[t]
+    if used > task.peak:
+        if used > k.param.stack_bytes and task.peak <= k.param.stack_bytes:
+            task.overflows += 1
+            k.stat.overflows += 1
+        task.peak = used
+        if used > k.stat.peak:
+            k.stat.peak = used
+            _record_deepest(k, t, leaf)
+
+
+@kfn
+def touch(k, t, leaf):
+    """A chain of leaf functions that never sleep runs on this stack: only its depth matters."""
+    used = k.task[t].used + k.leaf[leaf]
+    if used > k.task[t].peak:
+        _mark_depth(k, t, used, leaf)
+
+
+@kfn
+def call(k, t, f, fn, resume, a, b, c):
+    """Push a frame for `fn`; the caller goes on at label `resume` once it returns, with the value in task.retval."""
+    task = k.task[t]
+    f.pc = resume
+    if task.depth + 1 >= MAX_DEPTH:
+        fail(k, ERR_DEPTH, t, fn)
+        return RUN
+    task.depth += 1
+    task.used += k.function[fn].frame_bytes
+    g = k.frame[t * MAX_DEPTH + task.depth]
+    _reset(g, fn)
+    g.a, g.b, g.c = a, b, c
+    if task.used > task.peak:
+        _mark_depth(k, t, task.used, NIL)
+    return RUN
+
+
+@kfn
+def ret(k, t, f, value):
+    """Pop the running frame; its caller finds `value` in task.retval."""
+    task = k.task[t]
+    task.retval = value
+    task.used -= k.function[f.fn].frame_bytes
+    task.depth -= 1
+    return RUN
+
+
+@kfn
+def start_thread(k, t, fn, a):
+    """Give a task an empty stack with one frame on it."""
+    task = k.task[t]
+    task.depth = 0
+    task.used = k.function[fn].frame_bytes
+    task.peak = task.used
+    g = k.frame[t * MAX_DEPTH]
+    _reset(g, fn)
+    g.a = a

@@ -1,0 +1,167 @@
+"""Wait queues, the run queue, sleeping and waking."""
+
+from pageout.engine.clock import jiffies_of, now_of, post
+from pageout.engine.constants import (
+    EV_TIMER,
+    EV_WAKE,
+    NIL,
+    NS_PER_S,
+    PAGE_WAIT_TABLE,
+    PG_WAITERS,
+    SLEEP,
+    T_DEAD,
+    T_RUNNABLE,
+    T_SLEEPING,
+    WQ_FIXED,
+)
+from pageout.jit import kfn
+
+
+@kfn
+def enqueue(k, t):
+    """Put a task at the end of the run queue."""
+    task = k.task[t]
+    task.state = T_RUNNABLE
+    task.wait_next = NIL
+    if k.stat.run_tail == NIL:
+        k.stat.run_head = t
+    else:
+        k.task[k.stat.run_tail].wait_next = t
+    k.stat.run_tail = t
+    k.stat.run_nr += 1
+
+
+@kfn
+def _unlink(k, t):
+    """Take a sleeping task off its wait queue."""
+    task = k.task[t]
+    if task.wait_queue == NIL:
+        return
+    queue = k.wait[task.wait_queue]
+    if task.wait_prev == NIL:
+        queue.head = task.wait_next
+    else:
+        k.task[task.wait_prev].wait_next = task.wait_next
+    if task.wait_next == NIL:
+        queue.tail = task.wait_prev
+    else:
+        k.task[task.wait_next].wait_prev = task.wait_prev
+    task.wait_queue = NIL
+    task.wait_next = NIL
+    task.wait_prev = NIL
+
+
+@kfn
+def wake_task(k, t):
+    """Make a sleeping task runnable, not before the slice in which it fell asleep is over. Returns 1 if it slept."""
+    task = k.task[t]
+    if task.state != T_SLEEPING:
+        return 0
+    _unlink(k, t)
+    task.timer_gen += 1
+    task.woken = 1
+    k.stat.wakeups += 1
+    if task.ready_ns > k.stat.now_ns:
+        task.state = T_RUNNABLE
+        post(k, task.ready_ns, EV_WAKE, t, 0)
+    else:
+        enqueue(k, t)
+    return 1
+
+
+@kfn
+def sleep_on(k, t, queue, timeout_jiffies, exclusive):
+    """Sleep on a wait queue (NIL: on none), at most `timeout_jiffies` (0: for ever). task.woken tells why it ended."""
+    task = k.task[t]
+    task.state = T_SLEEPING
+    task.woken = 0
+    task.timer_gen += 1
+    task.wait_queue = queue
+    task.wait_exclusive = exclusive
+    task.wait_next = NIL
+    task.wait_prev = NIL
+    if queue != NIL:
+        head = k.wait[queue]
+        task.wait_prev = head.tail
+        if head.tail == NIL:
+            head.head = t
+        else:
+            k.task[head.tail].wait_next = t
+        head.tail = t
+    if timeout_jiffies > 0:
+        tick = jiffies_of(k, now_of(k, t)) + timeout_jiffies
+        post(k, tick * k.param.jiffy_ns, EV_TIMER, t, task.timer_gen)
+    return SLEEP
+
+
+@kfn
+def sleep_until(k, t, when_ns):
+    """Sleep until a moment of virtual time (a high-resolution timer)."""
+    sleep_on(k, t, NIL, 0, 0)
+    now = now_of(k, t)
+    post(k, when_ns if when_ns > now else now, EV_TIMER, t, k.task[t].timer_gen)
+    return SLEEP
+
+
+@kfn
+def wake_all(k, queue):
+    """Wake every sleeper of a queue, in the order in which they came. Returns their number."""
+    woken = 0
+    while k.wait[queue].head != NIL:
+        woken += wake_task(k, k.wait[queue].head)
+    return woken
+
+
+@kfn
+def wake_one(k, queue):
+    """Wake the first sleeper of a queue. Returns 1 if there was one."""
+    if k.wait[queue].head == NIL:
+        return 0
+    return wake_task(k, k.wait[queue].head)
+
+
+@kfn
+def page_queue(page):
+    """The hashed wait queue of a page."""
+    return WQ_FIXED + (page * 40503 >> 4) % PAGE_WAIT_TABLE
+
+
+@kfn
+def sleep_on_page(k, t, page):
+    """Sleep until the page is unlocked or its writeback has ended."""
+    k.page[page].pflags |= PG_WAITERS
+    k.task[t].wait_page = page
+    return sleep_on(k, t, page_queue(page), 0, 0)
+
+
+@kfn
+def wake_page(k, page):
+    """Wake the tasks that wait for this page."""
+    pg = k.page[page]
+    if not pg.pflags & PG_WAITERS:
+        return
+    pg.pflags ^= PG_WAITERS
+    t = k.wait[page_queue(page)].head
+    while t != NIL:
+        following = k.task[t].wait_next
+        if k.task[t].wait_page == page:
+            k.task[t].wait_page = NIL
+            wake_task(k, t)
+        t = following
+
+
+@kfn
+def timeout_jiffies(k, divisor):
+    """HZ / divisor, the kernel's way of writing a timeout; at least one tick."""
+    jiffies = k.param.hz // divisor
+    return jiffies if jiffies > 0 else 1
+
+
+@kfn
+def alive(k, t):
+    return k.task[t].state != T_DEAD
+
+
+@kfn
+def seconds(ns):
+    return ns // NS_PER_S

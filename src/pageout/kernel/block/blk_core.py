@@ -1,0 +1,414 @@
+"""The request queue: merging, 128 requests a direction, congestion, plugging, completion.
+
+Source: Linux v2.6.34 block/blk-core.c, block/blk-settings.c. "read" counts the kernel's sync side (reads and sync
+writes), "write" its async side.
+"""
+
+from pageout.engine.clock import now_of, post, spend
+from pageout.engine.constants import (
+    BLK_BATCH_REQ,
+    DEV_NULL,
+    EV_IO_DONE,
+    EV_UNPLUG,
+    MAX_DEPTH,
+    NIL,
+    PG_ERROR,
+    PG_RECLAIM,
+    PG_SWAPBACKED,
+    PG_UPTODATE,
+    WQ_CONGESTION_READ,
+    WQ_CONGESTION_WRITE,
+)
+from pageout.engine.kstack import call, ret, touch
+from pageout.engine.ring import emit
+from pageout.engine.waitqueue import sleep_on, timeout_jiffies, wake_all, wake_one
+from pageout.jit import kfn
+from pageout.kernel.block.bio import bio_free
+from pageout.kernel.block.elevator import (
+    READ_EXPIRE_NS,
+    WRITE_EXPIRE_NS,
+    next_request,
+    nr_sorted,
+    position_of,
+    sort_insert,
+    sort_remove,
+    sorted_start,
+)
+from pageout.kernel.costs import SUBMIT_NS
+from pageout.kernel.drivers.devices import done_at
+from pageout.kernel.frames import FN, LEAF
+from pageout.kernel.mm.filemap import end_page_writeback, redirty_page, unlock_page
+from pageout.vocabulary.tracepoints import EV
+
+UNPLUG_THRESH = 4
+UNPLUG_DELAY_NS = 3_000_000
+RWBS_WRITE, RWBS_READ, RWBS_SYNC = 2, 8, 128
+EIO = -5
+
+
+@kfn
+def _rwbs(rq):
+    return (RWBS_WRITE if rq.is_write else RWBS_READ) | (RWBS_SYNC if rq.is_write and rq.is_sync else 0)
+
+
+@kfn
+def _is_sync_side(bio):
+    return 1 if not bio.is_write or bio.is_sync else 0
+
+
+@kfn
+def _add_bio(k, rq, bio, at_front):
+    b = k.bio[bio]
+    b.next = NIL
+    if rq.bio_head == NIL:
+        rq.bio_head, rq.bio_tail = bio, bio
+    elif at_front:
+        b.next = rq.bio_head
+        rq.bio_head = bio
+    else:
+        k.bio[rq.bio_tail].next = bio
+        rq.bio_tail = bio
+    rq.nr_pages += b.nr_pages
+
+
+@kfn
+def _free_request(k, queue, request):
+    """Give a request back; may end congestion and let a waiter in. Source: block/blk-core.c:__freed_request."""
+    q = k.queue[queue]
+    rq = k.request[request]
+    side_sync = 1 if not rq.is_write or rq.is_sync else 0
+    rq.used = 0
+    rq.next = k.stat.free_request
+    k.stat.free_request = request
+    k.stat.requests_used -= 1
+    if side_sync:
+        q.count_read -= 1
+        count = q.count_read
+    else:
+        q.count_write -= 1
+        count = q.count_write
+    if count < q.off_threshold:
+        _clear_congested(k, queue, side_sync)
+    if count + 1 <= q.nr_requests:
+        wake_one(k, q.wait_read if side_sync else q.wait_write)
+        if side_sync:
+            q.full_read = 0
+        else:
+            q.full_write = 0
+
+
+@kfn
+def _clear_congested(k, queue, side_sync):
+    """Every sleeper in congestion_wait wakes, whether or not the device was congested. Source: clear_bdi_congested."""
+    device = k.bdi[k.queue[queue].bdi]
+    if side_sync:
+        device.congested_read = 0
+        wake_all(k, WQ_CONGESTION_READ)
+    else:
+        device.congested_write = 0
+        wake_all(k, WQ_CONGESTION_WRITE)
+
+
+@kfn
+def _try_merge(k, t, queue, bio):
+    """Merge a bio into a queued request that it continues or precedes. Returns 1 if it went in."""
+    b = k.bio[bio]
+    q = k.queue[queue]
+    direction = b.is_write
+    place = position_of(k, queue, direction, b.block)
+    start = sorted_start(k, queue, direction)
+    if place > 0:
+        request = k.sort[start + place - 1]
+        rq = k.request[request]
+        if rq.block + rq.nr_pages == b.block and rq.nr_pages + b.nr_pages <= q.max_pages and rq.is_sync == b.is_sync:
+            _add_bio(k, rq, bio, 0)
+            q.merged += 1
+            emit(k, t, EV.block_bio_backmerge, queue, _rwbs(rq), b.block * 8, b.nr_pages * 8)
+            _merge_with_next(k, queue, direction, place)
+            return 1
+    if place < nr_sorted(k, queue, direction):
+        rq = k.request[k.sort[start + place]]
+        if b.block + b.nr_pages == rq.block and rq.nr_pages + b.nr_pages <= q.max_pages and rq.is_sync == b.is_sync:
+            _add_bio(k, rq, bio, 1)
+            rq.block = b.block
+            q.merged += 1
+            emit(k, t, EV.block_bio_frontmerge, queue, _rwbs(rq), b.block * 8, b.nr_pages * 8)
+            _merge_with_next(k, queue, direction, place)
+            return 1
+    return 0
+
+
+@kfn
+def _merge_with_next(k, queue, direction, place):
+    """Two queued requests may have grown together: join the one at `place` to the one before it."""
+    if place == 0 or place >= nr_sorted(k, queue, direction):
+        return
+    start = sorted_start(k, queue, direction)
+    rq = k.request[k.sort[start + place - 1]]
+    following = k.request[k.sort[start + place]]
+    if rq.block + rq.nr_pages != following.block or rq.nr_pages + following.nr_pages > k.queue[queue].max_pages:
+        return
+    if rq.is_sync != following.is_sync:
+        return
+    k.bio[rq.bio_tail].next = following.bio_head
+    rq.bio_tail = following.bio_tail
+    rq.nr_pages += following.nr_pages
+    if following.seq < rq.seq:
+        rq.seq, rq.deadline_ns = following.seq, following.deadline_ns
+    following.bio_head, following.bio_tail = NIL, NIL
+    _free_request(k, queue, sort_remove(k, queue, direction, place))
+
+
+@kfn
+def _is_batching(k, t):
+    """A batcher may take more requests than the limit for a while. Source: block/blk-core.c:ioc_batching."""
+    task = k.task[t]
+    return task.batch_left == BLK_BATCH_REQ or (task.batch_left > 0 and now_of(k, t) < task.batch_expire_ns)
+
+
+@kfn
+def _set_batching(k, t):
+    if not _is_batching(k, t):
+        k.task[t].batch_left = BLK_BATCH_REQ
+        k.task[t].batch_expire_ns = now_of(k, t) + timeout_jiffies(k, 50) * k.param.jiffy_ns
+
+
+@kfn
+def _get_request(k, t, queue, bio):
+    """Take a free request, or NIL if the task has to wait. Source: block/blk-core.c:get_request."""
+    q = k.queue[queue]
+    side_sync = _is_sync_side(k.bio[bio])
+    count = q.count_read if side_sync else q.count_write
+    full = q.full_read if side_sync else q.full_write
+    if count + 1 >= q.on_threshold:
+        if count + 1 >= q.nr_requests:
+            if not full:
+                _set_batching(k, t)
+                if side_sync:
+                    q.full_read = 1
+                else:
+                    q.full_write = 1
+            elif not _is_batching(k, t):
+                return NIL
+        device = k.bdi[q.bdi]
+        if side_sync:
+            device.congested_read = 1
+        else:
+            device.congested_write = 1
+    if count >= 3 * q.nr_requests // 2:
+        return NIL
+    if side_sync:
+        q.count_read += 1
+    else:
+        q.count_write += 1
+    if _is_batching(k, t):
+        k.task[t].batch_left -= 1
+    return _new_request(k, t, queue, bio)
+
+
+@kfn
+def _new_request(k, t, queue, bio):
+    b = k.bio[bio]
+    request = k.stat.free_request
+    rq = k.request[request]
+    k.stat.free_request = rq.next
+    k.stat.requests_used += 1
+    k.stat.seq += 1
+    rq.used, rq.next, rq.queue, rq.block, rq.nr_pages, rq.seq = 1, NIL, queue, b.block, 0, k.stat.seq
+    rq.is_write, rq.is_sync, rq.bio_head, rq.bio_tail, rq.submitter = b.is_write, b.is_sync, NIL, NIL, b.submitter
+    rq.deadline_ns = now_of(k, t) + (WRITE_EXPIRE_NS if b.is_write else READ_EXPIRE_NS)
+    _add_bio(k, rq, bio, 0)
+    return request
+
+
+@kfn
+def _queue_request(k, t, queue, request):
+    """Insert a request; the first into an empty queue plugs it, the fourth unplugs. Source: block/elevator.c:elv_insert."""
+    q = k.queue[queue]
+    rq = k.request[request]
+    if q.nr_sort_read + q.nr_sort_write == 0 and not q.plugged and q.in_flight == 0:
+        q.plugged = 1
+        q.plug_gen += 1
+        post(k, now_of(k, t) + UNPLUG_DELAY_NS, EV_UNPLUG, queue, q.plug_gen)
+    sort_insert(k, queue, rq.is_write, request)
+    emit(k, t, EV.block_rq_insert, queue, _rwbs(rq), 0, rq.block * 8, rq.nr_pages * 8)
+    if q.nr_sort_read + q.nr_sort_write >= UNPLUG_THRESH:
+        q.plugged = 0
+    if not q.plugged:
+        start_requests(k, t, queue, now_of(k, t))
+
+
+@kfn
+def start_requests(k, t, queue, now):
+    """Feed the device as long as it takes requests."""
+    q = k.queue[queue]
+    while q.in_flight < q.depth:
+        request = next_request(k, queue, now)
+        if request == NIL:
+            return
+        rq = k.request[request]
+        if q.in_flight == 0:
+            q.busy_since_ns = now
+        q.in_flight += 1
+        rq.started_ns = now
+        if t >= 0:
+            touch(k, t, LEAF.dispatch)
+        emit(k, t, EV.block_rq_issue, queue, _rwbs(rq), 0, rq.block * 8, rq.nr_pages * 8)
+        post(k, done_at(k, queue, request, now), EV_IO_DONE, request, 0)
+
+
+@kfn
+def unplug(k, queue):
+    """Let a plugged queue go."""
+    k.queue[queue].plugged = 0
+    start_requests(k, -1, queue, k.stat.now_ns)
+
+
+@kfn
+def request_unplug(k, t, queue):
+    """Someone waits for this queue: unplug it at once (done by the core, which owns the drivers)."""
+    if k.queue[queue].plugged:
+        post(k, now_of(k, t), EV_UNPLUG, queue, k.queue[queue].plug_gen)
+
+
+@kfn
+def _end_write_page(k, page, failed):
+    """One page of a finished write. A file page that failed is lost, a swap page stays dirty.
+
+    Source: Linux v2.6.34 fs/buffer.c:end_buffer_async_write, mm/page_io.c:end_swap_bio_write.
+    """
+    pg = k.page[page]
+    device = k.bdi[k.inode[pg.mapping].bdi]
+    device.completions += 1
+    device.written += 1
+    k.stat.completions += 1
+    k.vm.nr_written += 1
+    if failed:
+        pg.pflags |= PG_ERROR
+        pg.pflags &= ~PG_RECLAIM
+        k.inode[pg.mapping].io_error = EIO
+        if pg.pflags & PG_SWAPBACKED:
+            redirty_page(k, -1, page)
+        else:
+            k.stat.pages_lost += 1
+            k.stat.lost_io += 1
+    elif not pg.pflags & PG_SWAPBACKED:
+        k.stat.pages_cleaned_total += 1
+    end_page_writeback(k, page)
+
+
+@kfn
+def _end_bio(k, bio, failed):
+    b = k.bio[bio]
+    start = k.inode[b.inode].slot_start + b.index
+    for i in range(b.nr_pages):
+        page = k.slot[start + i].page
+        if b.is_write:
+            _end_write_page(k, page, failed)
+        else:
+            k.page[page].pflags |= PG_UPTODATE
+            unlock_page(k, page)
+
+
+@kfn
+def _account_transfer(k, queue, is_write, nr_pages):
+    q = k.queue[queue]
+    if is_write:
+        q.nr_write_requests += 1
+        q.blocks_written += nr_pages
+        k.vm.pgpgout += nr_pages * 4
+    else:
+        q.nr_read_requests += 1
+        q.blocks_read += nr_pages
+        k.vm.pgpgin += nr_pages * 4
+
+
+@kfn
+def _fails(q, is_write):
+    """True for every n-th write request of a device that is told to fail; counted before this one."""
+    return is_write and q.error_every > 0 and q.nr_write_requests % q.error_every == 0
+
+
+@kfn
+def end_request(k, request):
+    """The device has finished a request: end its pages, free it, start the next."""
+    rq = k.request[request]
+    queue = rq.queue
+    q = k.queue[queue]
+    _account_transfer(k, queue, rq.is_write, rq.nr_pages)
+    failed = _fails(q, rq.is_write)
+    if failed:
+        q.errors += 1
+    emit(k, -1, EV.block_rq_complete, queue, _rwbs(rq), rq.block * 8, rq.nr_pages * 8, EIO if failed else 0)
+    bio = rq.bio_head
+    while bio != NIL:
+        following = k.bio[bio].next
+        _end_bio(k, bio, failed)
+        bio_free(k, bio)
+        bio = following
+    q.in_flight -= 1
+    if q.in_flight == 0:
+        q.busy_ns += k.stat.now_ns - q.busy_since_ns
+    _free_request(k, queue, request)
+    if not q.plugged:
+        start_requests(k, -1, queue, k.stat.now_ns)
+
+
+@kfn
+def _complete_inline(k, queue, bio):
+    """A memory-backed device (as brd) is done within submit_bio."""
+    b = k.bio[bio]
+    q = k.queue[queue]
+    _account_transfer(k, queue, b.is_write, b.nr_pages)
+    failed = _fails(q, b.is_write)
+    if failed:
+        q.errors += 1
+    _end_bio(k, bio, failed)
+    bio_free(k, bio)
+
+
+@kfn
+def submit_bio(k, t, f):
+    """Send a chain of bios to their queue; sleeps in get_request_wait when it is full.
+
+    f.a   in: first bio of the chain (linked by next).  Sleeps: yes.
+    Source: Linux v2.6.34 block/blk-core.c:__make_request.
+    """
+    pc = f.pc
+    if pc == 0:
+        f.bio = f.a
+    while f.bio != NIL:
+        b = k.bio[f.bio]
+        queue = k.bdi[k.inode[b.inode].bdi].queue
+        following = b.next
+        if pc == 0:
+            spend(k, t, SUBMIT_NS)
+            emit(k, t, EV.block_bio_queue, queue, RWBS_WRITE if b.is_write else RWBS_READ, b.block * 8, b.nr_pages * 8)
+        pc = 0
+        if k.queue[queue].kind == DEV_NULL:
+            _complete_inline(k, queue, f.bio)
+        elif not _try_merge(k, t, queue, f.bio):
+            request = _get_request(k, t, queue, f.bio)
+            if request == NIL:
+                return call(k, t, f, FN.get_request_wait, 1, queue, _is_sync_side(b), 0)
+            _queue_request(k, t, queue, request)
+        f.bio = following
+    return ret(k, t, f, 0)
+
+
+@kfn
+def get_request_wait(k, t, f):
+    """Sleep until a request may be free; whoever wakes may take a batch of them.
+
+    f.a in: queue, f.b in: 1 for its sync side.  Source: Linux v2.6.34 block/blk-core.c:get_request_wait.
+    """
+    q = k.queue[f.a]
+    if f.pc == 0:
+        f.pc = 1
+        b = k.bio[k.frame[t * MAX_DEPTH + k.task[t].depth - 1].bio]
+        emit(k, t, EV.block_sleeprq, f.a, RWBS_WRITE if b.is_write else RWBS_READ, b.block * 8, b.nr_pages * 8)
+        request_unplug(k, t, f.a)
+        return sleep_on(k, t, q.wait_read if f.b else q.wait_write, 0, 1)
+    _set_batching(k, t)
+    return ret(k, t, f, 0)
+

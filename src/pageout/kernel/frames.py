@@ -1,0 +1,252 @@
+"""Stack frames of the kernel's functions: bytes, source, and which simulated function stands for which chain.
+
+Sizes are of gcc of early 2010 on x86-64, Linux 2.6.33.2, as the stack tracer printed them in the traces mailed in
+April 2010 (Message-IDs 20100408030347.GM11036@dastard, 4BBDEC9A.9070903@humyo.com, 4BBF2F18.10507@humyo.com); what is
+not in them is marked `assumed`, with the reason. A sleeping function of the simulator stands for itself and for the
+kernel functions on the way to it that do nothing but call on (`via`); the stack tracer's table prints each of them.
+"""
+
+from __future__ import annotations
+
+from collections import namedtuple
+from typing import NamedTuple
+
+T33 = "traces of 2.6.33.2, April 2010"
+
+# name -> (bytes, source)
+SIZES: dict[str, tuple[int, str]] = {
+    name: (int(size), T33)
+    for name, size in (
+        row.rsplit(" ", 1)
+        for row in """
+system_call_fastpath 128
+sys_select 112
+core_sys_select 416
+do_select 912
+sock_poll 16
+unix_poll 32
+__pollwait 48
+__get_free_pages 16
+__page_cache_alloc 32
+find_or_create_page 80
+sys_write 64
+vfs_write 48
+do_sync_write 272
+xfs_file_aio_write 16
+xfs_write 288
+generic_file_buffered_write 192
+balance_dirty_pages_ratelimited_nr 224
+writeback_inodes_wbc 16
+writeback_inodes_wb 128
+writeback_single_inode 64
+do_writepages 16
+xfs_vm_writepages 48
+generic_writepages 16
+write_cache_pages 288
+__writepage 32
+kernel_thread_helper 184
+kthread 96
+bdi_start_fn 48
+bdi_writeback_task 80
+wb_do_writeback 128
+wb_writeback 176
+page_cache_async_readahead 64
+ondemand_readahead 80
+ra_submit 16
+__do_page_cache_readahead 144
+alloc_pages_current 48
+__alloc_pages_nodemask 240
+get_page_from_freelist 304
+try_to_free_pages 128
+do_try_to_free_pages 112
+shrink_zone 528
+shrink_page_list 384
+try_to_release_page 16
+xfs_vm_releasepage 160
+try_to_free_buffers 64
+free_buffer_head 16
+kmem_cache_free 64
+__slab_free 64
+add_partial 48
+__remove_mapping 64
+__remove_from_page_cache 32
+radix_tree_delete 272
+xfs_vm_writepage 64
+xfs_page_state_convert 256
+xfs_map_blocks 32
+xfs_iomap 208
+xfs_iomap_write_allocate 256
+xfs_bmapi 448
+xfs_bmap_add_extent 208
+xfs_bmap_add_extent_delay_real 352
+xfs_btree_insert 128
+xfs_btree_insrec 224
+xfs_btree_make_block_unfull 96
+xfs_btree_split 208
+xfs_bmbt_alloc_block 160
+xfs_alloc_vextent 96
+xfs_alloc_ag_vextent 32
+xfs_alloc_ag_vextent_near 144
+xfs_alloc_fixup_trees 96
+xfs_alloc_lookup_eq 16
+xfs_btree_lookup 176
+xfs_btree_lookup_get_block 80
+xfs_btree_read_buf_block 80
+xfs_trans_read_buf 80
+xfs_buf_read 48
+_xfs_buf_read 32
+xfs_buf_iorequest 48
+_xfs_buf_ioapply 96
+submit_bio 80
+generic_make_request 208
+__make_request 128
+get_request_wait 144
+get_request 96
+__elv_add_request 48
+elv_insert 48
+__blk_run_queue 32
+scsi_request_fn 96
+scsi_dispatch_cmd 48
+ata_scsi_queuecmd 64
+ata_scsi_translate 64
+ata_qc_issue 96
+""".strip().splitlines()
+    )
+}
+_GUESS = {
+    "sys_read": (64, "assumed: as sys_write"),
+    "vfs_read": (48, "assumed: as vfs_write"),
+    "do_sync_read": (272, "assumed: as do_sync_write, which builds the same kiocb"),
+    "xfs_read": (288, "assumed: as xfs_write"),
+    "generic_file_aio_read": (192, "assumed: as generic_file_buffered_write"),
+    "ext2_file_write": (16, "assumed: as xfs_file_aio_write"),
+    "ext2_writepage": (16, "assumed: a call of block_write_full_page"),
+    "block_write_full_page": (160, "assumed: as xfs_vm_releasepage, of the same room"),
+    "ext2_get_block": (208, "assumed: as xfs_iomap"),
+    "sys_fsync": (32, "assumed: as sys_write, less its file position"),
+    "do_fsync": (48, "assumed: as vfs_write"),
+    "vfs_fsync_range": (64, "assumed: as writeback_single_inode"),
+    "filemap_fdatawrite": (128, "assumed: a writeback_control, as in writeback_inodes_wb"),
+    "wait_on_page_writeback": (144, "assumed: as get_request_wait, which sleeps the same way"),
+    "__lock_page": (144, "assumed: as get_request_wait, which sleeps the same way"),
+    "congestion_wait": (144, "assumed: as get_request_wait, which sleeps the same way"),
+    "throttle_vm_writeout": (64, "assumed: a few counters"),
+    "kswapd": (208, "assumed: as generic_make_request; no trace has it"),
+    "balance_pgdat": (256, "assumed: a scan_control and an array of priorities"),
+    "page_fault": (144, "assumed: the exception frame with all registers"),
+    "do_page_fault": (128, "assumed: as system_call_fastpath"),
+    "handle_mm_fault": (128, "assumed: several inlined levels of the page table walk"),
+    "__do_fault": (112, "assumed: a vm_fault and locals"),
+    "do_anonymous_page": (64, "assumed: few locals"),
+    "do_swap_page": (128, "assumed: as __do_fault"),
+    "swap_writepage": (64, "assumed: few locals"),
+    "sys_clone": (32, "assumed: passes on"),
+    "do_fork": (112, "assumed: as sys_select"),
+    "copy_process": (160, "assumed: many locals, little on the stack"),
+    "sys_recvmsg": (272, "assumed: as do_sync_write: an msghdr and an iovec"),
+    "__alloc_skb": (64, "assumed: few locals"),
+    "out_of_memory": (128, "assumed: as try_to_free_pages"),
+    "sys_unlink": (112, "assumed: as sys_select"),
+    "truncate_inode_pages": (240, "assumed: a pagevec of 14 and locals, as __alloc_pages_nodemask"),
+    "shrink_inactive_list": (0, "traces of 2.6.33.2: inlined into shrink_zone"),
+    "pageout": (0, "traces of 2.6.33.2: inlined into shrink_page_list"),
+    "user": (0, "user mode has a stack of its own"),
+}
+SIZES.update(_GUESS)
+
+
+class Function(NamedTuple):
+    """A sleeping function: its number is its place in TABLE; `via` are the pass-through callers printed above it."""
+
+    name: str
+    unit: str
+    via: tuple[str, ...]
+    own: str  # the row of SIZES that is its own frame
+
+
+def _row(name: str, unit: str, via: str = "", own: str = "") -> Function:
+    return Function(name, unit, tuple(via.split()), own or name)
+
+
+TABLE = (
+    # core: the block layer, beside the scheduler
+    _row("submit_bio", "core", "submit_bio generic_make_request", "__make_request"),
+    _row("get_request_wait", "core"),
+    # task: system calls, faults and the programs that make them
+    _row("user", "task"),
+    _row("sys_write", "task", "system_call_fastpath sys_write vfs_write do_sync_write xfs_file_aio_write xfs_write",
+         "generic_file_buffered_write"),
+    _row("sys_read", "task", "system_call_fastpath sys_read vfs_read do_sync_read xfs_read", "generic_file_aio_read"),
+    _row("do_readahead", "task", "ondemand_readahead ra_submit", "__do_page_cache_readahead"),
+    _row("page_fault", "task", "page_fault do_page_fault handle_mm_fault", "__do_fault"),
+    _row("anonymous_fault", "task", "page_fault do_page_fault handle_mm_fault", "do_anonymous_page"),
+    _row("sys_fsync", "task", "system_call_fastpath sys_fsync do_fsync vfs_fsync_range", "filemap_fdatawrite"),
+    _row("sys_select", "task", "system_call_fastpath sys_select core_sys_select do_select sock_poll unix_poll",
+         "__pollwait"),
+    _row("sys_clone", "task", "system_call_fastpath sys_clone do_fork", "copy_process"),
+    _row("sys_recvmsg", "task", "system_call_fastpath sys_recvmsg", "__alloc_skb"),
+    _row("sys_unlink", "task", "system_call_fastpath sys_unlink", "truncate_inode_pages"),
+    _row("wait_on_page", "core", "", "wait_on_page_writeback"),
+    # mm: the allocator's slow path and reclaim
+    _row("alloc_pages", "mm", "alloc_pages_current", "__alloc_pages_nodemask"),
+    _row("try_to_free_pages", "mm", "try_to_free_pages", "do_try_to_free_pages"),
+    _row("shrink_zone", "mm"),
+    _row("shrink_inactive_list", "mm"),
+    _row("shrink_page_list", "mm"),
+    _row("congestion_wait", "mm"),
+    _row("throttle_vm_writeout", "mm"),
+    _row("kswapd", "mm", "kernel_thread_helper kthread"),
+    _row("balance_pgdat", "mm"),
+    # writeback: flusher threads, throttled writers, filesystems
+    _row("balance_dirty_pages", "writeback", "", "balance_dirty_pages_ratelimited_nr"),
+    _row("bdi_writeback_thread", "writeback", "kernel_thread_helper kthread bdi_start_fn bdi_writeback_task",
+         "wb_do_writeback"),
+    _row("wb_writeback", "writeback"),
+    _row("writeback_inodes_wb", "writeback", "writeback_inodes_wbc"),
+    _row("writeback_single_inode", "writeback"),
+    _row("write_cache_pages", "writeback", "do_writepages xfs_vm_writepages generic_writepages"),
+    _row("xfs_vm_writepage", "writeback", "xfs_vm_writepage", "xfs_page_state_convert"),
+    _row("ext2_writepage", "writeback", "ext2_writepage", "block_write_full_page"),
+    _row("swap_writepage", "writeback"),
+)
+
+UNITS = ("core", "task", "mm", "writeback")
+
+FN = namedtuple("FN", [row.name for row in TABLE])(*range(len(TABLE)))  # type: ignore[misc]
+
+# Chains of functions that never sleep here, and so only mark a depth.
+LEAVES = {
+    "release_page": "try_to_release_page xfs_vm_releasepage try_to_free_buffers free_buffer_head kmem_cache_free "
+    "__slab_free add_partial",
+    "remove_mapping": "__remove_mapping __remove_from_page_cache radix_tree_delete",
+    "freelist": "get_page_from_freelist",
+    "xfs_allocate": "xfs_map_blocks xfs_iomap xfs_iomap_write_allocate xfs_bmapi xfs_bmap_add_extent "
+    "xfs_bmap_add_extent_delay_real xfs_btree_insert xfs_btree_insrec xfs_btree_make_block_unfull xfs_btree_split "
+    "xfs_bmbt_alloc_block xfs_alloc_vextent xfs_alloc_ag_vextent xfs_alloc_ag_vextent_near xfs_alloc_fixup_trees "
+    "xfs_alloc_lookup_eq xfs_btree_lookup xfs_btree_lookup_get_block xfs_btree_read_buf_block xfs_trans_read_buf",
+    "xfs_read_metadata": "xfs_map_blocks xfs_iomap xfs_iomap_write_allocate xfs_bmapi xfs_bmap_add_extent "
+    "xfs_bmap_add_extent_delay_real xfs_btree_insert xfs_btree_insrec xfs_btree_make_block_unfull xfs_btree_split "
+    "xfs_bmbt_alloc_block xfs_alloc_vextent xfs_alloc_ag_vextent xfs_alloc_ag_vextent_near xfs_alloc_fixup_trees "
+    "xfs_alloc_lookup_eq xfs_btree_lookup xfs_btree_lookup_get_block xfs_btree_read_buf_block xfs_trans_read_buf "
+    "xfs_buf_read _xfs_buf_read xfs_buf_iorequest _xfs_buf_ioapply submit_bio generic_make_request __make_request "
+    "get_request_wait get_request",
+    "ext2_allocate": "ext2_get_block",
+    "dispatch": "__elv_add_request elv_insert __blk_run_queue scsi_request_fn scsi_dispatch_cmd ata_scsi_queuecmd "
+    "ata_scsi_translate ata_qc_issue",
+}
+LEAF = namedtuple("LEAF", list(LEAVES))(*range(len(LEAVES)))  # type: ignore[misc]
+
+
+def chain_bytes(names: tuple[str, ...]) -> int:
+    """Sum of the frames of a chain, in bytes."""
+    return sum(SIZES[name][0] for name in names)
+
+
+def frame_bytes(row: Function) -> int:
+    """Bytes a simulated function adds to the stack: its own frame and those of its pass-through callers."""
+    return chain_bytes(row.via) + SIZES[row.own][0]
+
+
+def names_of(row: Function) -> tuple[str, ...]:
+    """The kernel functions a simulated function stands for, outermost first, without those inlined away."""
+    return tuple(name for name in (*row.via, row.own) if SIZES[name][0] > 0)

@@ -1,0 +1,60 @@
+"""Work for the flusher threads: how reclaim, writers and sync ask for pages to be written.
+
+Source: Linux v2.6.34 fs/fs-writeback.c:bdi_start_writeback, wakeup_flusher_threads, bdi_queue_work.
+"""
+
+from pageout.engine.constants import NIL
+from pageout.engine.ring import emit
+from pageout.engine.waitqueue import wake_task
+from pageout.jit import kfn
+from pageout.vocabulary.tracepoints import EV
+
+ALL_PAGES = 1 << 40
+
+
+@kfn
+def trace_work(k, t, event, bdi, nr_pages, kupdate, cyclic, background):
+    emit(k, t, event, bdi, -1, nr_pages, 0, kupdate, cyclic, background)
+
+
+@kfn
+def queue_work(k, t, bdi, nr_pages, background, cyclic):
+    """Append a work item and wake the flusher. With the pool empty the thread is only woken, as the kernel would."""
+    device = k.bdi[bdi]
+    work = k.stat.free_work
+    if work != NIL:
+        item = k.work[work]
+        k.stat.free_work = item.next
+        k.stat.works_used += 1
+        item.used, item.next, item.nr_pages, item.for_kupdate = 1, NIL, nr_pages, 0
+        item.for_background, item.range_cyclic = background, cyclic
+        if device.work_head == NIL:
+            device.work_head = work
+        else:
+            k.work[device.work_tail].next = work
+        device.work_tail = work
+        device.work_nr += 1
+        trace_work(k, t, EV.writeback_queue, bdi, nr_pages, 0, cyclic, background)
+    wake_task(k, device.flusher)
+
+
+@kfn
+def has_dirty_io(k, bdi):
+    device = k.bdi[bdi]
+    return device.b_dirty != NIL or device.b_io != NIL or device.b_more_io != NIL
+
+
+@kfn
+def wakeup_flusher_threads(k, t, nr_pages):
+    """Ask EVERY device that has dirty inodes to write `nr_pages` (0: all that is dirty)."""
+    if nr_pages == 0:
+        nr_pages = k.vm.nr_dirty
+    for bdi in range(k.param.nr_bdis):
+        if has_dirty_io(k, bdi):
+            queue_work(k, t, bdi, nr_pages, 0, 0)
+
+
+@kfn
+def start_background(k, t, bdi):
+    """Queue background work: write until below the background threshold."""
+    queue_work(k, t, bdi, ALL_PAGES, 1, 1)

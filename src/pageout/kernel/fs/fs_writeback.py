@@ -1,0 +1,355 @@
+"""The flusher threads: which inode is written next, and how much of it.
+
+Source: Linux v2.6.34 fs/fs-writeback.c, mm/page-writeback.c:write_cache_pages, mm/backing-dev.c.
+"""
+
+from pageout.engine.clock import now_of, out_of_slice
+from pageout.engine.constants import (
+    ENTRY,
+    I_DIRTY_PAGES,
+    I_SYNC,
+    LIST_DIRTY,
+    LIST_IO,
+    LIST_MORE_IO,
+    NEVER,
+    NIL,
+    NS_PER_S,
+    PG_LOCKED,
+    PG_WRITEBACK,
+    YIELD,
+)
+from pageout.engine.kstack import call, ret
+from pageout.engine.ring import emit
+from pageout.engine.waitqueue import sleep_on, wake_all
+from pageout.jit import kfn
+from pageout.kernel.frames import FN
+from pageout.kernel.fs.bdi_work import trace_work
+from pageout.kernel.mm.dirty_limits import over_background
+from pageout.kernel.mm.filemap import (
+    clear_page_dirty_for_io,
+    find_page,
+    inode_list_add,
+    inode_list_del,
+    next_dirty,
+)
+from pageout.vocabulary.tracepoints import EV
+
+MAX_WRITEBACK_PAGES = 1024
+OLD_DATA_INTERVAL_NS = 5 * NS_PER_S
+BUDGET_FLOOR = -(1 << 40)
+UNLIMITED = 1 << 40
+SUBMIT_FLUSHER, SUBMIT_WRITER = 2, 3
+I_DIRTY = 7
+
+
+@kfn
+def bdi_writeback_thread(k, t, f):
+    """A device's flusher: do the queued work, then the periodic work, then sleep. f.a in: the device."""
+    WORK, WORKED, OLD_WORKED, SLEPT = ENTRY, 1, 2, 3
+    pc = f.pc
+    while True:
+        device = k.bdi[f.a]
+        if pc == WORKED or pc == OLD_WORKED:
+            f.total += k.task[t].retval
+        if pc == WORKED:
+            _free_work(k, f.work)
+        if pc == WORK or pc == WORKED or pc == SLEPT:
+            if device.work_head != NIL:
+                f.work = _take_work(k, t, f.a)
+                return call(k, t, f, FN.wb_writeback, WORKED, f.a, f.work, 0)
+            if _old_data_due(k, t, f.a):
+                return call(k, t, f, FN.wb_writeback, OLD_WORKED, f.a, _old_data_work(k, f.a), 0)
+        if pc == OLD_WORKED:
+            _free_work(k, k.bdi[f.a].old_work)
+        if f.total:
+            emit(k, t, EV.writeback_pages_written, f.total)
+            f.total = 0
+        if device.work_head != NIL:
+            pc = WORK
+            continue
+        f.pc = SLEPT
+        jiffies = k.param.dirty_writeback_ns // k.param.jiffy_ns
+        return sleep_on(k, t, NIL, jiffies if jiffies > 0 else 0, 0)
+
+
+@kfn
+def _take_work(k, t, bdi):
+    """Take the first item: it leaves the queue as it starts, so that others see an empty queue while it runs."""
+    device = k.bdi[bdi]
+    work = device.work_head
+    item = k.work[work]
+    device.work_head = item.next
+    if item.next == NIL:
+        device.work_tail = NIL
+    device.work_nr -= 1
+    trace_work(k, t, EV.writeback_exec, bdi, item.nr_pages, item.for_kupdate, item.range_cyclic, item.for_background)
+    return work
+
+
+@kfn
+def _free_work(k, work):
+    item = k.work[work]
+    item.used = 0
+    item.next = k.stat.free_work
+    k.stat.free_work = work
+    k.stat.works_used -= 1
+
+
+@kfn
+def _old_data_due(k, t, bdi):
+    device = k.bdi[bdi]
+    if k.stat.free_work == NIL or k.param.dirty_writeback_ns == 0:
+        return False
+    if now_of(k, t) < device.last_old_flush_ns + k.param.dirty_writeback_ns:
+        return False
+    device.last_old_flush_ns = now_of(k, t)
+    return k.vm.nr_dirty + k.param.nr_inodes > 0
+
+
+@kfn
+def _old_data_work(k, bdi):
+    """The periodic item: everything dirty for longer than dirty_expire. Source: wb_check_old_data_flush."""
+    work = k.stat.free_work
+    item = k.work[work]
+    k.stat.free_work = item.next
+    k.stat.works_used += 1
+    item.used, item.next, item.nr_pages = 1, NIL, k.vm.nr_dirty + k.param.nr_inodes
+    item.for_kupdate, item.for_background, item.range_cyclic = 1, 0, 1
+    k.bdi[bdi].old_work = work
+    return work
+
+
+@kfn
+def wb_writeback(k, t, f):
+    """Work off one item in passes of 1024 pages. f.a, f.b in: device, item. Returns pages written. Sleeps: yes."""
+    WRITTEN, INODE_FREE = 1, 2
+    pc = f.pc
+    item = k.work[f.b]
+    task = k.task[t]
+    if pc == ENTRY:
+        task.wbc_kupdate, task.wbc_background = item.for_kupdate, item.for_background
+        task.wbc_cyclic, task.wbc_sync = item.range_cyclic, 0
+        task.wbc_older_ns = now_of(k, t) - k.param.dirty_expire_ns if item.for_kupdate else NEVER
+    elif pc == WRITTEN:
+        done = MAX_WRITEBACK_PAGES - task.wbc_nr
+        item.nr_pages -= done
+        f.total += done
+        trace_work(k, t, EV.writeback_written, f.a, item.nr_pages, item.for_kupdate, item.range_cyclic,
+                   item.for_background)
+        if task.wbc_nr > 0:
+            if not task.wbc_more_io:
+                return ret(k, t, f, f.total)
+            if done == 0:
+                busy = k.bdi[f.a].b_more_io_tail
+                if busy != NIL and k.inode[busy].istate & I_SYNC:
+                    f.pc = INODE_FREE
+                    trace_work(k, t, EV.writeback_wait, f.a, item.nr_pages, item.for_kupdate, item.range_cyclic,
+                               item.for_background)
+                    return sleep_on(k, t, k.inode[busy].wait_queue, 0, 0)
+    if item.nr_pages <= 0 or (item.for_background and not over_background(k)):
+        return ret(k, t, f, f.total)
+    task.wbc_nr, task.wbc_more_io = MAX_WRITEBACK_PAGES, 0
+    trace_work(k, t, EV.writeback_start, f.a, item.nr_pages, item.for_kupdate, item.range_cyclic, item.for_background)
+    return call(k, t, f, FN.writeback_inodes_wb, WRITTEN, f.a, SUBMIT_FLUSHER, 0)
+
+
+@kfn
+def _queue_io(k, t, bdi):
+    """Fill b_io: what is parked first, then from b_dirty, oldest first, what is old enough."""
+    device = k.bdi[bdi]
+    while device.b_more_io != NIL:
+        inode = device.b_more_io
+        inode_list_del(k, inode)
+        inode_list_add(k, bdi, LIST_IO, inode, 1)
+    moved = 0
+    older = k.task[t].wbc_older_ns
+    while device.b_dirty_tail != NIL and k.inode[device.b_dirty_tail].dirtied_when <= older:
+        inode = device.b_dirty_tail
+        inode_list_del(k, inode)
+        inode_list_add(k, bdi, LIST_IO, inode, 0)
+        moved += 1
+    age = 0
+    if older != NEVER:
+        age = (now_of(k, t) - older) // 1_000_000
+    emit(k, t, EV.writeback_queue_io, bdi, older // k.param.jiffy_ns if older != NEVER else 0, age, moved)
+
+
+@kfn
+def writeback_inodes_wb(k, t, f):
+    """One pass: inodes of b_io from its tail, until the budget is used up. f.a, f.b in: device, submitter."""
+    INODES, WRITTEN = 1, 2
+    task = k.task[t]
+    device = k.bdi[f.a]
+    if f.pc == ENTRY:
+        f.start_ns = now_of(k, t)
+        if not task.wbc_kupdate or device.b_io == NIL:
+            _queue_io(k, t, f.a)
+    elif f.pc == WRITTEN:
+        if task.wbc_nr <= 0:
+            task.wbc_more_io = 1
+            return ret(k, t, f, 0)
+        if device.b_more_io != NIL:
+            task.wbc_more_io = 1
+    inode = device.b_io_tail
+    if inode == NIL or k.inode[inode].dirtied_when > f.start_ns:
+        return ret(k, t, f, 0)
+    if out_of_slice(k, t) and f.flag == 0:
+        f.pc, f.flag = INODES, 1
+        return YIELD
+    f.flag = 0
+    return call(k, t, f, FN.writeback_single_inode, WRITTEN, inode, f.b, 0)
+
+
+@kfn
+def redirty_tail(k, t, inode):
+    """Back to the head of b_dirty; stamped anew unless it is already at least as new as the head."""
+    file = k.inode[inode]
+    inode_list_del(k, inode)
+    head = k.bdi[file.bdi].b_dirty
+    if head != NIL and file.dirtied_when < k.inode[head].dirtied_when:
+        file.dirtied_when = now_of(k, t)
+    inode_list_add(k, file.bdi, LIST_DIRTY, inode, 0)
+
+
+@kfn
+def _requeue_io(k, inode):
+    """Park an inode on b_more_io: to be continued soon."""
+    file = k.inode[inode]
+    inode_list_del(k, inode)
+    inode_list_add(k, file.bdi, LIST_MORE_IO, inode, 0)
+
+
+@kfn
+def _trace_inode(k, t, event, inode, to_write, wrote):
+    file = k.inode[inode]
+    emit(k, t, event, file.bdi, inode + 128, file.istate, file.dirtied_when // k.param.jiffy_ns,
+         (now_of(k, t) - file.dirtied_when) // NS_PER_S, file.writeback_index, to_write, wrote)
+
+
+@kfn
+def writeback_single_inode(k, t, f):
+    """Write one inode's pages, then decide which list it goes to. f.a, f.b in: inode, submitter. Sleeps: yes."""
+    UNLOCKED, WRITTEN = 1, 2
+    file = k.inode[f.a]
+    task = k.task[t]
+    if f.pc == ENTRY or f.pc == UNLOCKED:
+        if file.istate & I_SYNC:
+            if not task.wbc_sync:
+                _requeue_io(k, f.a)
+                _trace_inode(k, t, EV.writeback_single_inode_requeue, f.a, task.wbc_nr, 0)
+                return ret(k, t, f, 0)
+            f.pc = UNLOCKED
+            return sleep_on(k, t, file.wait_queue, 0, 0)
+        file.istate |= I_SYNC
+        file.istate &= ~I_DIRTY
+        f.nr_to_write = task.wbc_nr
+        return call(k, t, f, FN.write_cache_pages, WRITTEN, f.a, f.b, 0)
+    file.istate &= ~I_SYNC
+    _file_away(k, t, f.a)
+    _trace_inode(k, t, EV.writeback_single_inode, f.a, f.nr_to_write, f.nr_to_write - task.wbc_nr)
+    wake_all(k, file.wait_queue)
+    return ret(k, t, f, 0)
+
+
+@kfn
+def _file_away(k, t, inode):
+    """The rules by which an inode goes back to b_dirty, is parked, or leaves the lists clean."""
+    file = k.inode[inode]
+    task = k.task[t]
+    if file.unlinked:
+        inode_list_del(k, inode)
+        return
+    if file.istate & I_DIRTY_PAGES and task.wbc_kupdate:
+        more = 1
+    elif file.istate & I_DIRTY:
+        redirty_tail(k, t, inode)
+        return
+    else:
+        more = 1 if file.nr_dirty > 0 else 0
+    if not more:
+        inode_list_del(k, inode)
+        return
+    file.istate |= I_DIRTY_PAGES
+    if task.wbc_kupdate and task.wbc_nr <= 0:
+        _requeue_io(k, inode)
+    else:
+        redirty_tail(k, t, inode)
+
+
+@kfn
+def _next_to_write(k, f):
+    """The next dirty page of the inode in file order, from where the last pass stopped, wrapping round once."""
+    file = k.inode[f.inode]
+    found = next_dirty(k, f.inode, f.index, f.left)
+    if found == NIL and f.flag:
+        f.flag = 0
+        f.index, f.left = 0, file.writeback_index
+        found = next_dirty(k, f.inode, f.index, f.left)
+    return found
+
+
+@kfn
+def write_cache_pages(k, t, f):
+    """Write an inode's dirty pages in ascending order, at most task.wbc_nr calls of writepage.
+
+    f.a, f.b   in: inode, submitter.  Leaves task.wbc_nr reduced by the number of CALLS, as 2.6.34 counts; f.c is the
+    budget the filesystem sees, which it multiplies by four at each call and pays its clustered pages from.
+    """
+    NEXT, WRITTEN, WAITED = 1, 2, 3
+    task = k.task[t]
+    pc = f.pc
+    if pc == ENTRY:
+        f.inode = f.a
+        file = k.inode[f.inode]
+        f.nr_to_write, f.c = task.wbc_nr, task.wbc_nr
+        f.flag = 1 if task.wbc_cyclic else 0
+        f.index = file.writeback_index if task.wbc_cyclic else 0
+        f.left = file.nr_slots
+    elif pc == WRITTEN:
+        f.nr_to_write -= 1
+        f.index += 1 + task.retval
+        f.c -= task.retval + 1
+        if f.c < BUDGET_FLOOR:
+            f.c = BUDGET_FLOOR
+        if (f.nr_to_write <= 0 and not task.wbc_sync) or out_of_slice(k, t):
+            if f.nr_to_write <= 0 and not task.wbc_sync:
+                return _end_cache_pages(k, t, f)
+            f.pc = NEXT
+            return YIELD
+    while True:
+        index = _next_to_write(k, f)
+        if index == NIL:
+            return _end_cache_pages(k, t, f)
+        f.index = index
+        page = find_page(k, f.inode, index)
+        pflags = k.page[page].pflags
+        if pflags & PG_LOCKED or (pflags & PG_WRITEBACK and task.wbc_sync):
+            return call(k, t, f, FN.wait_on_page, WAITED, page, pflags & (PG_LOCKED | PG_WRITEBACK), 0)
+        if pflags & PG_WRITEBACK:
+            f.index += 1
+            continue
+        clear_page_dirty_for_io(k, page)
+        return _writepage(k, t, f, page, WRITTEN)
+
+
+@kfn
+def _writepage(k, t, f, page, WRITTEN):
+    task = k.task[t]
+    k.page[page].pflags |= PG_LOCKED
+    emit(k, t, EV.wbc_writepage, k.inode[f.inode].bdi, f.nr_to_write, 0, task.wbc_sync, task.wbc_kupdate,
+         task.wbc_background, 0, task.wbc_cyclic, 0, (1 << 63) - 1)
+    if k.fs[0].kind == 0:
+        return call(k, t, f, FN.ext2_writepage, WRITTEN, page, f.b, 1)
+    f.c = f.c * 4 if f.c < UNLIMITED else UNLIMITED
+    budget = f.c if f.c > 1 else 1
+    return call(k, t, f, FN.xfs_vm_writepage, WRITTEN, page, f.b, budget - 1)
+
+
+@kfn
+def _end_cache_pages(k, t, f):
+    """Remember where to go on, and hand back what is left of the budget."""
+    file = k.inode[f.inode]
+    if k.task[t].wbc_cyclic:
+        file.writeback_index = f.index if f.index < file.nr_slots else 0
+    k.task[t].wbc_nr = f.nr_to_write
+    return ret(k, t, f, 0)

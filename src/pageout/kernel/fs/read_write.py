@@ -1,0 +1,323 @@
+"""read(), write(), fsync() and unlink() as the page cache sees them.
+
+Source: Linux v2.6.34 mm/filemap.c:generic_perform_write, do_generic_file_read; fs/sync.c; mm/truncate.c.
+"""
+
+from pageout.engine.clock import out_of_slice, spend
+from pageout.engine.constants import (
+    ENTRY,
+    GFP_HIGHUSER_MOVABLE,
+    NEVER,
+    NIL,
+    PG_ERROR,
+    PG_ISOLATED,
+    PG_LOCKED,
+    PG_LRU,
+    PG_READAHEAD,
+    PG_UPTODATE,
+    PG_WRITEBACK,
+    READ,
+    YIELD,
+)
+from pageout.engine.kstack import call, ret
+from pageout.jit import kfn
+from pageout.kernel.block.bio import bio_alloc
+from pageout.kernel.costs import LOOKUP_NS
+from pageout.kernel.frames import FN
+from pageout.kernel.fs.extents import forget_block, prepare_block
+from pageout.kernel.mm.buddy import free_page, try_alloc
+from pageout.kernel.mm.filemap import (
+    add_to_page_cache,
+    cancel_dirty_page,
+    find_page,
+    inode_list_del,
+    next_writeback,
+    remove_from_page_cache,
+    set_page_dirty,
+)
+from pageout.kernel.mm.page_writeback import ratelimit_reached
+from pageout.kernel.mm.readahead import plan_readahead
+from pageout.kernel.mm.swap import lru_del, lru_drain_page, mark_page_accessed
+
+PAGE_SIZE = 4096
+ENOMEM, ENOSPC, EIO = -12, -28, -5
+SUBMIT_WRITER = 3
+WHOLE_FILE = 1 << 30
+
+
+@kfn
+def copy_cost(k, t, nbytes):
+    """Charge copying between user space and the page cache."""
+    spend(k, t, nbytes * k.param.copy_ns // PAGE_SIZE + LOOKUP_NS)
+
+
+@kfn
+def _must_read_first(k, page, inode, index, nbytes):
+    """A write to part of a page that is on disk but not in memory has to read the rest."""
+    if nbytes == PAGE_SIZE or k.page[page].pflags & PG_UPTODATE:
+        return False
+    return k.slot[k.inode[inode].slot_start + index].block != NIL
+
+
+@kfn
+def _fill_page(k, t, f, page, nbytes):
+    """Copy into the page, make it dirty, count. Returns 0 or -ENOSPC."""
+    failed = prepare_block(k, f.inode, f.pos >> 12, page)
+    if failed:
+        return failed
+    copy_cost(k, t, nbytes)
+    k.page[page].pflags |= PG_UPTODATE
+    k.page[page].pflags &= ~PG_ERROR
+    if not set_page_dirty(k, t, page):
+        k.stat.rewrites_saved += 1
+    mark_page_accessed(k, page)
+    f.pos += nbytes
+    f.left -= nbytes
+    return 0
+
+
+@kfn
+def sys_write(k, t, f):
+    """A buffered write: page by page into the cache; the writer is throttled as it goes.
+
+    f.a, f.b, f.c   in: inode, offset, bytes.  Returns bytes written, or -errno if none were.  Sleeps: yes.
+    """
+    PAGES, ALLOCATED, UNLOCKED, READ_IN, THROTTLED = 1, 2, 3, 4, 5
+    task = k.task[t]
+    pc = f.pc
+    if pc == ENTRY:
+        f.inode, f.pos, f.left = f.a, f.b, f.c
+        task.bdi_writing = k.inode[f.inode].bdi
+        spend(k, t, k.param.syscall_ns)
+    elif pc == ALLOCATED:
+        if task.retval == NIL:
+            return _end_write(k, t, f, ENOMEM)
+        _adopt(k, t, f.inode, f.pos >> 12, task.retval)
+    while f.left > 0:
+        index = f.pos >> 12
+        nbytes = PAGE_SIZE - (f.pos & 4095)
+        if nbytes > f.left:
+            nbytes = f.left
+        page = find_page(k, f.inode, index)
+        if page == NIL:
+            page = try_alloc(k, t, 0, GFP_HIGHUSER_MOVABLE)
+            if page == NIL:
+                if task.killed:
+                    return _end_write(k, t, f, ENOMEM)
+                return call(k, t, f, FN.alloc_pages, ALLOCATED, 0, GFP_HIGHUSER_MOVABLE, 0)
+            add_to_page_cache(k, t, page, f.inode, index, 0)
+        if k.page[page].pflags & PG_LOCKED:
+            return call(k, t, f, FN.wait_on_page, UNLOCKED, page, PG_LOCKED, 0)
+        if _must_read_first(k, page, f.inode, index, nbytes):
+            return _read_page(k, t, f, page, READ_IN)
+        failed = _fill_page(k, t, f, page, nbytes)
+        if failed:
+            return _end_write(k, t, f, failed)
+        chunk = ratelimit_reached(k, t, k.inode[f.inode].bdi)
+        if chunk > 0:
+            return call(k, t, f, FN.balance_dirty_pages, THROTTLED, k.inode[f.inode].bdi, chunk, 0)
+        if out_of_slice(k, t) and f.left > 0:
+            f.pc = PAGES
+            return YIELD
+    return _end_write(k, t, f, 0)
+
+
+@kfn
+def _adopt(k, t, inode, index, page):
+    """Use a page that came from the slow path, unless someone else filled the place meanwhile."""
+    if find_page(k, inode, index) == NIL:
+        add_to_page_cache(k, t, page, inode, index, 0)
+    else:
+        free_page(k, t, page)
+
+
+@kfn
+def _read_page(k, t, f, page, resume):
+    """Start reading one page that is in the cache but not up to date."""
+    pg = k.page[page]
+    pg.pflags |= PG_LOCKED
+    block = k.slot[k.inode[f.inode].slot_start + pg.index].block
+    bio = bio_alloc(k, f.inode, pg.index, block, READ, 1, 0)
+    return call(k, t, f, FN.submit_bio, resume, bio, 0, 0)
+
+
+@kfn
+def _end_write(k, t, f, error):
+    task = k.task[t]
+    task.bdi_writing = NIL
+    written = f.pos - f.b
+    task.bytes_written += written
+    if error == ENOSPC:
+        k.stat.enospc += 1
+    if error:
+        task.io_error = error
+    return ret(k, t, f, written if written > 0 or not error else error)
+
+
+@kfn
+def read_cached(k, t, inode, pos, nbytes):
+    """Serve a read that lies within one cached page, without a frame. Returns 1, or 0 if the slow way is needed."""
+    index = pos >> 12
+    if (pos & 4095) + nbytes > PAGE_SIZE:
+        return 0
+    page = find_page(k, inode, index)
+    if page == NIL:
+        return 0
+    pflags = k.page[page].pflags
+    if not pflags & PG_UPTODATE or pflags & (PG_LOCKED | PG_READAHEAD):
+        return 0
+    task = k.task[t]
+    if task.prev_index != index or task.prev_offset != pos:
+        mark_page_accessed(k, page)
+    task.prev_index = index
+    task.prev_offset = pos + nbytes
+    copy_cost(k, t, nbytes)
+    spend(k, t, k.param.syscall_ns)
+    task.bytes_read += nbytes
+    return 1
+
+
+@kfn
+def sys_read(k, t, f):
+    """A buffered read: page by page out of the cache; missing pages are read in with what readahead adds.
+
+    f.a, f.b, f.c   in: inode, offset, bytes.  Returns bytes read.  Sleeps: yes.
+    """
+    PAGES, READ_AHEAD, UNLOCKED, READ_IN, ASYNC_READ = 1, 2, 3, 4, 5
+    task = k.task[t]
+    pc = f.pc
+    if pc == ENTRY:
+        f.inode, f.pos, f.left = f.a, f.b, f.c
+        spend(k, t, k.param.syscall_ns)
+    elif pc == READ_AHEAD:
+        if find_page(k, f.inode, f.pos >> 12) == NIL:
+            f.count += 1
+            if f.count > 8 or task.killed:
+                task.io_error = ENOMEM
+                return ret(k, t, f, f.pos - f.b)
+    while f.left > 0:
+        index = f.pos >> 12
+        nr_asked = ((f.pos & 4095) + f.left + 4095) >> 12
+        page = find_page(k, f.inode, index)
+        if page == NIL:
+            return _read_more(k, t, f, index, nr_asked, 0, READ_AHEAD)
+        pflags = k.page[page].pflags
+        if pflags & PG_READAHEAD:
+            k.page[page].pflags = pflags & ~PG_READAHEAD
+            return _read_more(k, t, f, index, nr_asked, 1, ASYNC_READ)
+        if pflags & PG_LOCKED:
+            return call(k, t, f, FN.wait_on_page, UNLOCKED, page, PG_LOCKED, 0)
+        if not pflags & PG_UPTODATE:
+            return _read_page(k, t, f, page, READ_IN)
+        _copy_out(k, t, f, page, index)
+        f.count = 0
+        if out_of_slice(k, t) and f.left > 0:
+            f.pc = PAGES
+            return YIELD
+    return ret(k, t, f, f.pos - f.b)
+
+
+@kfn
+def _copy_out(k, t, f, page, index):
+    task = k.task[t]
+    nbytes = PAGE_SIZE - (f.pos & 4095)
+    if nbytes > f.left:
+        nbytes = f.left
+    if task.prev_index != index or task.prev_offset != f.pos:
+        mark_page_accessed(k, page)
+    copy_cost(k, t, nbytes)
+    f.pos += nbytes
+    f.left -= nbytes
+    task.prev_index = index
+    task.prev_offset = f.pos
+    task.bytes_read += nbytes
+
+
+@kfn
+def _read_more(k, t, f, index, nr_asked, hit_marker, resume):
+    start, nr_pages, mark = plan_readahead(k, t, f.inode, index, nr_asked, hit_marker)
+    if nr_pages == 0:
+        f.pc = resume
+        return 0
+    k.task[t].readahead_mark = mark
+    return call(k, t, f, FN.do_readahead, resume, f.inode, start, nr_pages)
+
+
+@kfn
+def sys_fsync(k, t, f):
+    """Write all dirty pages of a file and wait for every one that is under writeback.
+
+    f.a   in: inode.  Returns 0 or -EIO.  Sleeps: yes.
+    """
+    WRITTEN, WAITED = 1, 2
+    task = k.task[t]
+    pc = f.pc
+    if pc == ENTRY:
+        spend(k, t, k.param.syscall_ns)
+        f.inode = f.a
+        task.wbc_nr, task.wbc_cyclic, task.wbc_sync, task.wbc_older_ns = WHOLE_FILE, 0, 1, NEVER
+        task.wbc_kupdate, task.wbc_background = 0, 0
+        if k.inode[f.inode].nr_dirty > 0:
+            return call(k, t, f, FN.write_cache_pages, WRITTEN, f.inode, SUBMIT_WRITER, 0)
+    task.wbc_sync = 0
+    f.index = next_writeback(k, f.inode, f.index, k.inode[f.inode].nr_slots)
+    if f.index != NIL:
+        page = find_page(k, f.inode, f.index)
+        f.index += 1
+        return call(k, t, f, FN.wait_on_page, WAITED, page, PG_WRITEBACK, 0)
+    error = k.inode[f.inode].io_error
+    k.inode[f.inode].io_error = 0
+    if error:
+        task.io_error = error
+    k.stat.fsyncs += 1
+    return ret(k, t, f, error)
+
+
+@kfn
+def _drop_page(k, t, inode, index, page):
+    """Throw a page away, dirty or not; it is neither locked nor under writeback. Returns 1 if it could be dropped."""
+    lru_drain_page(k, page)
+    pg = k.page[page]
+    if pg.pflags & PG_ISOLATED:
+        return 0
+    cancel_dirty_page(k, page)
+    forget_block(k, inode, index, page)
+    if pg.pflags & PG_LRU:
+        lru_del(k, page)
+    remove_from_page_cache(k, page)
+    free_page(k, t, page)
+    return 1
+
+
+@kfn
+def sys_unlink(k, t, f):
+    """Remove a file: every cached page is dropped, dirty ones unwritten; blocks go back.
+
+    f.a   in: inode.  Sleeps: yes (for pages under writeback).  Source: mm/truncate.c:truncate_inode_pages_range.
+    """
+    PAGES, WAITED, RETRY = 1, 2, 3
+    if f.pc == ENTRY:
+        spend(k, t, k.param.syscall_ns)
+        f.inode = f.a
+        k.inode[f.inode].unlinked = 1
+    nr_slots = k.inode[f.inode].nr_slots
+    while f.index < nr_slots:
+        page = find_page(k, f.inode, f.index)
+        if page == NIL:
+            forget_block(k, f.inode, f.index, NIL)
+        else:
+            busy = k.page[page].pflags & (PG_LOCKED | PG_WRITEBACK)
+            if busy:
+                return call(k, t, f, FN.wait_on_page, WAITED, page, busy, 0)
+            if not _drop_page(k, t, f.inode, f.index, page):
+                f.pc = RETRY
+                return YIELD
+            spend(k, t, LOOKUP_NS)
+        f.index += 1
+        if out_of_slice(k, t):
+            f.pc = PAGES
+            return YIELD
+    if not k.inode[f.inode].istate & 128:
+        inode_list_del(k, f.inode)
+        k.inode[f.inode].istate = 0
+    return ret(k, t, f, 0)

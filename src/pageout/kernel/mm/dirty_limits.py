@@ -1,0 +1,111 @@
+"""How much may be dirty: global thresholds and each device's share of them.
+
+Source: Linux v2.6.34 mm/page-writeback.c:get_dirty_limits, bdi_writeout_fraction; lib/proportions.c.
+"""
+
+from pageout.engine.constants import PF_LESS_THROTTLE
+from pageout.engine.ring import emit
+from pageout.jit import kfn
+from pageout.vocabulary.tracepoints import EV
+
+
+@kfn
+def dirtyable_pages(k):
+    """Pages that could hold dirty data: free and reclaimable, anonymous ones only if swap has room."""
+    pages = k.vm.nr_free_pages + k.vm.nr_inactive_file + k.vm.nr_active_file + 1
+    if k.stat.swap_free > 0:
+        pages += k.vm.nr_inactive_anon + k.vm.nr_active_anon
+    return pages
+
+
+@kfn
+def dirty_threshold(k, t):
+    """Return the limit on dirty + writeback pages, raised by a quarter for a task that must not be throttled."""
+    if k.param.dirty_bytes > 0:
+        limit = (k.param.dirty_bytes + 4095) // 4096
+    else:
+        ratio = k.param.dirty_ratio if k.param.dirty_ratio > 5 else 5
+        limit = ratio * dirtyable_pages(k) // 100
+    if t >= 0 and k.task[t].tflags & PF_LESS_THROTTLE:
+        limit += limit // 4
+    return limit
+
+
+@kfn
+def background_threshold(k, t):
+    """Return the number of dirty pages above which the flushers begin."""
+    if k.param.background_bytes > 0:
+        background = (k.param.background_bytes + 4095) // 4096
+    else:
+        background = k.param.background_ratio * dirtyable_pages(k) // 100
+    limit = dirty_threshold(k, -1)
+    if background >= limit:
+        background = limit // 2
+    if t >= 0 and k.task[t].tflags & PF_LESS_THROTTLE:
+        background += background // 4
+    return background
+
+
+@kfn
+def _bring_up_to_date(k, bdi):
+    """Halve the device's completions once for every half period that the machine's have moved on."""
+    device = k.bdi[bdi]
+    half = 1 << k.param.prop_shift
+    period = k.stat.completions // half
+    while device.period < period and device.completions > 0:
+        device.completions -= device.completions >> 1
+        device.period += 1
+    device.period = period
+
+
+@kfn
+def bdi_threshold(k, t, bdi, limit):
+    """Return this device's share of the limit, in pages, by its part in recent write completions."""
+    _bring_up_to_date(k, bdi)
+    device = k.bdi[bdi]
+    half = 1 << k.param.prop_shift
+    denominator = half + k.stat.completions % half
+    spare = 100
+    for i in range(k.param.nr_bdis):
+        spare -= k.bdi[i].min_ratio
+    share = limit * spare // 100 * device.completions // denominator
+    share += limit * device.min_ratio // 100
+    ceiling = limit * device.max_ratio // 100
+    if share > ceiling:
+        share = ceiling
+    room = limit - (k.vm.nr_dirty + k.vm.nr_writeback)
+    if room < 0:
+        room = 0
+    room += device.reclaimable + device.writeback
+    if share > room:
+        share = room
+    return _task_part(k, t, share)
+
+
+@kfn
+def _task_part(k, t, share):
+    """A task that does most of the recent dirtying gets up to an eighth less, so that light writers are not caught."""
+    if t < 0:
+        return share
+    task = k.task[t]
+    half = 1 << k.param.prop_shift
+    period = k.stat.pages_dirtied_total // half
+    while task.dirtier_period < period and task.dirtier_events > 0:
+        task.dirtier_events -= task.dirtier_events >> 1
+        task.dirtier_period += 1
+    task.dirtier_period = period
+    denominator = half + k.stat.pages_dirtied_total % half
+    reduced = share - (share // 8) * task.dirtier_events // denominator
+    return reduced if reduced > share // 2 else share // 2
+
+
+@kfn
+def over_background(k):
+    """True while there is more dirty than the background threshold."""
+    return k.vm.nr_dirty > background_threshold(k, -1)
+
+
+@kfn
+def trace_dirty_state(k, t, background, limit):
+    emit(k, t, EV.global_dirty_state, k.vm.nr_dirty, k.vm.nr_writeback, 0, background, limit, limit,
+         k.vm.nr_dirtied, k.vm.nr_written)

@@ -1,0 +1,178 @@
+"""Page faults: shared file mappings and anonymous memory.
+
+Source: Linux v2.6.34 mm/memory.c:__do_fault, do_anonymous_page, do_swap_page; mm/filemap.c:filemap_fault.
+"""
+
+from pageout.engine.clock import spend
+from pageout.engine.constants import (
+    ENTRY,
+    GFP_HIGHUSER_MOVABLE,
+    GFP_ZERO,
+    NIL,
+    PG_ACTIVE,
+    PG_DIRTY,
+    PG_ISOLATED,
+    PG_LOCKED,
+    PG_LRU,
+    PG_MAPPED,
+    PG_PTE_WRITE,
+    PG_SWAPBACKED,
+    PG_SWAPCACHE,
+    PG_UPTODATE,
+    PG_WRITEBACK,
+    PG_YOUNG,
+    READ,
+)
+from pageout.engine.kstack import call, ret
+from pageout.jit import kfn
+from pageout.kernel.block.bio import bio_alloc
+from pageout.kernel.costs import FAULT_NS
+from pageout.kernel.frames import FN
+from pageout.kernel.fs.extents import prepare_block
+from pageout.kernel.fs.read_write import copy_cost
+from pageout.kernel.mm.buddy import free_page, try_alloc
+from pageout.kernel.mm.filemap import add_to_page_cache, find_page, remove_from_page_cache, set_page_dirty
+from pageout.kernel.mm.page_writeback import ratelimit_reached
+from pageout.kernel.mm.readahead import MAX_PAGES
+from pageout.kernel.mm.swap import lru_del, lru_drain_page
+from pageout.kernel.mm.swapfile import free_swap_slot
+
+ENOMEM = -12
+GFP_ANON = GFP_HIGHUSER_MOVABLE | GFP_ZERO
+ANON_FLAGS = PG_SWAPBACKED | PG_ACTIVE | PG_MAPPED | PG_YOUNG | PG_UPTODATE | PG_PTE_WRITE
+
+
+@kfn
+def touch_mapped(k, t, inode, index, is_write, nbytes):
+    """A load or store through a page table that already allows it. Returns 1, or 0 if it faults."""
+    page = find_page(k, inode, index)
+    if page == NIL:
+        return 0
+    pg = k.page[page]
+    if not pg.pflags & PG_MAPPED or (is_write and not pg.pflags & PG_PTE_WRITE):
+        return 0
+    pg.pflags |= PG_YOUNG
+    copy_cost(k, t, nbytes)
+    if is_write and not pg.pflags & PG_SWAPBACKED:
+        k.stat.rewrites_saved += 1
+    return 1
+
+
+@kfn
+def _map(k, page):
+    pg = k.page[page]
+    if not pg.pflags & PG_MAPPED:
+        k.inode[pg.mapping].nr_mapped += 1
+    pg.pflags |= PG_MAPPED | PG_YOUNG
+
+
+@kfn
+def page_fault(k, t, f):
+    """A fault in a shared file mapping: read the page in, map it; for a store make it writable and dirty.
+
+    f.a, f.b, f.c   in: inode, page index, 1 for a store.  Returns 0, -ENOSPC or -ENOMEM.  Sleeps: yes.
+    """
+    READ_IN, UNLOCKED, THROTTLED = 1, 2, 3
+    task = k.task[t]
+    if f.pc == ENTRY:
+        spend(k, t, FAULT_NS)
+        k.vm.pgfault += 1
+    elif f.pc == THROTTLED:
+        return ret(k, t, f, 0)
+    page = find_page(k, f.a, f.b)
+    if page == NIL:
+        if f.pc == READ_IN and (task.killed or f.count > 8):
+            return ret(k, t, f, ENOMEM)
+        f.count += 1
+        k.vm.pgmajfault += 1
+        first = f.b - MAX_PAGES // 2
+        task.readahead_mark = 0
+        return call(k, t, f, FN.do_readahead, READ_IN, f.a, first if first > 0 else 0, MAX_PAGES)
+    if k.page[page].pflags & PG_LOCKED:
+        return call(k, t, f, FN.wait_on_page, UNLOCKED, page, PG_LOCKED, 0)
+    _map(k, page)
+    if not f.c:
+        return ret(k, t, f, 0)
+    failed = prepare_block(k, f.a, f.b, page)
+    if failed:
+        k.stat.enospc += 1
+        task.io_error = failed
+        return ret(k, t, f, failed)
+    if not set_page_dirty(k, t, page):
+        k.stat.rewrites_saved += 1
+    k.page[page].pflags |= PG_PTE_WRITE
+    chunk = ratelimit_reached(k, t, k.inode[f.a].bdi)
+    if chunk > 0:
+        return call(k, t, f, FN.balance_dirty_pages, THROTTLED, k.inode[f.a].bdi, chunk, 0)
+    return ret(k, t, f, 0)
+
+
+@kfn
+def anonymous_fault(k, t, f):
+    """A store to anonymous memory: a fresh zeroed page, or one that was swapped out.
+
+    f.a, f.b   in: the memory's inode, page index.  Returns 0 or -ENOMEM.  Sleeps: yes.
+    """
+    ALLOCATED, SWAPPED_IN, UNLOCKED = 1, 2, 3
+    task = k.task[t]
+    if f.pc == ENTRY:
+        spend(k, t, FAULT_NS)
+        k.vm.pgfault += 1
+    elif f.pc == ALLOCATED:
+        if task.retval == NIL:
+            return ret(k, t, f, ENOMEM)
+        return _new_anonymous(k, t, f, task.retval, SWAPPED_IN)
+    page = find_page(k, f.a, f.b)
+    if page == NIL:
+        page = try_alloc(k, t, 0, GFP_ANON)
+        if page == NIL:
+            return call(k, t, f, FN.alloc_pages, ALLOCATED, 0, GFP_ANON, 0)
+        return _new_anonymous(k, t, f, page, SWAPPED_IN)
+    if k.page[page].pflags & PG_LOCKED:
+        return call(k, t, f, FN.wait_on_page, UNLOCKED, page, PG_LOCKED, 0)
+    _map(k, page)
+    pg = k.page[page]
+    if pg.pflags & PG_SWAPCACHE and not pg.pflags & PG_WRITEBACK:
+        free_swap_slot(k, f.a, f.b)
+        pg.pflags &= ~(PG_SWAPCACHE | PG_DIRTY)
+    elif pg.pflags & PG_SWAPCACHE:
+        pg.pflags |= PG_DIRTY
+    pg.pflags |= PG_PTE_WRITE
+    return ret(k, t, f, 0)
+
+
+@kfn
+def _new_anonymous(k, t, f, page, SWAPPED_IN):
+    """Install a fresh page: zeroed, or locked and being read from swap."""
+    if find_page(k, f.a, f.b) != NIL:
+        free_page(k, t, page)
+        f.pc = SWAPPED_IN
+        return 0
+    block = k.slot[k.inode[f.a].slot_start + f.b].block
+    if block == NIL:
+        add_to_page_cache(k, t, page, f.a, f.b, ANON_FLAGS)
+        k.inode[f.a].nr_mapped += 1
+        copy_cost(k, t, 4096)
+        return ret(k, t, f, 0)
+    k.vm.pgmajfault += 1
+    k.vm.pswpin += 1
+    add_to_page_cache(k, t, page, f.a, f.b, PG_SWAPBACKED | PG_SWAPCACHE | PG_LOCKED)
+    bio = bio_alloc(k, f.a, f.b, block, READ, 1, 0)
+    return call(k, t, f, FN.submit_bio, SWAPPED_IN, bio, 0, 0)
+
+
+@kfn
+def free_anonymous(k, t, inode, index):
+    """Discard one page of anonymous memory at exit. Returns 0 if it is in use by I/O or reclaim right now."""
+    page = find_page(k, inode, index)
+    if page != NIL:
+        lru_drain_page(k, page)
+        pg = k.page[page]
+        if pg.pflags & (PG_LOCKED | PG_WRITEBACK | PG_ISOLATED):
+            return 0
+        if pg.pflags & PG_LRU:
+            lru_del(k, page)
+        remove_from_page_cache(k, page)
+        free_page(k, t, page)
+    free_swap_slot(k, inode, index)
+    return 1

@@ -1,0 +1,143 @@
+"""Readahead: how much more than asked is read, and when the next window is started.
+
+Source: Linux v2.6.34 mm/readahead.c:ondemand_readahead.  Differs: no context readahead from cached history.
+"""
+
+from pageout.engine.clock import out_of_slice, spend
+from pageout.engine.constants import (
+    ENTRY,
+    GFP_COLD,
+    GFP_HIGHUSER_MOVABLE,
+    NIL,
+    PG_LOCKED,
+    PG_READAHEAD,
+    PG_UPTODATE,
+    READ,
+    YIELD,
+)
+from pageout.engine.kstack import call, ret
+from pageout.jit import kfn
+from pageout.kernel.block.bio import bio_add
+from pageout.kernel.costs import LOOKUP_NS
+from pageout.kernel.frames import FN
+from pageout.kernel.mm.buddy import free_page, try_alloc
+from pageout.kernel.mm.filemap import add_to_page_cache, find_page
+
+MAX_PAGES = 32  # VM_MAX_READAHEAD: 128 KiB
+GFP_READAHEAD = GFP_HIGHUSER_MOVABLE | GFP_COLD
+
+
+@kfn
+def _initial_size(nr_asked):
+    size = 1
+    while size < nr_asked:
+        size <<= 1
+    if size <= MAX_PAGES // 32:
+        return size * 4
+    if size <= MAX_PAGES // 4:
+        return size * 2
+    return MAX_PAGES
+
+
+@kfn
+def _next_size(size):
+    size = size * 4 if size < MAX_PAGES // 16 else size * 2
+    return size if size < MAX_PAGES else MAX_PAGES
+
+
+@kfn
+def _next_hole(k, inode, index, limit):
+    for i in range(index, index + limit):
+        if i >= k.inode[inode].size_pages or find_page(k, inode, i) == NIL:
+            return i
+    return NIL
+
+
+@kfn
+def plan_readahead(k, t, inode, index, nr_asked, hit_marker):
+    """Choose the window to read now. Returns (start, pages, where its marker goes counted from its end); 0 pages: none."""
+    task = k.task[t]
+    if task.ra_inode != inode:
+        task.ra_inode, task.ra_start, task.ra_size, task.ra_async = inode, 0, 0, 0
+    end = task.ra_start + task.ra_size
+    if index > 0 and (index == end - task.ra_async or index == end) and task.ra_size > 0:
+        task.ra_start = end
+        task.ra_size = _next_size(task.ra_size)
+        task.ra_async = task.ra_size
+    elif hit_marker:
+        start = _next_hole(k, inode, index + 1, MAX_PAGES)
+        if start == NIL:
+            return 0, 0, 0
+        task.ra_start = start
+        task.ra_size = _next_size(start - index + nr_asked)
+        task.ra_async = task.ra_size
+    elif index == 0 or nr_asked > MAX_PAGES or 0 <= index - task.prev_index <= 1:
+        task.ra_start = index
+        task.ra_size = _initial_size(nr_asked)
+        task.ra_async = task.ra_size - nr_asked if task.ra_size > nr_asked else task.ra_size
+    else:
+        return index, nr_asked, 0
+    if index == task.ra_start and task.ra_size == task.ra_async:
+        task.ra_async = _next_size(task.ra_size)
+        task.ra_size += task.ra_async
+    return task.ra_start, task.ra_size, task.ra_async
+
+
+@kfn
+def do_readahead(k, t, f):
+    """Bring a run of file pages in: allocate what is missing, then send the reads.
+
+    f.a, f.b, f.c   in: inode, first page, number of pages; f.left: pages from the end at which the marker goes
+    (0: none), set by the caller in task.readahead_mark.  Sleeps: yes.
+    """
+    PAGES, ALLOCATED, SUBMITTED = 1, 2, 3
+    task = k.task[t]
+    pc = f.pc
+    if pc == ENTRY:
+        f.inode, f.index, f.pos = f.a, f.b, f.b + f.c
+        if f.pos > k.inode[f.inode].size_pages:
+            f.pos = k.inode[f.inode].size_pages
+        f.left = f.b + f.c - task.readahead_mark if task.readahead_mark else NIL
+        f.d = NIL
+    elif pc == ALLOCATED:
+        if task.retval == NIL:
+            f.pos = f.index
+        else:
+            _fill(k, t, f, task.retval)
+    elif pc == SUBMITTED:
+        return ret(k, t, f, 0)
+    while f.index < f.pos:
+        if find_page(k, f.inode, f.index) == NIL:
+            page = try_alloc(k, t, 0, GFP_READAHEAD)
+            if page == NIL:
+                return call(k, t, f, FN.alloc_pages, ALLOCATED, 0, GFP_READAHEAD, 0)
+            _fill(k, t, f, page)
+        else:
+            spend(k, t, LOOKUP_NS)
+            f.index += 1
+        if out_of_slice(k, t):
+            f.pc = PAGES
+            return YIELD
+    if f.bio == NIL:
+        return ret(k, t, f, 0)
+    return call(k, t, f, FN.submit_bio, SUBMITTED, f.bio, 0, 0)
+
+
+@kfn
+def _fill(k, t, f, page):
+    """Put a fresh frame into the file at f.index and its block into the read; a hole is zeroes at once."""
+    if find_page(k, f.inode, f.index) != NIL:
+        free_page(k, t, page)
+        return
+    block = k.slot[k.inode[f.inode].slot_start + f.index].block
+    pflags = PG_READAHEAD if f.index == f.left else 0
+    if block == NIL:
+        add_to_page_cache(k, t, page, f.inode, f.index, pflags | PG_UPTODATE)
+    else:
+        add_to_page_cache(k, t, page, f.inode, f.index, pflags | PG_LOCKED)
+        began = f.d == NIL
+        f.d = bio_add(k, NIL, f.d, f.inode, f.index, block, READ, 1, 0)
+        if began:
+            f.bio = f.d
+    k.stat.readahead_pages += 1
+    f.index += 1

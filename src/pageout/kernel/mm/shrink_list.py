@@ -1,0 +1,260 @@
+"""What becomes of each page that was taken off the LRU: freed, written, kept or activated.
+
+Source: Linux v2.6.34 mm/vmscan.c:shrink_page_list, pageout.
+"""
+
+from pageout.engine.clock import spend
+from pageout.engine.constants import (
+    ENTRY,
+    GFP_IO,
+    KICK_DIRTY,
+    NIL,
+    PAGE_ACTIVATE,
+    PAGE_KEEP,
+    PAGE_RECLAIM_CLEAN,
+    PF_SWAPWRITE,
+    PG_ACTIVE,
+    PG_DIRTY,
+    PG_ISOLATED,
+    PG_LOCKED,
+    PG_MAPPED,
+    PG_PTE_WRITE,
+    PG_RECLAIM,
+    PG_SWAPBACKED,
+    PG_SWAPCACHE,
+    PG_WRITEBACK,
+    PG_YOUNG,
+    SWAP_CLUSTER_MAX,
+    YIELD,
+)
+from pageout.engine.kstack import call, ret, touch
+from pageout.engine.ring import emit
+from pageout.engine.waitqueue import timeout_jiffies
+from pageout.jit import call_policy, kfn
+from pageout.kernel.block.bio import bdi_write_congested
+from pageout.kernel.costs import FREE_NS
+from pageout.kernel.frames import FN, LEAF
+from pageout.kernel.fs.bdi_work import wakeup_flusher_threads
+from pageout.kernel.mm.buddy import free_page
+from pageout.kernel.mm.filemap import clear_page_dirty_for_io, remove_from_page_cache, set_page_dirty
+from pageout.kernel.mm.isolate import count_isolated, is_kswapd, is_lumpy, may_enter_fs, page_check_references
+from pageout.kernel.mm.swapfile import get_swap_page
+from pageout.vocabulary.tracepoints import EV
+
+WRITEPAGE_FILE_ASYNC, WRITEPAGE_ANON_ASYNC = 0x02 | 0x08, 0x01 | 0x08
+WRITEPAGE_FILE_SYNC, WRITEPAGE_ANON_SYNC = 0x02 | 0x04, 0x01 | 0x04
+SUBMIT_DIRECT, SUBMIT_KSWAPD = 0, 1
+CLEAN_WAITS = 50  # flushers-only: how often a high-order reclaimer waits for pages to become clean
+_FREEING, _KEEPING = 10, 11
+
+
+@kfn
+def _keep(k, t, f, page):
+    """Append a page to the list of survivors."""
+    k.page[page].lru_next = NIL
+    if f.d == NIL:
+        f.c = page
+    else:
+        k.page[f.d].lru_next = page
+    f.d = page
+
+
+@kfn
+def _free(k, t, f, page):
+    """A clean page nobody uses: out of its file and back to the allocator."""
+    pg = k.page[page]
+    count_isolated(k, f.zone, page, -1)
+    touch(k, t, LEAF.remove_mapping)
+    remove_from_page_cache(k, page)
+    pg.pflags &= ~PG_ISOLATED
+    emit(k, t, EV.mm_pagevec_free, page, 0)
+    free_page(k, t, page)
+    spend(k, t, FREE_NS)
+    f.nr_reclaimed += 1
+
+
+@kfn
+def _may_write_to_queue(k, t, page):
+    """Direct reclaimers skip congested devices unless they are writing to them anyway; kswapd does not care."""
+    task = k.task[t]
+    bdi = k.inode[k.page[page].mapping].bdi
+    return bool(task.tflags & PF_SWAPWRITE) or not bdi_write_congested(k, bdi) or task.bdi_writing == bdi
+
+
+@kfn
+def _verdict_before_io(k, t, f, page):
+    """Everything up to the decision to write: references, swap, unmapping. Returns a PAGE_ verdict."""
+    pg = k.page[page]
+    verdict = page_check_references(k, t, page)
+    if k.param.policy_isolate:
+        verdict = call_policy(k.param.policy_isolate, pg, k.policy_ctx[0], k.task[t].sc_priority)
+    if verdict == PAGE_ACTIVATE or verdict == PAGE_KEEP:
+        return verdict
+    if pg.pflags & PG_SWAPBACKED and not pg.pflags & PG_SWAPCACHE:
+        if not k.task[t].sc_gfp & GFP_IO:
+            return PAGE_KEEP
+        if not get_swap_page(k, page):
+            return PAGE_ACTIVATE
+        set_page_dirty(k, t, page)
+    if pg.pflags & PG_MAPPED:
+        pg.pflags &= ~(PG_MAPPED | PG_YOUNG | PG_PTE_WRITE)
+        k.inode[pg.mapping].nr_mapped -= 1
+    return verdict
+
+
+@kfn
+def _may_write(k, t, f, page, verdict):
+    """May this reclaimer write this dirty page now?"""
+    if verdict == PAGE_RECLAIM_CLEAN or not may_enter_fs(k, t, page):
+        return False
+    if not k.task[t].sc_writepage:
+        if k.param.reclaim_kick != KICK_DIRTY or not k.page[page].pflags & PG_SWAPBACKED:
+            return False
+    return k.page[page].refs == 0 and _may_write_to_queue(k, t, page)
+
+
+@kfn
+def _look_at(k, t, f, page):
+    """One page in shrink_page_list, as far as no sleep is needed. Returns a label: free it, keep it, write it, wait."""
+    FREE, KEEP, WRITE, WAIT = 1, 2, 3, 4
+    task = k.task[t]
+    pg = k.page[page]
+    if pg.pflags & PG_LOCKED:
+        return KEEP
+    task.sc_scanned += 1
+    if pg.pflags & (PG_MAPPED | PG_SWAPCACHE):
+        task.sc_scanned += 1
+    if pg.pflags & PG_WRITEBACK:
+        return WAIT if f.b and may_enter_fs(k, t, page) else KEEP
+    verdict = _verdict_before_io(k, t, f, page)
+    if verdict == PAGE_ACTIVATE:
+        pg.pflags |= PG_ACTIVE
+        k.vm.pgactivate += 1
+        return KEEP
+    if verdict == PAGE_KEEP:
+        return KEEP
+    if pg.pflags & PG_DIRTY:
+        if not pg.pflags & PG_SWAPBACKED:
+            task.sc_dirty += 1
+        return WRITE if _may_write(k, t, f, page, verdict) else KEEP
+    return FREE if pg.refs == 0 else KEEP
+
+
+@kfn
+def shrink_page_list(k, t, f):
+    """Go through the task's private list: free the clean, write the dirty if allowed, keep the rest.
+
+    f.a, f.b   in: zone, 1 for a pass that waits for each page.  Returns pages freed; survivors in task.kept_head.
+    Sleeps: yes.
+    """
+    NEXT, PAGED_OUT, WAITED, WRITTEN_WAITED, FLUSHED = ENTRY, 1, 2, 3, 4
+    task = k.task[t]
+    pc = f.pc
+    if pc == ENTRY and f.stage == 0:
+        f.stage = 1
+        f.zone, f.list_head, f.c, f.d = f.a, task.kept_head, NIL, NIL
+        task.sc_dirty = 0
+        touch(k, t, LEAF.release_page)
+    elif pc == PAGED_OUT:
+        pc = _after_pageout(k, t, f)
+        if pc == WAITED:
+            return call(k, t, f, FN.wait_on_page, WRITTEN_WAITED, f.page, PG_WRITEBACK, 0)
+        _settle(k, t, f, pc)
+    elif pc == WRITTEN_WAITED:
+        _settle(k, t, f, _freeable_now(k, f.page))
+    elif pc == FLUSHED:
+        return _end_page_list(k, t, f)
+    while True:
+        if pc == WAITED:
+            page = f.page
+            pc = NEXT
+        else:
+            page = f.list_head
+            if page == NIL:
+                return _kick_for_dirty(k, t, f, FLUSHED)
+            f.list_head = k.page[page].lru_next
+        action = _look_at(k, t, f, page)
+        if action == 1:
+            _free(k, t, f, page)
+        elif action == 2:
+            _keep(k, t, f, page)
+        elif action == 3:
+            return _pageout(k, t, f, page, PAGED_OUT)
+        else:
+            f.page = page
+            return call(k, t, f, FN.wait_on_page, WAITED, page, PG_WRITEBACK, 0)
+
+
+@kfn
+def _settle(k, t, f, freeable):
+    if freeable == _FREEING:
+        _free(k, t, f, f.page)
+    else:
+        _keep(k, t, f, f.page)
+
+
+@kfn
+def _freeable_now(k, page):
+    pflags = k.page[page].pflags
+    return _FREEING if not pflags & (PG_DIRTY | PG_WRITEBACK | PG_LOCKED) and k.page[page].refs == 0 else _KEEPING
+
+
+@kfn
+def _pageout(k, t, f, page, resume):
+    """Write one dirty page from the reclaiming task's own stack: what the article warns about."""
+    pg = k.page[page]
+    f.page = page
+    clear_page_dirty_for_io(k, page)
+    pg.pflags |= PG_RECLAIM | PG_LOCKED
+    submitter = SUBMIT_KSWAPD if is_kswapd(k, t) else SUBMIT_DIRECT
+    if pg.pflags & PG_SWAPBACKED:
+        return call(k, t, f, FN.swap_writepage, resume, page, submitter, 0)
+    if k.fs[0].kind == 1:
+        return call(k, t, f, FN.xfs_vm_writepage, resume, page, submitter, SWAP_CLUSTER_MAX * 4)
+    return call(k, t, f, FN.ext2_writepage, resume, page, submitter, 1)
+
+
+@kfn
+def _after_pageout(k, t, f):
+    """The filesystem has been called: count, and see what has become of the page. Returns a label."""
+    pg = k.page[f.page]
+    is_anon = pg.pflags & PG_SWAPBACKED
+    if f.b:
+        flags = WRITEPAGE_ANON_SYNC if is_anon else WRITEPAGE_FILE_SYNC
+    else:
+        flags = WRITEPAGE_ANON_ASYNC if is_anon else WRITEPAGE_FILE_ASYNC
+    emit(k, t, EV.mm_vmscan_writepage, f.page, flags)
+    k.vm.nr_vmscan_write += 1
+    if f.b and pg.pflags & PG_WRITEBACK:
+        return 2
+    if not pg.pflags & PG_WRITEBACK:
+        pg.pflags &= ~PG_RECLAIM
+    return _freeable_now(k, f.page)
+
+
+@kfn
+def _kick_for_dirty(k, t, f, resume):
+    """The design that leaves all writing to the flushers: ask for as many pages as were met dirty, and wait a little.
+
+    Asking for 0 would mean everything, hence the guard.  Source: Gorman, V4 patch 8 (20 July 2010).
+    """
+    if k.param.reclaim_kick != KICK_DIRTY or is_kswapd(k, t) or k.task[t].sc_dirty == 0:
+        return _end_page_list(k, t, f)
+    wakeup_flusher_threads(k, t, k.task[t].sc_dirty)
+    if not k.param.reclaim_wait_dirty:
+        return _end_page_list(k, t, f)
+    return call(k, t, f, FN.congestion_wait, resume, timeout_jiffies(k, 10), 0, 0)
+
+
+@kfn
+def _end_page_list(k, t, f):
+    task = k.task[t]
+    if f.c != NIL and k.param.reclaim_kick == KICK_DIRTY and task.sc_lumpy_waits < CLEAN_WAITS:
+        if is_lumpy(k, t, task.sc_priority) and not is_kswapd(k, t) and task.sc_dirty > 0 and not f.b:
+            task.sc_lumpy_waits += 1
+            f.list_head, f.c, f.d, f.pc = f.c, NIL, NIL, ENTRY
+            task.sc_dirty = 0
+            return YIELD
+    task.sc_lumpy_waits = 0
+    task.kept_head, task.kept_tail = f.c, f.d
+    return ret(k, t, f, f.nr_reclaimed)

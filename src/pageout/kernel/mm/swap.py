@@ -1,0 +1,160 @@
+"""LRU lists: where pages wait to be used again or to be reclaimed.
+
+Source: Linux v2.6.34 mm/swap.c, include/linux/mm_inline.h.
+"""
+
+from pageout.engine.constants import (
+    LRU_ACTIVE_FILE,
+    LRU_INACTIVE_ANON,
+    LRU_INACTIVE_FILE,
+    NIL,
+    NR_LRU,
+    PAGEVEC_SIZE,
+    PG_ACTIVE,
+    PG_DIRTY,
+    PG_LOCKED,
+    PG_LRU,
+    PG_PVEC,
+    PG_REFERENCED,
+    PG_SWAPBACKED,
+)
+from pageout.jit import kfn
+from pageout.kernel.mm.buddy import zone_of
+
+
+@kfn
+def page_lru(pflags):
+    """The list a page belongs on, by its flags."""
+    return (0 if pflags & PG_SWAPBACKED else LRU_INACTIVE_FILE) + (1 if pflags & PG_ACTIVE else 0)
+
+
+@kfn
+def count_lru(k, lru, delta):
+    """Keep the machine-wide sizes of the lists."""
+    if lru == LRU_INACTIVE_FILE:
+        k.vm.nr_inactive_file += delta
+    elif lru == LRU_ACTIVE_FILE:
+        k.vm.nr_active_file += delta
+    elif lru == LRU_INACTIVE_ANON:
+        k.vm.nr_inactive_anon += delta
+    else:
+        k.vm.nr_active_anon += delta
+
+
+@kfn
+def lru_add(k, page):
+    """Put a page at the head (the recently used end) of its list."""
+    pg = k.page[page]
+    lru = page_lru(pg.pflags)
+    queue = k.lru[zone_of(k, page) * NR_LRU + lru]
+    pg.pflags |= PG_LRU
+    pg.lru_prev = NIL
+    pg.lru_next = queue.head
+    if queue.head == NIL:
+        queue.tail = page
+    else:
+        k.page[queue.head].lru_prev = page
+    queue.head = page
+    queue.nr += 1
+    count_lru(k, lru, 1)
+
+
+@kfn
+def lru_add_tail(k, page):
+    """Put a page at the tail of its list: the next to be scanned."""
+    pg = k.page[page]
+    lru = page_lru(pg.pflags)
+    queue = k.lru[zone_of(k, page) * NR_LRU + lru]
+    pg.pflags |= PG_LRU
+    pg.lru_next = NIL
+    pg.lru_prev = queue.tail
+    if queue.tail == NIL:
+        queue.head = page
+    else:
+        k.page[queue.tail].lru_next = page
+    queue.tail = page
+    queue.nr += 1
+    count_lru(k, lru, 1)
+
+
+@kfn
+def lru_del(k, page):
+    """Take a page off its list."""
+    pg = k.page[page]
+    lru = page_lru(pg.pflags)
+    queue = k.lru[zone_of(k, page) * NR_LRU + lru]
+    if pg.lru_prev == NIL:
+        queue.head = pg.lru_next
+    else:
+        k.page[pg.lru_prev].lru_next = pg.lru_next
+    if pg.lru_next == NIL:
+        queue.tail = pg.lru_prev
+    else:
+        k.page[pg.lru_next].lru_prev = pg.lru_prev
+    pg.pflags &= ~PG_LRU
+    pg.lru_next = NIL
+    pg.lru_prev = NIL
+    queue.nr -= 1
+    count_lru(k, lru, -1)
+
+
+@kfn
+def lru_add_drain(k, cpu):
+    """Move a CPU's waiting pages to their lists. Source: mm/swap.c:lru_add_drain, ____pagevec_lru_add."""
+    waiting = k.cpu[cpu]
+    for i in range(waiting.pvec_nr):
+        page = k.pvec[cpu * PAGEVEC_SIZE + i]
+        k.page[page].pflags &= ~PG_PVEC
+        lru_add(k, page)
+    waiting.pvec_nr = 0
+
+
+@kfn
+def lru_cache_add(k, t, page):
+    """Send a new page to its list, through this CPU's pagevec of 14. Source: mm/swap.c:__lru_cache_add."""
+    cpu = k.task[t].cpu
+    waiting = k.cpu[cpu]
+    k.page[page].pflags |= PG_PVEC
+    k.pvec[cpu * PAGEVEC_SIZE + waiting.pvec_nr] = page
+    waiting.pvec_nr += 1
+    if waiting.pvec_nr == PAGEVEC_SIZE:
+        lru_add_drain(k, cpu)
+
+
+@kfn
+def lru_drain_page(k, page):
+    """See to it that a page is on its list and in no pagevec (truncation may have to)."""
+    if k.page[page].pflags & PG_PVEC:
+        for cpu in range(k.param.nr_cpus):
+            lru_add_drain(k, cpu)
+
+
+@kfn
+def mark_page_accessed(k, page):
+    """Two touches promote: inactive -> referenced -> active -> active, referenced. Source: mm/swap.c:mark_page_accessed."""
+    pg = k.page[page]
+    pflags = pg.pflags
+    if not pflags & PG_REFERENCED:
+        pg.pflags = pflags | PG_REFERENCED
+    elif not pflags & PG_ACTIVE and pflags & PG_LRU:
+        lru_del(k, page)
+        zone = k.zone[zone_of(k, page)]
+        if pflags & PG_SWAPBACKED:
+            zone.recent_scanned_anon += 1
+            zone.recent_rotated_anon += 1
+        else:
+            zone.recent_scanned_file += 1
+            zone.recent_rotated_file += 1
+        pg.pflags = (pg.pflags & ~PG_REFERENCED) | PG_ACTIVE
+        lru_add(k, page)
+        k.vm.pgactivate += 1
+
+
+@kfn
+def rotate_reclaimable_page(k, page):
+    """A page that reclaim had written is clean now: to the tail of the inactive list. Source: mm/swap.c."""
+    pflags = k.page[page].pflags
+    if pflags & PG_LRU and not pflags & (PG_LOCKED | PG_DIRTY | PG_ACTIVE):
+        lru_del(k, page)
+        lru_add_tail(k, page)
+        k.vm.pgrotated += 1

@@ -1,0 +1,366 @@
+"""Page reclaim: direct reclaim, the scan of a zone, and what becomes of each page.
+
+Source: Linux v2.6.34 mm/vmscan.c.  The scan_control is kept in the task (sc_*): reclaim never nests.
+"""
+
+from pageout.engine.clock import now_of, out_of_slice
+from pageout.engine.constants import (
+    DEF_PRIORITY,
+    ENTRY,
+    GFP_FS,
+    GFP_IO,
+    KICK_SCANNED,
+    LRU_ACTIVE_ANON,
+    LRU_ACTIVE_FILE,
+    LRU_INACTIVE_ANON,
+    LRU_INACTIVE_FILE,
+    NIL,
+    PF_MEMALLOC,
+    PG_ACTIVE,
+    PG_ISOLATED,
+    PG_SWAPBACKED,
+    SWAP_CLUSTER_MAX,
+    WQ_CONGESTION_READ,
+    WQ_CONGESTION_WRITE,
+    YIELD,
+)
+from pageout.engine.kstack import call, ret
+from pageout.engine.ledger import observe
+from pageout.engine.ring import emit
+from pageout.engine.waitqueue import sleep_on, timeout_jiffies
+from pageout.jit import kfn
+from pageout.kernel.frames import FN
+from pageout.kernel.fs.bdi_work import wakeup_flusher_threads
+from pageout.kernel.mm.dirty_limits import background_threshold, dirty_threshold, trace_dirty_state
+from pageout.kernel.mm.isolate import count_isolated, is_kswapd, is_lumpy, isolate_lru_pages
+from pageout.kernel.mm.lru_balance import (
+    age_anon_if_low,
+    anon_is_low,
+    anon_percent,
+    can_swap,
+    file_is_low,
+    nr_on,
+    nr_to_scan,
+    shrink_active_list,
+)
+from pageout.kernel.mm.swap import lru_add, lru_add_drain
+from pageout.vocabulary.tracepoints import EV
+
+HIST_STALL = 2
+
+
+@kfn
+def _direct_may_writepage(k):
+    """May direct reclaim write file pages? The choice the article is about."""
+    return 1 if k.param.reclaim_writeback == 0 and not k.param.laptop_mode else 0
+
+
+@kfn
+def try_to_free_pages(k, t, f):
+    """Direct reclaim: the allocating task itself looks for pages to free, harder at each priority.
+
+    f.a, f.b   in: order, GFP flags.  Returns pages reclaimed, 0 if it got nowhere.  Sleeps: yes.
+    """
+    PRIORITY, ZONE, ZONE_SHRUNK, WAITED = 1, 2, 3, 4
+    pc = f.pc
+    while True:
+        if pc == ENTRY:
+            _begin_direct(k, t, f)
+            pc = PRIORITY
+        elif pc == PRIORITY:
+            k.task[t].sc_scanned = 0
+            f.flag = 0
+            f.zone = k.param.nr_zones - 1
+            pc = ZONE
+        elif pc == ZONE:
+            if f.zone >= 0:
+                if not k.zone[f.zone].all_unreclaimable or f.priority == DEF_PRIORITY:
+                    f.flag = 1
+                    return call(k, t, f, FN.shrink_zone, ZONE_SHRUNK, f.priority, f.zone, 0)
+                f.zone -= 1
+                continue
+            if _enough_or_kick(k, t, f):
+                return _end_direct(k, t, f)
+            if k.task[t].sc_scanned > 0 and f.priority < DEF_PRIORITY - 2:
+                return call(k, t, f, FN.congestion_wait, WAITED, timeout_jiffies(k, 10), 0, 0)
+            pc = WAITED
+        elif pc == ZONE_SHRUNK:
+            f.zone -= 1
+            pc = ZONE
+        else:
+            if f.priority == 0:
+                return _end_direct(k, t, f)
+            f.priority -= 1
+            pc = PRIORITY
+
+
+@kfn
+def _begin_direct(k, t, f):
+    task = k.task[t]
+    f.start_ns = now_of(k, t)
+    f.priority = DEF_PRIORITY
+    task.tflags |= PF_MEMALLOC
+    task.sc_order, task.sc_gfp, task.sc_reclaimed, task.sc_dirty = f.a, f.b, 0, 0
+    task.sc_to_reclaim = SWAP_CLUSTER_MAX
+    task.sc_writepage = _direct_may_writepage(k)
+    task.stall_count += 1
+    task.stall_begin_ns = f.start_ns
+    k.vm.allocstall += 1
+    emit(k, t, EV.mm_vmscan_direct_reclaim_begin, f.a, task.sc_writepage, f.b)
+
+
+@kfn
+def _enough_or_kick(k, t, f):
+    """After a pass over the zones: enough freed? If not, ask the flushers, as the design has it."""
+    task = k.task[t]
+    f.total += task.sc_scanned
+    if task.sc_reclaimed >= SWAP_CLUSTER_MAX:
+        return True
+    if f.total > SWAP_CLUSTER_MAX + SWAP_CLUSTER_MAX // 2 and k.param.reclaim_kick == KICK_SCANNED:
+        wakeup_flusher_threads(k, t, 0 if k.param.laptop_mode else f.total)
+        if k.param.reclaim_writeback == 0:
+            task.sc_writepage = 1
+    return False
+
+
+@kfn
+def _end_direct(k, t, f):
+    """Leave direct reclaim. 2.6.34 returns 0 when every zone was given up, whatever was freed on the way."""
+    task = k.task[t]
+    stall = now_of(k, t) - f.start_ns
+    task.tflags &= ~PF_MEMALLOC
+    task.stall_ns += stall
+    task.stall_begin_ns = 0
+    k.stat.alloc_stall_ns += stall
+    observe(k, HIST_STALL, stall)
+    emit(k, t, EV.mm_vmscan_direct_reclaim_end, task.sc_reclaimed)
+    return ret(k, t, f, task.sc_reclaimed if f.flag or task.sc_reclaimed >= SWAP_CLUSTER_MAX else 0)
+
+
+@kfn
+def shrink_zone(k, t, f):
+    """Scan the zone's lists in turn, 32 pages each, until their shares are used up or enough was freed.
+
+    f.a, f.b   in: priority, zone.  Shares: f.left inactive anon, f.count active anon, f.total inactive file,
+    f.nr_taken active file.  Sleeps: yes.
+    """
+    LISTS, SHRUNK, THROTTLED = 1, 2, 3
+    pc = f.pc
+    if pc == ENTRY:
+        f.priority, f.zone = f.a, f.b
+        k.task[t].sc_priority = f.priority
+        percent = anon_percent(k, f.zone)
+        f.left = nr_to_scan(k, f.zone, LRU_INACTIVE_ANON, f.priority, percent)
+        f.count = nr_to_scan(k, f.zone, LRU_ACTIVE_ANON, f.priority, percent)
+        f.total = nr_to_scan(k, f.zone, LRU_INACTIVE_FILE, f.priority, 100 - percent)
+        f.nr_taken = nr_to_scan(k, f.zone, LRU_ACTIVE_FILE, f.priority, 100 - percent)
+    elif pc == THROTTLED:
+        return ret(k, t, f, 0)
+    while True:
+        if f.stage == 0 and f.left + f.total + f.nr_taken == 0:
+            break
+        lru, f.stage = f.stage, (f.stage + 1) & 3
+        portion = _take_portion(f, lru)
+        if portion > 0:
+            if lru == LRU_ACTIVE_ANON:
+                if can_swap(k) and anon_is_low(k, f.zone):
+                    shrink_active_list(k, t, f.zone, lru, portion)
+            elif lru == LRU_ACTIVE_FILE:
+                if file_is_low(k, f.zone):
+                    shrink_active_list(k, t, f.zone, lru, portion)
+            else:
+                return call(k, t, f, FN.shrink_inactive_list, SHRUNK, portion, lru, f.zone)
+        if f.stage == 0 and _enough(k, t, f):
+            break
+        if f.stage == 0 and out_of_slice(k, t):
+            f.pc = LISTS
+            return YIELD
+    age_anon_if_low(k, f.zone)
+    return call(k, t, f, FN.throttle_vm_writeout, THROTTLED, k.task[t].sc_gfp, 0, 0)
+
+
+@kfn
+def _enough(k, t, f):
+    return k.task[t].sc_reclaimed >= k.task[t].sc_to_reclaim and f.priority < DEF_PRIORITY
+
+
+@kfn
+def _take_portion(f, lru):
+    """Take up to 32 off a list's share."""
+    if lru == LRU_INACTIVE_ANON:
+        portion = f.left if f.left < SWAP_CLUSTER_MAX else SWAP_CLUSTER_MAX
+        f.left -= portion
+    elif lru == LRU_ACTIVE_ANON:
+        portion = f.count if f.count < SWAP_CLUSTER_MAX else SWAP_CLUSTER_MAX
+        f.count -= portion
+    elif lru == LRU_INACTIVE_FILE:
+        portion = f.total if f.total < SWAP_CLUSTER_MAX else SWAP_CLUSTER_MAX
+        f.total -= portion
+    else:
+        portion = f.nr_taken if f.nr_taken < SWAP_CLUSTER_MAX else SWAP_CLUSTER_MAX
+        f.nr_taken -= portion
+    return portion
+
+
+@kfn
+def _too_many_isolated(k, t, zone, lru):
+    """Direct reclaimers wait while more pages of a kind are isolated than are left on its inactive list."""
+    if is_kswapd(k, t):
+        return False
+    if lru == LRU_INACTIVE_FILE:
+        return k.zone[zone].isolated_file > nr_on(k, zone, LRU_INACTIVE_FILE)
+    return k.zone[zone].isolated_anon > nr_on(k, zone, LRU_INACTIVE_ANON)
+
+
+@kfn
+def _isolate(k, t, f, lru, lumpy):
+    """Take the next 32 off the list; account them. Returns the number taken."""
+    task = k.task[t]
+    z = k.zone[f.zone]
+    scanned = isolate_lru_pages(k, t, f.zone, lru, SWAP_CLUSTER_MAX, lumpy)
+    z.pages_scanned += scanned
+    f.nr_scanned += scanned
+    if is_kswapd(k, t):
+        z.pgscan_kswapd += scanned
+        k.stat.scanned_kswapd += scanned
+    else:
+        z.pgscan_direct += scanned
+        k.stat.scanned_direct += scanned
+    page = task.kept_head
+    while page != NIL:
+        pg = k.page[page]
+        if pg.pflags & PG_ACTIVE:
+            pg.pflags ^= PG_ACTIVE
+            k.vm.pgdeactivate += 1
+        if pg.pflags & PG_SWAPBACKED:
+            z.recent_scanned_anon += 1
+        else:
+            z.recent_scanned_file += 1
+        count_isolated(k, f.zone, page, 1)
+        page = pg.lru_next
+    return task.kept_nr
+
+
+@kfn
+def _put_back(k, t, f):
+    """Return the survivors to the head of the list they belong to now."""
+    page = k.task[t].kept_head
+    while page != NIL:
+        pg = k.page[page]
+        following = pg.lru_next
+        count_isolated(k, f.zone, page, -1)
+        pg.pflags &= ~PG_ISOLATED
+        lru_add(k, page)
+        if pg.pflags & PG_ACTIVE:
+            if pg.pflags & PG_SWAPBACKED:
+                k.zone[f.zone].recent_rotated_anon += 1
+            else:
+                k.zone[f.zone].recent_rotated_file += 1
+        page = following
+
+
+@kfn
+def _reclaimed(k, t, f, freed):
+    """Account pages freed by one batch."""
+    f.nr_reclaimed += freed
+    k.zone[f.zone].pgsteal += freed
+    if is_kswapd(k, t):
+        k.vm.kswapd_steal += freed
+        k.stat.reclaimed_kswapd += freed
+    else:
+        k.stat.reclaimed_direct += freed
+
+
+@kfn
+def shrink_inactive_list(k, t, f):
+    """Reclaim from the tail of an inactive list, 32 pages at a time; high orders may go over them again, waiting.
+
+    f.a, f.b, f.c   in: pages to scan, list, zone.  Returns pages freed.  Sleeps: yes.
+    """
+    BATCH, SHRUNK, BEFORE_SYNC, SYNC_SHRUNK, GATED = 1, 2, 3, 4, 5
+    pc = f.pc
+    if pc == ENTRY or pc == GATED:
+        f.zone = f.c
+        if _too_many_isolated(k, t, f.zone, f.b):
+            if k.task[t].killed:
+                return ret(k, t, f, SWAP_CLUSTER_MAX)
+            return call(k, t, f, FN.congestion_wait, GATED, timeout_jiffies(k, 10), 0, 0)
+        f.priority = k.task[t].sc_priority
+        f.flag = is_lumpy(k, t, f.priority)
+        lru_add_drain(k, k.task[t].cpu)
+        pc = BATCH
+    while True:
+        if pc == BATCH:
+            f.nr_taken = _isolate(k, t, f, f.b, f.flag)
+            if f.nr_taken == 0:
+                return _end_inactive(k, t, f)
+            return call(k, t, f, FN.shrink_page_list, SHRUNK, f.zone, 0, 0)
+        if pc == SHRUNK:
+            _reclaimed(k, t, f, k.task[t].retval)
+            if k.task[t].retval < f.nr_taken and f.flag and not is_kswapd(k, t):
+                f.list_head, f.left = k.task[t].kept_head, k.task[t].kept_tail
+                return call(k, t, f, FN.congestion_wait, BEFORE_SYNC, timeout_jiffies(k, 10), 0, 0)
+        elif pc == BEFORE_SYNC:
+            k.task[t].kept_head, k.task[t].kept_tail = f.list_head, f.left
+            _clear_active(k, t)
+            return call(k, t, f, FN.shrink_page_list, SYNC_SHRUNK, f.zone, 1, 0)
+        elif pc == SYNC_SHRUNK:
+            _reclaimed(k, t, f, k.task[t].retval)
+        _put_back(k, t, f)
+        if f.nr_scanned >= f.a:
+            return _end_inactive(k, t, f)
+        if out_of_slice(k, t):
+            f.pc = BATCH
+            return YIELD
+        pc = BATCH
+
+
+@kfn
+def _clear_active(k, t):
+    page = k.task[t].kept_head
+    while page != NIL:
+        k.page[page].pflags &= ~PG_ACTIVE
+        page = k.page[page].lru_next
+
+
+@kfn
+def _end_inactive(k, t, f):
+    k.task[t].sc_reclaimed += f.nr_reclaimed
+    flags = (0x01 if f.b == LRU_INACTIVE_ANON else 0x02) | 0x08
+    if f.flag:
+        flags = 0x10 | 0x04
+    emit(k, t, EV.mm_vmscan_lru_shrink_inactive, 0, f.zone, f.nr_scanned, f.nr_reclaimed, f.priority, flags)
+    return ret(k, t, f, f.nr_reclaimed)
+
+
+@kfn
+def congestion_wait(k, t, f):
+    """Sleep until some device's queue drains or the timeout ends, whether or not anything is congested.
+
+    f.a, f.b   in: timeout in jiffies, 1 for the sync side.  Source: Linux v2.6.34 mm/backing-dev.c:congestion_wait.
+    """
+    if f.pc == ENTRY:
+        f.pc = 1
+        f.start_ns = now_of(k, t)
+        return sleep_on(k, t, WQ_CONGESTION_READ if f.b else WQ_CONGESTION_WRITE, f.a, 0)
+    slept = now_of(k, t) - f.start_ns
+    k.task[t].congestion_ns += slept
+    jiffies = now_of(k, t) // k.param.jiffy_ns - f.start_ns // k.param.jiffy_ns
+    emit(k, t, EV.writeback_congestion_wait, f.a * k.param.jiffy_ns // 1000, jiffies * k.param.jiffy_ns // 1000)
+    return ret(k, t, f, 0)
+
+
+@kfn
+def throttle_vm_writeout(k, t, f):
+    """Hold a reclaimer while far too much is under writeback: more than 1.1 times the dirty threshold.
+
+    f.a   in: GFP flags.  Source: Linux v2.6.34 mm/page-writeback.c:throttle_vm_writeout.
+    """
+    WAITED = 1
+    if f.pc == WAITED and (not f.a & GFP_FS or not f.a & GFP_IO):
+        return ret(k, t, f, 0)
+    limit = dirty_threshold(k, t)
+    trace_dirty_state(k, t, background_threshold(k, t), limit)
+    if k.vm.nr_writeback <= limit + limit // 10:
+        return ret(k, t, f, 0)
+    return call(k, t, f, FN.congestion_wait, WAITED, timeout_jiffies(k, 10), 0, 0)

@@ -1,0 +1,228 @@
+"""The scheduler: one virtual clock, some CPUs, tasks that run in slices of at most 50 us, events in order of time.
+
+A slice runs at its start, in one go, as far as its CPU time allows; its CPU is busy until its end. Differs from any
+kernel's scheduler: one run queue for all CPUs, first come, first served.
+"""
+
+from pageout.engine.clock import fail, pop, post
+from pageout.engine.constants import (
+    ERR_NO_FUNCTION,
+    EV_IO_DONE,
+    EV_POWER_CUT,
+    EV_SERIES,
+    EV_SLICE_END,
+    EV_TIMER,
+    EV_UNPLUG,
+    EV_WAKE,
+    EXIT,
+    GO,
+    NIL,
+    RUN,
+    SLEEP,
+    STOP_DEADLOCK,
+    STOP_DONE,
+    STOP_DRAIN,
+    STOP_LENGTH,
+    STOP_POWER,
+    STOP_STEPS,
+    SWITCH,
+    T_RUNNABLE,
+    T_RUNNING,
+    T_SLEEPING,
+    YIELD,
+)
+from pageout.engine.kstack import frame_of, ret
+from pageout.engine.ledger import levels, sample
+from pageout.engine.waitqueue import enqueue, sleep_on_page, wake_task
+from pageout.jit import call_at, kfn
+from pageout.kernel.block.blk_core import end_request, get_request_wait, request_unplug, submit_bio, unplug
+from pageout.kernel.frames import FN
+
+SLICE_NS = 50_000
+
+
+@kfn
+def wait_on_page(k, t, f):
+    """Sleep until a page has none of the flags f.b (locked, writeback). f.a in: page. Sleeps: yes."""
+    pg = k.page[f.a]
+    if not pg.pflags & f.b:
+        return ret(k, t, f, 0)
+    if pg.mapping != NIL:
+        request_unplug(k, t, k.bdi[k.inode[pg.mapping].bdi].queue)
+    f.pc = 1
+    return sleep_on_page(k, t, f.a)
+
+
+@kfn
+def core_step(k, t):
+    """Run the frames that belong to the core: the block layer's."""
+    while True:
+        f = frame_of(k, t)
+        if f.fn == FN.submit_bio:
+            verb = submit_bio(k, t, f)
+        elif f.fn == FN.get_request_wait:
+            verb = get_request_wait(k, t, f)
+        elif f.fn == FN.wait_on_page:
+            verb = wait_on_page(k, t, f)
+        else:
+            return SWITCH
+        if verb != RUN:
+            return verb
+
+
+@kfn
+def _run_task(k, t):
+    """Run a task until it sleeps, yields or exits, from unit to unit as its stack goes."""
+    while True:
+        unit = k.function[frame_of(k, t).fn].unit
+        if unit == 0:
+            verb = core_step(k, t)
+        elif unit > 0:
+            verb = call_at(k.unit[unit], k, t)
+        else:
+            fail(k, ERR_NO_FUNCTION, t, frame_of(k, t).fn)
+            return EXIT
+        if verb != SWITCH or k.stat.stop > STOP_DRAIN:
+            return verb
+
+
+@kfn
+def _dequeue(k):
+    t = k.stat.run_head
+    k.stat.run_head = k.task[t].wait_next
+    if k.stat.run_head == NIL:
+        k.stat.run_tail = NIL
+    k.task[t].wait_next = NIL
+    k.stat.run_nr -= 1
+    return t
+
+
+@kfn
+def _budget(k):
+    """The next slice ends at the next due event, or after 50 us."""
+    limit = SLICE_NS
+    if k.stat.heap_nr > 0 and k.heap[0].when_ns - k.stat.now_ns < limit:
+        limit = k.heap[0].when_ns - k.stat.now_ns
+    k.stat.slice_ns = limit
+
+
+@kfn
+def _run_slice(k, cpu, t):
+    """Give a task the CPU for one slice."""
+    task = k.task[t]
+    task.state = T_RUNNING
+    task.cpu = cpu
+    task.spent_ns = 0
+    k.stat.slices += 1
+    _budget(k)
+    verb = _run_task(k, t)
+    spent = task.spent_ns
+    task.spent_ns = 0
+    task.cpu_ns += spent
+    task.ready_ns = k.stat.now_ns + spent
+    here = k.cpu[cpu]
+    here.busy_ns += spent
+    if verb == SLEEP and task.state == T_RUNNING:
+        task.state = T_SLEEPING
+    if spent > 0:
+        here.task, here.idle = t, 0
+        k.stat.idle_cpus -= 1
+        post(k, k.stat.now_ns + spent, EV_SLICE_END, cpu, verb)
+    elif verb == YIELD or verb == RUN:
+        enqueue(k, t)
+
+
+@kfn
+def _slice_end(k, cpu, verb):
+    here = k.cpu[cpu]
+    here.idle = 1
+    k.stat.idle_cpus += 1
+    if verb == YIELD or verb == RUN:
+        enqueue(k, here.task)
+    here.task = NIL
+
+
+@kfn
+def _idle_cpu(k):
+    for cpu in range(k.param.nr_cpus):
+        if k.cpu[cpu].idle:
+            return cpu
+    return 0
+
+
+@kfn
+def _timer(k, t, gen):
+    """A sleep's time is up, unless it ended otherwise."""
+    task = k.task[t]
+    if task.state == T_SLEEPING and task.timer_gen == gen:
+        wake_task(k, t)
+        task.woken = 0
+
+
+@kfn
+def _handle(k, kind, arg, gen):
+    if kind == EV_SLICE_END:
+        _slice_end(k, arg, gen)
+    elif kind == EV_IO_DONE:
+        end_request(k, arg)
+    elif kind == EV_TIMER:
+        _timer(k, arg, gen)
+    elif kind == EV_WAKE:
+        if k.task[arg].state == T_RUNNABLE:
+            enqueue(k, arg)
+    elif kind == EV_UNPLUG:
+        if k.queue[arg].plugged and k.queue[arg].plug_gen == gen:
+            unplug(k, arg)
+    elif kind == EV_SERIES:
+        sample(k)
+        post(k, k.stat.now_ns + k.param.series_ns, EV_SERIES, 0, 0)
+    elif kind == EV_POWER_CUT:
+        k.stat.stop = STOP_POWER
+
+
+@kfn
+def _finished(k):
+    """Is the run over: length reached, or every foreground task done and no length set?"""
+    if k.param.stop_at_ns > 0:
+        if k.stat.now_ns >= k.param.stop_at_ns:
+            k.stat.stop = STOP_LENGTH
+            return True
+        return False
+    if k.stat.foreground_left <= 0:
+        k.stat.stop = STOP_DONE
+        return True
+    return False
+
+
+@kfn
+def run_machine(k, max_steps):
+    """Advance the machine until something stops it: done, ring to be drained, error, or `max_steps` steps. Returns why."""
+    if k.stat.stop == STOP_STEPS or k.stat.stop == STOP_DRAIN:
+        k.stat.stop = GO
+    steps = 0
+    while k.stat.stop == GO:
+        steps += 1
+        if steps > max_steps:
+            k.stat.stop = STOP_STEPS
+            break
+        due = k.stat.heap_nr > 0 and k.heap[0].when_ns <= k.stat.now_ns
+        if k.stat.run_nr > 0 and k.stat.idle_cpus > 0 and not due:
+            _run_slice(k, _idle_cpu(k), _dequeue(k))
+        elif _finished(k):
+            break
+        elif k.stat.heap_nr == 0:
+            k.stat.stop = STOP_DEADLOCK
+        else:
+            event = k.heap[0]
+            kind, arg, gen = event.kind, event.arg, event.gen
+            if k.param.stop_at_ns > 0 and event.when_ns > k.param.stop_at_ns:
+                k.stat.now_ns = k.param.stop_at_ns
+                continue
+            if event.when_ns > k.stat.now_ns:
+                k.stat.now_ns = event.when_ns
+            pop(k)
+            k.stat.events_handled += 1
+            _handle(k, kind, arg, gen)
+    levels(k)
+    k.stat.steps += steps
+    return k.stat.stop

@@ -1,0 +1,387 @@
+"""From a scenario to the tables of a machine that is about to run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from pageout import jit
+from pageout.engine import constants as c
+from pageout.engine.rng import seed_words
+from pageout.engine.state import LAYOUT, new_state
+from pageout.kernel import frames
+from pageout.machine import jobs
+from pageout.machine.devices import queue_fields
+from pageout.machine.dispatch import UNITS
+from pageout.machine.memory_map import Zone, free_blocks, zones_of
+from pageout.machine.prepare import prepare_unit
+from pageout.machine.tables import seek_table
+from pageout.vocabulary.errors import TooLargeError
+from pageout.vocabulary.scenario import Scenario
+from pageout.vocabulary.settings import choices, sysctls
+from pageout.vocabulary.tracepoints import enabled
+
+PAGE = 4096
+RING_RECORDS = 65536
+RING_MARGIN = 16384
+NR_WORKS = 4096
+SERIES_ROWS = 8192
+CHOICE_VALUES = {
+    "reclaim.writeback": {"always": c.WRITEBACK_ALWAYS, "kswapd": c.WRITEBACK_KSWAPD, "never": c.WRITEBACK_NEVER},
+    "reclaim.kick": {"scanned": c.KICK_SCANNED, "dirty": c.KICK_DIRTY, "none": c.KICK_NONE},
+    "reclaim.wait_on_dirty": {"off": c.WAIT_DIRTY_OFF, "congestion": c.WAIT_DIRTY_CONGESTION},
+    "reclaim.lumpy": {"on": c.LUMPY_ON, "off": c.LUMPY_OFF},
+    "throttle.start": {"midpoint": c.THROTTLE_MIDPOINT, "background": c.THROTTLE_BACKGROUND},
+}
+CHOICE_PARAMS = {
+    "reclaim.writeback": "reclaim_writeback",
+    "reclaim.kick": "reclaim_kick",
+    "reclaim.wait_on_dirty": "reclaim_wait_dirty",
+    "reclaim.lumpy": "reclaim_lumpy",
+    "throttle.start": "throttle_start",
+}
+
+
+class Booted(NamedTuple):
+    """A machine: its tables, the word its units take for `k`, who is who, and what must stay alive."""
+
+    arrays: dict[str, Any]
+    address: Any
+    comms: dict[int, str]
+    block: Any
+    nr_files: int
+    filled_pages: int
+
+
+class _Plan:
+    """Sizes and places of everything, counted before anything is allocated."""
+
+    def __init__(self, scenario: Scenario, ring: int) -> None:
+        machine = scenario.machine
+        self.values = sysctls(scenario)
+        self.choices = choices(scenario)
+        self.zones = zones_of(machine.memory_bytes, self.values["vm.min_free_kbytes"])
+        self.nr_pages = machine.memory_bytes // PAGE
+        self.inodes = jobs.inodes_of(scenario)
+        self.jobs = jobs.jobs_of(scenario, self.inodes)
+        self.swap_pages = machine.swap_bytes // PAGE
+        self.nr_queues = len(machine.disks)
+        self.nr_bdis = self.nr_queues + (1 if self.swap_pages else 0)
+        self.nr_tasks = 1 + self.nr_queues + len(scenario.tasks)
+        self.fs_disk = [disk.name for disk in machine.disks].index(machine.filesystem.disk)
+        self.fs_blocks = _fs_blocks(scenario, self.fs_disk, self.swap_pages)
+        self._lay_bits()
+        self.nr_requests = sum(3 * disk.nr_requests + 8 for disk in machine.disks)
+        self.nr_bios = sum(3 * disk.nr_requests * max(1, disk.max_sectors_kb // 4) for disk in machine.disks) + 16384
+        self.ring = ring
+
+    def _lay_bits(self) -> None:
+        """Give every bitmap its place in the one table of bits."""
+        at = 0
+        self.bit_places: list[tuple[int, int, int, int]] = []
+        for inode in self.inodes:
+            words, summary = inode.nr_slots // 32 + 1, inode.nr_slots // 1024 + 1
+            self.bit_places.append((at, at + words, at + 2 * words, at + 2 * words + summary))
+            at += 2 * (words + summary)
+        self.fs_bitmap = at
+        at += self.fs_blocks // 32 + 2
+        self.swap_bits = at
+        at += self.swap_pages // 32 + 1
+        self.swap_summary = at
+        self.nr_bits = at + self.swap_pages // 1024 + 2
+
+    def sizes(self, machine_cpus: int) -> dict[str, int]:
+        nr_slots = sum(inode.nr_slots for inode in self.inodes)
+        return {
+            "page": self.nr_pages,
+            "frame": self.nr_tasks * c.MAX_DEPTH,
+            "task": self.nr_tasks,
+            "zone": len(self.zones),
+            "inode": len(self.inodes),
+            "bdi": self.nr_bdis,
+            "work": NR_WORKS,
+            "queue": self.nr_queues,
+            "request": self.nr_requests,
+            "bio": self.nr_bios,
+            "fs": 1,
+            "job": max(1, len(self.jobs.rows)),
+            "cpu": machine_cpus,
+            "free_area": len(self.zones) * c.MAX_ORDER,
+            "pcp": len(self.zones) * machine_cpus,
+            "lru": len(self.zones) * c.NR_LRU,
+            "pvec": machine_cpus * c.PAGEVEC_SIZE,
+            "slot": nr_slots,
+            "bits": self.nr_bits,
+            "wait": c.WQ_FIXED + c.PAGE_WAIT_TABLE + 2 * self.nr_queues + len(self.inodes),
+            "heap": 65536 + 2048 * self.nr_tasks + self.nr_requests,
+            "sort": 4 * self.nr_requests,
+            "channel": 64 * self.nr_queues + 1024,
+            "table": len(self.jobs.tables) + self.nr_queues * 1025,
+            "file_list": len(self.jobs.file_list),
+            "group_left": self.jobs.nr_groups + 1,
+            "request_list": len(self.jobs.request_list),
+            "function": len(frames.TABLE),
+            "unit": len(UNITS),
+            "chain": c.MAX_DEPTH + 2,
+            "leaf": len(frames.LEAVES),
+            "hist": c.HIST_BUCKETS * (c.NR_HIST_GLOBAL + 2 * len(self.jobs.rows)),
+            "hist_sum": c.NR_HIST_GLOBAL + 2 * len(self.jobs.rows),
+            "event_on": len(enabled("full")),
+            "series": SERIES_ROWS * c.SERIES_COLUMNS,
+            "policy_ctx": 1,
+            "ring": self.ring,
+        }
+
+
+def _fs_blocks(scenario: Scenario, fs_disk: int, swap_pages: int) -> int:
+    """Blocks of the filesystem: as told, or its disk less the swap area at the disk's end."""
+    machine = scenario.machine
+    disk = machine.disks[fs_disk]
+    blocks = disk.size_bytes // PAGE
+    if swap_pages and machine.swap_disk == disk.name:
+        blocks -= swap_pages
+    if machine.filesystem.size_bytes:
+        blocks = min(blocks, machine.filesystem.size_bytes // PAGE)
+    return blocks
+
+
+def _refuse_if_too_large(sizes: Mapping[str, int]) -> None:
+    need = sum(LAYOUT[name][0].itemsize * rows for name, rows in sizes.items())
+    room = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if need > room:
+        raise TooLargeError(
+            f"this run needs {need / 2**30:.1f} GiB of memory and {room / 2**30:.1f} GiB are free here; "
+            "make the machine's memory or the files smaller"
+        )
+
+
+def _put(arrays: dict[str, Any], table: str, row: int, **values: int) -> None:
+    for name, value in values.items():
+        arrays[table][name][row] = value
+
+
+def _boot_zones(arrays: dict[str, Any], zones: list[Zone], nr_cpus: int) -> None:
+    arrays["free_area"]["head"][:] = c.NIL
+    arrays["pcp"]["head"][:] = c.NIL
+    arrays["lru"]["head"][:] = c.NIL
+    arrays["lru"]["tail"][:] = c.NIL
+    for z, zone in enumerate(zones):
+        _put(arrays, "zone", z, start_page=zone.start, end_page=zone.end, present=zone.present,
+             wmark_min=zone.wmark_min, wmark_low=zone.wmark_low, wmark_high=zone.wmark_high,
+             reserve0=zone.reserve[0], reserve1=zone.reserve[1], reserve2=zone.reserve[2],
+             pcp_batch=zone.pcp_batch, pcp_high=zone.pcp_high, inactive_ratio=zone.inactive_ratio,
+             nr_free=zone.present)
+        for start, end in ((zone.start, zone.first_free), (zone.last_free, zone.end)):
+            arrays["page"]["pflags"][start:end] = c.PG_RESERVED
+        _boot_free_lists(arrays, z, zone)
+    arrays["vm"]["nr_free_pages"][0] = sum(zone.present for zone in zones)
+
+
+def _boot_free_lists(arrays: dict[str, Any], z: int, zone: Zone) -> None:
+    """Free the zone's frames from low to high, as boot does: the highest block comes first out again."""
+    by_order: dict[int, list[int]] = {}
+    for page, order in free_blocks(zone.first_free, zone.last_free):
+        by_order.setdefault(order, []).append(page)
+    page_table = arrays["page"]
+    for order, pages in by_order.items():
+        at = np.array(pages, dtype=np.int64)
+        page_table["pflags"][at] = c.PG_BUDDY | order << c.ORDER_SHIFT
+        page_table["lru_next"][at] = np.concatenate(([c.NIL], at[:-1]))
+        page_table["lru_prev"][at] = np.concatenate((at[1:], [c.NIL]))
+        _put(arrays, "free_area", z * c.MAX_ORDER + order, head=pages[-1], nr=len(pages))
+
+
+def _boot_params(arrays: dict[str, Any], scenario: Scenario, plan: _Plan, events: str, zero_cost: bool) -> None:
+    machine, values = scenario.machine, plan.values
+    stack = int(plan.choices["stack.bytes"])
+    total = sum(zone.present for zone in plan.zones)
+    limit = values["vm.dirty_bytes"] // PAGE or max(values["vm.dirty_ratio"], 5) * total // 100
+    _put(
+        arrays, "param", 0,
+        nr_pages=plan.nr_pages, nr_zones=len(plan.zones), nr_cpus=machine.cpus, nr_tasks=plan.nr_tasks,
+        nr_jobs=len(plan.jobs.rows), nr_inodes=len(plan.inodes), nr_bdis=plan.nr_bdis, nr_queues=plan.nr_queues,
+        jiffy_ns=c.NS_PER_S // machine.hz, hz=machine.hz, stack_bytes=stack,
+        stack_order=max(0, (stack // PAGE).bit_length() - 1),
+        dirty_ratio=values["vm.dirty_ratio"], dirty_bytes=values["vm.dirty_bytes"],
+        background_ratio=values["vm.dirty_background_ratio"], background_bytes=values["vm.dirty_background_bytes"],
+        dirty_expire_ns=values["vm.dirty_expire_centisecs"] * 10_000_000,
+        dirty_writeback_ns=values["vm.dirty_writeback_centisecs"] * 10_000_000,
+        swappiness=values["vm.swappiness"], laptop_mode=1 if values["vm.laptop_mode"] else 0,
+        ratelimit_pages=min(1024, max(16, total // (machine.cpus * 32))),
+        ring_size=plan.ring, ring_drain=max(1, plan.ring - RING_MARGIN), heap_size=len(arrays["heap"]),
+        zero_cost=int(zero_cost), copy_ns=PAGE * 1000 // machine.copy_mb_s, syscall_ns=machine.syscall_ns,
+        swap_bdi=plan.nr_bdis - 1 if plan.swap_pages else c.NIL, nr_swap_slots=plan.swap_pages,
+        swap_bits=plan.swap_bits, swap_summary=plan.swap_summary, swap_block=_swap_block(scenario, plan),
+        stop_at_ns=scenario.length_ns, total_pages=total, prop_shift=2 + max(1, limit - 1).bit_length() - 1,
+        nr_groups=plan.jobs.nr_groups, nr_series=SERIES_ROWS,
+    )  # fmt: skip
+    for name, allowed in CHOICE_VALUES.items():
+        arrays["param"][CHOICE_PARAMS[name]][0] = allowed[str(plan.choices[name])]
+    arrays["event_on"][:] = enabled(events)
+
+
+def _swap_block(scenario: Scenario, plan: _Plan) -> int:
+    """First block of the swap area: at the end of its disk."""
+    if not plan.swap_pages:
+        return 0
+    return _disk(scenario, scenario.machine.swap_disk).size_bytes // PAGE - plan.swap_pages
+
+
+def _disk(scenario: Scenario, name: str) -> Any:
+    return next(disk for disk in scenario.machine.disks if disk.name == name)
+
+
+def _boot_pools(arrays: dict[str, Any], plan: _Plan) -> None:
+    """Chain the free lists of requests, bios and work items."""
+    for table, nr in (("request", plan.nr_requests), ("bio", plan.nr_bios), ("work", NR_WORKS)):
+        arrays[table]["next"][:nr] = np.arange(1, nr + 1)
+        arrays[table]["next"][nr - 1] = c.NIL
+    arrays["wait"]["head"][:] = c.NIL
+    arrays["wait"]["tail"][:] = c.NIL
+    _put(arrays, "stat", 0, run_head=c.NIL, run_tail=c.NIL, swap_free=plan.swap_pages)
+
+
+def _boot_storage(arrays: dict[str, Any], scenario: Scenario, plan: _Plan) -> None:
+    machine = scenario.machine
+    sort_at, wait_at, table_at = 0, c.WQ_FIXED + c.PAGE_WAIT_TABLE, len(plan.jobs.tables)
+    for q, disk in enumerate(machine.disks):
+        arrays["table"][table_at : table_at + 1025] = seek_table(disk.seek_min_us, disk.seek_avg_us, disk.seek_max_us)
+        _put(arrays, "queue", q, bdi=q, sort_read=sort_at, sort_write=sort_at + 2 * disk.nr_requests,
+             wait_read=wait_at, wait_write=wait_at + 1, seek_table=table_at, channel_start=q * 64, **queue_fields(disk))
+        sort_at, wait_at, table_at = sort_at + 4 * disk.nr_requests, wait_at + 2, table_at + 1025
+    for b in range(plan.nr_bdis):
+        is_swap = b >= plan.nr_queues
+        queue = [d.name for d in machine.disks].index(machine.swap_disk) if is_swap else b
+        _put(arrays, "bdi", b, queue=queue, max_ratio=100, is_swap=int(is_swap), flusher=c.NIL if is_swap else 1 + b,
+             **dict.fromkeys(("b_dirty", "b_dirty_tail", "b_io", "b_io_tail", "b_more_io", "b_more_io_tail",
+                              "work_head", "work_tail", "old_work"), c.NIL))
+    fs = machine.filesystem
+    delalloc = fs.delalloc if fs.delalloc is not None else fs.kind == "xfs"
+    _put(arrays, "fs", 0, kind=c.FS_XFS if fs.kind == "xfs" else c.FS_EXT2, bdi=plan.fs_disk,
+         nr_blocks=plan.fs_blocks, free_blocks=plan.fs_blocks, delalloc=int(delalloc), bitmap=plan.fs_bitmap,
+         fragment_pages=fs.fragment_pages if fs.layout == "fragmented" else 0)
+
+
+def _boot_inodes(arrays: dict[str, Any], plan: _Plan) -> None:
+    slot_at = 0
+    wait_at = c.WQ_FIXED + c.PAGE_WAIT_TABLE + 2 * plan.nr_queues
+    arrays["slot"]["page"][:] = c.NIL
+    arrays["slot"]["block"][:] = c.NIL
+    for i, inode in enumerate(plan.inodes):
+        words = plan.bit_places[i]
+        goal = plan.fs_blocks * i // len(plan.inodes) - 1
+        _put(arrays, "inode", i, slot_start=slot_at, nr_slots=inode.nr_slots, size_pages=inode.nr_slots,
+             dirty_bits=words[0], writeback_bits=words[1], dirty_summary=words[2], writeback_summary=words[3],
+             kind=c.INODE_ANON if inode.anonymous else c.INODE_FILE, bdi=_bdi_of(plan, inode.anonymous),
+             list_next=c.NIL, list_prev=c.NIL, wait_queue=wait_at + i, last_block=goal,
+             disk_pages=-1 if inode.exists else 0)
+        slot_at += inode.nr_slots
+
+
+def _bdi_of(plan: _Plan, anonymous: bool) -> int:
+    return plan.nr_bdis - 1 if anonymous and plan.swap_pages else plan.fs_disk
+
+
+def _boot_functions(arrays: dict[str, Any]) -> None:
+    for number, row in enumerate(frames.TABLE):
+        _put(arrays, "function", number, frame_bytes=frames.frame_bytes(row), unit=frames.UNITS.index(row.unit))
+    for number, chain in enumerate(frames.LEAVES.values()):
+        arrays["leaf"][number] = frames.chain_bytes(tuple(chain.split()))
+    for number, unit in enumerate(UNITS):
+        arrays["unit"][number] = unit.address
+
+
+def _boot_tasks(arrays: dict[str, Any], scenario: Scenario, plan: _Plan) -> dict[int, str]:
+    """Start kswapd, a flusher for each device, and the scenario's tasks; all are on the run queue. Returns comms."""
+    comms = {32: "kswapd0"}
+    for field in ("wait_queue", "wait_next", "wait_prev", "wait_page", "mm_inode", "bdi_writing", "ra_inode",
+                  "allocated_head", "allocated_tail", "prev_index"):
+        arrays["task"][field][:] = c.NIL
+    _start(arrays, 0, frames.FN.kswapd, 0, pid=32, tflags=c.PF_MEMALLOC | c.PF_KSWAPD | c.PF_SWAPWRITE | c.PF_KTHREAD)
+    for q in range(plan.nr_queues):
+        comms[200 + q] = f"flush-8:{16 * q}"
+        _start(arrays, 1 + q, frames.FN.bdi_writeback_thread, q, pid=200 + q, tflags=c.PF_FLUSHER | c.PF_KTHREAD)
+    first = 1 + plan.nr_queues
+    for i, task in enumerate(scenario.tasks):
+        comms[1000 + i] = task.name[:15]
+        s0, s1, s2, s3 = seed_words(task.seed, i)
+        mm_inode = plan.jobs.rows[i]["mm_inode"]
+        _start(arrays, first + i, frames.FN.user, 0, pid=1000 + i, job=i, rng0=s0, rng1=s1, rng2=s2, rng3=s3,
+               mm_inode=mm_inode, total_vm=TASK_VM_PAGES + (plan.inodes[mm_inode].nr_slots if mm_inode >= 0 else 0))
+    _chain_run_queue(arrays, plan.nr_tasks)
+    return comms
+
+
+TASK_VM_PAGES = 1024  # assumed: text, libraries and stack of a small program, 4 MiB of address space
+
+
+def _start(arrays: dict[str, Any], t: int, fn: int, a: int, **fields: int) -> None:
+    row = frames.TABLE[fn]
+    used = frames.frame_bytes(row)
+    _put(arrays, "task", t, state=c.T_RUNNABLE, used=used, peak=used, **fields)
+    frame = t * c.MAX_DEPTH
+    for name in ("page", "inode", "list_head", "work", "bio"):
+        arrays["frame"][name][frame] = c.NIL
+    _put(arrays, "frame", frame, fn=fn, a=a)
+
+
+def _chain_run_queue(arrays: dict[str, Any], nr_tasks: int) -> None:
+    arrays["task"]["wait_next"][:nr_tasks] = np.arange(1, nr_tasks + 1)
+    arrays["task"]["wait_next"][nr_tasks - 1] = c.NIL
+    _put(arrays, "stat", 0, run_head=0, run_tail=nr_tasks - 1, run_nr=nr_tasks)
+
+
+def _boot_jobs(arrays: dict[str, Any], plan: _Plan) -> None:
+    for i, row in enumerate(plan.jobs.rows):
+        for name, value in row.items():
+            if name != "mm_inode":
+                arrays["job"][name][i] = value
+    arrays["table"][: len(plan.jobs.tables)] = plan.jobs.tables
+    arrays["file_list"][: len(plan.jobs.file_list)] = plan.jobs.file_list
+    arrays["request_list"][: len(plan.jobs.request_list)] = plan.jobs.request_list
+    for row in plan.jobs.rows:
+        arrays["group_left"][row["group"]] += 1
+    arrays["stat"]["foreground_left"][0] = sum(not row["background"] for row in plan.jobs.rows)
+
+
+def boot(scenario: Scenario, *, events: str = "decisions", zero_cost: bool = False, ring: int = RING_RECORDS,
+         series_ns: int = 100_000_000, power_cut_ns: int = 0) -> Booted:
+    """Build the machine of a scenario: memory free, files laid out, cache filled, every task about to start.
+
+    Raises ScenarioError if memory is too small, TooLargeError if the tables do not fit into this computer's memory.
+    """
+    plan = _Plan(scenario, ring)
+    sizes = plan.sizes(scenario.machine.cpus)
+    _refuse_if_too_large(sizes)
+    arrays = new_state(sizes)
+    _boot_zones(arrays, plan.zones, scenario.machine.cpus)
+    _boot_params(arrays, scenario, plan, events, zero_cost)
+    _boot_pools(arrays, plan)
+    _boot_storage(arrays, scenario, plan)
+    _boot_inodes(arrays, plan)
+    _boot_functions(arrays)
+    comms = _boot_tasks(arrays, scenario, plan)
+    _boot_jobs(arrays, plan)
+    _put(arrays, "stat", 0, idle_cpus=scenario.machine.cpus)
+    arrays["cpu"]["idle"][:] = 1
+    arrays["cpu"]["task"][:] = c.NIL
+    arrays["param"]["series_ns"][0] = series_ns
+    _first_events(arrays, series_ns, power_cut_ns)
+    block, address = jit.bind_state(arrays, LAYOUT)
+    filled = prepare_unit(address, plan.jobs.fill_inode)
+    arrays["stat"]["level_since_ns"][0] = 0
+    return Booted(arrays, address, comms, block, len(scenario.files), int(filled))
+
+
+def _first_events(arrays: dict[str, Any], series_ns: int, power_cut_ns: int) -> None:
+    events = [(0, c.EV_SERIES)] if series_ns else []
+    if power_cut_ns:
+        events.append((power_cut_ns, c.EV_POWER_CUT))
+    for i, (when, kind) in enumerate(events):
+        _put(arrays, "heap", i, when_ns=when, seq=i + 1, kind=kind)
+    _put(arrays, "stat", 0, heap_nr=len(events), seq=len(events))
+
+

@@ -1,0 +1,43 @@
+"""The article's storm: a full page cache, a fast writer, and everybody who needs memory at the same time."""
+
+from __future__ import annotations
+
+from pageout.vocabulary.machines import load_machine
+from pageout.vocabulary.scenario import File, Scenario, Task
+
+MIB, GIB = 1 << 20, 1 << 30
+MS, S = 1_000_000, 1_000_000_000
+DEMO_DESIGNS = ("linux-2.6.34", "no-direct-writeback", "flushers-only", "throttle-earlier")
+
+
+def _periodic(name: str, kind: str, interval_ns: int, **more: int) -> Task:
+    return Task(name=name, kind=kind, interval_ns=interval_ns, background=True, **more)  # type: ignore[arg-type]
+
+
+def demo_scenario(seed: int = 1) -> Scenario:
+    """Return the storm on the 2 GB server: XFS, one SATA disk, 8 KB stacks, cache full, 20 s of simulated time.
+
+    A streaming writer and a random writer dirty memory; a database takes anonymous memory; network buffers (order 0 and
+    1 to 3), select() callers and forks allocate beside them.
+    """
+    return Scenario(
+        name="demo",
+        machine=load_machine("server-2g"),
+        files=(
+            File(name="stream", size_bytes=8 * GIB),
+            File(name="table", size_bytes=GIB, exists=True),
+        ),
+        tasks=(
+            Task(name="writer", rw="write", bs_bytes=128 * 1024, file=(0,), io_bytes=8 * GIB, seed=seed),
+            Task(name="updater", rw="randwrite", bs_bytes=4096, file=(1,), io_bytes=GIB, time_based=True, runtime_ns=20 * S,
+                 norandommap=True, rate_bps=24 * MIB, seed=seed + 1, background=True),
+            Task(name="database", kind="hog", anon_bytes=700 * MIB, rate_bps=120 * MIB, hold_ns=60 * S, background=True),
+            _periodic("netrx", "alloc", MS, order=0, hold=2048),
+            _periodic("selector", "select", 2 * MS),
+            _periodic("forker", "fork", 10 * MS, lifetime_ns=S),
+            *(_periodic(f"order-{order}", "alloc", 5 * MS, order=order, hold=256) for order in (1, 2, 3)),
+        ),
+        length_ns=20 * S,
+        prefill_bytes=2 * GIB,
+        seed=seed,
+    )

@@ -1,0 +1,152 @@
+"""The compiled units: each runs the frames that belong to it and hands over at the border to another.
+
+Only this module imports all rooms. A unit is compiled by itself and cached by itself; units call each other by address.
+"""
+
+from pageout.engine.constants import RUN, SWITCH
+from pageout.engine.kstack import frame_of
+from pageout.engine.state import kernel_at
+from pageout.jit import kentry, kfn
+from pageout.kernel.frames import FN
+from pageout.kernel.fs.fs_writeback import (
+    bdi_writeback_thread,
+    wb_writeback,
+    write_cache_pages,
+    writeback_inodes_wb,
+    writeback_single_inode,
+)
+from pageout.kernel.fs.read_write import sys_fsync, sys_read, sys_unlink, sys_write
+from pageout.kernel.fs.writepage import ext2_writepage, swap_writepage, xfs_vm_writepage
+from pageout.kernel.mm.kswapd import balance_pgdat, kswapd
+from pageout.kernel.mm.memory import anonymous_fault, page_fault
+from pageout.kernel.mm.page_alloc import alloc_pages
+from pageout.kernel.mm.page_writeback import balance_dirty_pages
+from pageout.kernel.mm.readahead import do_readahead
+from pageout.kernel.mm.shrink_list import shrink_page_list
+from pageout.kernel.mm.vmscan import (
+    congestion_wait,
+    shrink_inactive_list,
+    shrink_zone,
+    throttle_vm_writeout,
+    try_to_free_pages,
+)
+from pageout.kernel.sched.core import run_machine
+from pageout.kernel.sched.user import sys_clone, sys_recvmsg, sys_select, user
+
+
+@kentry
+def core_unit(address, max_steps):
+    """The scheduler, the block layer and the drivers."""
+    return run_machine(kernel_at(address), max_steps)
+
+
+@kfn
+def _task_step(k, t):
+    f = frame_of(k, t)
+    fn = f.fn
+    if fn == FN.user:
+        return user(k, t, f)
+    if fn == FN.sys_write:
+        return sys_write(k, t, f)
+    if fn == FN.sys_read:
+        return sys_read(k, t, f)
+    if fn == FN.do_readahead:
+        return do_readahead(k, t, f)
+    if fn == FN.page_fault:
+        return page_fault(k, t, f)
+    if fn == FN.anonymous_fault:
+        return anonymous_fault(k, t, f)
+    if fn == FN.sys_fsync:
+        return sys_fsync(k, t, f)
+    if fn == FN.sys_select:
+        return sys_select(k, t, f)
+    if fn == FN.sys_clone:
+        return sys_clone(k, t, f)
+    if fn == FN.sys_recvmsg:
+        return sys_recvmsg(k, t, f)
+    if fn == FN.sys_unlink:
+        return sys_unlink(k, t, f)
+    return SWITCH
+
+
+@kentry
+def task_unit(address, t):
+    """System calls, faults and the programs that make them."""
+    k = kernel_at(address)
+    verb = RUN
+    while verb == RUN:
+        verb = _task_step(k, t)
+    return verb
+
+
+@kfn
+def _mm_step(k, t):
+    f = frame_of(k, t)
+    fn = f.fn
+    if fn == FN.alloc_pages:
+        return alloc_pages(k, t, f)
+    if fn == FN.try_to_free_pages:
+        return try_to_free_pages(k, t, f)
+    if fn == FN.shrink_zone:
+        return shrink_zone(k, t, f)
+    if fn == FN.shrink_inactive_list:
+        return shrink_inactive_list(k, t, f)
+    if fn == FN.shrink_page_list:
+        return shrink_page_list(k, t, f)
+    if fn == FN.congestion_wait:
+        return congestion_wait(k, t, f)
+    if fn == FN.throttle_vm_writeout:
+        return throttle_vm_writeout(k, t, f)
+    if fn == FN.kswapd:
+        return kswapd(k, t, f)
+    if fn == FN.balance_pgdat:
+        return balance_pgdat(k, t, f)
+    return SWITCH
+
+
+@kentry
+def mm_unit(address, t):
+    """The allocator's slow path, reclaim, kswapd, the OOM killer."""
+    k = kernel_at(address)
+    verb = RUN
+    while verb == RUN:
+        verb = _mm_step(k, t)
+    return verb
+
+
+@kfn
+def _writeback_step(k, t):
+    f = frame_of(k, t)
+    fn = f.fn
+    if fn == FN.balance_dirty_pages:
+        return balance_dirty_pages(k, t, f)
+    if fn == FN.bdi_writeback_thread:
+        return bdi_writeback_thread(k, t, f)
+    if fn == FN.wb_writeback:
+        return wb_writeback(k, t, f)
+    if fn == FN.writeback_inodes_wb:
+        return writeback_inodes_wb(k, t, f)
+    if fn == FN.writeback_single_inode:
+        return writeback_single_inode(k, t, f)
+    if fn == FN.write_cache_pages:
+        return write_cache_pages(k, t, f)
+    if fn == FN.xfs_vm_writepage:
+        return xfs_vm_writepage(k, t, f)
+    if fn == FN.ext2_writepage:
+        return ext2_writepage(k, t, f)
+    if fn == FN.swap_writepage:
+        return swap_writepage(k, t, f)
+    return SWITCH
+
+
+@kentry
+def writeback_unit(address, t):
+    """Throttled writers, flusher threads, the filesystem's writepage."""
+    k = kernel_at(address)
+    verb = RUN
+    while verb == RUN:
+        verb = _writeback_step(k, t)
+    return verb
+
+
+UNITS = (core_unit, task_unit, mm_unit, writeback_unit)

@@ -1,0 +1,136 @@
+"""From a scenario's tasks and files to job records, inodes and the tables they draw from."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from pageout.engine.constants import NIL
+from pageout.kernel.sched import user as programs
+from pageout.machine.tables import pareto_table, zipf_table
+from pageout.vocabulary.scenario import Scenario, Task
+
+PAGE = 4096
+MAX_RANKS = 1 << 22  # a distribution over more blocks than this is drawn in groups of equal weight
+KINDS = {
+    "io": programs.JOB_IO,
+    "alloc": programs.JOB_ALLOC,
+    "select": programs.JOB_SELECT,
+    "fork": programs.JOB_FORK,
+    "hog": programs.JOB_HOG,
+    "unlink": programs.JOB_UNLINK,
+}
+DIRECTIONS = {"read": 0, "write": 1, "randread": 2, "randwrite": 3, "rw": 4, "randrw": 5}
+
+
+class Inode(NamedTuple):
+    """A file, or a task's anonymous memory."""
+
+    nr_slots: int
+    exists: bool
+    anonymous: bool
+
+
+class Jobs(NamedTuple):
+    """Job records as dicts of fields, and the arrays they point into."""
+
+    rows: list[dict[str, int]]
+    tables: Any
+    file_list: list[int]
+    request_list: Any
+    nr_groups: int
+    fill_inode: int
+
+
+def inodes_of(scenario: Scenario) -> list[Inode]:
+    """Files first, in the scenario's order; then anonymous memory of hogs; last the file the cache is filled from."""
+    inodes = [Inode(-(-file.size_bytes // PAGE), file.exists, False) for file in scenario.files]
+    inodes += [Inode(-(-task.anon_bytes // PAGE), False, True) for task in scenario.tasks if task.kind == "hog"]
+    if scenario.prefill_bytes:
+        pages = min(scenario.prefill_bytes, scenario.machine.memory_bytes) // PAGE
+        inodes.append(Inode(max(1, pages), True, False))
+    return inodes
+
+
+def _feistel_bits(nr_blocks: int) -> int:
+    bits = max(2, (nr_blocks - 1).bit_length())
+    return bits + bits % 2
+
+
+def _io_fields(scenario: Scenario, task: Task) -> dict[str, int]:
+    size = min(scenario.files[i].size_bytes for i in task.file)
+    return {
+        "rw": DIRECTIONS[task.rw],
+        "rwmixread": task.rwmixread,
+        "block_bytes": task.bs_bytes,
+        "io_bytes": task.io_bytes or sum(scenario.files[i].size_bytes for i in task.file),
+        "offset_bytes": task.offset_bytes,
+        "fsync_every": task.fsync_every,
+        "end_fsync": int(task.end_fsync),
+        "norandommap": int(task.norandommap),
+        "mmap": int(task.mmap),
+        "loops": task.loops,
+        "file_bytes": size,
+        "nr_blocks": max(1, size // task.bs_bytes),
+        "feistel_bits": _feistel_bits(max(1, size // task.bs_bytes)),
+        "key": task.seed & 0x7FFFFFFF,
+    }
+
+
+def _common_fields(task: Task) -> dict[str, int]:
+    return {
+        "kind": KINDS[task.kind],
+        "rate_bps": task.rate_bps,
+        "thinktime_ns": task.thinktime_ns,
+        "thinktime_blocks": max(1, task.thinktime_blocks),
+        "runtime_ns": task.runtime_ns,
+        "time_based": int(task.time_based),
+        "start_delay_ns": task.start_delay_ns,
+        "group": task.group,
+        "order": task.order,
+        "count": task.count,
+        "interval_ns": task.interval_ns,
+        "hold": task.hold,
+        "anon_bytes": task.anon_bytes,
+        "hold_ns": task.hold_ns,
+        "lifetime_ns": task.lifetime_ns,
+        "background": int(task.background),
+        "mm_inode": NIL,
+        "nr_files": max(1, len(task.file)),
+    }
+
+
+def _distribution(task: Task, nr_blocks: int) -> Any:
+    """The cumulative table a job draws ranks from."""
+    ranks = min(nr_blocks, MAX_RANKS)
+    return zipf_table(ranks, task.theta) if task.distribution == "zipf" else pareto_table(ranks, task.theta)
+
+
+def jobs_of(scenario: Scenario, inodes: list[Inode]) -> Jobs:
+    """Build the job records; equal distributions share one table."""
+    rows: list[dict[str, int]] = []
+    tables: list[Any] = []
+    made: dict[tuple[str, float, int], int] = {}
+    file_list: list[int] = []
+    next_hog, table_at = len(scenario.files), 0
+    for task in scenario.tasks:
+        row = _common_fields(task)
+        row["file_start"] = len(file_list)
+        file_list += task.file
+        if task.kind == "io":
+            row |= _io_fields(scenario, task)
+        if task.kind == "io" and task.distribution != "random":
+            key = (task.distribution, task.theta, row["nr_blocks"])
+            if key not in made:
+                made[key] = table_at
+                tables.append(_distribution(task, row["nr_blocks"]))
+                table_at += len(tables[-1])
+            row |= {"distribution": 1, "zipf_start": made[key], "zipf_nr": min(row["nr_blocks"], MAX_RANKS)}
+        if task.kind == "hog":
+            row["mm_inode"], next_hog = next_hog, next_hog + 1
+        rows.append(row)
+    groups = 1 + max((task.group for task in scenario.tasks), default=0)
+    table = np.concatenate(tables) if tables else np.zeros(0, dtype=np.int64)
+    fill = len(inodes) - 1 if scenario.prefill_bytes else NIL
+    return Jobs(rows, table, file_list, np.zeros(0, dtype=np.int64), groups, fill)

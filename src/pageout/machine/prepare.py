@@ -1,0 +1,38 @@
+"""What is done inside the machine before its clock starts: files laid out, the page cache filled."""
+
+from pageout.engine.constants import NIL, PG_UPTODATE, WMARK_HIGH
+from pageout.engine.state import kernel_at
+from pageout.jit import kentry, kfn
+from pageout.kernel.fs.extents import lay_out
+from pageout.kernel.mm.buddy import get_page_from_freelist
+from pageout.kernel.mm.filemap import add_to_page_cache
+from pageout.kernel.mm.swap import lru_add_drain
+
+
+@kfn
+def _fill_cache(k, inode):
+    """Read a file into the cache without time passing, as far as memory goes. Returns pages read."""
+    index = 0
+    while index < k.inode[inode].nr_slots:
+        page = get_page_from_freelist(k, 0, 0, WMARK_HIGH)
+        if page == NIL:
+            break
+        add_to_page_cache(k, 0, page, inode, index, PG_UPTODATE)
+        index += 1
+    lru_add_drain(k, 0)
+    return index
+
+
+@kentry
+def prepare_unit(address, fill_inode):
+    """Lay out every file that exists, then fill the cache from `fill_inode` (NIL: from none). Returns pages read."""
+    k = kernel_at(address)
+    for inode in range(k.param.nr_inodes):
+        if k.inode[inode].disk_pages < 0:
+            k.inode[inode].disk_pages = 0
+            lay_out(k, inode, k.inode[inode].nr_slots)
+    filled = 0
+    if fill_inode != NIL:
+        filled = _fill_cache(k, fill_inode)
+    k.task[0].spent_ns = 0
+    return filled

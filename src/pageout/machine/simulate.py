@@ -1,0 +1,270 @@
+"""Run a scenario: boot, advance, drain events, check, and hand back what was found."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import pageout
+from pageout.engine import constants as c
+from pageout.kernel import frames
+from pageout.machine import checkers, figures
+from pageout.machine.boot import Booted, boot
+from pageout.machine.dispatch import core_unit
+from pageout.machine.policy import Policy
+from pageout.vocabulary.errors import InvariantError, UsageError
+from pageout.vocabulary.scenario import Scenario
+from pageout.vocabulary.settings import choices, validate
+
+STEPS_A_TURN = 20_000  # compiled steps between two looks at progress and Ctrl-C
+UNHASHED = {"ring", "unit", "event_on"}  # not state: the drained ring, addresses of this process, what is traced
+ERRORS = {
+    c.ERR_DEPTH: "a task nests more frames than the model allows",
+    c.ERR_HEAP: "too many pending events",
+    c.ERR_BIOS: "the bio pool is empty",
+    c.ERR_NO_FUNCTION: "a frame without a function",
+}
+ENDINGS = {
+    c.STOP_DONE: "done",
+    c.STOP_LENGTH: "length",
+    c.STOP_POWER: "power cut",
+    c.STOP_DEADLOCK: "deadlock",
+    c.STOP_PANIC: "panic: out of memory and no killable processes",
+}
+Progress = Callable[[float, str], None]
+
+
+class Result:
+    """What a run leaves: figures, series, digest, the deepest stack, and the tables themselves."""
+
+    def __init__(self, scenario: Scenario, booted: Booted, digest: str, wall_seconds: float, policies: Sequence[Policy]):
+        self.scenario, self.booted, self.digest, self.wall_seconds = scenario, booted, digest, wall_seconds
+        self._policies = policies
+        self._ledger = figures.Ledger(booted)
+        self.first_task = 1 + len(scenario.machine.disks)
+        self.now_ns = self._ledger.stat("now_ns")
+
+    @property
+    def series(self) -> dict[str, list[float]]:
+        """Samples every 100 ms of simulated time: t_s, nr_dirty, nr_writeback, nr_free (pages), written_mb_s, ..."""
+        return figures.series(self.booted)
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """The figures of the whole machine."""
+        return figures.metrics(self.scenario, self._ledger, self.first_task, self.now_ns)
+
+    @property
+    def vmstat(self) -> dict[str, int]:
+        """/proc/vmstat as it stands at the end, by the kernel's names."""
+        vm = self.booted.arrays["vm"]
+        values = {name: int(vm[name][0]) for name in vm.dtype.names}
+        for z, zone in enumerate(("dma", "dma32", "normal")[: len(self.booted.arrays["zone"])]):
+            for name in ("pgalloc", "pgrefill", "pgsteal", "pgscan_kswapd", "pgscan_direct"):
+                values[f"{name}_{zone}"] = int(self.booted.arrays["zone"][name][z])
+        return values
+
+    @property
+    def deepest_stack(self) -> list[tuple[int, int, str]]:
+        """Rows (depth, size, function) of the deepest kernel stack met, innermost first, as the stack tracer has them."""
+        chain = self.booted.arrays["chain"][: self._ledger.stat("peak_nr")].tolist()
+        names: list[str] = []
+        for number in chain:
+            if number >= 0:
+                names += frames.names_of(frames.TABLE[number])
+            else:
+                names += list(frames.LEAVES.values())[~number].split()
+        rows, depth = [], 0
+        for name in names:
+            depth += frames.SIZES[name][0]
+            rows.append((depth, frames.SIZES[name][0], name))
+        return rows[::-1]
+
+    @property
+    def ending(self) -> str:
+        """Why the run ended: done, length, power cut, deadlock, panic."""
+        return ENDINGS.get(self._ledger.stat("stop"), "stopped")
+
+    def document(self) -> dict[str, Any]:
+        """The run as `run --json` prints it."""
+        scenario = self.scenario
+        return {
+            "pageout": pageout.__version__,
+            "workload": scenario.name,
+            "machine": scenario.machine.name,
+            "design": scenario.design,
+            "kernel": "2.6.34",
+            "choices": choices(scenario),
+            "settings": scenario.settings,
+            "seed": scenario.seed,
+            "digest": self.digest,
+            "ending": self.ending,
+            "sim_seconds": round(self.now_ns / c.NS_PER_S, 6),
+            "wall_seconds": round(self.wall_seconds, 3),
+            "jobs": figures.job_figures(scenario, self._ledger, self.first_task, self.now_ns),
+            "devices": figures.device_figures(scenario, self._ledger, self.now_ns),
+            "metrics": self.metrics,
+            "deepest_stack": [{"depth": d, "size": s, "location": name} for d, s, name in self.deepest_stack],
+            "warnings": list(scenario.warnings),
+        }
+
+
+class _Drain:
+    """Takes events off the ring: in order of time into the digest, and into a trace file if one is wanted."""
+
+    def __init__(self, booted: Booted, trace: Path | None) -> None:
+        self._booted = booted
+        self._hash = hashlib.sha256()
+        self._kept = booted.arrays["ring"][:0].copy()
+        self._file = trace.open("wb") if trace else None
+        self._writer: Any = None
+        if self._file is not None:
+            from pageout.events.encode import TextWriter
+
+            self._writer = TextWriter(self._file.write, booted.comms)
+
+    def take(self, *, last: bool = False) -> None:
+        """Drain what is older than now: CPUs run a slice ahead, so the newest events may still be overtaken."""
+        stat, ring = self._booted.arrays["stat"], self._booted.arrays["ring"]
+        records = np.concatenate((self._kept, ring[: int(stat["ring_nr"][0])]))
+        stat["ring_nr"][0] = 0
+        records = records[np.argsort(records["time_ns"], kind="stable")]
+        ready = len(records) if last else int(np.searchsorted(records["time_ns"], stat["now_ns"][0]))
+        self._kept = records[ready:].copy()
+        self._emit(records[:ready])
+
+    def _emit(self, records: Any) -> None:
+        self._hash.update(records.tobytes())
+        if self._writer is not None:
+            from pageout.events.recording import RECORD
+
+            self._writer.drain(_as_text_records(records, RECORD))
+
+    def close(self) -> bytes:
+        """Finish the file; returns the digest of all events."""
+        if self._writer is not None:
+            self._writer.close()
+        if self._file is not None:
+            self._file.close()
+        return self._hash.digest()
+
+
+def _as_text_records(records: Any, dtype: Any) -> Any:
+    """The same bytes with the fields seen as one array, as the encoder takes them."""
+    return np.ascontiguousarray(records).view(dtype)
+
+
+def _state_digest(booted: Booted, events: bytes) -> str:
+    """sha256 over all tables that are state, in layout order, and over all events."""
+    digest = hashlib.sha256(events)
+    for name, array in booted.arrays.items():
+        if name not in UNHASHED:
+            digest.update(name.encode())
+            digest.update(memoryview(array).cast("B"))
+    return digest.hexdigest()
+
+
+def _install(booted: Booted, policies: Sequence[Policy]) -> None:
+    """Put the user's policies at their hooks."""
+    for one in policies:
+        _, address = one.compiled()
+        booted.arrays["param"][f"policy_{one.hook}"][0] = address
+        for i, knob in enumerate(one.knobs):
+            booted.arrays["policy_ctx"][f"knob{i}"][0] = knob
+
+
+def _fraction(booted: Booted, scenario: Scenario) -> float:
+    """How far the run is: by time if it has a length, else by bytes moved."""
+    stat, jobs = booted.arrays["stat"], booted.arrays["job"]
+    if scenario.length_ns:
+        return min(1.0, float(stat["now_ns"][0]) / scenario.length_ns)
+    foreground = jobs["background"] == 0
+    goal = float((jobs["io_bytes"] * np.maximum(jobs["loops"], 1))[foreground].sum())
+    done = float((jobs["done_bytes"] + jobs["lap"] * jobs["io_bytes"])[foreground].sum())
+    return min(1.0, done / goal) if goal else 0.0
+
+
+def _advance(booted: Booted, scenario: Scenario, drain: _Drain, check: int, progress: Progress | None) -> None:
+    """Let the machine run until it ends, looking up now and then."""
+    steps = check or STEPS_A_TURN
+    while True:
+        why = core_unit(booted.address, steps)
+        if why == c.STOP_ERROR:
+            raise _broken(booted, scenario)
+        if check:
+            checkers.check(booted, scenario)
+        if why == c.STOP_DRAIN or int(booted.arrays["stat"]["ring_nr"][0]):
+            drain.take()
+        if why not in (c.STOP_DRAIN, c.STOP_STEPS):
+            return
+        if progress is not None:
+            now = float(booted.arrays["stat"]["now_ns"][0]) / c.NS_PER_S
+            progress(_fraction(booted, scenario), f"{scenario.design}: {now:.1f} s simulated")
+
+
+def _broken(booted: Booted, scenario: Scenario) -> InvariantError:
+    stat = booted.arrays["stat"]
+    what = ERRORS.get(int(stat["error"][0]), "an assertion of the model failed")
+    return InvariantError(
+        f"{scenario.name}: {what} (seed {scenario.seed}, step {int(stat['steps'][0])}, task {int(stat['error_task'][0])}, "
+        f"info {int(stat['error_info'][0])})"
+    )
+
+
+def _settle(booted: Booted) -> None:
+    """What is only known at the end: the oldest dirty page, and what a power cut would lose."""
+    page, stat = booted.arrays["page"], booted.arrays["stat"]
+    unwritten = page["pflags"] & (c.PG_DIRTY | c.PG_WRITEBACK) != 0
+    unwritten &= page["pflags"] & c.PG_SWAPBACKED == 0
+    now_ms = int(stat["now_ns"][0]) // c.NS_PER_MS
+    if unwritten.any():
+        stat["oldest_dirty_ms"][0] = max(0, now_ms - int(page["dirtied_when"][unwritten].min()))
+    if int(stat["stop"][0]) == c.STOP_POWER:
+        stat["lost_cut"][0] = int(unwritten.sum())
+        stat["pages_lost"][0] += int(unwritten.sum())
+
+
+def simulate(
+    scenario: Scenario,
+    *,
+    trace: Path | None = None,
+    events: str = "decisions",
+    check: int = 0,
+    power_cut_ns: int | None = None,
+    policies: Sequence[Policy] = (),
+    progress: Progress | None = None,
+    seed: int | None = None,
+    zero_cost: bool = False,
+) -> Result:
+    """Simulate a scenario to its end.
+
+    trace:    write the events there as ftrace text        events: "decisions" or "full" (per-page events too)
+    check:    run all checkers every so many steps (always once at the end)
+    power_cut_ns: stop at this moment and count what was not on the device
+    Raises ScenarioError, SettingError, TooLargeError at the door; InvariantError if the model contradicts itself.
+    """
+    import msgspec
+
+    if events not in ("decisions", "full"):
+        raise UsageError(f"events = {events!r}: must be decisions or full")
+    if seed is not None:
+        scenario = msgspec.structs.replace(scenario, seed=seed)
+    validate(scenario)
+    begun = time.perf_counter()
+    booted = boot(scenario, events=events, zero_cost=zero_cost, power_cut_ns=power_cut_ns or 0)
+    _install(booted, policies)
+    drain = _Drain(booted, trace)
+    try:
+        _advance(booted, scenario, drain, check, progress)
+        drain.take(last=True)
+    finally:
+        of_events = drain.close()
+    checkers.check(booted, scenario)
+    _settle(booted)
+    booted.arrays["param"]["policy_isolate"][0] = min(1, int(booted.arrays["param"]["policy_isolate"][0]))
+    return Result(scenario, booted, _state_digest(booted, of_events), time.perf_counter() - begun, policies)

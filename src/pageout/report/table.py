@@ -1,0 +1,166 @@
+"""Tables of figures that fit 100 columns, plain enough to paste into a mail."""
+
+import re
+from collections.abc import Sequence
+from textwrap import TextWrapper, fill
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+from rich.text import Text
+
+from pageout.report.contrast import best
+from pageout.report.figures import BY_NAME, FIGURES, GROUPS, Document
+from pageout.report.text import compact_text, counted, is_figure, literal, number_text, plain
+
+WIDTH = 100
+JOBS_SHOWN = 16
+OTHER = "other"
+_UNIT_GAP = re.compile(r"(?<=\d) (?=(?:%|s|ms|us|MB/s|KiB|MiB|GiB)(?!\w))")
+_HARD_BLANK = "\N{NO-BREAK SPACE}"  # keeps a number and its unit on one line while wrapping
+
+_JOB_COLUMNS = (
+    ("read_mb_s", "read\nMB/s"),
+    ("write_mb_s", "write\nMB/s"),
+    ("write_p50_us", "median\nus"),
+    ("write_p99_us", "99 %\nus"),
+    ("write_max_us", "longest\nus"),
+    ("throttle_s", "throttled\ns"),
+    ("alloc_stall_count", "direct\nreclaims"),
+    ("alloc_stall_s", "stalled\ns"),
+    ("stack_max_bytes", "stack\nbytes"),
+    ("highorder_failures", "order >= 1\nfailed"),
+)
+_DESIGN_COLUMNS = (
+    ("alloc_stall_s", "stalled\ns"),
+    ("written_direct", "direct\nwrote"),
+    ("written_kswapd", "kswapd\nwrote"),
+    ("written_flusher", "flusher\nwrote"),
+    ("written_writer", "writer\nwrote"),
+    ("seek_count", "seeks\n"),
+    ("write_mb_s", "MB/s\n"),
+    ("stack_max_bytes", "stack\nbytes"),
+    ("highorder_failures", "failed\no >= 1"),
+    ("oom_kills", "OOM\nkills"),
+)
+DESIGNS_CAPTION = (
+    "stalled: in direct reclaim, sum over tasks; wrote: pages submitted; stack: deepest one;\n"
+    "failed: allocations of order 1 and above; *: best value of the column"
+)
+
+
+def head_text(document: Document, machine: str = "", workload: str = "") -> Text:
+    """Return the lines above a run's tables: what ran on what, under which design and seed, and how long it took."""
+    seconds = f"{number_text(document['sim_seconds'])} s simulated in {number_text(document['wall_seconds'])} s"
+    rows = (
+        ("workload", workload or plain(document["workload"])),
+        ("machine", machine or plain(document["machine"])),
+        ("design", f"{plain(document['design'])} (kernel {plain(document['kernel'])}), seed {document['seed']}"),
+        ("run", f"{seconds}, digest {plain(document['digest'])[:16]}"),
+    )
+    return _labelled(rows)
+
+
+def _labelled(rows: Sequence[tuple[str, str]]) -> Text:
+    indent = " " * 9
+    lines = [fill(plain(value), WIDTH - len(indent)).replace("\n", f"\n{indent}") for _, value in rows]
+    return Text("\n").join(
+        Text.assemble((f"{label:<9}", "bold"), line) for (label, _), line in zip(rows, lines, strict=True)
+    )
+
+
+def storm_text(runs: Sequence[Document], machine: str = "", workload: str = "") -> Text:
+    """Return the lines above a comparison: what ran on what with which seed, and how long all took."""
+    first = runs[0]
+    simulated, took = (sum(run[name] for run in runs) for name in ("sim_seconds", "wall_seconds"))
+    designs = f"{counted(len(runs), 'design')} on the same workload and seed, {first['seed']}"
+    rows = (
+        ("workload", workload or plain(first["workload"])),
+        ("machine", machine or plain(first["machine"])),
+        ("runs", f"{designs}; {number_text(simulated)} s simulated in {number_text(took)} s"),
+    )
+    return _labelled(rows)
+
+
+def jobs_table(document: Document) -> Table | None:
+    """Return one row per job with the figures that apply to any of them; None if there is no job to show."""
+    jobs: list[dict[str, Any]] = document["jobs"]
+    columns = [(name, label) for name, label in _JOB_COLUMNS if any(is_figure(job.get(name)) for job in jobs)]
+    if not jobs or not columns:
+        return None
+    table = _table("jobs")
+    table.add_column("job\n", overflow="fold", max_width=20)
+    for _, label in columns:
+        table.add_column(label, justify="right", no_wrap=True)
+    for job in jobs[:JOBS_SHOWN]:
+        table.add_row(literal(job.get("name", "")), *(compact_text(job.get(name)) for name, _ in columns))
+    if len(jobs) > JOBS_SHOWN:
+        table.caption = f"and {len(jobs) - JOBS_SHOWN:,} more: --json has them all"
+    return table
+
+
+def metrics_table(document: Document) -> Table:
+    """Return every figure of a run in groups: name as in --json, value, unit, meaning; null as '-'."""
+    metrics = document["metrics"]
+    table = _table("figures", show_header=False, gap=2)
+    table.add_column("name", no_wrap=True)
+    table.add_column("value", justify="right", no_wrap=True)
+    table.add_column("unit", no_wrap=True)
+    table.add_column("meaning", style="dim")
+    for group in GROUPS:
+        table.add_row(Text(group, style="bold"))
+        for figure in FIGURES:
+            if figure.group == group:
+                table.add_row(f"  {figure.name}", *_value(metrics.get(figure.name), figure.unit), figure.meaning)
+    unlisted = [name for name, value in metrics.items() if name not in BY_NAME and (value is None or is_figure(value))]
+    if unlisted:
+        table.add_row(Text(OTHER, style="bold"))
+        for name in unlisted:
+            table.add_row(literal(f"  {name}"), number_text(metrics[name]), "", "")
+    return table
+
+
+def _value(value: Any, unit: str) -> tuple[str, str]:
+    if not is_figure(value):
+        return number_text(value), ""
+    return number_text(100 * value if unit == "%" else value), unit
+
+
+def designs_table(runs: Sequence[Document]) -> Table:
+    """Return one row per run with the figures the designs are weighed by; the best value of each column is marked."""
+    table = _table("designs", gap=0)  # a cell's own last character is the mark or a blank
+    table.add_column("design\n", overflow="fold", max_width=24)
+    for _, label in _DESIGN_COLUMNS:
+        table.add_column(label, justify="right", no_wrap=True)
+    winners = {name: best(runs, name) for name, _ in _DESIGN_COLUMNS}
+    for number, run in enumerate(runs):
+        cells = (_cell(run["metrics"].get(name), number in winners[name]) for name, _ in _DESIGN_COLUMNS)
+        table.add_row(literal(run["design"]), *cells)
+    table.caption = DESIGNS_CAPTION
+    return table
+
+
+def _cell(value: Any, is_best: bool) -> Text:
+    return Text(f"{compact_text(value)}*", style="bold green") if is_best else Text(f"{compact_text(value)} ")
+
+
+def _table(title: str, show_header: bool = True, gap: int = 1) -> Table:
+    return Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        caption_justify="left",
+        box=SIMPLE_HEAD if show_header else None,
+        show_header=show_header,
+        show_edge=False,
+        padding=(0, gap, 0, 0),
+        pad_edge=False,
+        header_style="bold",
+    )
+
+
+def reading_text(sentences: Sequence[str], width: int = WIDTH) -> Text:
+    """Return the reading as a list of sentences under its title, wrapped with a hanging indent."""
+    wrapper = TextWrapper(width, initial_indent="- ", subsequent_indent="  ", break_on_hyphens=False)
+    lines = [wrapper.fill(_UNIT_GAP.sub(_HARD_BLANK, sentence)).replace(_HARD_BLANK, " ") for sentence in sentences]
+    return Text.assemble(("reading\n", "bold"), "\n".join(lines))

@@ -1,0 +1,347 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What a run is made of: machine, files, tasks, settings. The one shape every front end produces.
+
+All values are in base units: bytes, nanoseconds, plain integers. A field's `Annotated` note carries its unit,
+its range and the sentence the reference page prints; the key people write in TOML is the field's name without
+its unit (`memory_bytes` is `memory = "2G"`) unless the note names another.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
+
+import msgspec
+from msgspec import Meta
+
+from pageout.vocabulary.errors import ScenarioError, did_you_mean, shown
+from pageout.vocabulary.units import (
+    GIB,
+    KIB,
+    MAX_VALUE,
+    MIB,
+    NS_PER_S,
+    NS_PER_US,
+    TIB,
+    format_duration,
+    format_rate,
+    format_size,
+    parse_count,
+    parse_duration,
+    parse_rate,
+    parse_size,
+)
+
+DAY_NS = 86400 * NS_PER_S
+DiskKind = Literal["disk", "ssd", "throttled", "null"]
+TaskKind = Literal["io", "alloc", "select", "fork", "hog", "unlink"]
+ReadWrite = Literal["read", "write", "randread", "randwrite", "rw", "randrw"]
+
+
+def note(doc: str, unit: str = "", low: int = 0, high: int = MAX_VALUE, key: str = "", of: str = "") -> Meta:
+    """Describe a field: what it is, its unit (size, rate, duration; none: as it stands), its range, its TOML key.
+
+    of: the kinds of disk or task it belongs to, separated by blanks; empty: all
+    """
+    return Meta(description=doc, extra={"unit": unit, "low": low, "high": high, "key": key, "of": of})
+
+
+class Disk(msgspec.Struct, frozen=True, kw_only=True):
+    """A block device and its request queue."""
+
+    name: Annotated[str, note("name, used by `disk =` keys and `--set NAME.KEY=`")] = "sda"
+    kind: Annotated[DiskKind, note("rotating disk, SSD, token buckets of bps and iops, or no latency at all")] = "disk"
+    size_bytes: Annotated[int, note("capacity of the device", "size", 16 * MIB, 64 * TIB)] = 500 * 1000**3
+    nr_requests: Annotated[int, note("requests per direction before a task waits (kernel: 128)", "", 4, 4096)] = 128
+    elevator: Annotated[Literal["deadline", "noop"], note("I/O scheduler; noop sorts and merges only")] = "deadline"
+    max_sectors_kb: Annotated[int, note("largest request, in KiB", "", 4, 4096)] = 512
+    queue_depth: Annotated[int, note("requests the device holds at once; an ssd has 32 unless told", "", 1, 1024)] = 1
+    rpm: Annotated[int, note("revolutions per minute", "", 60, 100_000, of="disk")] = 7200
+    seek_min_us: Annotated[int, note("seek to the next track", "duration", 0, 10**6, of="disk")] = 800
+    seek_avg_us: Annotated[int, note("seek over a third of the disk", "duration", 0, 10**6, of="disk")] = 8500
+    seek_max_us: Annotated[int, note("seek from end to end", "duration", 0, 10**6, of="disk")] = 16000
+    outer_mb_s: Annotated[int, note("media rate at the first sector, in 10^6 bytes/s", "", 1, 100_000, of="disk")] = 120
+    inner_mb_s: Annotated[int, note("media rate at the last sector, in 10^6 bytes/s", "", 1, 100_000, of="disk")] = 70
+    channels: Annotated[int, note("flash channels that work side by side", "", 1, 1024, of="ssd")] = 8
+    read_us: Annotated[int, note("latency of a read", "duration", 0, 10**6, "read_latency", "ssd")] = 90
+    write_us: Annotated[int, note("latency of a write", "duration", 0, 10**6, "write_latency", "ssd")] = 60
+    mb_s: Annotated[int, note("rate of its link, in 10^6 bytes/s", "", 1, 100_000, of="ssd")] = 250
+    read_bps: Annotated[int, note("read limit, 0 = none", "rate", of="throttled")] = 0
+    write_bps: Annotated[int, note("write limit, 0 = none", "rate", of="throttled")] = 0
+    read_iops: Annotated[int, note("read requests per second, 0 = no limit", "", 0, 10**9, of="throttled")] = 0
+    write_iops: Annotated[int, note("write requests per second, 0 = no limit", "", 0, 10**9, of="throttled")] = 0
+    write_error_every: Annotated[int, note("every n-th write request fails with EIO, 0 = never", "", 0, 10**12)] = 0
+
+
+class Filesystem(msgspec.Struct, frozen=True, kw_only=True):
+    """The one mounted filesystem and how it places blocks."""
+
+    kind: Annotated[
+        Literal["xfs", "ext2"],
+        note("xfs: delayed allocation, clustered writepage; ext2: blocks allocated at write(), single-page writepage"),
+    ] = "xfs"
+    disk: Annotated[str, note("the disk it lies on (TOML: the first disk unless told)")] = "sda"
+    delalloc: Annotated[bool | None, note("blocks allocated when written back; unset: as the kind does")] = None
+    layout: Annotated[Literal["contiguous", "fragmented"], note("how files lie on the disk")] = "contiguous"
+    fragment_pages: Annotated[int, note("fragmented: pages in one piece", "", 1, 1 << 20)] = 16
+    size_bytes: Annotated[int, note("its size, 0 = the whole disk", "size", 0, 64 * TIB)] = 0
+
+
+class Machine(msgspec.Struct, frozen=True, kw_only=True):
+    """Memory, CPUs, kernel build and storage."""
+
+    name: Annotated[str, note("name shown in the output")] = "server-2g"
+    memory_bytes: Annotated[int, note("RAM of the machine", "size", 16 * MIB, 4 * TIB)] = 2 * GIB
+    cpus: Annotated[int, note("number of CPUs", "", 1, 256)] = 2
+    hz: Annotated[Literal[100, 250, 1000], note("timer ticks per second of the kernel build")] = 250
+    stack_bytes: Annotated[int, note("kernel stack of a task, a power of two", "size", 4 * KIB, 64 * KIB)] = 8 * KIB
+    swap_bytes: Annotated[int, note("swap space, 0 = none", "size", 0, TIB, "swap.size")] = 0
+    swap_disk: Annotated[str, note("the disk it lies on (TOML: the first disk unless told)", key="swap.disk")] = ""
+    copy_mb_s: Annotated[int, note("memory copy speed, in 10^6 bytes/s", "", 1, 10**6)] = 4000
+    syscall_ns: Annotated[int, note("cost of entering and leaving the kernel", "duration", 0, 10**6)] = 300
+    disks: tuple[Disk, ...] = (Disk(),)
+    filesystem: Filesystem = Filesystem()
+
+
+class File(msgspec.Struct, frozen=True, kw_only=True):
+    """A file that tasks share."""
+
+    name: Annotated[str, note("name, used by the tasks' `file =`")]
+    size_bytes: Annotated[int, note("the size that random offsets and wrapping round go by", "size", 1, 64 * TIB)]
+    exists: Annotated[bool, note("its blocks are on disk before the run starts")] = False
+
+
+class Task(msgspec.Struct, frozen=True, kw_only=True):
+    """A thread of user space."""
+
+    name: Annotated[str, note("name shown in the output")]
+    kind: Annotated[
+        TaskKind,
+        note(
+            "io: reads and writes files; alloc: allocates pages in the kernel; select: a select() caller, one page a "
+            "call; fork: a child is forked, lives, exits; hog: takes anonymous memory; unlink: removes a file"
+        ),
+    ] = "io"
+    file: Annotated[tuple[int, ...], note("the files it uses, by name; served round robin")] = ()
+    rw: Annotated[ReadWrite, note("direction and order, as in fio", of="io")] = "read"
+    rwmixread: Annotated[int, note("percentage of reads of rw and randrw", "", 0, 100, of="io")] = 50
+    bs_bytes: Annotated[int, note("bytes of one call", "size", 1, GIB, of="io")] = 4 * KIB
+    io_bytes: Annotated[int, note("bytes in all; unset: its files' size", "size", 0, MAX_VALUE, "io_size", of="io")] = 0
+    offset_bytes: Annotated[int, note("where in the file it starts", "size", 0, 64 * TIB, of="io")] = 0
+    fsync_every: Annotated[int, note("fsync after so many writes, 0 = never", "", 0, 10**12, "fsync", of="io")] = 0
+    end_fsync: Annotated[bool, note("fsync once at the end", of="io")] = False
+    rate_bps: Annotated[int, note("limit of each direction, 0 = none", "rate", 0, 1 << 50, "rate", of="io hog")] = 0
+    thinktime_ns: Annotated[int, note("pause between blocks of calls", "duration", 0, 365 * DAY_NS, of="io")] = 0
+    thinktime_blocks: Annotated[int, note("calls before each pause", "", 1, 10**12, of="io")] = 1
+    runtime_ns: Annotated[int, note("stop after this time, 0 = when done", "duration", 0, 365 * DAY_NS, of="io")] = 0
+    time_based: Annotated[bool, note("start over until `runtime` is up", of="io")] = False
+    start_delay_ns: Annotated[int, note("wait before starting", "duration", 0, 365 * DAY_NS, "startdelay")] = 0
+    group: Annotated[int, note("starts when all tasks of the group before are done", "", 0, 4096)] = 0
+    norandommap: Annotated[bool, note("random offsets may repeat before every block was covered", of="io")] = False
+    seed: Annotated[int, note("of its own random numbers (TOML: from the run's seed unless told)")] = 0
+    distribution: Annotated[Literal["random", "zipf", "pareto"], note("of random offsets", of="io")] = "random"
+    theta: Annotated[float, note("zipf exponent (over 0), or pareto h (0 to 1)", "", 0, 100, of="io")] = 1.0
+    mmap: Annotated[bool, note("through a shared mapping instead of read() and write()", of="io")] = False
+    loops: Annotated[int, note("times the whole job is done", "", 1, 10**9, of="io")] = 1
+    order: Annotated[int, note("each allocation is 2^order pages", "", 0, 10, of="alloc")] = 0
+    count: Annotated[int, note("how many, 0 = until the foreground is done", "", 0, 10**12, of="alloc select fork")] = 0
+    interval_ns: Annotated[int, note("time between two", "duration", 0, 365 * DAY_NS, of="alloc select fork")] = 0
+    hold: Annotated[int, note("how many are kept before the oldest is freed", "", 0, 1 << 20, of="alloc")] = 0
+    lifetime_ns: Annotated[int, note("how long a child lives", "duration", 0, 365 * DAY_NS, of="fork")] = 0
+    anon_bytes: Annotated[int, note("anonymous memory touched, at `rate`", "size", 0, 4 * TIB, of="hog")] = 0
+    hold_ns: Annotated[
+        int, note("how long it is kept, touched each second", "duration", 0, 365 * DAY_NS, "hold_time", of="hog")
+    ] = 0
+    background: Annotated[bool, note("the run does not wait for it")] = False
+
+
+class Scenario(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that, with the code, decides a run to the last bit."""
+
+    name: str
+    machine: Machine
+    files: tuple[File, ...] = ()
+    tasks: tuple[Task, ...] = ()
+    settings: dict[str, int] = {}
+    choices: dict[str, str | int] = {}
+    design: str = "linux-2.6.34"
+    length_ns: Annotated[
+        int, note("how long to simulate, 0 = until all foreground tasks are done", "duration", 0, 365 * DAY_NS)
+    ] = 0
+    seed: Annotated[int, note("of all random numbers; `--seed` wins")] = 1
+    prefill_bytes: Annotated[
+        int, note("clean page cache read in before time 0, as much as fits", "size", 0, 4 * TIB)
+    ] = 0
+    warnings: tuple[str, ...] = ()
+
+
+def task_seed(seed: int, number: int) -> int:
+    """Return the seed of the number-th task's own stream: splitmix64, cut to 62 bits."""
+    word = (seed + (number + 1) * 0x9E3779B97F4A7C15) % (1 << 64)
+    word = (word ^ (word >> 30)) * 0xBF58476D1CE4E5B9 % (1 << 64)
+    word = (word ^ (word >> 27)) * 0x94D049BB133111EB % (1 << 64)
+    return (word ^ (word >> 31)) >> 2
+
+
+class FieldError(ValueError):
+    """A value that cannot be; `where` is its dotted place (`machine.memory`, `task#1.order`: the second task)."""
+
+    def __init__(self, where: str, message: str) -> None:
+        super().__init__(message)
+        self.where = where
+
+
+class Key(NamedTuple):
+    """A field as people write it."""
+
+    key: str
+    field: str
+    type: type
+    choices: tuple[Any, ...]
+    default: Any
+    doc: str
+    unit: str
+    low: int
+    high: int
+    of: frozenset[str]
+
+
+@cache
+def keys_of(struct: type[msgspec.Struct]) -> dict[str, Key]:
+    """Return the keys people may write for the annotated fields of a struct, in its order."""
+    hints = get_type_hints(struct, include_extras=True)
+    found = [_key(field, hints[field.name]) for field in msgspec.structs.fields(struct)]
+    return {key.key: key for key in found if key is not None}
+
+
+def _key(field: msgspec.structs.FieldInfo, hint: Any) -> Key | None:
+    if get_origin(hint) is not Annotated:
+        return None
+    plain, meta = get_args(hint)
+    extra = meta.extra
+    choices = get_args(plain) if get_origin(plain) is Literal else ()
+    kind = type(choices[0]) if choices else next(t for t in (bool, int, float, str) if t in (plain, *get_args(plain)))
+    name = extra["key"] or re.sub(r"_(bytes|ns|us)$", "", field.name)
+    of = frozenset(extra["of"].split())
+    default = None if field.default is msgspec.NODEFAULT else field.default
+    return Key(
+        name, field.name, kind, choices, default, meta.description, extra["unit"], extra["low"], extra["high"], of
+    )
+
+
+_PARSERS = {"size": parse_size, "rate": parse_rate, "duration": parse_duration}
+_WANTED = {
+    bool: "must be true or false",
+    str: "must be text in quotes",
+    int: "must be a whole number",
+    float: "must be a number",
+}
+_TRUTH = {"true": True, "1": True, "on": True, "yes": True, "false": False, "0": False, "off": False, "no": False}
+
+
+def value_of(key: Key, value: object) -> Any:
+    """Return a TOML value in base units, checked; ValueError says what the key wants."""
+    if key.unit:
+        value = _with_unit(key, value)
+    if key.type is float and type(value) is int:
+        value = float(value)
+    if type(value) is not key.type:
+        raise ValueError(_WANTED[key.type])
+    if key.choices and value not in key.choices:
+        raise ValueError(f"must be one of {', '.join(map(str, key.choices))}")
+    if type(value) in (int, float) and not key.choices and not key.low <= value <= key.high:  # type: ignore[operator]
+        raise ValueError(f"must be from {format_limit(key, key.low)} to {format_limit(key, key.high)}")
+    if type(value) is str and not (value.isprintable() and 0 < len(value.strip()) <= 200):
+        raise ValueError("must be printable text of 1 to 200 characters")
+    return value
+
+
+def value_of_text(key: Key, text: str) -> Any:
+    """Return the value of `--set key=text`; as `value_of`, but everything arrives as text."""
+    if key.unit or key.type is str:
+        return value_of(key, text)
+    if key.type is bool:
+        if text.strip().lower() not in _TRUTH:
+            raise ValueError("must be true or false")
+        return _TRUTH[text.strip().lower()]
+    return value_of(key, parse_count(text))
+
+
+def _with_unit(key: Key, value: object) -> int:
+    plain_number = type(value) is int and (key.unit != "duration" or value == 0)
+    if not plain_number and not isinstance(value, str):
+        raise ValueError("needs a unit, such as " + ('"100ms"' if key.unit == "duration" else '"64M"'))
+    amount = int(value) if plain_number else _PARSERS[key.unit](str(value))  # type: ignore[call-overload]
+    return amount // NS_PER_US if key.field.endswith("_us") else amount
+
+
+def format_limit(key: Key, value: int) -> str:
+    """Return a limit in the unit the key is written in."""
+    if key.unit == "duration":
+        return format_duration(value * (NS_PER_US if key.field.endswith("_us") else 1))
+    if key.unit == "rate":
+        return format_rate(value)
+    if key.unit == "size":
+        return f"{value // 10**9} GB" if value and value % 10**9 == 0 else format_size(value)
+    return str(value)
+
+
+def read_table(where: str, table: object, keys: dict[str, Key]) -> dict[str, Any]:
+    """Return {field: value} of one TOML table.  Raises FieldError at the first key that cannot be."""
+    if not isinstance(table, dict):
+        raise FieldError(where, f"must be a table, [{where.partition('#')[0]}]")
+    kind = table.get("kind", keys["kind"].default if "kind" in keys else "")
+    fields = {}
+    for name, value in table.items():
+        key = keys.get(name)
+        if key is None:
+            raise FieldError(f"{where}.{name}", f"no such key{did_you_mean(name, keys)}")
+        try:
+            fields[key.field] = value_of(key, value)
+        except ValueError as error:
+            raise FieldError(f"{where}.{name}", f"{shown(value)}: {error}") from None
+        if key.of and kind not in key.of and name != "kind":
+            right = " or ".join(sorted(key.of))
+            raise FieldError(f"{where}.{name}", f"belongs to kind {right}, this one is {shown(kind)}")
+    return fields
+
+
+_HEADER = re.compile(r"\s*(\[\[?)\s*([^\[\]]+?)\s*\]")
+_ASSIGNMENT = re.compile(r"""\s*((?:"[^"]*"|'[^']*'|[A-Za-z0-9_.\- \t])+?)\s*=""")
+
+
+class Source:
+    """A TOML text and where its keys stand, for errors with a line number."""
+
+    def __init__(self, path: str, text: str) -> None:
+        self.path = path
+        self.lines = {"": 1}
+        section, seen = "", dict[str, int]()
+        for number, long_line in enumerate(text.split("\n"), start=1):
+            line = long_line[:300]
+            if header := _HEADER.match(line):
+                name = _bare(header[2])
+                seen[name] = seen.get(name, -1) + 1
+                section = nth(name, seen[name])
+                self.lines.setdefault(section, number)
+            elif assignment := _ASSIGNMENT.match(line):
+                self.lines.setdefault(f"{section}.{_bare(assignment[1])}".lstrip("."), number)
+
+    def error(self, problem: FieldError) -> ScenarioError:
+        """Return the error of a problem, at its own line or at that of the nearest table around it."""
+        where = problem.where
+        while where not in self.lines:
+            where = where.rpartition("#" if "#" in where.rpartition(".")[2] else ".")[0]
+        table, _, key = problem.where.partition(".")
+        place = f"[{table.partition('#')[0]}] {key}".rstrip() + ": " if table else ""
+        return ScenarioError(f"{self.path}:{self.lines[where]}: {place}{problem}")
+
+
+def nth(table: str, index: int) -> str:
+    """Return the dotted place of the index-th table of an array: `disk`, `disk#1`, `disk#2`."""
+    return f"{table}#{index}" if index else table
+
+
+def _bare(dotted: str) -> str:
+    return re.sub(r"[\"' \t]", "", dotted)

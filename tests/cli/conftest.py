@@ -1,0 +1,8 @@
+import pytest
+
+from tests.cli.fakes import FakeEngine, installed
+
+
+@pytest.fixture
+def engine(monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
+    return installed(monkeypatch)

@@ -1,0 +1,73 @@
+"""A made-up engine for tests of the command line: it simulates nothing and returns fixtures."""
+
+import sys
+import types
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pageout.vocabulary.scenario import Disk, File, Machine, Scenario, Task
+from tests.report.documents import document, series
+
+SCENARIO = Scenario(
+    name="storm",
+    machine=Machine(name="made-up", disks=(Disk(),)),
+    files=(File(name="data", size_bytes=1 << 30),),
+    tasks=(
+        Task(name="writer", rw="write", file=(0,), io_bytes=1 << 20),
+        Task(name="s", kind="select", interval_ns=10**6, background=True),
+    ),
+    warnings=("storm.fio:3: iodepth_batch is not modelled",),
+)
+
+
+class FakeResult:
+    """What the engine's result offers, filled with made-up figures."""
+
+    def __init__(self, scenario: Scenario, figures: dict[str, Any]) -> None:
+        self._document = document(scenario.design, **figures) | {"seed": scenario.seed}
+        self.series = series()
+
+    def document(self) -> dict[str, Any]:
+        return self._document
+
+
+class FakeEngine:
+    """Stands for machine.simulate and jit: records its calls, writes a trace, does what `during` says."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[Scenario, dict[str, Any]]] = []
+        self.figures: dict[str, dict[str, Any]] = {}
+        self.during: Callable[[], None] = lambda: None
+        self.note: Callable[[str], None] | None = None
+
+    def simulate(self, scenario: Scenario, *, trace: Path | None = None, **options: Any) -> FakeResult:
+        self.calls.append((scenario, {"trace": trace, **options}))
+        if trace is not None:
+            trace.write_text("# tracer: nop\n")
+        options["progress"](0.5, "half way")
+        self.during()
+        return FakeResult(scenario, self.figures.get(scenario.design, {}))
+
+    @contextmanager
+    def compiling(self, note: Callable[[str], None]) -> Iterator[None]:
+        note("mm")
+        yield
+
+
+def installed(monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
+    """Put a made-up engine in the place of the real one."""
+    import pageout
+
+    fake = FakeEngine()
+    simulate, jit, demo = (types.ModuleType(f"pageout.{name}") for name in ("machine.simulate", "jit", "machine.demo"))
+    simulate.simulate = fake.simulate  # type: ignore[attr-defined]
+    jit.compiling = fake.compiling  # type: ignore[attr-defined]
+    demo.demo_scenario = lambda: SCENARIO  # type: ignore[attr-defined]
+    for module in (simulate, jit, demo):
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setattr(pageout, "jit", jit, raising=False)
+    return fake

@@ -1,0 +1,72 @@
+"""Hypothesis strategies for ring records: any tracepoint, any value its C type can hold."""
+
+import numpy as np
+from hypothesis import strategies as st
+
+from pageout.events.recording import RECORD
+from pageout.vocabulary.tracepoints import (
+    DEV_T,
+    NULL_PAGE_PFN,
+    NULL_PFN,
+    SD_DISKS,
+    SHRINKERS,
+    TRACEPOINTS,
+    disk_of,
+)
+
+LONG = st.integers(-(2**63), 2**63 - 1)
+SMALL = st.integers(0, 5000)
+INT = SMALL | st.integers(-(2**31), 2**31 - 1)
+DEVICE = (
+    st.just(-1)
+    | st.integers(0, SD_DISKS - 1)
+    | st.builds(disk_of, st.integers(0, 4095), st.integers(0, 2**20 - 1)).filter(lambda device: device != DEV_T)
+)
+RWBS = st.builds(
+    lambda flush, kind, rest: flush | 1 << kind | rest << 5,
+    st.integers(0, 1),
+    st.integers(1, 4),
+    st.integers(0, 31),
+)
+VALUES = {
+    "d": INT,
+    "u": SMALL | st.integers(0, 2**32 - 1),
+    "ld": SMALL | LONG,
+    "lu": SMALL | LONG,
+    "lx": SMALL | LONG,
+    "pfn": SMALL | st.just(NULL_PFN) | LONG.filter(lambda pfn: pfn % 2**64 != NULL_PAGE_PFN),
+    "gfp": st.integers(0, 2**24 - 1) | st.integers(0, 2**32 - 1),
+    "reclaim": st.integers(0, 31) | st.integers(0, 2**31 - 1),
+    "istate": st.integers(0, 511) | LONG,
+    "rwbs": RWBS,
+    "bdi": DEVICE,
+    "sb_dev": DEVICE,
+    "dev": DEVICE,
+    "shrinker": st.integers(0, len(SHRINKERS) - 1),
+}
+CTYPES = {"short": st.integers(-1000, 1000)}
+
+# What a task may call itself: 15 bytes of anything but NUL; line ends cannot be told from the end of the line.
+ODD_COMMS = ("dd", "flush-8:0", "kworker/u16:2", "Web Content", "[x]", "a-5 7.5: b: ", "-", "IndexedDB #18", "<a>", "")
+COMM = st.sampled_from(ODD_COMMS) | st.text(
+    st.characters(exclude_characters="\0\n", exclude_categories=("Cs",)), max_size=15
+).filter(lambda comm: len(comm.encode()) <= 15 and not comm.startswith(" ") and comm != "<...>")
+
+
+@st.composite
+def record(draw: st.DrawFn, pids: tuple[int, ...]) -> tuple[object, ...]:
+    number = draw(st.integers(0, len(TRACEPOINTS) - 1))
+    fields = [0] * 14
+    for index, column in enumerate(TRACEPOINTS[number].fields):
+        fields[index] = draw(CTYPES.get(column.ctype, VALUES[column.printed]))
+    time_ns = draw(st.integers(0, 10**6) | st.integers(0, 9 * 10**15)) * 1000
+    return time_ns, draw(st.sampled_from(pids)), number, draw(st.integers(0, 4095)), tuple(fields)
+
+
+@st.composite
+def traces(draw: st.DrawFn, max_size: int = 20) -> tuple[np.ndarray, dict[int, str]]:
+    """Ring records and the names of their tasks."""
+    pids = tuple(draw(st.lists(st.integers(0, 2**31 - 1), min_size=1, max_size=5, unique=True)))
+    comms = {pid: draw(COMM) for pid in pids if pid and draw(st.booleans())}
+    records = np.array(draw(st.lists(record(pids), max_size=max_size)), RECORD)
+    return records, comms

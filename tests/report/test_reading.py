@@ -1,0 +1,110 @@
+import pytest
+
+from pageout.report import reading
+from pageout.report.contrast import against, best, broken, contrast
+from tests.report.documents import METRICS, document
+
+
+def test_the_reading_of_a_run_says_who_wrote_where_time_went_and_how_deep_the_stack_was() -> None:
+    text = reading.reading(METRICS, sim_seconds=60.0, stack_bytes=8192)
+    assert text == [
+        (
+            "200,000 pages (781.2 MiB) went to the device: flusher threads 90 %, kswapd 8 %, direct reclaim 2 %; "
+            "the writing tasks themselves wrote none."
+        ),
+        (
+            "Writers slept 8.40 s in balance_dirty_pages (40 turns, 210 ms each on average; "
+            "0.14 tasks waiting on average)."
+        ),
+        (
+            "Allocations stalled 5.40 s in direct reclaim (812 times, 99 % of them under 40 ms; "
+            "0.09 tasks waiting on average)."
+        ),
+        (
+            "At most 402.5 MiB were not yet safe on the device; the oldest dirty page had waited 31.50 s; "
+            "12 rewrites of dirty pages cost no I/O."
+        ),
+        "Reclaim freed 65 % of the 200,000 pages it scanned, direct reclaim doing 20 % of the freeing.",
+        (
+            "The device was busy 97 % of the time, took 2,000 write requests of 400 KiB on average and made "
+            "1,500 seeks over 800.5 MiB on average."
+        ),
+        "The deepest kernel stack used 7,216 bytes of 8,192: 976 were left.",
+        "Of 400 allocations of order 1 and above, 3 failed (under 1 %).",
+    ]
+
+
+def test_every_number_in_the_reading_moves_with_its_figure() -> None:
+    before = " ".join(reading.reading(METRICS, 60.0, 8192))
+    for name in (
+        "written_direct",
+        "throttle_slept_s",
+        "alloc_stall_s",
+        "seek_count",
+        "stack_max_bytes",
+        "highorder_failures",
+    ):
+        assert " ".join(reading.reading(METRICS | {name: METRICS[name] * 1.5}, 60.0, 8192)) != before, name
+
+
+def test_figures_that_do_not_apply_leave_no_sentence() -> None:
+    assert reading.reading(dict.fromkeys(METRICS), 60.0, 8192) == []
+    assert reading.reading({}) == []
+
+
+def test_nothing_written_and_nothing_stalled_is_said_as_such() -> None:
+    none = METRICS | dict.fromkeys([name for name in METRICS if name.startswith(("written", "throttle", "alloc"))], 0)
+    text = reading.reading(none)
+    assert text[:3] == [
+        "No page was submitted for writing.",
+        "No writer was held back in balance_dirty_pages.",
+        "No allocation entered direct reclaim.",
+    ]
+
+
+def test_an_overflow_a_kill_and_a_loss_are_said() -> None:
+    bad = METRICS | {"stack_max_bytes": 8500, "stack_overflows": 2, "oom_kills": 1, "pages_lost": 256}
+    text = reading.reading(bad, 60.0, 8192)
+    assert "The deepest kernel stack used 8,500 bytes of 8,192: 308 too many; it overflowed 2 times." in text
+    assert text[-1] == "The OOM killer killed 1 task and 256 dirty pages (1 MiB) were lost."
+
+
+@pytest.mark.parametrize(
+    ("part", "text"), [(0, "0 %"), (1, "under 1 %"), (995, "over 99 %"), (1000, "100 %"), (500, "50 %")]
+)
+def test_a_share_never_rounds_something_away(part: int, text: str) -> None:
+    assert reading.percent(part, 1000) == text
+
+
+def test_the_contrast_names_what_moved_and_by_how_much() -> None:
+    first, other = (
+        document(),
+        document("flushers-only", alloc_stall_s=2.7, written_direct=0, seek_count=1501, oom_kills=2),
+    )
+    assert against(first, other) == (
+        "flushers-only beside linux-2.6.34: time stalled in direct reclaim from 5.40 to 2.70 s (-50 %); "
+        "written by direct reclaim from 3,000 to 0 pages (-100 %); OOM kills from none to 2."
+    )
+
+
+def test_equal_digests_are_the_same_run() -> None:
+    first, other = document(), document("throttle-earlier") | {"digest": "made-up-linux-2.6.34"}
+    assert "the same run to the last bit" in against(first, other)
+    assert "none of the figures shown moved" in against(first, document("throttle-earlier"))
+
+
+def test_the_contrast_ranks_only_where_one_run_is_best_and_says_what_broke() -> None:
+    runs = [document(), document("a", alloc_stall_s=1.0), document("b", oom_kills=3, stack_max_bytes=7000)]
+    text = contrast(runs)
+    assert "Of these, a stalls allocations least; b keeps the stack shallowest." in text
+    assert text[-1] == broken(runs[2]) == "b had 3 tasks killed by the OOM killer."
+    assert contrast([]) == []
+    assert contrast([document()]) == []
+
+
+def test_best_knows_which_way_is_better_and_leaves_null_and_ties_out() -> None:
+    runs = [document(write_mb_s=50.0), document(write_mb_s=90.0), document(write_mb_s=None), document(write_mb_s=90.0)]
+    assert best(runs, "write_mb_s") == [1, 3]
+    assert best(runs, "alloc_stall_s") == []
+    assert best([document(seek_count=5), document(seek_count=4)], "seek_count") == [1]
+    assert best([document(written_kswapd=5), document(written_kswapd=4)], "written_kswapd") == []
