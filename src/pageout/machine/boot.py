@@ -59,14 +59,14 @@ class Booted(NamedTuple):
 class _Plan:
     """Sizes and places of everything, counted before anything is allocated."""
 
-    def __init__(self, scenario: Scenario, ring: int) -> None:
+    def __init__(self, scenario: Scenario, ring: int, request_list: Any) -> None:
         machine = scenario.machine
         self.values = sysctls(scenario)
         self.choices = choices(scenario)
         self.zones = zones_of(machine.memory_bytes, self.values["vm.min_free_kbytes"])
         self.nr_pages = machine.memory_bytes // PAGE
         self.inodes = jobs.inodes_of(scenario)
-        self.jobs = jobs.jobs_of(scenario, self.inodes)
+        self.jobs = jobs.jobs_of(scenario, self.inodes, request_list)
         self.swap_pages = machine.swap_bytes // PAGE
         self.nr_queues = len(machine.disks)
         self.nr_bdis = self.nr_queues + (1 if self.swap_pages else 0)
@@ -348,12 +348,13 @@ def _boot_jobs(arrays: dict[str, Any], plan: _Plan) -> None:
 
 
 def boot(scenario: Scenario, *, events: str = "decisions", zero_cost: bool = False, ring: int = RING_RECORDS,
-         series_ns: int = 100_000_000, power_cut_ns: int = 0) -> Booted:
+         series_ns: int = 100_000_000, power_cut_ns: int = 0, request_list: Any = None) -> Booted:
     """Build the machine of a scenario: memory free, files laid out, cache filled, every task about to start.
 
+    request_list: page numbers that the first io task reads in turn (int64)
     Raises ScenarioError if memory is too small, TooLargeError if the tables do not fit into this computer's memory.
     """
-    plan = _Plan(scenario, ring)
+    plan = _Plan(scenario, ring, request_list)
     sizes = plan.sizes(scenario.machine.cpus)
     _refuse_if_too_large(sizes)
     arrays = new_state(sizes)

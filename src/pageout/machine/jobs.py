@@ -9,6 +9,7 @@ import numpy as np
 from pageout.engine.constants import NIL
 from pageout.kernel.sched import user as programs
 from pageout.machine.tables import pareto_table, zipf_table
+from pageout.vocabulary.errors import UsageError
 from pageout.vocabulary.scenario import Scenario, Task
 
 PAGE = 4096
@@ -107,8 +108,24 @@ def _distribution(task: Task, nr_blocks: int) -> Any:
     return zipf_table(ranks, task.theta) if task.distribution == "zipf" else pareto_table(ranks, task.theta)
 
 
-def jobs_of(scenario: Scenario, inodes: list[Inode]) -> Jobs:
-    """Build the job records; equal distributions share one table."""
+def _replay(rows: list[dict[str, int]], request_list: Any) -> Any:
+    """Make the first io task read a list of pages of its file, one after the other. Returns the list as int64."""
+    requests = np.ascontiguousarray(request_list, dtype=np.int64)
+    row = next((row for row in rows if row["kind"] == programs.JOB_IO), None)
+    if row is None:
+        raise UsageError("request_list: the scenario has no io task to read it")
+    nr_pages = -(-row["file_bytes"] // PAGE)
+    if len(requests) and not 0 <= int(requests.min()) <= int(requests.max()) < nr_pages:
+        raise UsageError(f"request_list: must hold page numbers from 0 to {nr_pages - 1}, the pages of the task's file")
+    row |= {"kind": programs.JOB_REQUESTS, "requests_start": 0, "nr_requests": len(requests)}
+    return requests
+
+
+def jobs_of(scenario: Scenario, inodes: list[Inode], request_list: Any = None) -> Jobs:
+    """Build the job records; equal distributions share one table.
+
+    request_list: page numbers that the first io task reads in turn, in place of what it would do
+    """
     rows: list[dict[str, int]] = []
     tables: list[Any] = []
     made: dict[tuple[str, float, int], int] = {}
@@ -133,4 +150,5 @@ def jobs_of(scenario: Scenario, inodes: list[Inode]) -> Jobs:
     groups = 1 + max((task.group for task in scenario.tasks), default=0)
     table = np.concatenate(tables) if tables else np.zeros(0, dtype=np.int64)
     fill = len(inodes) - 1 if scenario.prefill_bytes else NIL
-    return Jobs(rows, table, file_list, np.zeros(0, dtype=np.int64), groups, fill)
+    requests = np.zeros(0, dtype=np.int64) if request_list is None else _replay(rows, request_list)
+    return Jobs(rows, table, file_list, requests, groups, fill)

@@ -223,7 +223,8 @@ def _settle(booted: Booted) -> None:
     unwritten &= page["pflags"] & c.PG_SWAPBACKED == 0
     now_ms = int(stat["now_ns"][0]) // c.NS_PER_MS
     if unwritten.any():
-        stat["oldest_dirty_ms"][0] = max(0, now_ms - int(page["dirtied_when"][unwritten].min()))
+        oldest = now_ms - int(page["dirtied_when"][unwritten].min())
+        stat["oldest_dirty_ms"][0] = max(int(stat["oldest_dirty_ms"][0]), oldest)
     if int(stat["stop"][0]) == c.STOP_POWER:
         stat["lost_cut"][0] = int(unwritten.sum())
         stat["pages_lost"][0] += int(unwritten.sum())

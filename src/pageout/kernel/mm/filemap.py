@@ -263,6 +263,9 @@ def clear_page_dirty_for_io(k, page):
     pg.pflags &= ~(PG_DIRTY | PG_PTE_WRITE)
     if pg.pflags & PG_SWAPBACKED:
         return 1
+    age_ms = k.stat.now_ns // NS_PER_MS - pg.dirtied_when
+    if age_ms > k.stat.oldest_dirty_ms:
+        k.stat.oldest_dirty_ms = age_ms
     file = k.inode[pg.mapping]
     clear_bit(k, file.dirty_bits, file.dirty_summary, pg.index)
     account_page_dirtied(k, page, -1)
