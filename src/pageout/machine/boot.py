@@ -13,6 +13,7 @@ from pageout.engine import constants as c
 from pageout.engine.rng import seed_words
 from pageout.engine.state import LAYOUT, new_state
 from pageout.kernel import frames
+from pageout.kernel.sched import user as programs
 from pageout.machine import jobs
 from pageout.machine.devices import queue_fields
 from pageout.machine.dispatch import UNITS
@@ -344,6 +345,8 @@ def _boot_jobs(arrays: dict[str, Any], plan: _Plan) -> None:
     arrays["request_list"][: len(plan.jobs.request_list)] = plan.jobs.request_list
     for row in plan.jobs.rows:
         arrays["group_left"][row["group"]] += 1
+        if row["kind"] == programs.JOB_IO:
+            np.add.at(arrays["inode"]["users"], plan.jobs.file_list[row["file_start"] :][: row["nr_files"]], 1)
     arrays["stat"]["foreground_left"][0] = sum(not row["background"] for row in plan.jobs.rows)
 
 

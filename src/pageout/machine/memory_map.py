@@ -42,16 +42,18 @@ def _pcp_batch(present: int) -> int:
 
 
 def _spans(nr_pages: int) -> list[tuple[int, int, int, int]]:
-    """(start, end, first_free, last_free) of each zone; the kernel and its page table lie at the top."""
-    borders = [0, *(border for border in (DMA_END, DMA32_END) if border < nr_pages), nr_pages]
-    kept = KERNEL_IMAGE_PAGES + nr_pages * STRUCT_PAGE_BYTES // PAGE
+    """(start, end, first_free, last_free) of each zone; the kernel and its page table lie at the top.
+
+    assumed: a small machine has a small kernel, an eighth of its memory at most. A top zone too small for it is joined
+    to the one below.
+    """
+    kept = min(KERNEL_IMAGE_PAGES, nr_pages // 8) + nr_pages * STRUCT_PAGE_BYTES // PAGE
+    borders = [border for border in (DMA_END, DMA32_END) if border + 2 * kept < nr_pages]
+    edges = [0, *borders, nr_pages]
     spans = []
-    for start, end in zip(borders, borders[1:], strict=False):
+    for start, end in zip(edges, edges[1:], strict=False):
         first = start + (BIOS_PAGES if start == 0 else 0)
-        last = end - (kept if end == nr_pages else 0)
-        spans.append((start, end, first, last))
-    if spans[-1][3] <= spans[-1][2]:
-        raise ScenarioError(f"machine.memory: {nr_pages * PAGE >> 20} MiB leaves nothing beside the kernel; use 24M or more")
+        spans.append((start, end, first, end - (kept if end == nr_pages else 0)))
     return spans
 
 

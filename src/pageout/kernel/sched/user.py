@@ -73,6 +73,8 @@ def _work(k, t, f, job):
     if job.kind == JOB_UNLINK:
         if f.flag or k.task[t].killed:
             return -1
+        if k.inode[k.file_list[job.file_start]].users > 0:
+            return sleep_until(k, t, now_of(k, t) + NS_PER_MS)
         f.flag = 1
         return call(k, t, f, FN.sys_unlink, 1, k.file_list[job.file_start], 0, 0)
     return _periodic(k, t, f, job)
@@ -92,6 +94,7 @@ def _exit(k, t, f, job):
             spend(k, t, 100)
             if out_of_slice(k, t):
                 return YIELD
+    _close_files(k, job)
     task.ended_ns = now_of(k, t)
     task.state = T_DEAD
     task.memdie = 0
@@ -106,6 +109,14 @@ def _exit(k, t, f, job):
     if group == 0:
         wake_all(k, WQ_GROUP)
     return EXIT
+
+
+@kfn
+def _close_files(k, job):
+    """A file that was unlinked goes when its last user has closed it."""
+    if job.kind == JOB_IO:
+        for i in range(job.nr_files):
+            k.inode[k.file_list[job.file_start + i]].users -= 1
 
 
 # --- io jobs ---
