@@ -143,6 +143,11 @@ class Ran:
         """A field of the machine's one-of-a-kind record."""
         return int(self.booted.arrays["stat"][name][0])
 
+    @property
+    def now_s(self) -> float:
+        """The machine's clock, in seconds."""
+        return self.stat("now_ns") / 1e9
+
     def vm(self, name: str) -> int:
         """A counter of /proc/vmstat."""
         return int(self.booted.arrays["vm"][name][0])

@@ -70,7 +70,7 @@ def simpy_rate(nr: int, capacity: int) -> Callable[[], float]:
 
 def measure(sheet: Sheet) -> None:
     """Fill the sheet."""
-    few = 1 if sheet.quick else 8
+    few = 2 if sheet.quick else 8
     sequential, random = writer("write", 128 * KIB, few * GIB), writer("randwrite", 4 * KIB, few * GIB)
     last: dict[str, Ran] = {}
 

@@ -35,6 +35,7 @@ def out_of_slice(k, t):
 
 @kfn
 def jiffies_of(k, ns):
+    """Return the tick that a moment falls into."""
     return ns // k.param.jiffy_ns
 
 

@@ -46,55 +46,57 @@ TASK = tuple(
     (name, I8)
     for name in (
         "state depth used peak overflows retval cpu spent_ns ready_ns pid job tflags group wait_queue wait_next "
-        "wait_prev wait_exclusive timer_gen woken timeout_left wait_page memdie killed mm_inode total_vm start_ns cpu_ns "
-        "bdi_writing batch_left batch_expire_ns ra_start ra_size ra_async ra_inode prev_index prev_offset readahead_mark "
-        "stall_ns stall_count throttle_ns throttle_asked_ns throttle_count congestion_ns nr_calls bytes_written bytes_read "
-        "written_pages begun_ns ended_ns rng0 rng1 rng2 rng3 order_of_stack dirtier_events dirtier_period stack_page allocated_head allocated_tail allocated_nr io_error "
-        "sc_scanned sc_reclaimed sc_order sc_gfp sc_writepage sc_to_reclaim sc_priority sc_dirty sc_lumpy_waits kept_head kept_tail kept_nr "
-        "wbc_nr wbc_more_io wbc_cyclic wbc_kupdate wbc_background wbc_older_ns wbc_sync wbc_start_ns "
-        "last_fsync op_started_ns dirtied_pages select_ns nr_highorder nr_highorder_failed stall_begin_ns"
+        "wait_prev wait_exclusive timer_gen woken wait_page memdie killed mm_inode total_vm start_ns cpu_ns "
+        "bdi_writing batch_left batch_expire_ns ra_start ra_size ra_async ra_inode prev_index prev_offset "
+        "readahead_mark stall_ns stall_count throttle_ns throttle_asked_ns throttle_count congestion_ns nr_calls "
+        "bytes_written bytes_read written_pages begun_ns ended_ns rng0 rng1 rng2 rng3 dirtier_events "
+        "dirtier_period allocated_head allocated_tail allocated_nr io_error sc_scanned sc_reclaimed sc_order "
+        "sc_gfp sc_writepage sc_to_reclaim sc_priority sc_dirty sc_lumpy_waits kept_head kept_tail kept_nr wbc_nr "
+        "wbc_more_io wbc_cyclic wbc_kupdate wbc_background wbc_older_ns wbc_sync op_started_ns dirtied_pages "
+        "nr_highorder nr_highorder_failed stall_begin_ns"
     ).split()
 )
 
 ZONE = tuple(
     (name, I8)
     for name in (
-        "start_page end_page present wmark_min wmark_low wmark_high reserve0 reserve1 reserve2 reserve3 nr_free "
+        "start_page end_page present wmark_min wmark_low wmark_high reserve0 reserve1 reserve2 nr_free "
         "pages_scanned all_unreclaimable isolated_anon isolated_file recent_scanned_anon recent_scanned_file "
-        "recent_rotated_anon recent_rotated_file inactive_ratio pcp_batch pcp_high nr_dirty nr_writeback "
-        "pgalloc pgscan_kswapd pgscan_direct pgsteal pgrefill prev_priority"
+        "recent_rotated_anon recent_rotated_file inactive_ratio pcp_batch pcp_high nr_dirty nr_writeback pgalloc "
+        "pgscan_kswapd pgscan_direct pgsteal pgrefill"
     ).split()
 )
 
 INODE = tuple(
     (name, I8)
     for name in (
-        "slot_start nr_slots dirty_bits writeback_bits dirty_summary writeback_summary kind bdi nr_pages nr_dirty nr_writeback "
-        "istate dirtied_when list_kind list_next list_prev writeback_index nr_mapped last_block io_error unlinked "
-        "delayed wait_queue size_pages users disk_pages"
+        "slot_start nr_slots dirty_bits writeback_bits dirty_summary writeback_summary kind bdi nr_pages nr_dirty "
+        "nr_writeback istate dirtied_when list_kind list_next list_prev writeback_index nr_mapped last_block "
+        "io_error unlinked delayed wait_queue size_pages users disk_pages"
     ).split()
 )
 
 BDI = tuple(
     (name, I8)
     for name in (
-        "queue b_dirty b_dirty_tail b_io b_io_tail b_more_io b_more_io_tail reclaimable writeback completions period "
-        "dirty_exceeded congested_write congested_read work_head work_tail work_nr flusher last_old_flush_ns "
-        "min_ratio max_ratio nr_inodes last_active_ns is_swap written old_work"
+        "queue b_dirty b_dirty_tail b_io b_io_tail b_more_io b_more_io_tail reclaimable writeback completions "
+        "period dirty_exceeded congested_write congested_read work_head work_tail work_nr flusher "
+        "last_old_flush_ns min_ratio max_ratio nr_inodes is_swap written old_work"
     ).split()
 )
 
-WORK = tuple((name, I8) for name in "used next nr_pages for_kupdate for_background range_cyclic sync_mode reason".split())
+WORK = tuple((name, I8) for name in "used next nr_pages for_kupdate for_background range_cyclic".split())
 
 QUEUE = tuple(
     (name, I8)
     for name in (
-        "kind bdi nr_requests on_threshold off_threshold max_pages elevator depth in_flight nr_sectors "
-        "count_read count_write full_read full_write wait_read wait_write sort_read sort_write nr_sort_read nr_sort_write "
-        "head_block head_ns plugged plug_gen unplug_at busy_since_ns busy_ns starved batch_dir batch_left position_block "
-        "seek_table rotation_ns outer_ns_per_block inner_ns_per_block seek_shift channel_start nr_channels read_ns write_ns "
-        "page_ns link_ns read_bps write_bps read_iops write_iops bucket_read_ns bucket_write_ns error_every nr_write_requests "
-        "nr_read_requests blocks_written blocks_read nr_seeks seek_blocks merged errors nr_blocks tag_head"
+        "kind bdi nr_requests on_threshold off_threshold max_pages elevator depth in_flight count_read "
+        "count_write full_read full_write wait_read wait_write sort_read sort_write nr_sort_read nr_sort_write "
+        "head_block plugged plug_gen busy_since_ns busy_ns starved batch_dir batch_left position_block seek_table "
+        "rotation_ns outer_ns_per_block inner_ns_per_block channel_start nr_channels read_ns write_ns page_ns "
+        "link_ns read_bps write_bps read_iops write_iops bucket_read_ns bucket_write_ns error_every "
+        "nr_write_requests nr_read_requests blocks_written blocks_read nr_seeks seek_blocks merged errors "
+        "nr_blocks"
     ).split()
 )
 
@@ -109,33 +111,30 @@ BIO = tuple((name, I8) for name in "used next inode index nr_pages block is_writ
 
 FILESYSTEM = tuple(
     (name, I8)
-    for name in (
-        "kind bdi nr_blocks free_blocks cursor delalloc cluster_pages fragment_pages nr_groups group_blocks bitmap "
-        "reserved_blocks from_reclaim"
-    ).split()
+    for name in ("kind bdi nr_blocks free_blocks delalloc fragment_pages nr_groups bitmap reserved_blocks").split()
 )
 
 # What a task does: one row a task, filled from the scenario.
 JOB = tuple(
     (name, I8)
     for name in (
-        "kind rw rwmixread block_bytes io_bytes offset_bytes fsync_every end_fsync rate_bps thinktime_ns thinktime_blocks "
-        "runtime_ns time_based start_delay_ns group norandommap distribution mmap loops order count interval_ns hold "
-        "anon_bytes hold_ns lifetime_ns background file_start nr_files file_bytes zipf_start zipf_nr map_bits map_multiplier "
-        "requests_start nr_requests done_bytes position done_blocks next_due_ns issued state stack_job random_left "
-        "rate_done_bytes is_read lap touched nr_blocks feistel_bits key hist call_offset call_inode"
+        "kind rw rwmixread block_bytes io_bytes offset_bytes fsync_every end_fsync rate_bps thinktime_ns "
+        "thinktime_blocks runtime_ns time_based start_delay_ns group norandommap distribution mmap loops order "
+        "count interval_ns hold anon_bytes hold_ns lifetime_ns background file_start nr_files file_bytes "
+        "zipf_start zipf_nr requests_start nr_requests done_bytes position next_due_ns issued state is_read lap "
+        "touched nr_blocks feistel_bits key hist call_offset call_inode"
     ).split()
 )
 
 PARAM = tuple(
     (name, I8)
     for name in (
-        "nr_pages nr_zones nr_cpus nr_tasks nr_jobs nr_inodes nr_bdis nr_queues jiffy_ns hz stack_bytes stack_order "
-        "dirty_ratio dirty_bytes background_ratio background_bytes dirty_expire_ns dirty_writeback_ns swappiness "
-        "laptop_mode ratelimit_pages ring_size heap_size events_on heap_limit "
-        "reclaim_writeback reclaim_kick reclaim_wait_dirty reclaim_lumpy throttle_start zero_cost "
-        "copy_ns syscall_ns max_depth nr_requests_pool nr_bios nr_works swap_bdi nr_swap_slots swap_bits swap_summary swap_block series_ns nr_series "
-        "policy_isolate ring_drain stop_at_ns power_cut_ns bdi_error_pages total_pages prop_shift check_every nr_groups stop_on_end"
+        "nr_pages nr_zones nr_cpus nr_tasks nr_jobs nr_inodes nr_bdis nr_queues jiffy_ns hz stack_bytes "
+        "stack_order dirty_ratio dirty_bytes background_ratio background_bytes dirty_expire_ns dirty_writeback_ns "
+        "swappiness laptop_mode ratelimit_pages ring_size heap_size reclaim_writeback reclaim_kick "
+        "reclaim_wait_dirty reclaim_lumpy throttle_start zero_cost copy_ns syscall_ns nr_bios swap_bdi "
+        "nr_swap_slots swap_bits swap_summary swap_block series_ns nr_series policy_isolate ring_drain stop_at_ns "
+        "power_cut_ns total_pages prop_shift check_every nr_groups"
     ).split()
 )
 
@@ -143,16 +142,16 @@ PARAM = tuple(
 STAT = tuple(
     (name, I8)
     for name in (
-        "now_ns seq heap_nr run_head run_tail run_nr ring_nr ring_total lost steps idle_cpus stop error error_task error_info "
-        "free_request free_bio free_work free_task requests_used bios_used works_used next_pid swap_free swap_cursor "
-        "completions period_events oom_lock oom_victims foreground_left group_left current_group congestion_wait_read "
-        "congestion_wait_write nr_isolated series_nr dirty_integral writeback_integral both_integral level_since_ns dirty_max "
-        "both_max measure_from_ns measure_to_ns rewrites_saved scanned_direct reclaimed_direct scanned_kswapd "
-        "reclaimed_kswapd written_direct written_kswapd written_flusher written_writer highorder_attempts "
-        "highorder_failures pages_lost peak peak_nr peak_task overflows stack_pages stack_pages_max fork_nr "
-        "dirtied lost_io lost_cut enospc event_hash vmscan_write oldest_dirty_ms alloc_stall_ns throttle_ns "
-        "throttle_asked_ns throttle_count pages_dirtied_total pages_cleaned_total pages_truncated_dirty "
-        "kswapd_max_order kswapd_classzone transactions slice_ns slices wakeups events_handled kswapd_task readahead_pages fsyncs request_hits pages_redirtied errors_redirtied"
+        "now_ns seq heap_nr run_head run_tail run_nr ring_nr lost steps idle_cpus stop error error_task "
+        "error_info free_request free_bio free_work requests_used bios_used works_used swap_free swap_cursor "
+        "completions oom_lock oom_victims foreground_left group_left current_group series_nr dirty_integral "
+        "writeback_integral level_since_ns dirty_max both_max measure_to_ns rewrites_saved scanned_direct "
+        "reclaimed_direct scanned_kswapd reclaimed_kswapd written_direct written_kswapd written_flusher "
+        "written_writer highorder_attempts highorder_failures pages_lost peak peak_nr peak_task overflows "
+        "stack_pages stack_pages_max fork_nr dirtied lost_io lost_cut enospc oldest_dirty_ms alloc_stall_ns "
+        "throttle_ns throttle_asked_ns throttle_count pages_dirtied_total pages_cleaned_total "
+        "pages_truncated_dirty kswapd_max_order transactions slice_ns slices wakeups events_handled "
+        "readahead_pages fsyncs request_hits pages_redirtied errors_redirtied"
     ).split()
 )
 
@@ -215,7 +214,7 @@ kernel_at = jit.kernel_view(LAYOUT)
 
 
 def new_state(sizes: Mapping[str, int]) -> dict[str, Any]:
-    """Return zeroed tables; `sizes` gives rows for all that are not single records. Memory is touched only when used."""
+    """Return zeroed tables; `sizes` gives rows for all but single records. Memory is touched only when used."""
     return {
         name: np.zeros(1 if single else max(1, sizes[name]), dtype=dtype) for name, (dtype, single) in LAYOUT.items()
     }

@@ -5,11 +5,9 @@ from pageout.engine.constants import (
     EV_TIMER,
     EV_WAKE,
     NIL,
-    NS_PER_S,
     PAGE_WAIT_TABLE,
     PG_WAITERS,
     SLEEP,
-    T_DEAD,
     T_RUNNABLE,
     T_SLEEPING,
     WQ_FIXED,
@@ -155,13 +153,3 @@ def timeout_jiffies(k, divisor):
     """HZ / divisor, the kernel's way of writing a timeout; at least one tick."""
     jiffies = k.param.hz // divisor
     return jiffies if jiffies > 0 else 1
-
-
-@kfn
-def alive(k, t):
-    return k.task[t].state != T_DEAD
-
-
-@kfn
-def seconds(ns):
-    return ns // NS_PER_S

@@ -170,11 +170,24 @@ def _boot_zones(arrays: dict[str, Any], zones: list[Zone], nr_cpus: int) -> None
     arrays["lru"]["head"][:] = c.NIL
     arrays["lru"]["tail"][:] = c.NIL
     for z, zone in enumerate(zones):
-        _put(arrays, "zone", z, start_page=zone.start, end_page=zone.end, present=zone.present,
-             wmark_min=zone.wmark_min, wmark_low=zone.wmark_low, wmark_high=zone.wmark_high,
-             reserve0=zone.reserve[0], reserve1=zone.reserve[1], reserve2=zone.reserve[2],
-             pcp_batch=zone.pcp_batch, pcp_high=zone.pcp_high, inactive_ratio=zone.inactive_ratio,
-             nr_free=zone.present)
+        _put(
+            arrays,
+            "zone",
+            z,
+            start_page=zone.start,
+            end_page=zone.end,
+            present=zone.present,
+            wmark_min=zone.wmark_min,
+            wmark_low=zone.wmark_low,
+            wmark_high=zone.wmark_high,
+            reserve0=zone.reserve[0],
+            reserve1=zone.reserve[1],
+            reserve2=zone.reserve[2],
+            pcp_batch=zone.pcp_batch,
+            pcp_high=zone.pcp_high,
+            inactive_ratio=zone.inactive_ratio,
+            nr_free=zone.present,
+        )
         for start, end in ((zone.start, zone.first_free), (zone.last_free, zone.end)):
             arrays["page"]["pflags"][start:end] = c.PG_RESERVED
         _boot_free_lists(arrays, z, zone)
@@ -250,20 +263,60 @@ def _boot_storage(arrays: dict[str, Any], scenario: Scenario, plan: _Plan) -> No
     sort_at, wait_at, table_at = 0, c.WQ_FIXED + c.PAGE_WAIT_TABLE, len(plan.jobs.tables)
     for q, disk in enumerate(machine.disks):
         arrays["table"][table_at : table_at + 1025] = seek_table(disk.seek_min_us, disk.seek_avg_us, disk.seek_max_us)
-        _put(arrays, "queue", q, bdi=q, sort_read=sort_at, sort_write=sort_at + 2 * disk.nr_requests,
-             wait_read=wait_at, wait_write=wait_at + 1, seek_table=table_at, channel_start=q * 64, **queue_fields(disk))
+        _put(
+            arrays,
+            "queue",
+            q,
+            bdi=q,
+            sort_read=sort_at,
+            sort_write=sort_at + 2 * disk.nr_requests,
+            wait_read=wait_at,
+            wait_write=wait_at + 1,
+            seek_table=table_at,
+            channel_start=q * 64,
+            **queue_fields(disk),
+        )
         sort_at, wait_at, table_at = sort_at + 4 * disk.nr_requests, wait_at + 2, table_at + 1025
     for b in range(plan.nr_bdis):
         is_swap = b >= plan.nr_queues
         queue = [d.name for d in machine.disks].index(machine.swap_disk) if is_swap else b
-        _put(arrays, "bdi", b, queue=queue, max_ratio=100, is_swap=int(is_swap), flusher=c.NIL if is_swap else 1 + b,
-             **dict.fromkeys(("b_dirty", "b_dirty_tail", "b_io", "b_io_tail", "b_more_io", "b_more_io_tail",
-                              "work_head", "work_tail", "old_work"), c.NIL))
+        _put(
+            arrays,
+            "bdi",
+            b,
+            queue=queue,
+            max_ratio=100,
+            is_swap=int(is_swap),
+            flusher=c.NIL if is_swap else 1 + b,
+            **dict.fromkeys(
+                (
+                    "b_dirty",
+                    "b_dirty_tail",
+                    "b_io",
+                    "b_io_tail",
+                    "b_more_io",
+                    "b_more_io_tail",
+                    "work_head",
+                    "work_tail",
+                    "old_work",
+                ),
+                c.NIL,
+            ),
+        )
     fs = machine.filesystem
     delalloc = fs.delalloc if fs.delalloc is not None else fs.kind == "xfs"
-    _put(arrays, "fs", 0, kind=c.FS_XFS if fs.kind == "xfs" else c.FS_EXT2, bdi=plan.fs_disk,
-         nr_blocks=plan.fs_blocks, free_blocks=plan.fs_blocks, delalloc=int(delalloc), bitmap=plan.fs_bitmap,
-         fragment_pages=fs.fragment_pages if fs.layout == "fragmented" else 0)
+    _put(
+        arrays,
+        "fs",
+        0,
+        kind=c.FS_XFS if fs.kind == "xfs" else c.FS_EXT2,
+        bdi=plan.fs_disk,
+        nr_blocks=plan.fs_blocks,
+        free_blocks=plan.fs_blocks,
+        delalloc=int(delalloc),
+        bitmap=plan.fs_bitmap,
+        fragment_pages=fs.fragment_pages if fs.layout == "fragmented" else 0,
+    )
 
 
 def _boot_inodes(arrays: dict[str, Any], plan: _Plan) -> None:
@@ -274,11 +327,25 @@ def _boot_inodes(arrays: dict[str, Any], plan: _Plan) -> None:
     for i, inode in enumerate(plan.inodes):
         words = plan.bit_places[i]
         goal = plan.fs_blocks * i // len(plan.inodes) - 1
-        _put(arrays, "inode", i, slot_start=slot_at, nr_slots=inode.nr_slots, size_pages=inode.nr_slots,
-             dirty_bits=words[0], writeback_bits=words[1], dirty_summary=words[2], writeback_summary=words[3],
-             kind=c.INODE_ANON if inode.anonymous else c.INODE_FILE, bdi=_bdi_of(plan, inode.anonymous),
-             list_next=c.NIL, list_prev=c.NIL, wait_queue=wait_at + i, last_block=goal,
-             disk_pages=-1 if inode.exists else 0)
+        _put(
+            arrays,
+            "inode",
+            i,
+            slot_start=slot_at,
+            nr_slots=inode.nr_slots,
+            size_pages=inode.nr_slots,
+            dirty_bits=words[0],
+            writeback_bits=words[1],
+            dirty_summary=words[2],
+            writeback_summary=words[3],
+            kind=c.INODE_ANON if inode.anonymous else c.INODE_FILE,
+            bdi=_bdi_of(plan, inode.anonymous),
+            list_next=c.NIL,
+            list_prev=c.NIL,
+            wait_queue=wait_at + i,
+            last_block=goal,
+            disk_pages=-1 if inode.exists else 0,
+        )
         slot_at += inode.nr_slots
 
 
@@ -298,8 +365,18 @@ def _boot_functions(arrays: dict[str, Any]) -> None:
 def _boot_tasks(arrays: dict[str, Any], scenario: Scenario, plan: _Plan) -> dict[int, str]:
     """Start kswapd, a flusher for each device, and the scenario's tasks; all are on the run queue. Returns comms."""
     comms = {32: "kswapd0"}
-    for field in ("wait_queue", "wait_next", "wait_prev", "wait_page", "mm_inode", "bdi_writing", "ra_inode",
-                  "allocated_head", "allocated_tail", "prev_index"):
+    for field in (
+        "wait_queue",
+        "wait_next",
+        "wait_prev",
+        "wait_page",
+        "mm_inode",
+        "bdi_writing",
+        "ra_inode",
+        "allocated_head",
+        "allocated_tail",
+        "prev_index",
+    ):
         arrays["task"][field][:] = c.NIL
     _start(arrays, 0, frames.FN.kswapd, 0, pid=32, tflags=c.PF_MEMALLOC | c.PF_KSWAPD | c.PF_SWAPWRITE | c.PF_KTHREAD)
     for q in range(plan.nr_queues):
@@ -310,8 +387,20 @@ def _boot_tasks(arrays: dict[str, Any], scenario: Scenario, plan: _Plan) -> dict
         comms[1000 + i] = task.name[:15]
         s0, s1, s2, s3 = seed_words(task.seed, i)
         mm_inode = plan.jobs.rows[i]["mm_inode"]
-        _start(arrays, first + i, frames.FN.user, 0, pid=1000 + i, job=i, rng0=s0, rng1=s1, rng2=s2, rng3=s3,
-               mm_inode=mm_inode, total_vm=TASK_VM_PAGES + (plan.inodes[mm_inode].nr_slots if mm_inode >= 0 else 0))
+        _start(
+            arrays,
+            first + i,
+            frames.FN.user,
+            0,
+            pid=1000 + i,
+            job=i,
+            rng0=s0,
+            rng1=s1,
+            rng2=s2,
+            rng3=s3,
+            mm_inode=mm_inode,
+            total_vm=TASK_VM_PAGES + (plan.inodes[mm_inode].nr_slots if mm_inode >= 0 else 0),
+        )
     _chain_run_queue(arrays, plan.nr_tasks)
     return comms
 
@@ -350,8 +439,16 @@ def _boot_jobs(arrays: dict[str, Any], plan: _Plan) -> None:
     arrays["stat"]["foreground_left"][0] = sum(not row["background"] for row in plan.jobs.rows)
 
 
-def boot(scenario: Scenario, *, events: str = "decisions", zero_cost: bool = False, ring: int = RING_RECORDS,
-         series_ns: int = 100_000_000, power_cut_ns: int = 0, request_list: Any = None) -> Booted:
+def boot(
+    scenario: Scenario,
+    *,
+    events: str = "decisions",
+    zero_cost: bool = False,
+    ring: int = RING_RECORDS,
+    series_ns: int = 100_000_000,
+    power_cut_ns: int = 0,
+    request_list: Any = None,
+) -> Booted:
     """Build the machine of a scenario: memory free, files laid out, cache filled, every task about to start.
 
     request_list: page numbers that the first io task reads in turn (int64)
@@ -387,5 +484,3 @@ def _first_events(arrays: dict[str, Any], series_ns: int, power_cut_ns: int) -> 
     for i, (when, kind) in enumerate(events):
         _put(arrays, "heap", i, when_ns=when, seq=i + 1, kind=kind)
     _put(arrays, "stat", 0, heap_nr=len(events), seq=len(events))
-
-

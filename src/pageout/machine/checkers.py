@@ -117,11 +117,16 @@ def _counters(arrays: dict[str, Any]) -> Iterator[str]:
         free = sum(int(arrays["free_area"]["nr"][z * c.MAX_ORDER + order]) << order for order in range(c.MAX_ORDER))
         yield from _differ(f"zone {z} nr_free", int(zone["nr_free"][z]), free)
         for name, mask in (
-            ("nr_dirty", pflags & c.PG_DIRTY != 0), ("isolated_file", isolated),
+            ("nr_dirty", pflags & c.PG_DIRTY != 0),
+            ("isolated_file", isolated),
         ):
             yield from _differ(f"zone {z} {name}", int(zone[name][z]), int((here & mask & is_file).sum()))
-        yield from _differ(f"zone {z} isolated_anon", int(zone["isolated_anon"][z]), int((here & isolated & ~is_file).sum()))
-        yield from _differ(f"zone {z} nr_writeback", int(zone["nr_writeback"][z]), int((here & (pflags & c.PG_WRITEBACK != 0)).sum()))
+        yield from _differ(
+            f"zone {z} isolated_anon", int(zone["isolated_anon"][z]), int((here & isolated & ~is_file).sum())
+        )
+        yield from _differ(
+            f"zone {z} nr_writeback", int(zone["nr_writeback"][z]), int((here & (pflags & c.PG_WRITEBACK != 0)).sum())
+        )
 
 
 def _bits(arrays: dict[str, Any], start: int, nr: int) -> Any:
@@ -144,12 +149,13 @@ def _dirty(arrays: dict[str, Any]) -> Iterator[str]:
         yield from _differ(f"inode {i} nr_dirty", int(inode["nr_dirty"][i]), int(by_inode[i]))
     for i in range(nr_inodes):
         yield from _differ(
-            f"inode {i} dirty bitmap", int(_bits(arrays, int(inode["dirty_bits"][i]), int(inode["nr_slots"][i])).sum()),
+            f"inode {i} dirty bitmap",
+            int(_bits(arrays, int(inode["dirty_bits"][i]), int(inode["nr_slots"][i])).sum()),
             int(by_inode[i]),
         )
-        if by_inode[i] and inode["list_kind"][i] == c.LIST_NONE and not inode["unlinked"][i]:
-            if not inode["istate"][i] & c.I_SYNC:
-                yield f"inode {i} has {int(by_inode[i])} dirty pages and is on no list: nobody will write them"
+        listed = inode["list_kind"][i] != c.LIST_NONE or inode["unlinked"][i] or inode["istate"][i] & c.I_SYNC
+        if by_inode[i] and not listed:
+            yield f"inode {i} has {int(by_inode[i])} dirty pages and is on no list: nobody will write them"
     for b in range(int(arrays["param"]["nr_bdis"][0])):
         own = np.flatnonzero(inode["bdi"][:nr_inodes] == b)
         yield from _differ(f"bdi {b} reclaimable", int(arrays["bdi"]["reclaimable"][b]), int(by_inode[own].sum()))

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from pageout.engine.constants import HIST_BUCKETS, HIST_FORK, HIST_READ, HIST_STALL, HIST_WRITE, NS_PER_S, SERIES_COLUMNS
+from pageout.engine.constants import (
+    HIST_BUCKETS,
+    HIST_FORK,
+    HIST_READ,
+    HIST_STALL,
+    HIST_WRITE,
+    NS_PER_S,
+    SERIES_COLUMNS,
+)
 from pageout.kernel.sched.user import HIST_JOBS
 from pageout.machine.boot import Booted
 from pageout.vocabulary.scenario import Scenario
@@ -26,7 +34,7 @@ def bucket_floor(bucket: int) -> int:
 
 
 def quantile(counts: Any, share: float) -> float | None:
-    """Return the value below which `share` of a histogram lies, the middle of its bucket, in ns; None if it is empty."""
+    """Return the value below which `share` of a histogram lies: the middle of its bucket, ns; None if it is empty."""
     total = int(counts.sum())
     if not total:
         return None
@@ -100,8 +108,11 @@ def job_figures(scenario: Scenario, ledger: Ledger, first_task: int, now_ns: int
                 "read_mb_s": _rate(get("bytes_read"), elapsed) if reads else None,
                 "write_mib": round(get("bytes_written") / (1 << 20), 3) if writes else None,
                 "read_mib": round(get("bytes_read") / (1 << 20), 3) if reads else None,
-                **(_latencies(ledger, HIST_JOBS + 2 * i) if writes else dict.fromkeys(
-                    ("write_p50_us", "write_p99_us", "write_p999_us", "write_max_us"))),
+                **(
+                    _latencies(ledger, HIST_JOBS + 2 * i)
+                    if writes
+                    else dict.fromkeys(("write_p50_us", "write_p99_us", "write_p999_us", "write_max_us"))
+                ),
                 "throttle_count": get("throttle_count") if writes else None,
                 "throttle_s": _seconds(get("throttle_asked_ns")) if writes else None,
                 "throttle_slept_s": _seconds(get("throttle_ns")) if writes else None,

@@ -6,6 +6,7 @@ Source: Linux v2.6.34 mm/page_alloc.c:setup_per_zone_wmarks, setup_per_zone_lowm
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import NamedTuple
 
 from pageout.vocabulary.errors import ScenarioError
@@ -51,7 +52,7 @@ def _spans(nr_pages: int) -> list[tuple[int, int, int, int]]:
     borders = [border for border in (DMA_END, DMA32_END) if border + 2 * kept < nr_pages]
     edges = [0, *borders, nr_pages]
     spans = []
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in pairwise(edges):
         first = start + (BIOS_PAGES if start == 0 else 0)
         spans.append((start, end, first, end - (kept if end == nr_pages else 0)))
     return spans
@@ -74,8 +75,20 @@ def zones_of(memory_bytes: int, min_free_kbytes: int) -> list[Zone]:
         batch = _pcp_batch(present[i])
         gib = present[i] * PAGE >> 30
         zones.append(
-            Zone(start, end, first, last, present[i], share, share + share // 4, share + share // 2,
-                 (reserve[0], reserve[1], reserve[2]), max(1, batch), 6 * batch, math.isqrt(10 * gib) if gib else 1)
+            Zone(
+                start,
+                end,
+                first,
+                last,
+                present[i],
+                share,
+                share + share // 4,
+                share + share // 2,
+                (reserve[0], reserve[1], reserve[2]),
+                max(1, batch),
+                6 * batch,
+                math.isqrt(10 * gib) if gib else 1,
+            )
         )
     return zones
 

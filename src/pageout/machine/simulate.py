@@ -42,7 +42,9 @@ Progress = Callable[[float, str], None]
 class Result:
     """What a run leaves: figures, series, digest, the deepest stack, and the tables themselves."""
 
-    def __init__(self, scenario: Scenario, booted: Booted, digest: str, wall_seconds: float, policies: Sequence[Policy]):
+    def __init__(
+        self, scenario: Scenario, booted: Booted, digest: str, wall_seconds: float, policies: Sequence[Policy]
+    ):
         self.scenario, self.booted, self.digest, self.wall_seconds = scenario, booted, digest, wall_seconds
         self._policies = policies
         self._ledger = figures.Ledger(booted)
@@ -71,7 +73,7 @@ class Result:
 
     @property
     def deepest_stack(self) -> list[tuple[int, int, str]]:
-        """Rows (depth, size, function) of the deepest kernel stack met, innermost first, as the stack tracer has them."""
+        """Rows (depth, size, function) of the deepest kernel stack met, innermost first, as the stack tracer prints."""
         chain = self.booted.arrays["chain"][: self._ledger.stat("peak_nr")].tolist()
         names: list[str] = []
         for number in chain:
@@ -211,8 +213,8 @@ def _broken(booted: Booted, scenario: Scenario) -> InvariantError:
     stat = booted.arrays["stat"]
     what = ERRORS.get(int(stat["error"][0]), "an assertion of the model failed")
     return InvariantError(
-        f"{scenario.name}: {what} (seed {scenario.seed}, step {int(stat['steps'][0])}, task {int(stat['error_task'][0])}, "
-        f"info {int(stat['error_info'][0])})"
+        f"{scenario.name}: {what} (seed {scenario.seed}, step {int(stat['steps'][0])}, "
+        f"task {int(stat['error_task'][0])}, info {int(stat['error_info'][0])})"
     )
 
 

@@ -17,7 +17,7 @@ DRAW_BITS = 53
 def seek_table(min_us: int, avg_us: int, max_us: int) -> Any:
     """Seek time in ns by distance, SEEK_STEPS + 1 steps over the disk: a + b*sqrt(d) + c*d through three points.
 
-    The points are the next track (min), a third of the disk (avg, the mean distance of random seeks) and all of it (max).
+    The points: the next track (min), a third of the disk (avg, the mean distance of random seeks), all of it (max).
     """
     scale = 1 << 20
     root = [math.isqrt(i * scale * scale // SEEK_STEPS) for i in range(SEEK_STEPS + 1)]
@@ -27,7 +27,9 @@ def seek_table(min_us: int, avg_us: int, max_us: int) -> Any:
     b_up = rise_avg * line_whole - rise_max * line_third
     below = third * line_whole - whole * line_third
     c_up = rise_max * third - rise_avg * whole
-    table = [min_us * 1000 + (b_up * root[i] + c_up * (i * scale // SEEK_STEPS)) // below for i in range(SEEK_STEPS + 1)]
+    table = [
+        min_us * 1000 + (b_up * root[i] + c_up * (i * scale // SEEK_STEPS)) // below for i in range(SEEK_STEPS + 1)
+    ]
     return np.maximum.accumulate(np.array(table, dtype=np.int64))
 
 
@@ -67,7 +69,7 @@ def _root_of_half(bit: int) -> int:
 
 
 def zipf_table(nr_ranks: int, theta: float) -> Any:
-    """Cumulative weights of ranks 1..n with weight 1/rank**theta, scaled so that a DRAW_BITS draw falls below the last."""
+    """Cumulative weights of ranks 1..n, 1/rank**theta each, scaled so that a DRAW_BITS draw falls below the last."""
     exponent = Fraction(theta).limit_denominator(1 << 16)
     ranks = np.arange(1, nr_ranks + 1, dtype=np.int64)
     logs = _log2_fixed(ranks) >> 8

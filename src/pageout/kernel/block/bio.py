@@ -22,6 +22,7 @@ def bio_alloc(k, inode, index, block, is_write, is_sync, submitter):
 
 @kfn
 def bio_free(k, bio):
+    """Give a bio back to the pool."""
     b = k.bio[bio]
     b.used = 0
     b.next = k.stat.free_bio

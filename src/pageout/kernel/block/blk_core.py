@@ -411,4 +411,3 @@ def get_request_wait(k, t, f):
         return sleep_on(k, t, q.wait_read if f.b else q.wait_write, 0, 1)
     _set_batching(k, t)
     return ret(k, t, f, 0)
-

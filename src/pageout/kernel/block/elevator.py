@@ -15,12 +15,14 @@ FIFO_BATCH = 16
 
 @kfn
 def sorted_start(k, queue, direction):
+    """Where a direction's sorted list begins in the table `sort`."""
     q = k.queue[queue]
     return q.sort_write if direction == WRITE else q.sort_read
 
 
 @kfn
 def nr_sorted(k, queue, direction):
+    """Requests queued in a direction."""
     q = k.queue[queue]
     return q.nr_sort_write if direction == WRITE else q.nr_sort_read
 

@@ -14,6 +14,7 @@ ALL_PAGES = 1 << 40
 
 @kfn
 def trace_work(k, t, event, bdi, nr_pages, kupdate, cyclic, background):
+    """Emit one of the events that describe a work item."""
     emit(k, t, event, bdi, -1, nr_pages, 0, kupdate, cyclic, background)
 
 
@@ -40,6 +41,7 @@ def queue_work(k, t, bdi, nr_pages, background, cyclic):
 
 @kfn
 def has_dirty_io(k, bdi):
+    """True if the device has inodes to write."""
     device = k.bdi[bdi]
     return device.b_dirty != NIL or device.b_io != NIL or device.b_more_io != NIL
 

@@ -39,6 +39,7 @@ def next_free(k, block):
 
 @kfn
 def take_block(k, block):
+    """Mark a block used."""
     fs = k.fs[0]
     word = fs.bitmap + (block >> 5)
     k.bits[word] = k.bits[word] | (1 << (block & 31))
@@ -47,6 +48,7 @@ def take_block(k, block):
 
 @kfn
 def release_block(k, block):
+    """Mark a block free."""
     fs = k.fs[0]
     word = fs.bitmap + (block >> 5)
     k.bits[word] = k.bits[word] & ~(1 << (block & 31))

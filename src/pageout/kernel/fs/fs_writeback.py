@@ -134,8 +134,9 @@ def wb_writeback(k, t, f):
         done = MAX_WRITEBACK_PAGES - task.wbc_nr
         item.nr_pages -= done
         f.total += done
-        trace_work(k, t, EV.writeback_written, f.a, item.nr_pages, item.for_kupdate, item.range_cyclic,
-                   item.for_background)
+        trace_work(
+            k, t, EV.writeback_written, f.a, item.nr_pages, item.for_kupdate, item.range_cyclic, item.for_background
+        )
         if task.wbc_nr > 0:
             if not task.wbc_more_io:
                 return ret(k, t, f, f.total)
@@ -143,8 +144,16 @@ def wb_writeback(k, t, f):
                 busy = k.bdi[f.a].b_more_io_tail
                 if busy != NIL and k.inode[busy].istate & I_SYNC:
                     f.pc = INODE_FREE
-                    trace_work(k, t, EV.writeback_wait, f.a, item.nr_pages, item.for_kupdate, item.range_cyclic,
-                               item.for_background)
+                    trace_work(
+                        k,
+                        t,
+                        EV.writeback_wait,
+                        f.a,
+                        item.nr_pages,
+                        item.for_kupdate,
+                        item.range_cyclic,
+                        item.for_background,
+                    )
                     return sleep_on(k, t, k.inode[busy].wait_queue, 0, 0)
     if item.nr_pages <= 0 or (item.for_background and not over_background(k)):
         return ret(k, t, f, f.total)
@@ -222,8 +231,19 @@ def _requeue_io(k, inode):
 @kfn
 def _trace_inode(k, t, event, inode, to_write, wrote):
     file = k.inode[inode]
-    emit(k, t, event, file.bdi, inode + 128, file.istate, file.dirtied_when // k.param.jiffy_ns,
-         (now_of(k, t) - file.dirtied_when) // NS_PER_S, file.writeback_index, to_write, wrote)
+    emit(
+        k,
+        t,
+        event,
+        file.bdi,
+        inode + 128,
+        file.istate,
+        file.dirtied_when // k.param.jiffy_ns,
+        (now_of(k, t) - file.dirtied_when) // NS_PER_S,
+        file.writeback_index,
+        to_write,
+        wrote,
+    )
 
 
 @kfn
@@ -336,8 +356,21 @@ def write_cache_pages(k, t, f):
 def _writepage(k, t, f, page, WRITTEN):
     task = k.task[t]
     k.page[page].pflags |= PG_LOCKED
-    emit(k, t, EV.wbc_writepage, k.inode[f.inode].bdi, f.nr_to_write, 0, task.wbc_sync, task.wbc_kupdate,
-         task.wbc_background, 0, task.wbc_cyclic, 0, (1 << 63) - 1)
+    emit(
+        k,
+        t,
+        EV.wbc_writepage,
+        k.inode[f.inode].bdi,
+        f.nr_to_write,
+        0,
+        task.wbc_sync,
+        task.wbc_kupdate,
+        task.wbc_background,
+        0,
+        task.wbc_cyclic,
+        0,
+        (1 << 63) - 1,
+    )
     if k.fs[0].kind == 0:
         return call(k, t, f, FN.ext2_writepage, WRITTEN, page, f.b, 1)
     f.c = f.c * 4 if f.c < UNLIMITED else UNLIMITED

@@ -247,7 +247,10 @@ def try_alloc(k, t, order, gfp):
 
 @kfn
 def free_page(k, t, page):
-    """Free a single page to this CPU's list; a full list gives a batch back. Source: mm/page_alloc.c:free_hot_cold_page."""
+    """Free a single page to this CPU's list; a full list gives a batch back.
+
+    Source: Linux v2.6.34 mm/page_alloc.c:free_hot_cold_page.
+    """
     zone = zone_of(k, page)
     cpu = k.task[t].cpu if t >= 0 else 0
     pg = k.page[page]

@@ -107,5 +107,17 @@ def over_background(k):
 
 @kfn
 def trace_dirty_state(k, t, background, limit):
-    emit(k, t, EV.global_dirty_state, k.vm.nr_dirty, k.vm.nr_writeback, 0, background, limit, limit,
-         k.vm.nr_dirtied, k.vm.nr_written)
+    """Emit global_dirty_state with the limits just computed."""
+    emit(
+        k,
+        t,
+        EV.global_dirty_state,
+        k.vm.nr_dirty,
+        k.vm.nr_writeback,
+        0,
+        background,
+        limit,
+        limit,
+        k.vm.nr_dirtied,
+        k.vm.nr_written,
+    )

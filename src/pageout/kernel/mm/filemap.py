@@ -1,7 +1,7 @@
 """The page cache: which frame holds which page of which file, and which are dirty or under writeback.
 
-Every inode owns a row of slots (frame, disk block) and four bitmaps: dirty and writeback, one bit a page, and for each a
-summary, one bit per word of 32, so that the next tagged page of a large sparse file is found in a few steps.
+Every inode owns a row of slots (frame, disk block) and four bitmaps: dirty and writeback, one bit a page, and for each
+a summary, one bit per word of 32, so that the next tagged page of a large sparse file is found in a few steps.
 Source of the behaviour: Linux v2.6.34 mm/filemap.c, mm/page-writeback.c (set_page_dirty and its kin).
 """
 
@@ -40,6 +40,7 @@ def block_of(k, inode, index):
 
 @kfn
 def set_bit(k, words, summary, i):
+    """Set bit i and its word in the summary."""
     word = words + (i >> 5)
     k.bits[word] = k.bits[word] | (1 << (i & 31))
     word = summary + (i >> 10)
@@ -48,6 +49,7 @@ def set_bit(k, words, summary, i):
 
 @kfn
 def clear_bit(k, words, summary, i):
+    """Clear bit i; an empty word leaves the summary."""
     word = words + (i >> 5)
     left = k.bits[word] & ~(1 << (i & 31))
     k.bits[word] = left
@@ -162,6 +164,7 @@ def _set_list(device, which, head, tail):
 
 @kfn
 def inode_list_head(k, bdi, which):
+    """First inode of a list of the device."""
     device = k.bdi[bdi]
     if which == 1:
         return device.b_dirty
@@ -172,6 +175,7 @@ def inode_list_head(k, bdi, which):
 
 @kfn
 def inode_list_tail(k, bdi, which):
+    """Last inode of a list of the device."""
     device = k.bdi[bdi]
     if which == 1:
         return device.b_dirty_tail

@@ -103,8 +103,19 @@ def isolate_lru_pages(k, t, zone, lru, nr_to_scan, lumpy):
             contig_dirty += dirty
             contig_failed += failed
     spend(k, t, scanned * SCAN_NS)
-    emit(k, t, EV.mm_vmscan_lru_isolate, 2 if lumpy else 0, task.sc_order, nr_to_scan, scanned, task.kept_nr,
-         contig_taken, contig_dirty, contig_failed)
+    emit(
+        k,
+        t,
+        EV.mm_vmscan_lru_isolate,
+        2 if lumpy else 0,
+        task.sc_order,
+        nr_to_scan,
+        scanned,
+        task.kept_nr,
+        contig_taken,
+        contig_dirty,
+        contig_failed,
+    )
     return scanned
 
 
@@ -140,11 +151,13 @@ def may_enter_fs(k, t, page):
 
 @kfn
 def is_kswapd(k, t):
+    """True if the task is kswapd."""
     return k.task[t].tflags & PF_KSWAPD
 
 
 @kfn
 def is_lumpy(k, t, priority):
+    """1 if reclaim for this order, at this priority, takes pages of any list and age."""
     order = k.task[t].sc_order
     if not k.param.reclaim_lumpy:
         return 0
@@ -153,6 +166,7 @@ def is_lumpy(k, t, priority):
 
 @kfn
 def count_isolated(k, zone, page, delta):
+    """Count a page taken off its list (1) or given back (-1)."""
     if k.page[page].pflags & PG_SWAPBACKED:
         k.zone[zone].isolated_anon += delta
         k.vm.nr_isolated_anon += delta

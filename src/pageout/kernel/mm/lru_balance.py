@@ -24,11 +24,13 @@ from pageout.vocabulary.tracepoints import EV
 
 @kfn
 def nr_on(k, zone, lru):
+    """Pages on a list of the zone."""
     return k.lru[zone * NR_LRU + lru].nr
 
 
 @kfn
 def can_swap(k):
+    """True if swap has a free slot."""
     return k.stat.swap_free > 0
 
 

@@ -129,7 +129,7 @@ def _let_go(k, t, f):
 
 @kfn
 def ratelimit_reached(k, t, bdi):
-    """Count a page dirtied on this CPU. Returns the pages to write (the write_chunk) when it is time to balance, else 0.
+    """Count a page dirtied on this CPU. Returns the write_chunk, in pages, when it is time to balance, else 0.
 
     Source: balance_dirty_pages_ratelimited_nr, sync_writeback_pages.
     """

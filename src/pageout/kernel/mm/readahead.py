@@ -55,7 +55,7 @@ def _next_hole(k, inode, index, limit):
 
 @kfn
 def plan_readahead(k, t, inode, index, nr_asked, hit_marker):
-    """Choose the window to read now. Returns (start, pages, where its marker goes counted from its end); 0 pages: none."""
+    """Choose the window to read now. Returns (start, pages, place of its marker from its end); 0 pages: none."""
     task = k.task[t]
     if task.ra_inode != inode:
         task.ra_inode, task.ra_start, task.ra_size, task.ra_async = inode, 0, 0, 0

@@ -131,7 +131,10 @@ def lru_drain_page(k, page):
 
 @kfn
 def mark_page_accessed(k, page):
-    """Two touches promote: inactive -> referenced -> active -> active, referenced. Source: mm/swap.c:mark_page_accessed."""
+    """Two touches promote: inactive -> referenced -> active -> active, referenced.
+
+    Source: Linux v2.6.34 mm/swap.c:mark_page_accessed.
+    """
     pg = k.page[page]
     pflags = pg.pflags
     if not pflags & PG_REFERENCED:

@@ -5,8 +5,7 @@ Source: Linux v2.6.34 mm/swapfile.c:get_swap_page, simplified: one area, cluster
 
 from pageout.engine.constants import NIL, PG_SWAPCACHE
 from pageout.jit import kfn
-from pageout.kernel.mm.filemap import set_bit
-from pageout.kernel.mm.filemap import clear_bit
+from pageout.kernel.mm.filemap import clear_bit, set_bit
 
 
 @kfn

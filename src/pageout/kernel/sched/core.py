@@ -196,7 +196,7 @@ def _finished(k):
 
 @kfn
 def run_machine(k, max_steps):
-    """Advance the machine until something stops it: done, ring to be drained, error, or `max_steps` steps. Returns why."""
+    """Advance the machine until it is done, its ring must be drained, or `max_steps` are taken. Returns why."""
     if k.stat.stop == STOP_STEPS or k.stat.stop == STOP_DRAIN:
         k.stat.stop = GO
     steps = 0

@@ -438,9 +438,9 @@ def _count_attempt(k, t, order, page):
 
 @kfn
 def sys_recvmsg(k, t, f):
-    """Allocate one buffer of 2^f.a pages and keep it. An order above 0 is tried once, as by a cache that can do with less.
+    """Allocate one buffer of 2^f.a pages and keep it.
 
-    Sleeps: yes.
+    An order above 0 is tried once, as by a cache that can do with less. Sleeps: yes.
     """
     gfp = GFP_OPTIONAL if f.a > 0 else GFP_KERNEL
     if f.pc == ENTRY:
