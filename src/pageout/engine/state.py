@@ -47,12 +47,12 @@ TASK = tuple(
     for name in (
         "state depth used peak overflows retval cpu spent_ns ready_ns pid job tflags group wait_queue wait_next "
         "wait_prev wait_exclusive timer_gen woken wait_page memdie killed mm_inode total_vm start_ns cpu_ns "
-        "bdi_writing batch_left batch_expire_ns ra_start ra_size ra_async ra_inode prev_index prev_offset "
+        "bdi_writing batch_left batch_expire_ns ra_start ra_size ra_async ra_inode prev_index prev_offset mmap_miss "
         "readahead_mark stall_ns stall_count throttle_ns throttle_asked_ns throttle_count congestion_ns nr_calls "
         "bytes_written bytes_read written_pages begun_ns ended_ns rng0 rng1 rng2 rng3 dirtier_events "
         "dirtier_period allocated_head allocated_tail allocated_nr io_error sc_scanned sc_reclaimed sc_order "
         "sc_gfp sc_writepage sc_to_reclaim sc_priority sc_dirty sc_lumpy_waits kept_head kept_tail kept_nr wbc_nr "
-        "wbc_more_io wbc_cyclic wbc_kupdate wbc_background wbc_older_ns wbc_sync op_started_ns dirtied_pages "
+        "wbc_more_io wbc_cyclic wbc_kupdate wbc_background wbc_older_ns wbc_sync op_started_ns "
         "nr_highorder nr_highorder_failed stall_begin_ns"
     ).split()
 )
@@ -81,7 +81,7 @@ BDI = tuple(
     for name in (
         "queue b_dirty b_dirty_tail b_io b_io_tail b_more_io b_more_io_tail reclaimable writeback completions "
         "period dirty_exceeded congested_write congested_read work_head work_tail work_nr flusher "
-        "last_old_flush_ns min_ratio max_ratio nr_inodes is_swap written old_work"
+        "last_old_flush_ns min_ratio max_ratio nr_inodes is_swap old_work"
     ).split()
 )
 
@@ -175,7 +175,7 @@ LAYOUT_FIELDS: Mapping[str, tuple[Any, bool]] = {
     "stat": (STAT, True),
     "vm": (tuple((name, I8) for name in VMSTAT), True),
     "free_area": ((("head", I4), ("nr", I4)), False),  # [zone * MAX_ORDER + order]
-    "pcp": ((("head", I4), ("nr", I4)), False),  # [zone * nr_cpus + cpu]: free frames a CPU keeps
+    "pcp": ((("head", I4), ("tail", I4), ("nr", I4)), False),  # [zone * nr_cpus + cpu]: free frames a CPU keeps
     "lru": ((("head", I4), ("tail", I4), ("nr", I8), ("saved_scan", I8)), False),  # [zone * NR_LRU + list]
     "pvec": (I4, False),  # [cpu * PAGEVEC_SIZE + i]: pages on their way to an LRU list
     "slot": ((("page", I4), ("block", I4)), False),  # a file page: its frame and its disk block; NIL, NIL for neither

@@ -9,7 +9,7 @@ kernel functions on the way to it that do nothing but call on (`via`); the stack
 from __future__ import annotations
 
 from collections import namedtuple
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 T33 = "traces of 2.6.33.2, April 2010"
 
@@ -224,7 +224,7 @@ TABLE = (
 
 UNITS = ("core", "task", "mm", "writeback")
 
-FN = namedtuple("FN", [row.name for row in TABLE])(*range(len(TABLE)))  # type: ignore[misc]
+FN: Any = namedtuple("FN", [row.name for row in TABLE])(*range(len(TABLE)))
 
 # Chains of functions that never sleep here, and so only mark a depth.
 LEAVES = {
@@ -246,7 +246,7 @@ LEAVES = {
     "dispatch": "__elv_add_request elv_insert __blk_run_queue scsi_request_fn scsi_dispatch_cmd ata_scsi_queuecmd "
     "ata_scsi_translate ata_qc_issue",
 }
-LEAF = namedtuple("LEAF", list(LEAVES))(*range(len(LEAVES)))  # type: ignore[misc]
+LEAF: Any = namedtuple("LEAF", list(LEAVES))(*range(len(LEAVES)))
 
 
 def chain_bytes(names: tuple[str, ...]) -> int:

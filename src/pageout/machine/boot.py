@@ -118,7 +118,7 @@ class _Plan:
             "bits": self.nr_bits,
             "wait": c.WQ_FIXED + c.PAGE_WAIT_TABLE + 2 * self.nr_queues + len(self.inodes),
             "heap": 65536 + 2048 * self.nr_tasks + self.nr_requests,
-            "sort": 4 * self.nr_requests,
+            "sort": 2 * self.nr_requests,
             "channel": 64 * self.nr_queues + 1024,
             "table": len(self.jobs.tables) + self.nr_queues * 1025,
             "file_list": len(self.jobs.file_list),
@@ -167,6 +167,7 @@ def _put(arrays: dict[str, Any], table: str, row: int, **values: int) -> None:
 def _boot_zones(arrays: dict[str, Any], zones: list[Zone], nr_cpus: int) -> None:
     arrays["free_area"]["head"][:] = c.NIL
     arrays["pcp"]["head"][:] = c.NIL
+    arrays["pcp"]["tail"][:] = c.NIL
     arrays["lru"]["head"][:] = c.NIL
     arrays["lru"]["tail"][:] = c.NIL
     for z, zone in enumerate(zones):
@@ -229,7 +230,7 @@ def _boot_params(arrays: dict[str, Any], scenario: Scenario, plan: _Plan, events
         zero_cost=int(zero_cost), copy_ns=PAGE * 1000 // machine.copy_mb_s, syscall_ns=machine.syscall_ns,
         swap_bdi=plan.nr_bdis - 1 if plan.swap_pages else c.NIL, nr_swap_slots=plan.swap_pages,
         swap_bits=plan.swap_bits, swap_summary=plan.swap_summary, swap_block=_swap_block(scenario, plan),
-        stop_at_ns=scenario.length_ns, total_pages=total, prop_shift=2 + max(1, limit - 1).bit_length() - 1,
+        stop_at_ns=scenario.length_ns, total_pages=total, prop_shift=1 + max(1, limit - 1).bit_length() - 1,
         nr_groups=plan.jobs.nr_groups, nr_series=SERIES_ROWS,
     )  # fmt: skip
     for name, allowed in CHOICE_VALUES.items():
@@ -241,7 +242,7 @@ def _swap_block(scenario: Scenario, plan: _Plan) -> int:
     """First block of the swap area: at the end of its disk."""
     if not plan.swap_pages:
         return 0
-    return _disk(scenario, scenario.machine.swap_disk).size_bytes // PAGE - plan.swap_pages
+    return int(_disk(scenario, scenario.machine.swap_disk).size_bytes) // PAGE - plan.swap_pages
 
 
 def _disk(scenario: Scenario, name: str) -> Any:
@@ -269,14 +270,14 @@ def _boot_storage(arrays: dict[str, Any], scenario: Scenario, plan: _Plan) -> No
             q,
             bdi=q,
             sort_read=sort_at,
-            sort_write=sort_at + 2 * disk.nr_requests,
+            sort_write=sort_at + 3 * disk.nr_requests,
             wait_read=wait_at,
             wait_write=wait_at + 1,
             seek_table=table_at,
             channel_start=q * 64,
             **queue_fields(disk),
         )
-        sort_at, wait_at, table_at = sort_at + 4 * disk.nr_requests, wait_at + 2, table_at + 1025
+        sort_at, wait_at, table_at = sort_at + 6 * disk.nr_requests, wait_at + 2, table_at + 1025
     for b in range(plan.nr_bdis):
         is_swap = b >= plan.nr_queues
         queue = [d.name for d in machine.disks].index(machine.swap_disk) if is_swap else b

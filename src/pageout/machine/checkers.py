@@ -145,15 +145,15 @@ def _dirty(arrays: dict[str, Any]) -> Iterator[str]:
     inode = arrays["inode"]
     nr_inodes = int(arrays["param"]["nr_inodes"][0])
     by_inode = np.bincount(mapping[dirty], minlength=nr_inodes) if len(dirty) else np.zeros(nr_inodes, dtype=int)
-    for i in np.flatnonzero(inode["nr_dirty"][:nr_inodes] != by_inode[:nr_inodes]):
-        yield from _differ(f"inode {i} nr_dirty", int(inode["nr_dirty"][i]), int(by_inode[i]))
+    for wrong in np.flatnonzero(inode["nr_dirty"][:nr_inodes] != by_inode[:nr_inodes]):
+        yield from _differ(f"inode {wrong} nr_dirty", int(inode["nr_dirty"][wrong]), int(by_inode[wrong]))
     for i in range(nr_inodes):
         yield from _differ(
             f"inode {i} dirty bitmap",
             int(_bits(arrays, int(inode["dirty_bits"][i]), int(inode["nr_slots"][i])).sum()),
             int(by_inode[i]),
         )
-        listed = inode["list_kind"][i] != c.LIST_NONE or inode["unlinked"][i] or inode["istate"][i] & c.I_SYNC
+        listed = bool(inode["list_kind"][i] != c.LIST_NONE or inode["unlinked"][i] or inode["istate"][i] & c.I_SYNC)
         if by_inode[i] and not listed:
             yield f"inode {i} has {int(by_inode[i])} dirty pages and is on no list: nobody will write them"
     for b in range(int(arrays["param"]["nr_bdis"][0])):

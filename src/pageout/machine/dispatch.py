@@ -30,8 +30,9 @@ from pageout.kernel.mm.vmscan import (
     throttle_vm_writeout,
     try_to_free_pages,
 )
+from pageout.kernel.sched.allocators import sys_clone, sys_recvmsg, sys_select
 from pageout.kernel.sched.core import run_machine
-from pageout.kernel.sched.user import sys_clone, sys_recvmsg, sys_select, user
+from pageout.kernel.sched.user import user
 
 
 @kentry

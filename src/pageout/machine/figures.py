@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from pageout.engine.constants import (
@@ -56,8 +57,10 @@ class Ledger:
     def vm(self, name: str) -> int:
         return int(self._arrays["vm"][name][0])
 
-    def column(self, table: str, name: str) -> Any:
-        return self._arrays[table][name]
+    def row(self, table: str, row: int) -> Callable[[str], int]:
+        """Return a reader of one record's fields."""
+        record = self._arrays[table][row]
+        return lambda name: int(record[name])
 
     def histogram(self, row: int) -> Any:
         return self._arrays["hist"][row * HIST_BUCKETS : (row + 1) * HIST_BUCKETS]
@@ -93,7 +96,7 @@ def job_figures(scenario: Scenario, ledger: Ledger, first_task: int, now_ns: int
     """Return one dict a task: the names of the metrics as far as they apply."""
     jobs = []
     for i, task in enumerate(scenario.tasks):
-        get = lambda name, t=first_task + i: int(ledger.column("task", name)[t])  # noqa: E731
+        get = ledger.row("task", first_task + i)
         ended = get("ended_ns") or now_ns
         elapsed = ended - get("begun_ns")
         is_io = task.kind == "io"
@@ -129,7 +132,7 @@ def job_figures(scenario: Scenario, ledger: Ledger, first_task: int, now_ns: int
 
 
 def _device_figures(ledger: Ledger, q: int, now_ns: int) -> dict[str, Any]:
-    get = lambda name: int(ledger.column("queue", name)[q])  # noqa: E731
+    get = ledger.row("queue", q)
     writes, seeks = get("nr_write_requests"), get("nr_seeks")
     busy = get("busy_ns") + (now_ns - get("busy_since_ns") if get("in_flight") else 0)
     return {
@@ -164,13 +167,16 @@ def _together(devices: dict[str, dict[str, Any]]) -> dict[str, Any]:
     }
 
 
+def _mean_mib(integral: int, now_ns: int) -> float | None:
+    return round(integral / now_ns / MIB_PAGES, 3) if now_ns else None
+
+
 def _level_figures(ledger: Ledger, now_ns: int) -> dict[str, Any]:
     dirty, writeback = ledger.stat("dirty_integral"), ledger.stat("writeback_integral")
-    mean = lambda integral: round(integral / now_ns / MIB_PAGES, 3) if now_ns else None  # noqa: E731
     return {
-        "dirty_mean_mib": mean(dirty),
-        "writeback_mean_mib": mean(writeback),
-        "dirty_writeback_mean_mib": mean(dirty + writeback),
+        "dirty_mean_mib": _mean_mib(dirty, now_ns),
+        "writeback_mean_mib": _mean_mib(writeback, now_ns),
+        "dirty_writeback_mean_mib": _mean_mib(dirty + writeback, now_ns),
         "dirty_max_mib": round(ledger.stat("dirty_max") / MIB_PAGES, 3),
         "data_at_risk_max_mib": round(ledger.stat("both_max") / MIB_PAGES, 3),
         "oldest_dirty_s": round(ledger.stat("oldest_dirty_ms") / 1000, 3),
@@ -181,8 +187,8 @@ def metrics(scenario: Scenario, ledger: Ledger, first_task: int, now_ns: int) ->
     """Return the run's figures, named and in units as the reference says."""
     jobs = job_figures(scenario, ledger, first_task, now_ns)
     ios = [i for i, task in enumerate(scenario.tasks) if task.kind == "io"]
-    column = lambda name, i: int(ledger.column("task", name)[first_task + i])  # noqa: E731
-    spans = [(column("begun_ns", i), column("ended_ns", i) or now_ns) for i in ios]
+    rows = [ledger.row("task", first_task + i) for i in ios]
+    spans = [(get("begun_ns"), get("ended_ns") or now_ns) for get in rows]
     span = max((end for _, end in spans), default=0) - min((begin for begin, _ in spans), default=0)
     writes = any(jobs[i]["write_mb_s"] is not None for i in ios)
     reads = any(jobs[i]["read_mb_s"] is not None for i in ios)
@@ -190,8 +196,8 @@ def metrics(scenario: Scenario, ledger: Ledger, first_task: int, now_ns: int) ->
     stalls = ledger.count(HIST_STALL)
     stat = ledger.stat
     return {
-        "write_mb_s": _rate(sum(column("bytes_written", i) for i in ios), span) if writes else None,
-        "read_mb_s": _rate(sum(column("bytes_read", i) for i in ios), span) if reads else None,
+        "write_mb_s": _rate(sum(get("bytes_written") for get in rows), span) if writes else None,
+        "read_mb_s": _rate(sum(get("bytes_read") for get in rows), span) if reads else None,
         **_latencies(ledger, HIST_WRITE),
         "read_p99_us": _us(quantile(ledger.histogram(HIST_READ), 0.99)),
         **_level_figures(ledger, now_ns),

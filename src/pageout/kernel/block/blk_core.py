@@ -8,6 +8,7 @@ from pageout.engine.clock import now_of, post, spend
 from pageout.engine.constants import (
     BLK_BATCH_REQ,
     DEV_NULL,
+    DEV_SSD,
     EV_IO_DONE,
     EV_UNPLUG,
     MAX_DEPTH,
@@ -37,6 +38,7 @@ from pageout.kernel.block.elevator import (
 from pageout.kernel.costs import SUBMIT_NS
 from pageout.kernel.drivers.devices import done_at
 from pageout.kernel.frames import FN, LEAF
+from pageout.kernel.mm.dirty_limits import count_completion
 from pageout.kernel.mm.filemap import end_page_writeback, redirty_page, unlock_page
 from pageout.vocabulary.tracepoints import EV
 
@@ -201,7 +203,7 @@ def _get_request(k, t, queue, bio):
         q.count_read += 1
     else:
         q.count_write += 1
-    if _is_batching(k, t):
+    if count + 1 >= q.nr_requests and _is_batching(k, t):
         k.task[t].batch_left -= 1
     return _new_request(k, t, queue, bio)
 
@@ -223,13 +225,17 @@ def _new_request(k, t, queue, bio):
 
 @kfn
 def _queue_request(k, t, queue, request):
-    """Insert a request; the first into an empty queue plugs it, the fourth unplugs. Source: block/elevator.c:elv_insert."""
+    """Insert a request; the first into an empty elevator plugs it, the fourth unplugs; an SSD is never plugged.
+
+    Source: Linux v2.6.34 block/elevator.c:elv_insert, block/blk-core.c:blk_plug_device.
+    """
     q = k.queue[queue]
     rq = k.request[request]
-    if q.nr_sort_read + q.nr_sort_write == 0 and not q.plugged and q.in_flight == 0:
+    if q.nr_sort_read + q.nr_sort_write == 0 and not q.plugged and q.kind != DEV_SSD:
         q.plugged = 1
         q.plug_gen += 1
-        post(k, now_of(k, t) + UNPLUG_DELAY_NS, EV_UNPLUG, queue, q.plug_gen)
+        ticks = (UNPLUG_DELAY_NS + k.param.jiffy_ns - 1) // k.param.jiffy_ns
+        post(k, (now_of(k, t) // k.param.jiffy_ns + ticks) * k.param.jiffy_ns, EV_UNPLUG, queue, q.plug_gen)
     sort_insert(k, queue, rq.is_write, request)
     emit(k, t, EV.block_rq_insert, queue, _rwbs(rq), 0, rq.block * 8, rq.nr_pages * 8)
     if q.nr_sort_read + q.nr_sort_write >= UNPLUG_THRESH:
@@ -278,10 +284,9 @@ def _end_write_page(k, page, failed):
     Source: Linux v2.6.34 fs/buffer.c:end_buffer_async_write, mm/page_io.c:end_swap_bio_write.
     """
     pg = k.page[page]
-    device = k.bdi[k.inode[pg.mapping].bdi]
-    device.completions += 1
-    device.written += 1
-    k.stat.completions += 1
+    bdi = k.inode[pg.mapping].bdi
+    if not k.bdi[bdi].is_swap:
+        count_completion(k, bdi)
     k.vm.nr_written += 1
     if failed:
         pg.pflags |= PG_ERROR
@@ -350,8 +355,8 @@ def end_request(k, request):
     if q.in_flight == 0:
         q.busy_ns += k.stat.now_ns - q.busy_since_ns
     _free_request(k, queue, request)
-    if not q.plugged:
-        start_requests(k, -1, queue, k.stat.now_ns)
+    q.plugged = 0
+    start_requests(k, -1, queue, k.stat.now_ns)
 
 
 @kfn
@@ -384,10 +389,11 @@ def submit_bio(k, t, f):
         if pc == 0:
             spend(k, t, SUBMIT_NS)
             emit(k, t, EV.block_bio_queue, queue, RWBS_WRITE if b.is_write else RWBS_READ, b.block * 8, b.nr_pages * 8)
+        resumed = pc == 1
         pc = 0
         if k.queue[queue].kind == DEV_NULL:
             _complete_inline(k, queue, f.bio)
-        elif not _try_merge(k, t, queue, f.bio):
+        elif resumed or not _try_merge(k, t, queue, f.bio):
             request = _get_request(k, t, queue, f.bio)
             if request == NIL:
                 return call(k, t, f, FN.get_request_wait, 1, queue, _is_sync_side(b), 0)

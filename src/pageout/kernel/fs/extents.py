@@ -107,12 +107,12 @@ def _is_delayed(k, inode, index):
 def convert_delayed(k, inode, index):
     """Choose blocks for the whole delayed run that holds page `index`. Returns the pages converted.
 
-    Source: Linux v2.6.34 fs/xfs/xfs_iomap.c:xfs_iomap_write_allocate, which allocates the delayed extent from its start.
+    Source: Linux v2.6.34 fs/xfs/xfs_iomap.c:xfs_iomap_write_allocate: the delayed extent is allocated from its start.
     """
     file = k.inode[inode]
     fs = k.fs[0]
     first = index
-    while first > 0 and index - first < MAX_EXTENT and _is_delayed(k, inode, first - 1):
+    while first > 0 and index - first < MAX_EXTENT - 1 and _is_delayed(k, inode, first - 1):
         first -= 1
     i = first
     while i < file.nr_slots and i - first < MAX_EXTENT and (i <= index or _is_delayed(k, inode, i)):

@@ -25,13 +25,7 @@ from pageout.jit import kfn
 from pageout.kernel.frames import FN
 from pageout.kernel.fs.bdi_work import trace_work
 from pageout.kernel.mm.dirty_limits import over_background
-from pageout.kernel.mm.filemap import (
-    clear_page_dirty_for_io,
-    find_page,
-    inode_list_add,
-    inode_list_del,
-    next_dirty,
-)
+from pageout.kernel.mm.filemap import clear_page_dirty_for_io, find_page, inode_list_add, inode_list_del, next_dirty
 from pageout.vocabulary.tracepoints import EV
 
 MAX_WRITEBACK_PAGES = 1024
@@ -64,9 +58,6 @@ def bdi_writeback_thread(k, t, f):
         if f.total:
             emit(k, t, EV.writeback_pages_written, f.total)
             f.total = 0
-        if device.work_head != NIL:
-            pc = WORK
-            continue
         f.pc = SLEPT
         jiffies = k.param.dirty_writeback_ns // k.param.jiffy_ns
         return sleep_on(k, t, NIL, jiffies if jiffies > 0 else 0, 0)
@@ -299,11 +290,10 @@ def _file_away(k, t, inode):
 @kfn
 def _next_to_write(k, f):
     """The next dirty page of the inode in file order, from where the last pass stopped, wrapping round once."""
-    file = k.inode[f.inode]
     found = next_dirty(k, f.inode, f.index, f.left)
     if found == NIL and f.flag:
         f.flag = 0
-        f.index, f.left = 0, file.writeback_index
+        f.index, f.left = 0, f.pos
         found = next_dirty(k, f.inode, f.index, f.left)
     return found
 
@@ -322,13 +312,14 @@ def write_cache_pages(k, t, f):
         f.inode = f.a
         file = k.inode[f.inode]
         f.nr_to_write, f.c = task.wbc_nr, task.wbc_nr
-        f.flag = 1 if task.wbc_cyclic else 0
-        f.index = file.writeback_index if task.wbc_cyclic else 0
+        f.pos = file.writeback_index if task.wbc_cyclic else 0
+        f.flag = 1 if f.pos > 0 else 0
+        f.index = f.pos
         f.left = file.nr_slots
     elif pc == WRITTEN:
         f.nr_to_write -= 1
         f.index += 1 + task.retval
-        f.c -= task.retval + 1
+        f.c -= task.retval
         if f.c < BUDGET_FLOOR:
             f.c = BUDGET_FLOOR
         if (f.nr_to_write <= 0 and not task.wbc_sync) or out_of_slice(k, t):
@@ -375,14 +366,14 @@ def _writepage(k, t, f, page, WRITTEN):
         return call(k, t, f, FN.ext2_writepage, WRITTEN, page, f.b, 1)
     f.c = f.c * 4 if f.c < UNLIMITED else UNLIMITED
     budget = f.c if f.c > 1 else 1
-    return call(k, t, f, FN.xfs_vm_writepage, WRITTEN, page, f.b, budget - 1)
+    return call(k, t, f, FN.xfs_vm_writepage, WRITTEN, page, f.b, budget)
 
 
 @kfn
 def _end_cache_pages(k, t, f):
     """Remember where to go on, and hand back what is left of the budget."""
     file = k.inode[f.inode]
-    if k.task[t].wbc_cyclic:
-        file.writeback_index = f.index if f.index < file.nr_slots else 0
+    if k.task[t].wbc_cyclic or f.nr_to_write > 0:
+        file.writeback_index = f.index
     k.task[t].wbc_nr = f.nr_to_write
     return ret(k, t, f, 0)

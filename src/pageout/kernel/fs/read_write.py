@@ -3,12 +3,13 @@
 Source: Linux v2.6.34 mm/filemap.c:generic_perform_write, do_generic_file_read; fs/sync.c; mm/truncate.c.
 """
 
-from pageout.engine.clock import out_of_slice, spend
+from pageout.engine.clock import now_of, out_of_slice, spend
 from pageout.engine.constants import (
     ENTRY,
     GFP_HIGHUSER_MOVABLE,
     NEVER,
     NIL,
+    NS_PER_MS,
     PG_ERROR,
     PG_ISOLATED,
     PG_LOCKED,
@@ -20,6 +21,7 @@ from pageout.engine.constants import (
     YIELD,
 )
 from pageout.engine.kstack import call, ret
+from pageout.engine.waitqueue import sleep_until
 from pageout.jit import kfn
 from pageout.kernel.block.bio import bio_alloc
 from pageout.kernel.costs import LOOKUP_NS
@@ -128,7 +130,7 @@ def _adopt(k, t, inode, index, page):
     if find_page(k, inode, index) == NIL:
         add_to_page_cache(k, t, page, inode, index, 0)
     else:
-        free_page(k, t, page)
+        free_page(k, t, page, 0)
 
 
 @kfn
@@ -167,10 +169,10 @@ def read_cached(k, t, inode, pos, nbytes):
     if not pflags & PG_UPTODATE or pflags & (PG_LOCKED | PG_READAHEAD):
         return 0
     task = k.task[t]
-    if task.prev_index != index or task.prev_offset != pos:
+    if task.prev_index != index or task.prev_offset != pos & 4095:
         mark_page_accessed(k, page)
     task.prev_index = index
-    task.prev_offset = pos + nbytes
+    task.prev_offset = pos + nbytes & 4095
     copy_cost(k, t, nbytes)
     spend(k, t, k.param.syscall_ns)
     task.bytes_read += nbytes
@@ -204,11 +206,14 @@ def sys_read(k, t, f):
         pflags = k.page[page].pflags
         if pflags & PG_READAHEAD:
             k.page[page].pflags = pflags & ~PG_READAHEAD
-            return _read_more(k, t, f, index, nr_asked, 1, ASYNC_READ)
+            if not k.bdi[k.inode[f.inode].bdi].congested_read:
+                return _read_more(k, t, f, index, nr_asked, 1, ASYNC_READ)
         if pflags & PG_LOCKED:
             return call(k, t, f, FN.wait_on_page, UNLOCKED, page, PG_LOCKED, 0)
         if not pflags & PG_UPTODATE:
-            return _read_page(k, t, f, page, READ_IN)
+            if k.slot[k.inode[f.inode].slot_start + index].block != NIL:
+                return _read_page(k, t, f, page, READ_IN)
+            k.page[page].pflags |= PG_UPTODATE
         _copy_out(k, t, f, page, index)
         f.count = 0
         if out_of_slice(k, t) and f.left > 0:
@@ -223,13 +228,13 @@ def _copy_out(k, t, f, page, index):
     nbytes = PAGE_SIZE - (f.pos & 4095)
     if nbytes > f.left:
         nbytes = f.left
-    if task.prev_index != index or task.prev_offset != f.pos:
+    if task.prev_index != index or task.prev_offset != f.pos & 4095:
         mark_page_accessed(k, page)
     copy_cost(k, t, nbytes)
     f.pos += nbytes
     f.left -= nbytes
     task.prev_index = index
-    task.prev_offset = f.pos
+    task.prev_offset = f.pos & 4095
     task.bytes_read += nbytes
 
 
@@ -285,7 +290,7 @@ def _drop_page(k, t, inode, index, page):
     if pg.pflags & PG_LRU:
         lru_del(k, page)
     remove_from_page_cache(k, page)
-    free_page(k, t, page)
+    free_page(k, t, page, 0)
     return 1
 
 
@@ -311,7 +316,7 @@ def sys_unlink(k, t, f):
                 return call(k, t, f, FN.wait_on_page, WAITED, page, busy, 0)
             if not _drop_page(k, t, f.inode, f.index, page):
                 f.pc = RETRY
-                return YIELD
+                return sleep_until(k, t, now_of(k, t) + NS_PER_MS)
             spend(k, t, LOOKUP_NS)
         f.index += 1
         if out_of_slice(k, t):

@@ -109,32 +109,49 @@ def rmqueue(k, zone, order):
 
 
 @kfn
+def _pcp_add(k, pcp, page, cold):
+    """Put a free frame at the head of a CPU's list, a cold one at its tail."""
+    pg = k.page[page]
+    pg.pflags = PG_PCP
+    pcp.nr += 1
+    if cold:
+        pg.lru_prev, pg.lru_next = pcp.tail, NIL
+        if pcp.tail == NIL:
+            pcp.head = page
+        else:
+            k.page[pcp.tail].lru_next = page
+        pcp.tail = page
+    else:
+        pg.lru_prev, pg.lru_next = NIL, pcp.head
+        if pcp.head == NIL:
+            pcp.tail = page
+        else:
+            k.page[pcp.head].lru_prev = page
+        pcp.head = page
+
+
+@kfn
 def _refill_pcp(k, zone, cpu):
     """Fetch a batch of single pages for a CPU; the first fetched is the first used."""
     pcp = k.pcp[zone * k.param.nr_cpus + cpu]
-    tail = NIL
     for _ in range(k.zone[zone].pcp_batch):
         page = rmqueue(k, zone, 0)
         if page == NIL:
             break
-        pg = k.page[page]
-        pg.pflags = PG_PCP
-        pg.lru_next = NIL
-        if tail == NIL:
-            pcp.head = page
-        else:
-            k.page[tail].lru_next = page
-        tail = page
-        pcp.nr += 1
+        _pcp_add(k, pcp, page, 1)
 
 
 @kfn
 def drain_pcp(k, zone, cpu, count):
-    """Give up to `count` of a CPU's free pages back to the free lists."""
+    """Give up to `count` of a CPU's free pages back to the free lists, the coldest first."""
     pcp = k.pcp[zone * k.param.nr_cpus + cpu]
-    while count > 0 and pcp.head != NIL:
-        page = pcp.head
-        pcp.head = k.page[page].lru_next
+    while count > 0 and pcp.tail != NIL:
+        page = pcp.tail
+        pcp.tail = k.page[page].lru_prev
+        if pcp.tail == NIL:
+            pcp.head = NIL
+        else:
+            k.page[pcp.tail].lru_next = NIL
         pcp.nr -= 1
         count -= 1
         free_one_page(k, zone, page, 0)
@@ -160,6 +177,10 @@ def buffered_rmqueue(k, zone, order, cpu):
             return NIL
     page = pcp.head
     pcp.head = k.page[page].lru_next
+    if pcp.head == NIL:
+        pcp.tail = NIL
+    else:
+        k.page[pcp.head].lru_prev = NIL
     pcp.nr -= 1
     return page
 
@@ -246,21 +267,16 @@ def try_alloc(k, t, order, gfp):
 
 
 @kfn
-def free_page(k, t, page):
-    """Free a single page to this CPU's list; a full list gives a batch back.
+def free_page(k, t, page, cold):
+    """Free a single page to this CPU's list, at its far end if it is cold; a full list gives a batch back.
 
     Source: Linux v2.6.34 mm/page_alloc.c:free_hot_cold_page.
     """
     zone = zone_of(k, page)
     cpu = k.task[t].cpu if t >= 0 else 0
-    pg = k.page[page]
-    pg.pflags = PG_PCP
-    pg.mapping = NIL
-    pg.lru_prev = NIL
+    k.page[page].mapping = NIL
     pcp = k.pcp[zone * k.param.nr_cpus + cpu]
-    pg.lru_next = pcp.head
-    pcp.head = page
-    pcp.nr += 1
+    _pcp_add(k, pcp, page, cold)
     k.vm.pgfree += 1
     if pcp.nr >= k.zone[zone].pcp_high:
         drain_pcp(k, zone, cpu, k.zone[zone].pcp_batch)
@@ -271,7 +287,7 @@ def free_pages(k, t, page, order):
     """Free a block that the kernel allocated."""
     emit(k, t, EV.mm_page_free_direct, page, order)
     if order == 0:
-        free_page(k, t, page)
+        free_page(k, t, page, 0)
         return
     for i in range(1 << order):
         k.page[page + i].pflags = 0

@@ -50,12 +50,40 @@ def background_threshold(k, t):
 def _bring_up_to_date(k, bdi):
     """Halve the device's completions once for every half period that the machine's have moved on."""
     device = k.bdi[bdi]
-    half = 1 << k.param.prop_shift
-    period = k.stat.completions // half
-    while device.period < period and device.completions > 0:
-        device.completions -= device.completions >> 1
-        device.period += 1
-    device.period = period
+    period = k.stat.completions >> k.param.prop_shift
+    if device.period < period:
+        device.completions = _halved(device.completions, period - device.period)
+        device.period = period
+
+
+@kfn
+def _halved(events, times):
+    return events >> times if times < 62 else 0
+
+
+@kfn
+def count_completion(k, bdi):
+    """A page has been written to the device: its share of the dirty limit grows. Source: bdi_writeout_inc."""
+    _bring_up_to_date(k, bdi)
+    k.bdi[bdi].completions += 1
+    k.stat.completions += 1
+
+
+@kfn
+def count_dirtied(k, t):
+    """The task has dirtied a page: it may get less of its device's share. Source: task_dirty_inc."""
+    _task_up_to_date(k, t)
+    k.task[t].dirtier_events += 1
+    k.stat.pages_dirtied_total += 1
+
+
+@kfn
+def _task_up_to_date(k, t):
+    task = k.task[t]
+    period = k.stat.pages_dirtied_total >> k.param.prop_shift
+    if task.dirtier_period < period:
+        task.dirtier_events = _halved(task.dirtier_events, period - task.dirtier_period)
+        task.dirtier_period = period
 
 
 @kfn
@@ -87,22 +115,17 @@ def _task_part(k, t, share):
     """A task that does most of the recent dirtying gets up to an eighth less, so that light writers are not caught."""
     if t < 0:
         return share
-    task = k.task[t]
+    _task_up_to_date(k, t)
     half = 1 << k.param.prop_shift
-    period = k.stat.pages_dirtied_total // half
-    while task.dirtier_period < period and task.dirtier_events > 0:
-        task.dirtier_events -= task.dirtier_events >> 1
-        task.dirtier_period += 1
-    task.dirtier_period = period
     denominator = half + k.stat.pages_dirtied_total % half
-    reduced = share - (share // 8) * task.dirtier_events // denominator
+    reduced = share - (share // 8) * k.task[t].dirtier_events // denominator
     return reduced if reduced > share // 2 else share // 2
 
 
 @kfn
 def over_background(k):
     """True while there is more dirty than the background threshold."""
-    return k.vm.nr_dirty > background_threshold(k, -1)
+    return k.vm.nr_dirty >= background_threshold(k, -1)
 
 
 @kfn

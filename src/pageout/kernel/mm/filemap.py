@@ -23,6 +23,7 @@ from pageout.engine.waitqueue import wake_page
 from pageout.jit import kfn, lowest_bit
 from pageout.kernel.costs import ADD_TO_CACHE_NS, DIRTY_NS
 from pageout.kernel.mm.buddy import zone_of
+from pageout.kernel.mm.dirty_limits import count_dirtied
 from pageout.kernel.mm.swap import lru_cache_add, rotate_reclaimable_page
 
 
@@ -248,9 +249,7 @@ def set_page_dirty(k, t, page):
     account_page_dirtied(k, page, 1)
     highest(k)
     k.vm.nr_dirtied += 1
-    k.stat.pages_dirtied_total += 1
-    k.task[t].dirtied_pages += 1
-    k.task[t].dirtier_events += 1
+    count_dirtied(k, t)
     mark_inode_dirty(k, t, pg.mapping, I_DIRTY_PAGES)
     return 1
 

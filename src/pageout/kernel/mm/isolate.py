@@ -92,7 +92,7 @@ def isolate_lru_pages(k, t, zone, lru, nr_to_scan, lumpy):
     task.kept_head, task.kept_tail, task.kept_nr = NIL, NIL, 0
     queue = k.lru[zone * NR_LRU + lru]
     scanned, contig_taken, contig_dirty, contig_failed = 0, 0, 0, 0
-    while scanned - contig_taken < nr_to_scan and queue.tail != NIL:
+    while scanned < nr_to_scan and queue.tail != NIL:
         page = queue.tail
         scanned += 1
         _take(k, t, page)

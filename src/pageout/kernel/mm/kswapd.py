@@ -106,7 +106,9 @@ def _zone_done(k, t, f):
     """Judge a zone after its scan: given up? still below its marks? Fields: f.flag not all ok, f.stage under min."""
     z = k.zone[f.zone]
     f.total += k.task[t].sc_scanned
-    if not z.all_unreclaimable and z.pages_scanned >= UNRECLAIMABLE_FACTOR * reclaimable_pages(k, f.zone):
+    if z.all_unreclaimable:
+        return
+    if z.pages_scanned >= UNRECLAIMABLE_FACTOR * reclaimable_pages(k, f.zone):
         z.all_unreclaimable = 1
     if f.total > 2 * SWAP_CLUSTER_MAX and f.total > k.task[t].sc_reclaimed * 3 // 2 and k.param.reclaim_writeback != 2:
         k.task[t].sc_writepage = 1

@@ -18,7 +18,7 @@ from pageout.engine.constants import (
 from pageout.engine.ring import emit
 from pageout.jit import kfn
 from pageout.kernel.costs import SCAN_NS
-from pageout.kernel.mm.swap import lru_add, lru_del
+from pageout.kernel.mm.swap import lru_add, lru_add_drain, lru_del
 from pageout.vocabulary.tracepoints import EV
 
 
@@ -59,14 +59,18 @@ def file_is_low(k, zone):
 @kfn
 def age_anon_if_low(k, zone):
     """Keep some anonymous pages inactive, so that they have a chance to be referenced before they are reclaimed."""
-    if can_swap(k) and anon_is_low(k, zone):
+    if anon_is_low(k, zone):
         shrink_active_list(k, -1, zone, LRU_ACTIVE_ANON, SWAP_CLUSTER_MAX)
 
 
 @kfn
 def shrink_active_list(k, t, zone, lru, nr_to_scan):
-    """Move pages from the tail of an active list to the head of the inactive one, their page-table bit cleared."""
+    """Move pages from the tail of an active list to the head of the inactive one, their page-table bit cleared.
+
+    Differs: for orders above 0 the kernel also takes physical neighbours of the same list.
+    """
     z = k.zone[zone]
+    lru_add_drain(k, k.task[t].cpu if t >= 0 else 0)
     queue = k.lru[zone * NR_LRU + lru]
     taken, rotated = 0, 0
     while taken < nr_to_scan and queue.tail != NIL:

@@ -1,6 +1,7 @@
 """Page faults: shared file mappings and anonymous memory.
 
 Source: Linux v2.6.34 mm/memory.c:__do_fault, do_anonymous_page, do_swap_page; mm/filemap.c:filemap_fault.
+Differs: no swap readahead; a page comes back from swap alone.
 """
 
 from pageout.engine.clock import spend
@@ -33,11 +34,12 @@ from pageout.kernel.fs.read_write import copy_cost
 from pageout.kernel.mm.buddy import free_page, try_alloc
 from pageout.kernel.mm.filemap import add_to_page_cache, find_page, remove_from_page_cache, set_page_dirty
 from pageout.kernel.mm.page_writeback import ratelimit_reached
-from pageout.kernel.mm.readahead import MAX_PAGES
+from pageout.kernel.mm.readahead import MAX_PAGES, plan_readahead
 from pageout.kernel.mm.swap import lru_del, lru_drain_page
 from pageout.kernel.mm.swapfile import free_swap_slot
 
 ENOMEM = -12
+MMAP_LOTSAMISS = 100
 GFP_ANON = GFP_HIGHUSER_MOVABLE | GFP_ZERO
 ANON_FLAGS = PG_SWAPBACKED | PG_ACTIVE | PG_MAPPED | PG_YOUNG | PG_UPTODATE | PG_PTE_WRITE
 
@@ -67,6 +69,25 @@ def _map(k, page):
 
 
 @kfn
+def _read_around(k, t, f, resume):
+    """Read for a fault: on in a sequence, else the pages around it, or the page alone once that has missed too often.
+
+    Source: Linux v2.6.34 mm/filemap.c:do_sync_mmap_readahead.
+    """
+    task = k.task[t]
+    task.readahead_mark = 0
+    if f.b == task.prev_index + 1:
+        start, nr_pages, mark = plan_readahead(k, t, f.a, f.b, MAX_PAGES, 0)
+        task.readahead_mark = mark
+        return call(k, t, f, FN.do_readahead, resume, f.a, start, nr_pages)
+    task.mmap_miss += 1
+    if task.mmap_miss > MMAP_LOTSAMISS:
+        return call(k, t, f, FN.do_readahead, resume, f.a, f.b, 1)
+    first = f.b - MAX_PAGES // 2
+    return call(k, t, f, FN.do_readahead, resume, f.a, first if first > 0 else 0, MAX_PAGES)
+
+
+@kfn
 def page_fault(k, t, f):
     """A fault in a shared file mapping: read the page in, map it; for a store make it writable and dirty.
 
@@ -85,12 +106,13 @@ def page_fault(k, t, f):
             return ret(k, t, f, ENOMEM)
         f.count += 1
         k.vm.pgmajfault += 1
-        first = f.b - MAX_PAGES // 2
-        task.readahead_mark = 0
-        return call(k, t, f, FN.do_readahead, READ_IN, f.a, first if first > 0 else 0, MAX_PAGES)
+        return _read_around(k, t, f, READ_IN)
     if k.page[page].pflags & PG_LOCKED:
         return call(k, t, f, FN.wait_on_page, UNLOCKED, page, PG_LOCKED, 0)
     _map(k, page)
+    if task.mmap_miss > 0 and f.count == 0:
+        task.mmap_miss -= 1
+    task.prev_index = f.b
     if not f.c:
         return ret(k, t, f, 0)
     failed = prepare_block(k, f.a, f.b, page)
@@ -145,7 +167,7 @@ def anonymous_fault(k, t, f):
 def _new_anonymous(k, t, f, page, SWAPPED_IN):
     """Install a fresh page: zeroed, or locked and being read from swap."""
     if find_page(k, f.a, f.b) != NIL:
-        free_page(k, t, page)
+        free_page(k, t, page, 0)
         f.pc = SWAPPED_IN
         return 0
     block = k.slot[k.inode[f.a].slot_start + f.b].block
@@ -173,6 +195,6 @@ def free_anonymous(k, t, inode, index):
         if pg.pflags & PG_LRU:
             lru_del(k, page)
         remove_from_page_cache(k, page)
-        free_page(k, t, page)
+        free_page(k, t, page, 0)
     free_swap_slot(k, inode, index)
     return 1

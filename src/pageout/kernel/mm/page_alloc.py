@@ -78,6 +78,8 @@ def alloc_pages(k, t, f):
         if f.flag:
             k.stat.oom_lock = 0
             f.flag = 0
+        if f.order > PAGE_ALLOC_COSTLY_ORDER:
+            return _deliver(k, t, f, NIL)
         pc = ENTRY
     while True:
         if pc == ENTRY:

@@ -1,6 +1,7 @@
 """Readahead: how much more than asked is read, and when the next window is started.
 
-Source: Linux v2.6.34 mm/readahead.c:ondemand_readahead.  Differs: no context readahead from cached history.
+Source: Linux v2.6.34 mm/readahead.c:ondemand_readahead.  Differs: no context readahead from cached history; the
+window is kept by task, not by open file, so a task that reads several files in turn begins anew at each.
 """
 
 from pageout.engine.clock import out_of_slice, spend
@@ -127,7 +128,7 @@ def do_readahead(k, t, f):
 def _fill(k, t, f, page):
     """Put a fresh frame into the file at f.index and its block into the read; a hole is zeroes at once."""
     if find_page(k, f.inode, f.index) != NIL:
-        free_page(k, t, page)
+        free_page(k, t, page, 0)
         return
     block = k.slot[k.inode[f.inode].slot_start + f.index].block
     pflags = PG_READAHEAD if f.index == f.left else 0

@@ -68,7 +68,7 @@ def _free(k, t, f, page):
     remove_from_page_cache(k, page)
     pg.pflags &= ~PG_ISOLATED
     emit(k, t, EV.mm_pagevec_free, page, 0)
-    free_page(k, t, page)
+    free_page(k, t, page, 1)
     spend(k, t, FREE_NS)
     f.nr_reclaimed += 1
 
@@ -114,16 +114,15 @@ def _may_write(k, t, f, page, verdict):
 
 
 @kfn
-def _look_at(k, t, f, page):
+def _look_at(k, t, f, page, again):
     """One page in shrink_page_list, as far as no sleep is needed. Returns a label: free it, keep it, write it, wait."""
     FREE, KEEP, WRITE, WAIT = 1, 2, 3, 4
     task = k.task[t]
     pg = k.page[page]
     if pg.pflags & PG_LOCKED:
         return KEEP
-    task.sc_scanned += 1
-    if pg.pflags & (PG_MAPPED | PG_SWAPCACHE):
-        task.sc_scanned += 1
+    if not again:
+        task.sc_scanned += 2 if pg.pflags & (PG_MAPPED | PG_SWAPCACHE) else 1
     if pg.pflags & PG_WRITEBACK:
         return WAIT if f.b and may_enter_fs(k, t, page) else KEEP
     verdict = _verdict_before_io(k, t, f, page)
@@ -165,15 +164,16 @@ def shrink_page_list(k, t, f):
     elif pc == FLUSHED:
         return _end_page_list(k, t, f)
     while True:
-        if pc == WAITED:
+        again = pc == WAITED
+        pc = NEXT
+        if again:
             page = f.page
-            pc = NEXT
         else:
             page = f.list_head
             if page == NIL:
                 return _kick_for_dirty(k, t, f, FLUSHED)
             f.list_head = k.page[page].lru_next
-        action = _look_at(k, t, f, page)
+        action = _look_at(k, t, f, page, again)
         if action == 1:
             _free(k, t, f, page)
         elif action == 2:
@@ -196,7 +196,11 @@ def _settle(k, t, f, freeable):
 @kfn
 def _freeable_now(k, page):
     pflags = k.page[page].pflags
-    return _FREEING if not pflags & (PG_DIRTY | PG_WRITEBACK | PG_LOCKED) and k.page[page].refs == 0 else _KEEPING
+    return (
+        _FREEING
+        if not pflags & (PG_DIRTY | PG_WRITEBACK | PG_LOCKED | PG_MAPPED) and k.page[page].refs == 0
+        else _KEEPING
+    )
 
 
 @kfn

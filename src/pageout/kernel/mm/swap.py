@@ -99,12 +99,29 @@ def lru_del(k, page):
 
 
 @kfn
+def _count_new(k, page):
+    """A page new on a list counts for the balance of anonymous and file pages.
+
+    Source: Linux v2.6.34 mm/swap.c:update_page_reclaim_stat.
+    """
+    zone = k.zone[zone_of(k, page)]
+    rotated = 1 if k.page[page].pflags & PG_ACTIVE else 0
+    if k.page[page].pflags & PG_SWAPBACKED:
+        zone.recent_scanned_anon += 1
+        zone.recent_rotated_anon += rotated
+    else:
+        zone.recent_scanned_file += 1
+        zone.recent_rotated_file += rotated
+
+
+@kfn
 def lru_add_drain(k, cpu):
     """Move a CPU's waiting pages to their lists. Source: mm/swap.c:lru_add_drain, ____pagevec_lru_add."""
     waiting = k.cpu[cpu]
     for i in range(waiting.pvec_nr):
         page = k.pvec[cpu * PAGEVEC_SIZE + i]
         k.page[page].pflags &= ~PG_PVEC
+        _count_new(k, page)
         lru_add(k, page)
     waiting.pvec_nr = 0
 

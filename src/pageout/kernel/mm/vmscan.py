@@ -175,7 +175,8 @@ def shrink_zone(k, t, f):
         if f.stage == 0 and out_of_slice(k, t):
             f.pc = LISTS
             return YIELD
-    age_anon_if_low(k, f.zone)
+    if can_swap(k):
+        age_anon_if_low(k, f.zone)
     return call(k, t, f, FN.throttle_vm_writeout, THROTTLED, k.task[t].sc_gfp, 0, 0)
 
 
@@ -281,9 +282,10 @@ def shrink_inactive_list(k, t, f):
     pc = f.pc
     if pc == ENTRY or pc == GATED:
         f.zone = f.c
+        if pc == GATED and k.task[t].killed:
+            k.task[t].sc_reclaimed += SWAP_CLUSTER_MAX
+            return ret(k, t, f, SWAP_CLUSTER_MAX)
         if _too_many_isolated(k, t, f.zone, f.b):
-            if k.task[t].killed:
-                return ret(k, t, f, SWAP_CLUSTER_MAX)
             return call(k, t, f, FN.congestion_wait, GATED, timeout_jiffies(k, 10), 0, 0)
         f.priority = k.task[t].sc_priority
         f.flag = is_lumpy(k, t, f.priority)

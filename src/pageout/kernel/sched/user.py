@@ -7,10 +7,6 @@ from pageout.engine.clock import now_of, out_of_slice, spend
 from pageout.engine.constants import (
     ENTRY,
     EXIT,
-    GFP_KERNEL,
-    GFP_NORETRY,
-    GFP_NOWARN,
-    HIST_FORK,
     HIST_READ,
     HIST_WRITE,
     NIL,
@@ -20,21 +16,19 @@ from pageout.engine.constants import (
     WQ_GROUP,
     YIELD,
 )
-from pageout.engine.kstack import call, ret
+from pageout.engine.kstack import call
 from pageout.engine.ledger import observe
 from pageout.engine.rng import random32, random_below
 from pageout.engine.waitqueue import sleep_on, sleep_until, wake_all
 from pageout.jit import kfn
-from pageout.kernel.costs import FORK_NS
 from pageout.kernel.frames import FN
 from pageout.kernel.fs.read_write import read_cached
-from pageout.kernel.mm.buddy import free_pages, mark_kernel, try_alloc
 from pageout.kernel.mm.memory import free_anonymous, touch_mapped
+from pageout.kernel.sched.allocators import foreground_over, free_oldest, periodic
 
 JOB_IO, JOB_ALLOC, JOB_SELECT, JOB_FORK, JOB_HOG, JOB_UNLINK, JOB_REQUESTS = 0, 1, 2, 3, 4, 5, 6
 RW_READ, RW_WRITE, RW_RANDREAD, RW_RANDWRITE, RW_MIX, RW_RANDMIX = 0, 1, 2, 3, 4, 5
 HIST_JOBS = 4
-GFP_OPTIONAL = GFP_KERNEL | GFP_NORETRY | GFP_NOWARN
 
 
 @kfn
@@ -77,7 +71,7 @@ def _work(k, t, f, job):
             return sleep_until(k, t, now_of(k, t) + NS_PER_MS)
         f.flag = 1
         return call(k, t, f, FN.sys_unlink, 1, k.file_list[job.file_start], 0, 0)
-    return _periodic(k, t, f, job)
+    return periodic(k, t, f, job)
 
 
 @kfn
@@ -85,7 +79,7 @@ def _exit(k, t, f, job):
     """Give back all memory, tell whoever waits for this task, die."""
     task = k.task[t]
     while task.allocated_head != NIL:
-        _free_oldest(k, t, job)
+        free_oldest(k, t, job)
     if task.mm_inode != NIL:
         while f.index < k.inode[task.mm_inode].nr_slots:
             if not free_anonymous(k, t, task.mm_inode, f.index):
@@ -351,148 +345,6 @@ def _requests(k, t, f, job):
     return -1
 
 
-# --- allocators: kernel pages, select(), fork ---
-
-
-@kfn
-def _periodic(k, t, f, job):
-    """One call each interval: receive into a fresh buffer, select(), or fork."""
-    CALLED = 1
-    if f.pc == CALLED:
-        f.pc = 0
-        job.issued += 1
-        job.next_due_ns += job.interval_ns
-        if job.next_due_ns < now_of(k, t):
-            job.next_due_ns = now_of(k, t)
-    if k.task[t].killed or (job.count > 0 and job.issued >= job.count) or _foreground_over(k, job):
-        return -1
-    _reap(k, t, job)
-    if job.next_due_ns > now_of(k, t):
-        return sleep_until(k, t, job.next_due_ns)
-    if job.kind == JOB_SELECT:
-        return call(k, t, f, FN.sys_select, CALLED, 0, 0, 0)
-    if job.kind == JOB_FORK:
-        return call(k, t, f, FN.sys_clone, CALLED, k.param.stack_order, 0, 0)
-    return call(k, t, f, FN.sys_recvmsg, CALLED, job.order, 0, 0)
-
-
-@kfn
-def _foreground_over(k, job):
-    return job.background and k.stat.foreground_left == 0
-
-
-@kfn
-def _reap(k, t, job):
-    """Free what is held too long: buffers beyond `hold`, stacks of children whose life is over."""
-    task = k.task[t]
-    while task.allocated_head != NIL:
-        if job.kind == JOB_FORK:
-            age_ms = now_of(k, t) // NS_PER_MS - k.page[task.allocated_head].dirtied_when
-            if age_ms < job.lifetime_ns // NS_PER_MS:
-                return
-        elif task.allocated_nr <= job.hold:
-            return
-        _free_oldest(k, t, job)
-
-
-@kfn
-def _free_oldest(k, t, job):
-    task = k.task[t]
-    page = task.allocated_head
-    pg = k.page[page]
-    order = (pg.pflags >> 24) & 15
-    task.allocated_head = pg.lru_next
-    if pg.lru_next == NIL:
-        task.allocated_tail = NIL
-    task.allocated_nr -= 1
-    if job.kind == JOB_FORK:
-        k.stat.stack_pages -= 1 << order
-    free_pages(k, t, page, order)
-
-
-@kfn
-def _hold(k, t, page, order):
-    """Keep a block at the end of the task's list, with the time it was got."""
-    task = k.task[t]
-    pg = k.page[page]
-    mark_kernel(k, page, order)
-    pg.lru_next = NIL
-    pg.dirtied_when = now_of(k, t) // NS_PER_MS
-    if task.allocated_tail == NIL:
-        task.allocated_head = page
-    else:
-        k.page[task.allocated_tail].lru_next = page
-    task.allocated_tail = page
-    task.allocated_nr += 1
-
-
-@kfn
-def _count_attempt(k, t, order, page):
-    if order > 0:
-        k.stat.highorder_attempts += 1
-        k.task[t].nr_highorder += 1
-        if page == NIL:
-            k.stat.highorder_failures += 1
-            k.task[t].nr_highorder_failed += 1
-
-
-@kfn
-def sys_recvmsg(k, t, f):
-    """Allocate one buffer of 2^f.a pages and keep it.
-
-    An order above 0 is tried once, as by a cache that can do with less. Sleeps: yes.
-    """
-    gfp = GFP_OPTIONAL if f.a > 0 else GFP_KERNEL
-    if f.pc == ENTRY:
-        spend(k, t, k.param.syscall_ns)
-        page = try_alloc(k, t, f.a, gfp)
-        if page == NIL:
-            return call(k, t, f, FN.alloc_pages, 1, f.a, gfp, 0)
-    else:
-        page = k.task[t].retval
-    _count_attempt(k, t, f.a, page)
-    if page != NIL:
-        _hold(k, t, page, f.a)
-    return ret(k, t, f, 0)
-
-
-@kfn
-def sys_select(k, t, f):
-    """select() on many descriptors: its poll table needs a page, taken 1.6 KB down the stack. Sleeps: yes."""
-    if f.pc == ENTRY:
-        spend(k, t, k.param.syscall_ns)
-        page = try_alloc(k, t, 0, GFP_KERNEL)
-        if page == NIL:
-            return call(k, t, f, FN.alloc_pages, 1, 0, GFP_KERNEL, 0)
-    else:
-        page = k.task[t].retval
-    if page != NIL:
-        free_pages(k, t, page, 0)
-    return ret(k, t, f, 0)
-
-
-@kfn
-def sys_clone(k, t, f):
-    """Fork: the child's kernel stack is one block of order f.a. Sleeps: yes."""
-    if f.pc == ENTRY:
-        spend(k, t, FORK_NS)
-        f.start_ns = now_of(k, t)
-        page = try_alloc(k, t, f.a, GFP_KERNEL)
-        if page == NIL:
-            return call(k, t, f, FN.alloc_pages, 1, f.a, GFP_KERNEL, 0)
-    else:
-        page = k.task[t].retval
-    _count_attempt(k, t, f.a, page)
-    k.stat.fork_nr += 1
-    observe(k, HIST_FORK, now_of(k, t) - f.start_ns)
-    if page != NIL:
-        _hold(k, t, page, f.a)
-        k.stat.stack_pages += 1 << f.a
-        if k.stat.stack_pages > k.stat.stack_pages_max:
-            k.stat.stack_pages_max = k.stat.stack_pages
-    return ret(k, t, f, 0)
-
-
 # --- hogs ---
 
 
@@ -511,7 +363,7 @@ def _hog(k, t, f, job):
         if f.pos >= nr_pages:
             if f.deadline_ns == 0:
                 f.deadline_ns = now + job.hold_ns
-            if now >= f.deadline_ns or _foreground_over(k, job):
+            if now >= f.deadline_ns or foreground_over(k, job):
                 return -1
             f.pos, f.flag = 0, 1
             again = now + NS_PER_S
