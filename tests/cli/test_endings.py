@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -179,19 +178,6 @@ def test_a_signal_leaves_no_half_file(number: signal.Signals, status: int, tmp_p
         assert process.wait(10) == status
     assert "Traceback" not in err
     assert not list(tmp_path.iterdir())
-
-
-def _timed(*words: str) -> tuple[float, subprocess.CompletedProcess[str]]:
-    env = os.environ | {"PYTHONPATH": str(ROOT / "src")}
-    begun = time.perf_counter()
-    done = subprocess.run([sys.executable, "-m", "pageout", *words], env=env, capture_output=True, text=True)
-    return time.perf_counter() - begun, done
-
-
-def test_help_comes_within_three_tenths_of_a_second() -> None:
-    tries = [_timed("--help") for _ in range(5)]
-    assert all(done.returncode == 0 and "compare" in done.stdout for _, done in tries)
-    assert min(seconds for seconds, _ in tries) < 0.3
 
 
 def test_help_brings_in_nothing_heavy() -> None:

@@ -50,10 +50,12 @@ def _print(document: dict[str, Any], scenario: Any) -> None:
 
     machine, jobs = describe.machine_line(scenario.machine), describe.workload_line(scenario)
     sentences = reading.reading(document["metrics"], document["sim_seconds"], stack_bytes(scenario))
+    overflow = table.stack_text(document)
     show(
         table.head_text(document, machine, jobs),
         table.jobs_table(document),
         table.metrics_table(document),
+        *((overflow,) if overflow is not None else ()),
         table.reading_text(sentences),
     )
 

@@ -169,9 +169,9 @@ def _row(name: str, unit: str, via: str = "", own: str = "") -> Function:
 
 
 TABLE = (
-    # core: the block layer, beside the scheduler
-    _row("submit_bio", "core", "submit_bio generic_make_request", "__make_request"),
-    _row("get_request_wait", "core"),
+    # block: the request queue, and waiting for what it does
+    _row("submit_bio", "block", "submit_bio generic_make_request", "__make_request"),
+    _row("get_request_wait", "block"),
     # task: system calls, faults and the programs that make them
     _row("user", "task"),
     _row(
@@ -194,7 +194,7 @@ TABLE = (
     _row("sys_clone", "task", "system_call_fastpath sys_clone do_fork", "copy_process"),
     _row("sys_recvmsg", "task", "system_call_fastpath sys_recvmsg", "__alloc_skb"),
     _row("sys_unlink", "task", "system_call_fastpath sys_unlink", "truncate_inode_pages"),
-    _row("wait_on_page", "core", "", "wait_on_page_writeback"),
+    _row("wait_on_page", "block", "", "wait_on_page_writeback"),
     # mm: the allocator's slow path and reclaim
     _row("alloc_pages", "mm", "alloc_pages_current", "__alloc_pages_nodemask"),
     _row("try_to_free_pages", "mm", "try_to_free_pages", "do_try_to_free_pages"),
@@ -222,7 +222,7 @@ TABLE = (
     _row("swap_writepage", "writeback"),
 )
 
-UNITS = ("core", "task", "mm", "writeback")
+UNITS = ("block", "task", "mm", "writeback")
 
 FN: Any = namedtuple("FN", [row.name for row in TABLE])(*range(len(TABLE)))
 

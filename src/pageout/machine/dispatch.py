@@ -7,6 +7,7 @@ from pageout.engine.constants import RUN, SWITCH
 from pageout.engine.kstack import frame_of
 from pageout.engine.state import kernel_at
 from pageout.jit import kentry, kfn
+from pageout.kernel.block.blk_core import get_request_wait, submit_bio
 from pageout.kernel.frames import FN
 from pageout.kernel.fs.fs_writeback import (
     bdi_writeback_thread,
@@ -20,6 +21,7 @@ from pageout.kernel.fs.writepage import ext2_writepage, swap_writepage, xfs_vm_w
 from pageout.kernel.mm.kswapd import balance_pgdat, kswapd
 from pageout.kernel.mm.memory import anonymous_fault, page_fault
 from pageout.kernel.mm.page_alloc import alloc_pages
+from pageout.kernel.mm.page_wait import wait_on_page
 from pageout.kernel.mm.page_writeback import balance_dirty_pages
 from pageout.kernel.mm.readahead import do_readahead
 from pageout.kernel.mm.shrink_list import shrink_page_list
@@ -37,8 +39,31 @@ from pageout.kernel.sched.user import user
 
 @kentry
 def core_unit(address, max_steps):
-    """The scheduler, the block layer and the drivers."""
+    """The scheduler, and what happens between tasks: timers, completions, drivers."""
     return run_machine(kernel_at(address), max_steps)
+
+
+@kfn
+def _block_step(k, t):
+    f = frame_of(k, t)
+    fn = f.fn
+    if fn == FN.submit_bio:
+        return submit_bio(k, t, f)
+    if fn == FN.get_request_wait:
+        return get_request_wait(k, t, f)
+    if fn == FN.wait_on_page:
+        return wait_on_page(k, t, f)
+    return SWITCH
+
+
+@kentry
+def block_unit(address, t):
+    """The request queue, and waiting for what it does."""
+    k = kernel_at(address)
+    verb = RUN
+    while verb == RUN:
+        verb = _block_step(k, t)
+    return verb
 
 
 @kfn
@@ -150,4 +175,5 @@ def writeback_unit(address, t):
     return verb
 
 
-UNITS = (core_unit, task_unit, mm_unit, writeback_unit)
+# In the order of kernel.frames.UNITS, by which a frame's function finds its unit.
+UNITS = (block_unit, task_unit, mm_unit, writeback_unit)

@@ -27,7 +27,6 @@ ERRORS = {
     c.ERR_DEPTH: "a task nests more frames than the model allows",
     c.ERR_HEAP: "too many pending events",
     c.ERR_BIOS: "the bio pool is empty",
-    c.ERR_NO_FUNCTION: "a frame without a function",
 }
 ENDINGS = {
     c.STOP_DONE: "done",
@@ -111,6 +110,7 @@ class Result:
             "jobs": figures.job_figures(scenario, self._ledger, self.first_task, self.now_ns),
             "devices": figures.device_figures(scenario, self._ledger, self.now_ns),
             "metrics": self.metrics,
+            "vmstat": self.vmstat,
             "deepest_stack": [{"depth": d, "size": s, "location": name} for d, s, name in self.deepest_stack],
             "warnings": list(scenario.warnings),
         }

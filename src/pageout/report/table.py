@@ -159,6 +159,16 @@ def _table(title: str, show_header: bool = True, gap: int = 1) -> Table:
     )
 
 
+def stack_text(document: Document) -> Text | None:
+    """Return the deepest kernel stack as the kernel's stack tracer prints one, if some stack overflowed; else None."""
+    rows = document.get("deepest_stack") or []
+    if not rows or not document["metrics"].get("stack_overflows"):
+        return None
+    lines = [f"        Depth    Size   Location    ({len(rows)} entries)", "        -----    ----   --------"]
+    lines += [f"{n:>3}) {row['depth']:>8} {row['size']:>7}   {plain(row['location'])}" for n, row in enumerate(rows)]
+    return Text.assemble(("the stack that overflowed\n", "bold"), "\n".join(lines), "\n")
+
+
 def reading_text(sentences: Sequence[str], width: int = WIDTH) -> Text:
     """Return the reading as a list of sentences under its title, wrapped with a hanging indent."""
     wrapper = TextWrapper(width, initial_indent="- ", subsequent_indent="  ", break_on_hyphens=False)

@@ -4,9 +4,8 @@ A slice runs at its start, in one go, as far as its CPU time allows; its CPU is 
 kernel's scheduler: one run queue for all CPUs, first come, first served.
 """
 
-from pageout.engine.clock import fail, pop, post
+from pageout.engine.clock import pop, post
 from pageout.engine.constants import (
-    ERR_NO_FUNCTION,
     EV_IO_DONE,
     EV_POWER_CUT,
     EV_SERIES,
@@ -14,7 +13,6 @@ from pageout.engine.constants import (
     EV_TIMER,
     EV_UNPLUG,
     EV_WAKE,
-    EXIT,
     GO,
     NIL,
     RUN,
@@ -31,43 +29,13 @@ from pageout.engine.constants import (
     T_SLEEPING,
     YIELD,
 )
-from pageout.engine.kstack import frame_of, ret
+from pageout.engine.kstack import frame_of
 from pageout.engine.ledger import levels, sample
-from pageout.engine.waitqueue import enqueue, sleep_on_page, wake_task
+from pageout.engine.waitqueue import enqueue, wake_task
 from pageout.jit import call_at, kfn
-from pageout.kernel.block.blk_core import end_request, get_request_wait, request_unplug, submit_bio, unplug
-from pageout.kernel.frames import FN
+from pageout.kernel.block.blk_core import end_request, unplug
 
 SLICE_NS = 50_000
-
-
-@kfn
-def wait_on_page(k, t, f):
-    """Sleep until a page has none of the flags f.b (locked, writeback). f.a in: page. Sleeps: yes."""
-    pg = k.page[f.a]
-    if not pg.pflags & f.b:
-        return ret(k, t, f, 0)
-    if pg.mapping != NIL:
-        request_unplug(k, t, k.bdi[k.inode[pg.mapping].bdi].queue)
-    f.pc = 1
-    return sleep_on_page(k, t, f.a)
-
-
-@kfn
-def core_step(k, t):
-    """Run the frames that belong to the core: the block layer's."""
-    while True:
-        f = frame_of(k, t)
-        if f.fn == FN.submit_bio:
-            verb = submit_bio(k, t, f)
-        elif f.fn == FN.get_request_wait:
-            verb = get_request_wait(k, t, f)
-        elif f.fn == FN.wait_on_page:
-            verb = wait_on_page(k, t, f)
-        else:
-            return SWITCH
-        if verb != RUN:
-            return verb
 
 
 @kfn
@@ -75,13 +43,7 @@ def _run_task(k, t):
     """Run a task until it sleeps, yields or exits, from unit to unit as its stack goes."""
     while True:
         unit = k.function[frame_of(k, t).fn].unit
-        if unit == 0:
-            verb = core_step(k, t)
-        elif unit > 0:
-            verb = call_at(k.unit[unit], k, t)
-        else:
-            fail(k, ERR_NO_FUNCTION, t, frame_of(k, t).fn)
-            return EXIT
+        verb = call_at(k.unit[unit], k, t)
         if verb != SWITCH or k.stat.stop > STOP_DRAIN:
             return verb
 
