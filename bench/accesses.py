@@ -12,8 +12,10 @@ import tempfile
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from bench.common import GIB, KIB, MIB, PAGE, Ran, Sheet, bench_main, in_turns, play, ratio
 from bench.twin import twin_hits
@@ -48,7 +50,7 @@ def scenario(nr_objects: int, memory_bytes: int) -> Any:
         name="accesses",
         machine=Machine(name="bench-cache", memory_bytes=memory_bytes, cpus=1, disks=(disk,)),
         files=(File(name="objects", size_bytes=nr_objects * PAGE, exists=True),),
-        tasks=(Task(name="reader", file=(0,), rw="randread", bs_bytes=4 * KIB),),
+        tasks=(Task(name="reader", file=(0,), rw="randread", bs_bytes=4 * KIB, io_bytes=nr_objects * PAGE),),
     )
 
 
@@ -60,6 +62,18 @@ def memory_for(pages: Any, nr_objects: int) -> int:
         missing = want - play(scenario(nr_objects, memory), request_list=pages[: 20 * want]).vm("nr_file_pages")
         memory += missing * PAGE
     return memory // PAGE * PAGE
+
+
+def same_as_simulate(pages: Any, nr_objects: int, memory: int) -> bool:
+    """Does simulate(), with all that is round it, end in the same state to the last byte?"""
+    from pageout.machine import simulate as whole
+    from pageout.machine.boot import boot
+
+    subject = scenario(nr_objects, memory)
+    with patch.object(whole, "boot", partial(boot, request_list=pages)):
+        there = whole.simulate(subject).booted.arrays
+    here = play(subject, request_list=pages).booted.arrays
+    return all(here[name].tobytes() == there[name].tobytes() for name in here if name not in whole.UNHASHED)
 
 
 def write_oracle_general(path: Path, pages: Any) -> None:
@@ -169,6 +183,9 @@ def measure_native(sheet: Sheet, folder: Path) -> None:
     sheet.add("accesses / libcachesim", ratio(found, "engine", lru), "x", ">= 0.5", "aim 1; against its faster table")
     sheet.add("hit ratio", hits / nr, note="two lists, 2.6.34")
     sheet.add("hit ratio, libcachesim LRU", 1 - peer.miss_ratio, note="one list: another policy")
+    few = pages[: 20 * nr_objects // 10]
+    sheet.add("ends as simulate() does", same_as_simulate(few, nr_objects, memory), "", ">= 1",
+              f"every table, {len(few):,} requests")
     twin = twin_hits(pages.tolist(), held)
     sheet.add("hit ratio, naive twin", twin / nr, note="two lists, an OrderedDict each")
     sheet.add("hit ratio, engine - twin", abs(hits - twin) / nr, "", "<= 0.001",

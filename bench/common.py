@@ -170,8 +170,9 @@ def play(scenario: Any, *, events: str = "decisions", policy: Any = None, zero_c
     from pageout.engine import constants as c
     from pageout.machine.boot import boot
     from pageout.machine.dispatch import UNITS, core_unit
+    from pageout.machine.prepare import prepare_unit
 
-    for unit in UNITS:
+    for unit in (*UNITS, prepare_unit):
         _ = unit.address  # compiled, if need be, before the clock starts
     begun = time.process_time()
     booted = boot(scenario, events="decisions" if events == "off" else events, zero_cost=zero_cost,
@@ -200,4 +201,5 @@ def child_environment(**more: str) -> dict[str, str]:
 
     source = str(Path(pageout.__file__).parent.parent)
     path = os.pathsep.join([more.pop("SOURCE", source), str(Path(__file__).parent.parent)])
-    return os.environ | {"PYTHONPATH": path} | more
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return kept | {"PYTHONPATH": path} | more

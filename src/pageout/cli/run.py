@@ -48,7 +48,8 @@ def _print(document: dict[str, Any], scenario: Any) -> None:
     from pageout.cli.load import stack_bytes
     from pageout.report import describe, reading, table
 
-    machine, jobs = describe.machine_line(scenario.machine), describe.workload_line(scenario)
+    machine = describe.machine_line(scenario.machine, stack_bytes(scenario))
+    jobs = describe.workload_line(scenario)
     sentences = reading.reading(document["metrics"], document["sim_seconds"], stack_bytes(scenario))
     overflow = table.stack_text(document)
     show(

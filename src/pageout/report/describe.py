@@ -7,10 +7,10 @@ from pageout.vocabulary.units import format_size
 _KINDS = {"ssd": "SSD", "throttled": "rate-limited device", "null": "zero-latency device"}
 
 
-def machine_line(machine: Machine) -> str:
+def machine_line(machine: Machine, stack_bytes: int | None = None) -> str:
     """Return e.g. 'article: 2 GiB memory, 4 CPUs, HZ 1000, 8 KiB stacks; xfs on sda (7200 rpm disk, 500 GB)'."""
     body = [f"{format_size(machine.memory_bytes)} memory", counted(machine.cpus, "CPU"), f"HZ {machine.hz}"]
-    body.append(f"{format_size(machine.stack_bytes)} stacks")
+    body.append(f"{format_size(stack_bytes or machine.stack_bytes)} stacks")
     if machine.swap_bytes:
         body.append(f"{format_size(machine.swap_bytes)} swap")
     disks = ", ".join(f"{plain(disk.name)} ({_disk(disk)})" for disk in machine.disks)

@@ -240,7 +240,7 @@ def _after_pageout(k, t, f):
 def _kick_for_dirty(k, t, f, resume):
     """The design that leaves all writing to the flushers: ask for as many pages as were met dirty, and wait a little.
 
-    Asking for 0 would mean everything, hence the guard.  Source: Gorman, V4 patch 8 (20 July 2010).
+    Asking for 0 would mean everything, hence the guard.  Source: Gorman, V4 patch 8 (19 July 2010).
     """
     if k.param.reclaim_kick != KICK_DIRTY or is_kswapd(k, t) or k.task[t].sc_dirty == 0:
         return _end_page_list(k, t, f)

@@ -1,0 +1,201 @@
+"""How many small faults the tests notice: one comparison, constant or condition of a kernel module changed at a time.
+
+    python -m bench.mutation [--sample N] [--seed N] [--jobs N] [FILE.py ...]      default: all of TARGETS
+
+Each mutant runs its module's own tests, interpreted, in a forked process; one that they let live meets all interpreted
+tests. Comparisons move by one (< and <=, > and >=) or turn round (== and !=), integers grow by one, truths turn round,
+other conditions are negated. Labels of sleeping functions (f.pc values) are left alone: their numbers have no meaning.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import copy
+import multiprocessing
+import os
+import random
+import resource
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from multiprocessing.connection import wait
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parents[1]
+MM = "src/pageout/kernel/mm"
+TARGETS = ("vmscan", "shrink_list", "isolate", "lru_balance", "kswapd", "page_writeback", "dirty_limits")
+ALL_TESTS = ("tests/kernel", "tests/engine", "tests/test_against_naive.py")
+TIMEOUT_S, MEMORY_BYTES = 120, 4 << 30
+SWAPPED = {ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq}
+
+
+class Mutant(NamedTuple):
+    """A module with one change: where, what, and its whole source."""
+
+    path: Path
+    line: int
+    what: str
+    source: str
+
+
+def _is_label_assignment(node: ast.AST) -> bool:
+    """True for `SHRUNK, WAITED = 1, 2` within a function."""
+    if not isinstance(node, ast.Assign):
+        return False
+    target = node.targets[0]
+    names = target.elts if isinstance(target, ast.Tuple) else [target]
+    return all(isinstance(name, ast.Name) and name.id.isupper() for name in names)
+
+
+def _changes(tree: ast.Module) -> Iterator[tuple[ast.AST, str, int]]:
+    """Yield (node, field, index) of everything that can be changed, index -1 for a field that is no list."""
+    skipped: set[int] = set()
+    for function in ast.walk(tree):
+        if isinstance(function, ast.FunctionDef):
+            for statement in ast.walk(function):
+                if _is_label_assignment(statement):
+                    skipped |= {id(node) for node in ast.walk(statement)}
+    for node in ast.walk(tree):
+        if id(node) in skipped:
+            continue
+        if isinstance(node, ast.Compare):
+            yield from ((node, "ops", i) for i, op in enumerate(node.ops) if type(op) in SWAPPED)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, int):
+            yield node, "value", -1
+        elif isinstance(node, ast.If | ast.While | ast.IfExp):
+            plain = not isinstance(node.test, ast.Compare | ast.Constant)
+            if plain:
+                yield node, "test", -1
+
+
+def _apply(node: ast.AST, field: str, index: int) -> str:
+    """Make the change in place; returns what it was."""
+    if isinstance(node, ast.Compare):
+        before = ast.unparse(node)
+        node.ops[index] = SWAPPED[type(node.ops[index])]()
+        return f"{before}  ->  {ast.unparse(node)}"
+    if isinstance(node, ast.Constant):
+        old = node.value
+        node.value = not old if isinstance(old, bool) else int(old) + 1  # type: ignore[call-overload]
+        return f"{old}  ->  {node.value}"
+    before = ast.unparse(node.test)  # type: ignore[attr-defined]
+    node.test = ast.UnaryOp(ast.Not(), node.test)  # type: ignore[attr-defined]
+    return f"{before}  ->  not"
+
+
+def mutants_of(path: Path) -> list[Mutant]:
+    """Return every mutant of a module."""
+    tree = ast.parse(path.read_text())
+    found = []
+    for number in range(sum(1 for _ in _changes(tree))):
+        changed = copy.deepcopy(tree)
+        node, field, index = list(_changes(changed))[number]
+        line = getattr(node, "lineno", 0)
+        what = _apply(node, field, index)
+        found.append(Mutant(path, line, what, ast.unparse(ast.fix_missing_locations(changed))))
+    return found
+
+
+def _run_tests(source_root: str, tests: list[str]) -> None:
+    """In a child: pytest on another source tree; the exit status tells."""
+    import pytest
+
+    os.chdir(ROOT)
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 1)
+    os.dup2(null, 2)
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+    sys.path.insert(0, source_root)
+    os._exit(int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", "--rootdir", str(ROOT), *tests])))
+
+
+class Runner:
+    """A tree of its own and at most one child at work."""
+
+    def __init__(self, folder: Path) -> None:
+        self.src = folder / "src"
+        shutil.copytree(ROOT / "src", self.src, ignore=shutil.ignore_patterns("__pycache__"))
+        self.child: multiprocessing.process.BaseProcess | None = None
+        self.mutant: Mutant | None = None
+        self.began, self.stage = 0.0, 0
+
+    def start(self, mutant: Mutant, stage: int) -> None:
+        self.mutant, self.stage, self.began = mutant, stage, time.monotonic()
+        (self.src.parent / mutant.path.relative_to(ROOT)).write_text(mutant.source)
+        own = f"tests/kernel/mm/test_{mutant.path.stem}.py"
+        tests = [own] if stage == 0 else [name for name in ALL_TESTS if (ROOT / name).exists()]
+        self.child = multiprocessing.get_context("fork").Process(target=_run_tests, args=(str(self.src), tests))
+        self.child.start()
+
+    def finish(self) -> bool:
+        """End the child and put the module back. True if the mutant was noticed."""
+        assert self.child is not None
+        assert self.mutant is not None
+        if self.child.is_alive():
+            self.child.kill()
+        self.child.join()
+        place = self.mutant.path.relative_to(ROOT)
+        shutil.copyfile(ROOT / place, self.src.parent / place)
+        status, self.child = self.child.exitcode, None
+        return status != 0
+
+
+def run(mutants: list[Mutant], jobs: int) -> list[Mutant]:
+    """Run all; returns the survivors."""
+    survivors: list[Mutant] = []
+    with tempfile.TemporaryDirectory() as folder:
+        runners = [Runner(Path(folder) / str(i)) for i in range(jobs)]
+        todo = [(mutant, 0) for mutant in reversed(mutants)]
+        while todo or any(runner.child for runner in runners):
+            for runner in runners:
+                if runner.child is None and todo:
+                    runner.start(*todo.pop())
+            busy = [runner for runner in runners if runner.child is not None]
+            wait([runner.child.sentinel for runner in busy if runner.child], timeout=1)
+            for runner in busy:
+                late = time.monotonic() - runner.began > TIMEOUT_S
+                if runner.child is None or (runner.child.is_alive() and not late):
+                    continue
+                mutant = runner.mutant
+                assert mutant is not None
+                if runner.finish():
+                    continue
+                if runner.stage == 0:
+                    todo.append((mutant, 1))
+                else:
+                    survivors.append(mutant)
+                    print(f"  lives: {mutant.path.name}:{mutant.line}: {mutant.what}", flush=True)
+    return survivors
+
+
+def main() -> int:
+    """Run the mutants asked for; exit status 1 if fewer than nine tenths were noticed."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("files", nargs="*", type=Path, default=[ROOT / MM / f"{name}.py" for name in TARGETS])
+    parser.add_argument("--sample", type=int, default=0, help="so many of each file, 0 = all")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--jobs", type=int, default=2)
+    options = parser.parse_args()
+    os.environ["NUMBA_DISABLE_JIT"] = "1"
+    import hypothesis, msgspec, numpy, pytest  # noqa: E401, F401 - loaded once, before the forks
+
+    total = alive = 0
+    for path in options.files:
+        mutants = mutants_of(path.resolve())
+        if options.sample and options.sample < len(mutants):
+            mutants = random.Random(options.seed).sample(mutants, options.sample)
+        began = time.monotonic()
+        survivors = run(mutants, options.jobs)
+        total, alive = total + len(mutants), alive + len(survivors)
+        print(f"{path.name}: {len(mutants) - len(survivors)} of {len(mutants)} noticed "
+              f"({time.monotonic() - began:.0f} s)", flush=True)
+    print(f"all: {total - alive} of {total}, {100 * (total - alive) / max(1, total):.1f} %")
+    return int(alive * 10 > total)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
