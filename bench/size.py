@@ -58,6 +58,7 @@ def measure_boot(sheet: Sheet) -> None:
             sheet.add("256 GiB machine, all tables", tables / GIB, "GiB", "", "allocated; touched only when used")
         sheet.add(f"256 GiB machine, boot, {what}", user, "s user", "", f"and {ran.boot_s - user:.1f} s in the kernel")
         sheet.add(f"256 GiB machine, resident, {what}", resident_gib() - before, "GiB")
+        del ran
 
 
 def measure_cost(sheet: Sheet) -> None:

@@ -1,4 +1,4 @@
-"""Rooms one function at a time: the kernel's source as plain Python, on tables that check every index and every value."""
+"""Rooms one function at a time: the kernel's source as plain Python, on tables that check every index and value."""
 
 from pathlib import Path
 
@@ -14,4 +14,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return
     for item in items:
         if HERE in item.path.parents:
-            item.add_marker(pytest.mark.skip(reason="compiled functions cannot be called one by one: NUMBA_DISABLE_JIT=1"))
+            item.add_marker(
+                pytest.mark.skip(reason="compiled functions cannot be called one by one: NUMBA_DISABLE_JIT=1")
+            )

@@ -29,6 +29,13 @@ from pageout.vocabulary.tracepoints import TRACEPOINTS
 FILE, ANON = 0, 1
 KSWAPD, FLUSHER, USER, OTHER = 0, 1, 2, 3
 HUGE_SLICE = 1 << 50
+TOUCHED = {
+    "heap": 256,
+    "bio": 2048,
+    "work": 256,
+    "series": 0,
+    "ring": 0,
+}  # rows of the large tables to restore; the rest is never read
 
 few = settings(max_examples=25, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
 some = settings(few, max_examples=80)
@@ -129,16 +136,47 @@ class Lab:
 
     # --- pages
 
-    def page(self, flags: int = 0, zone: int = 1, *, dirty: bool = False, writeback: bool = False, listed: bool = True,
-             refs: int = 0, index: int = -1, block: int = -1, inode: int = -1) -> int:
+    def page(
+        self,
+        flags: int = 0,
+        zone: int = 1,
+        *,
+        dirty: bool = False,
+        writeback: bool = False,
+        listed: bool = True,
+        refs: int = 0,
+        index: int = -1,
+        block: int = -1,
+        inode: int = -1,
+    ) -> int:
         """A page of the file (of anonymous memory with PG_SWAPBACKED), at the head of its list."""
         page = rmqueue(self.k, zone, 0)
         assert page != c.NIL
-        return self.place(page, flags, dirty=dirty, writeback=writeback, listed=listed, refs=refs, index=index, block=block,
-                          inode=inode)
+        return self.place(
+            page,
+            flags,
+            dirty=dirty,
+            writeback=writeback,
+            listed=listed,
+            refs=refs,
+            index=index,
+            block=block,
+            inode=inode,
+        )
 
-    def place(self, page: int, flags: int = 0, *, dirty: bool = False, writeback: bool = False, listed: bool = True,
-              refs: int = 0, index: int = -1, block: int = -1, inode: int = -1) -> int:
+    def place(
+        self,
+        page: int,
+        flags: int = 0,
+        *,
+        dirty: bool = False,
+        writeback: bool = False,
+        listed: bool = True,
+        refs: int = 0,
+        index: int = -1,
+        block: int = -1,
+        inode: int = -1,
+    ) -> int:
         """Make a frame that is on no list a page of the cache."""
         k = self.k
         if inode < 0:
@@ -172,6 +210,12 @@ class Lab:
             lru_add(k, page)
         return page
 
+    def block(self, order: int, zone: int = 1) -> int:
+        """Take 2^order frames off the free lists; returns the first. For `place`."""
+        page = rmqueue(self.k, zone, order)
+        assert page != c.NIL
+        return page
+
     def flags(self, page: int) -> int:
         return int(self.k.page[page].pflags)
 
@@ -199,8 +243,9 @@ class Lab:
         assert self.task.kept_tail == (pages[-1] if pages else c.NIL)
         return pages
 
-    def set_list_sizes(self, zone: int = 1, inactive_anon: int = 0, active_anon: int = 0, inactive_file: int = 0,
-                       active_file: int = 0) -> None:
+    def set_list_sizes(
+        self, zone: int = 1, inactive_anon: int = 0, active_anon: int = 0, inactive_file: int = 0, active_file: int = 0
+    ) -> None:
         """Pretend the lists have these sizes (for functions that only look at the numbers)."""
         for lru, nr in enumerate((inactive_anon, active_anon, inactive_file, active_file)):
             self.k.lru[zone * c.NR_LRU + lru].nr = nr
@@ -241,22 +286,48 @@ class Lab:
         assert forward == backward[::-1]
         return forward
 
-    def bio(self, index: int, block: int, nr_pages: int = 1, *, write: bool = True, sync: bool = False, inode: int = 0) -> int:
+    def bio(
+        self, index: int, block: int, nr_pages: int = 1, *, write: bool = True, sync: bool = False, inode: int = 0
+    ) -> int:
         bio = bio_alloc(self.k, inode, index, block, int(write), int(sync), 0)
         self.k.bio[bio].nr_pages = nr_pages
         return int(bio)
 
 
 def scenario(**options: Any) -> Scenario:
-    """The lab's machine. Options: swap (pages), hz, cpus, files, memory_mb, fs, delalloc, settings, choices, disk fields."""
-    o = SimpleNamespace(**{"swap": 0, "hz": 100, "cpus": 1, "files": 1, "memory_mb": 32, "fs": "xfs", "delalloc": None,
-                           "disk_mb": 64, "settings": (), "choices": (), "file_pages": 1024, "disk": (), **options})
+    """The lab's machine. Options: as below; swap in pages, settings, choices and disk fields as pairs."""
+    o = SimpleNamespace(
+        **{
+            "swap": 0,
+            "hz": 100,
+            "cpus": 1,
+            "files": 1,
+            "memory_mb": 32,
+            "fs": "xfs",
+            "delalloc": None,
+            "disk_mb": 64,
+            "settings": (),
+            "choices": (),
+            "file_pages": 1024,
+            "disk": (),
+            **options,
+        }
+    )
     disk = Disk(size_bytes=o.disk_mb * MIB, **{"nr_requests": 16, "max_sectors_kb": 64, **dict(o.disk)})
     files = tuple(File(name=f"f{i}", size_bytes=o.file_pages * 4096) for i in range(o.files))
     tasks = (Task(name="hog", kind="hog", anon_bytes=4 * MIB), Task(name="w", file=(0,), rw="write"))
-    machine = Machine(memory_bytes=o.memory_mb * MIB, hz=o.hz, cpus=o.cpus, swap_bytes=o.swap * 4096,
-                      swap_disk="sda" if o.swap else "", disks=(disk,), filesystem=Filesystem(kind=o.fs, delalloc=o.delalloc))
-    return Scenario(name="lab", machine=machine, files=files, tasks=tasks, settings=dict(o.settings), choices=dict(o.choices))
+    machine = Machine(
+        memory_bytes=o.memory_mb * MIB,
+        hz=o.hz,
+        cpus=o.cpus,
+        swap_bytes=o.swap * 4096,
+        swap_disk="sda" if o.swap else "",
+        disks=(disk,),
+        filesystem=Filesystem(kind=o.fs, delalloc=o.delalloc),
+    )
+    return Scenario(
+        name="lab", machine=machine, files=files, tasks=tasks, settings=dict(o.settings), choices=dict(o.choices)
+    )
 
 
 @cache
@@ -268,13 +339,13 @@ def _booted(options: tuple[tuple[str, Any], ...]) -> tuple[dict[str, Any], Any, 
     arrays["task"]["state"][:] = c.T_RUNNING
     arrays["task"]["wait_next"][:] = c.NIL
     k.stat.run_head, k.stat.run_tail, k.stat.run_nr = c.NIL, c.NIL, 0
-    return arrays, k, {name: array.copy() for name, array in arrays.items()}
+    return arrays, k, {name: array[: TOUCHED.get(name, len(array))].copy() for name, array in arrays.items()}
 
 
 def lab(**options: Any) -> Lab:
     """A fresh machine; the same tables are used again for the same options, so keep only one at a time."""
     arrays, k, saved = _booted(tuple(sorted((name, value) for name, value in options.items())))
-    for name, array in arrays.items():
-        array[:] = saved[name]
-    assert ANON < len(arrays["inode"])
+    for name, before in saved.items():
+        arrays[name][: len(before)] = before
+    assert len(arrays["inode"]) > ANON
     return Lab(arrays, k)

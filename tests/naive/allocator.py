@@ -70,7 +70,14 @@ def pcp_batch(present: int) -> int:
 
 
 def zone_watermark_ok(
-    nr_free: int, nr_free_of_order: list[int], order: int, mark: int, reserve: int, *, high: bool = False, harder: bool = False
+    nr_free: int,
+    nr_free_of_order: list[int],
+    order: int,
+    mark: int,
+    reserve: int,
+    *,
+    high: bool = False,
+    harder: bool = False,
 ) -> bool:
     need = mark
     if high:

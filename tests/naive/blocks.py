@@ -87,7 +87,17 @@ class Deadline:
 
 
 def disk_service(
-    *, block: int, pages: int, head: int, now: int, nr_blocks: int, rotation_ns: int, outer: int, inner: int, seek_ns: int, zones: int = 16
+    *,
+    block: int,
+    pages: int,
+    head: int,
+    now: int,
+    nr_blocks: int,
+    rotation_ns: int,
+    outer: int,
+    inner: int,
+    seek_ns: int,
+    zones: int = 16,
 ) -> int:
     """Closed form: seek, then wait until the block's angle comes round, then transfer at the zone's rate."""
     zone = block * zones // nr_blocks

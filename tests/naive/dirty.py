@@ -8,7 +8,13 @@ def dirtyable(*, free: int, inactive_file: int, active_file: int, anon: int, swa
 
 
 def limits(
-    *, pages: int, ratio: int, background_ratio: int, nbytes: int = 0, background_bytes: int = 0, privileged: bool = False
+    *,
+    pages: int,
+    ratio: int,
+    background_ratio: int,
+    nbytes: int = 0,
+    background_bytes: int = 0,
+    privileged: bool = False,
 ) -> tuple[int, int]:
     """(background, dirty); a byte limit is rounded up to pages."""
     dirty = -(-nbytes // 4096) if nbytes else max(ratio, 5) * pages // 100
@@ -48,7 +54,14 @@ def period_shift(dirty: int) -> int:
 
 
 def device_limit(
-    *, dirty: int, fraction: tuple[int, int], min_ratios: list[int], own_min: int, own_max: int, both: int, own_both: int
+    *,
+    dirty: int,
+    fraction: tuple[int, int],
+    min_ratios: list[int],
+    own_min: int,
+    own_max: int,
+    both: int,
+    own_both: int,
 ) -> int:
     """both: dirty + writeback pages of the machine; own_both: of the device."""
     limit = dirty * (100 - sum(min_ratios)) // 100 * fraction[0] // fraction[1] + dirty * own_min // 100
@@ -61,7 +74,14 @@ def task_limit(limit: int, fraction: tuple[int, int]) -> int:
 
 
 def balance(
-    *, own_reclaimable: int, own_writeback: int, own_limit: int, reclaimable: int, writeback: int, background: int, dirty: int
+    *,
+    own_reclaimable: int,
+    own_writeback: int,
+    own_limit: int,
+    reclaimable: int,
+    writeback: int,
+    background: int,
+    dirty: int,
 ) -> str:
     """What balance_dirty_pages does at the top of its loop: stop, write or pause."""
     if own_reclaimable + own_writeback <= own_limit:

@@ -111,9 +111,9 @@ def is_given_up(pages_scanned: int, reclaimable_pages: int) -> bool:
 
 
 def portions(shares: tuple[int, int, int, int]) -> list[tuple[int, int]]:
-    """The order in which shrink_zone takes the lists' shares: (list, pages), 32 at most, while any but active anon is left.
+    """The order in which shrink_zone takes the lists' shares, 32 each while any but active anon is left: (list, pages).
 
-    shares and lists: inactive anon 0, active anon 1, inactive file 2, active file 3.
+    lists: inactive anon 0, active anon 1, inactive file 2, active file 3.
     """
     left = list(shares)
     taken = []
@@ -127,10 +127,25 @@ def portions(shares: tuple[int, int, int, int]) -> list[tuple[int, int]]:
 
 
 def judge(
-    *, locked: bool, mapped: bool, swapcache: bool, writeback: bool, verdict: str, anon: bool, dirty: bool, refs: int,
-    fs: bool, io: bool, may_writepage: bool, swap_full: bool, congested: bool, swapwrite: bool, own_device: bool, sync: bool
+    *,
+    locked: bool,
+    mapped: bool,
+    swapcache: bool,
+    writeback: bool,
+    verdict: str,
+    anon: bool,
+    dirty: bool,
+    refs: int,
+    fs: bool,
+    io: bool,
+    may_writepage: bool,
+    swap_full: bool,
+    congested: bool,
+    swapwrite: bool,
+    own_device: bool,
+    sync: bool,
 ) -> tuple[str, int]:
-    """What shrink_page_list does with a page: (free, keep, activate, write or wait; by how much sc.nr_scanned grows)."""
+    """What shrink_page_list does with a page: (free, keep, activate, write or wait; growth of sc.nr_scanned)."""
     if locked:
         return "keep", 0
     scanned = 2 if mapped or swapcache else 1

@@ -11,10 +11,10 @@ def bucket_of(value):
         return value
     octave = 3
     scaled = value
-    if scaled >= 1 << 32:
+    if scaled >= 1 << 36:
         scaled >>= 32
         octave += 32
-    if scaled >= 1 << 16:
+    if scaled >= 1 << 20:
         scaled >>= 16
         octave += 16
     while scaled >= 16:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 import pageout
@@ -232,6 +233,13 @@ def _settle(booted: Booted) -> None:
         stat["pages_lost"][0] += int(unwritten.sum())
 
 
+def _reseeded(scenario: Scenario, seed: int) -> Scenario:
+    """The same scenario from another seed: each task's own moves by as much."""
+    moved = seed - scenario.seed
+    tasks = tuple(msgspec.structs.replace(task, seed=(task.seed + moved) % (1 << 31)) for task in scenario.tasks)
+    return msgspec.structs.replace(scenario, seed=seed, tasks=tasks)
+
+
 def simulate(
     scenario: Scenario,
     *,
@@ -249,14 +257,15 @@ def simulate(
     trace:    write the events there as ftrace text        events: "decisions" or "full" (per-page events too)
     check:    run all checkers every so many steps (always once at the end)
     power_cut_ns: stop at this moment and count what was not on the device
+    seed:     another seed than the scenario's; the tasks' own seeds move with it
+    policies: user's policies, one a hook            progress: called with (fraction done, text) now and then
+    zero_cost: CPU work takes no time
     Raises ScenarioError, SettingError, TooLargeError at the door; InvariantError if the model contradicts itself.
     """
-    import msgspec
-
     if events not in ("decisions", "full"):
         raise UsageError(f"events = {events!r}: must be decisions or full")
     if seed is not None:
-        scenario = msgspec.structs.replace(scenario, seed=seed)
+        scenario = _reseeded(scenario, seed)
     validate(scenario)
     begun = time.perf_counter()
     booted = boot(scenario, events=events, zero_cost=zero_cost, power_cut_ns=power_cut_ns or 0)

@@ -3,18 +3,20 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.kernel.lab import USER, lab, many, some
+from tests.naive import dirty as naive
 
 from pageout.engine import constants as c
 from pageout.kernel.mm.dirty_limits import (
     background_threshold,
     bdi_threshold,
+    count_completion,
+    count_dirtied,
     dirty_threshold,
     dirtyable_pages,
     over_background,
     trace_dirty_state,
 )
-from tests.kernel.lab import USER, lab, many, some
-from tests.naive import dirty as naive
 
 
 def with_dirtyable(m, pages: int) -> None:
@@ -34,17 +36,34 @@ def test_dirtyable_memory_is_free_and_file_pages_and_anonymous_ones_with_free_sw
 
 @many
 @given(
-    st.integers(1, 100_000), st.integers(0, 100), st.integers(0, 100), st.sampled_from([0, 8192, 40961, 1 << 20]),
-    st.sampled_from([0, 1, 4095, 4096, 4097, 1 << 20, 1 << 22]), st.booleans(),
+    st.integers(1, 100_000),
+    st.integers(0, 100),
+    st.integers(0, 100),
+    st.sampled_from([0, 8192, 40961, 1 << 20]),
+    st.sampled_from([0, 1, 4095, 4096, 4097, 1 << 20, 1 << 22]),
+    st.booleans(),
 )
-def test_both_thresholds_equal_get_dirty_limits(pages, ratio, background_ratio, nbytes, background_bytes, privileged) -> None:
+def test_both_thresholds_equal_get_dirty_limits(
+    pages, ratio, background_ratio, nbytes, background_bytes, privileged
+) -> None:
     m = lab()
     with_dirtyable(m, pages)
     p = m.k.param
-    p.dirty_ratio, p.background_ratio, p.dirty_bytes, p.background_bytes = ratio, background_ratio, nbytes, background_bytes
+    p.dirty_ratio, p.background_ratio, p.dirty_bytes, p.background_bytes = (
+        ratio,
+        background_ratio,
+        nbytes,
+        background_bytes,
+    )
     m.task.tflags = c.PF_LESS_THROTTLE if privileged else c.PF_MEMALLOC
-    expected = naive.limits(pages=pages, ratio=ratio, background_ratio=background_ratio, nbytes=nbytes,
-                            background_bytes=background_bytes, privileged=privileged)
+    expected = naive.limits(
+        pages=pages,
+        ratio=ratio,
+        background_ratio=background_ratio,
+        nbytes=nbytes,
+        background_bytes=background_bytes,
+        privileged=privileged,
+    )
     assert (background_threshold(m.k, USER), dirty_threshold(m.k, USER)) == expected
 
 
@@ -95,12 +114,7 @@ def test_the_halving_of_the_background_goes_by_the_plain_limit() -> None:
     assert background_threshold(m.k, USER) == 500 + 125
 
 
-AT_THE_THRESHOLD = pytest.param(
-    400, True, marks=pytest.mark.xfail(strict=True, reason="src: nr_dirty > threshold; fs-writeback.c:over_bground_thresh has >=")
-)
-
-
-@pytest.mark.parametrize(("dirty", "expected"), [(399, False), AT_THE_THRESHOLD, (401, True)])
+@pytest.mark.parametrize(("dirty", "expected"), [(399, False), (400, True), (401, True)])
 def test_background_writeback_goes_on_until_dirty_is_below_the_threshold(dirty: int, expected: bool) -> None:
     m = lab()
     m.k.param.dirty_bytes, m.k.param.background_bytes, m.k.vm.nr_dirty = 1000 * 4096, 400 * 4096, dirty
@@ -121,10 +135,19 @@ def half_of(m) -> int:
 
 @some
 @given(
-    st.integers(0, 200), st.integers(0, 200), st.integers(0, 40), st.integers(0, 100), st.integers(0, 40),
-    st.integers(0, 3000), st.integers(0, 3000), st.integers(0, 300), st.integers(0, 300),
+    st.integers(0, 200),
+    st.integers(0, 200),
+    st.integers(0, 40),
+    st.integers(0, 100),
+    st.integers(0, 40),
+    st.integers(0, 3000),
+    st.integers(0, 3000),
+    st.integers(0, 300),
+    st.integers(0, 300),
 )
-def test_the_devices_share_equals_the_twin(mine, rest, own_min, own_max, other_min, dirty, writeback, own_dirty, own_wb) -> None:
+def test_the_devices_share_equals_the_twin(
+    mine, rest, own_min, own_max, other_min, dirty, writeback, own_dirty, own_wb
+) -> None:
     m = lab(swap=64)
     m.k.param.prop_shift = SHIFT + 2
     half = half_of(m)
@@ -133,8 +156,14 @@ def test_the_devices_share_equals_the_twin(mine, rest, own_min, own_max, other_m
     device.min_ratio, device.max_ratio, m.k.bdi[1].min_ratio = own_min, own_max, other_min
     device.reclaimable, device.writeback, m.k.vm.nr_dirty, m.k.vm.nr_writeback = own_dirty, own_wb, dirty, writeback
     expected = naive.device_limit(
-        dirty=2000, fraction=(mine, half + m.k.stat.completions), min_ratios=[own_min, other_min], own_min=own_min,
-        own_max=own_max, both=dirty + writeback, own_both=own_dirty + own_wb)
+        dirty=2000,
+        fraction=(mine, half + m.k.stat.completions),
+        min_ratios=[own_min, other_min],
+        own_min=own_min,
+        own_max=own_max,
+        both=dirty + writeback,
+        own_both=own_dirty + own_wb,
+    )
     assert share(m, 2000) == expected
 
 
@@ -195,7 +224,6 @@ def test_completions_are_halved_for_each_half_period_gone_by(periods: int) -> No
     assert share(m, 4096) == 4096 * part // whole
 
 
-@pytest.mark.xfail(strict=True, reason="src: x - (x >> 1) keeps a count of 1 for ever; the kernel takes x >> periods")
 def test_a_device_that_has_stopped_ends_without_a_share() -> None:
     m = lab()
     m.k.param.prop_shift = SHIFT
@@ -267,18 +295,51 @@ def test_a_tasks_dirtying_is_forgotten_by_half_periods(periods: int) -> None:
 
 
 @pytest.mark.parametrize("limit", [2, 3, 1000, 1024, 1025, 65536, 65537])
-def test_boot_makes_the_period_2_to_the_2_plus_ilog2_of_the_threshold(limit: int) -> None:
+def test_boot_makes_the_half_period_half_of_2_to_the_2_plus_ilog2_of_the_threshold(limit: int) -> None:
     m = lab(settings=(("vm.dirty_bytes", limit * 4096), ("vm.dirty_ratio", 0)))
-    assert m.k.param.prop_shift == naive.period_shift(limit)
+    assert m.k.param.prop_shift == naive.period_shift(limit) - 1
 
 
-@pytest.mark.xfail(strict=True, reason="src: counts halve every 2^shift events; lib/proportions.c every 2^(shift - 1)")
-def test_the_half_period_is_half_of_the_period() -> None:
+@pytest.mark.parametrize("times", [1, 5, 61, 62, 63, 64, 100])
+def test_counts_older_than_62_half_periods_are_nothing(times: int) -> None:
     m = lab()
     m.k.param.prop_shift = SHIFT
-    m.k.bdi[0].completions, m.k.stat.completions = 32, 1 << (SHIFT - 1)
-    share(m, 1000)
-    assert m.k.bdi[0].completions == 16
+    most = (1 << 63) - 1
+    m.k.bdi[0].completions, m.k.stat.completions = most, times * half_of(m)
+    m.task.dirtier_events, m.k.stat.pages_dirtied_total = most, times * half_of(m)
+    count_completion(m.k, 0)
+    count_dirtied(m.k, USER)
+    assert m.k.bdi[0].completions == m.task.dirtier_events == (most >> times if times < 62 else 0) + 1
+
+
+@some
+@given(st.lists(st.tuples(st.booleans(), st.integers(1, 40)), max_size=40))
+def test_completions_are_counted_as_the_floating_proportion_counts_them(runs) -> None:
+    m = lab(swap=64)
+    m.k.param.prop_shift = SHIFT
+    twin = naive.Proportion(half_of(m))
+    for mine, nr in runs:
+        for _ in range(nr):
+            count_completion(m.k, 0 if mine else 1)
+            twin.event(mine=mine)
+    limit = 1 << 20
+    part, whole = twin.fraction()
+    assert share(m, limit) == limit * part // whole
+
+
+@some
+@given(st.lists(st.tuples(st.booleans(), st.integers(1, 40)), max_size=40))
+def test_dirtied_pages_are_counted_as_the_floating_proportion_counts_them(runs) -> None:
+    m = lab()
+    alone(m)
+    twin = naive.Proportion(half_of(m))
+    for mine, nr in runs:
+        for _ in range(nr):
+            count_dirtied(m.k, USER if mine else 0)
+            twin.event(mine=mine)
+    limit = 1 << 20
+    assert share(m, limit, t=USER) == naive.task_limit(limit, twin.fraction())
+    assert m.k.stat.pages_dirtied_total == twin.all
 
 
 def test_the_state_of_dirty_memory_is_traced_in_the_schemas_order() -> None:

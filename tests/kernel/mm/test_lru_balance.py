@@ -3,6 +3,8 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.kernel.lab import USER, lab, many
+from tests.naive import reclaim as naive
 
 from pageout.engine import constants as c
 from pageout.kernel.costs import SCAN_NS
@@ -17,8 +19,7 @@ from pageout.kernel.mm.lru_balance import (
     reclaimable_pages,
     shrink_active_list,
 )
-from tests.kernel.lab import USER, lab, many
-from tests.naive import reclaim as naive
+from pageout.kernel.mm.swap import lru_cache_add
 
 ANON_ACTIVE = c.PG_SWAPBACKED | c.PG_ACTIVE
 
@@ -92,6 +93,19 @@ def test_an_active_list_shorter_than_asked_is_emptied() -> None:
     assert m.k.task[0].spent_ns == SCAN_NS
 
 
+@pytest.mark.parametrize(("t", "cpu"), [(USER, 1), (0, 0), (-1, 0)])
+def test_an_active_list_is_shrunk_with_what_this_cpus_pagevec_held(t: int, cpu: int) -> None:
+    m = lab(cpus=2)
+    m.k.task[USER].cpu = 1
+    pages = [m.page(c.PG_ACTIVE, listed=False) for _ in range(2)]
+    for number, page in enumerate(pages):
+        m.task.cpu = number
+        lru_cache_add(m.k, USER, page)
+    m.task.cpu = 1
+    shrink_active_list(m.k, t, 1, c.LRU_ACTIVE_FILE, 32)
+    assert m.list_of(c.LRU_INACTIVE_FILE) == [pages[cpu]]
+
+
 def test_shrinking_an_active_list_equals_the_ordered_dict() -> None:
     m, twin = lab(), naive.Lru()
     for i in range(12):
@@ -104,8 +118,8 @@ def test_shrinking_an_active_list_equals_the_ordered_dict() -> None:
         assert m.list_of(c.LRU_INACTIVE_FILE) == twin.head_first("inactive")
 
 
-@pytest.mark.parametrize(("swap", "nr_inactive", "moved"), [(64, 20, 32), (0, 20, 0), (64, 40, 0)])
-def test_ageing_moves_32_anonymous_pages_if_they_are_low_and_swap_is_free(swap: int, nr_inactive: int, moved: int) -> None:
+@pytest.mark.parametrize(("swap", "nr_inactive", "moved"), [(64, 20, 32), (0, 20, 32), (64, 39, 32), (64, 40, 0)])
+def test_ageing_moves_32_anonymous_pages_if_the_inactive_are_low(swap: int, nr_inactive: int, moved: int) -> None:
     m = lab(swap=64)
     m.k.stat.swap_free = swap
     for _ in range(40):
@@ -145,8 +159,15 @@ def test_the_anonymous_share_equals_get_scan_ratio(lists, free, swappiness, scan
     z = m.k.zone[1]
     z.nr_free, z.wmark_high = free, 200
     (z.recent_scanned_anon, z.recent_scanned_file), (z.recent_rotated_anon, z.recent_rotated_file) = scanned, rotated
-    expected = naive.scan_ratio(file=lists[2] + lists[3], anon=lists[0] + lists[1], free=free, high=200,
-                                swappiness=swappiness, scanned=scanned, rotated=rotated)
+    expected = naive.scan_ratio(
+        file=lists[2] + lists[3],
+        anon=lists[0] + lists[1],
+        free=free,
+        high=200,
+        swappiness=swappiness,
+        scanned=scanned,
+        rotated=rotated,
+    )
     assert ratio_of(m) == expected
 
 

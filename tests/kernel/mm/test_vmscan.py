@@ -3,6 +3,9 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.kernel.lab import KSWAPD, USER, YIELDED, called, few, lab, returned, slept, some
+from tests.naive import dirty as naive_dirty
+from tests.naive import reclaim as naive
 
 from pageout.engine import constants as c
 from pageout.kernel.fs.bdi_work import ALL_PAGES
@@ -15,9 +18,6 @@ from pageout.kernel.mm.vmscan import (
     throttle_vm_writeout,
     try_to_free_pages,
 )
-from tests.kernel.lab import KSWAPD, USER, YIELDED, called, few, lab, returned, slept, some
-from tests.naive import dirty as naive_dirty
-from tests.naive import reclaim as naive
 
 MS = 1_000_000
 WAIT = called("congestion_wait", 10)  # HZ/10 at 100 Hz
@@ -183,8 +183,12 @@ def kick(scanned: list[int], **options):
     return m.work_items(), m.task.sc_writepage
 
 
-@pytest.mark.parametrize(("scanned", "kicked"), [([48], []), ([49], [49]), ([24, 24], []), ([24, 25], [49]), ([49, 10], [49, 59])])
-def test_the_flushers_are_asked_for_all_that_was_scanned_once_that_exceeds_48(scanned: list[int], kicked: list[int]) -> None:
+@pytest.mark.parametrize(
+    ("scanned", "kicked"), [([48], []), ([49], [49]), ([24, 24], []), ([24, 25], [49]), ([49, 10], [49, 59])]
+)
+def test_the_flushers_are_asked_for_all_that_was_scanned_once_that_exceeds_48(
+    scanned: list[int], kicked: list[int]
+) -> None:
     works, may_write = kick(scanned)
     assert works == [(nr, 0, 0) for nr in kicked]
     assert may_write == bool(kicked)
@@ -243,7 +247,9 @@ def zone_steps(m, per_call: int = 0) -> list:
 def test_the_lists_are_scanned_in_turn_32_pages_each(shares) -> None:
     m = lab()
     zone_scan(m, shares)
-    inactive = [called("shrink_inactive_list", portion, lru, 1) for lru, portion in naive.portions(shares) if lru in (0, 2)]
+    inactive = [
+        called("shrink_inactive_list", portion, lru, 1) for lru, portion in naive.portions(shares) if lru in (0, 2)
+    ]
     assert zone_steps(m) == [*inactive, THROTTLE, returned(0)]
 
 
@@ -253,11 +259,14 @@ def test_shares_come_from_list_sizes_priority_and_the_anonymous_percentage() -> 
     m.k.zone[1].nr_free = 100_000
     zone_scan(m, (1, 2, 3, 4), priority=3, swap=5)
     m.set_list_sizes(1, *sizes)
-    percent = naive.scan_ratio(file=48000, anon=12000, free=100_000, high=m.k.zone[1].wmark_high, swappiness=60,
-                               scanned=(0, 0), rotated=(0, 0))[0]
+    percent = naive.scan_ratio(
+        file=48000, anon=12000, free=100_000, high=m.k.zone[1].wmark_high, swappiness=60, scanned=(0, 0), rotated=(0, 0)
+    )[0]
     m.task.sc_priority = 0
     expected = [
-        naive.nr_to_scan(pages=size, priority=3, percent=percent if lru < 2 else 100 - percent, swap=True, saved=lru + 1)[0]
+        naive.nr_to_scan(
+            pages=size, priority=3, percent=percent if lru < 2 else 100 - percent, swap=True, saved=lru + 1
+        )[0]
         for lru, size in enumerate(sizes)
     ]
     assert m.step(shrink_zone) == called("shrink_inactive_list", 32, 0, 1)
@@ -274,14 +283,16 @@ def test_the_active_file_list_is_shrunk_only_when_the_inactive_one_is_low(active
     for _ in range(45 - active):
         m.page()
     zone_scan(m, (0, 0, 0, 64))
-    moved_now = 32 if 40 > 45 - active else 0
+    moved_now = 32 if 45 - active < 40 else 0
     zone_steps(m)
     assert len(m.list_of(c.LRU_ACTIVE_FILE)) == 40 - moved_now
     assert moved == moved_now
 
 
 @pytest.mark.parametrize(("swap", "nr_inactive", "moved"), [(5, 39, 33), (5, 40, 0), (0, 10, 0)])
-def test_the_active_anonymous_list_is_shrunk_only_with_free_swap_and_a_low_inactive_one(swap, nr_inactive, moved) -> None:
+def test_the_active_anonymous_list_is_shrunk_only_with_free_swap_and_a_low_inactive_one(
+    swap, nr_inactive, moved
+) -> None:
     """A share of 33: 32 in the first round, one in the second; the inactive file share keeps the rounds going."""
     m = lab(swap=64)
     for _ in range(40):
@@ -302,6 +313,18 @@ def test_the_active_anonymous_list_is_shrunk_only_with_free_swap_and_a_low_inact
     assert calls[1] == first_round + (1 if swap and low_again else 0)
 
 
+def test_active_anonymous_pages_have_their_turn_in_the_last_round_too() -> None:
+    """32 in the round that inactive anonymous pages began, 32 more by ageing."""
+    m = lab(swap=64)
+    for _ in range(100):
+        m.page(c.PG_ACTIVE | c.PG_SWAPBACKED)
+    zone_scan(m, (32, 64, 0, 0), swap=5)
+    assert m.step(shrink_zone) == called("shrink_inactive_list", 32, 0, 1)
+    m.answer()
+    assert m.step(shrink_zone).name == "throttle_vm_writeout"
+    assert len(m.list_of(c.LRU_INACTIVE_ANON)) == 64
+
+
 def test_active_anonymous_pages_alone_do_not_keep_the_loop_going() -> None:
     m = lab()
     zone_scan(m, (0, 64, 0, 0))
@@ -309,7 +332,9 @@ def test_active_anonymous_pages_alone_do_not_keep_the_loop_going() -> None:
     assert m.k.lru[1 * c.NR_LRU + 1].saved_scan == 0
 
 
-@pytest.mark.parametrize(("priority", "freed", "calls"), [(12, 32, 3), (11, 31, 2), (11, 32, 1), (11, 33, 1), (0, 32, 1)])
+@pytest.mark.parametrize(
+    ("priority", "freed", "calls"), [(12, 32, 3), (11, 31, 2), (11, 32, 1), (11, 33, 1), (0, 32, 1)]
+)
 def test_the_scan_ends_early_with_enough_freed_below_priority_12(priority: int, freed: int, calls: int) -> None:
     m = lab()
     zone_scan(m, (0, 0, 96, 0), priority=priority)
@@ -357,6 +382,15 @@ def test_after_the_scan_anonymous_pages_are_aged_and_writers_throttled() -> None
     assert len(m.list_of(c.LRU_INACTIVE_ANON)) == 32
     m.answer()
     assert m.step(shrink_zone) == returned(0)
+
+
+def test_without_free_swap_the_scan_of_a_zone_does_not_age_anonymous_pages() -> None:
+    m = lab(swap=64)
+    for _ in range(40):
+        m.page(c.PG_ACTIVE | c.PG_SWAPBACKED)
+    zone_scan(m, swap=0)
+    m.step(shrink_zone)
+    assert len(m.list_of(c.LRU_INACTIVE_ANON)) == 0
 
 
 # --- shrink_inactive_list
@@ -410,7 +444,6 @@ def test_a_reclaimer_about_to_die_leaves_the_gate_claiming_32_pages() -> None:
     assert scan_step(m) == returned(32)
 
 
-@pytest.mark.xfail(strict=True, reason="src: the 32 claimed at the gate never reach sc_reclaimed, so the killed task scans on")
 def test_the_32_pages_claimed_by_a_dying_reclaimer_end_its_reclaim() -> None:
     m = lab()
     m.k.zone[1].isolated_file = 1000
@@ -420,6 +453,24 @@ def test_the_32_pages_claimed_by_a_dying_reclaimer_end_its_reclaim() -> None:
     m.task.killed = 1
     scan_step(m)
     assert m.task.sc_reclaimed == 32
+
+
+def test_a_task_killed_before_it_came_to_the_gate_waits_once() -> None:
+    m = lab()
+    m.k.zone[1].isolated_file = 1000
+    m.task.killed = 1
+    inactive(m)
+    assert scan_step(m) == WAIT
+    m.answer()
+    assert scan_step(m) == returned(32)
+
+
+def test_a_killed_task_that_finds_the_gate_open_scans() -> None:
+    m = lab()
+    m.page()
+    m.task.killed = 1
+    inactive(m)
+    assert scan_step(m) == PASS
 
 
 def test_pages_waiting_in_this_cpus_pagevec_are_listed_first() -> None:
@@ -533,7 +584,7 @@ def test_rotated_anonymous_survivors_are_counted_as_such() -> None:
 
 def lumpy_page(m, order: int, priority: int, t: int = USER):
     page = m.page()
-    inactive(m, order=order, priority=priority, t=t)
+    inactive(m, 1, order=order, priority=priority, t=t)
     assert scan_step(m) == PASS
     return page
 
@@ -580,27 +631,17 @@ def test_no_second_pass_for_kswapd() -> None:
 
 def test_active_neighbours_taken_by_lumpy_reclaim_are_deactivated() -> None:
     m = lab()
-    tag, neighbour = 4996, 4997
-    take_block(m, tag, 1)
+    tag = m.block(1)
+    neighbour = tag + 1
     m.place(tag)
     m.place(neighbour, c.PG_ACTIVE | c.PG_DELAYED)
     m.k.vm.pgdeactivate = 3
-    inactive(m, order=4)
+    inactive(m, order=1, priority=9)
     assert scan_step(m) == PASS
     assert m.kept() == [tag, neighbour]
     assert m.k.vm.pgdeactivate == 4
     assert m.flags(neighbour) & (c.PG_ACTIVE | c.PG_DELAYED) == c.PG_DELAYED
     assert m.k.zone[1].recent_scanned_file == 2
-
-
-def take_block(m, first: int, order: int) -> None:
-    """Make the frames of a block free of any list."""
-    from pageout.kernel.mm.buddy import rmqueue
-
-    taken = set()
-    while not set(range(first, first + (1 << order))) <= taken:
-        taken.add(rmqueue(m.k, 1, 0))
-        assert len(taken) < 900
 
 
 # --- congestion_wait, throttle_vm_writeout
@@ -612,6 +653,7 @@ def test_congestion_wait_sleeps_on_the_one_queue_of_its_direction(sync: int, que
     m.k.stat.now_ns = 6 * MS
     m.enter("congestion_wait", 25, sync)
     assert m.step(congestion_wait) == slept(queue, 25)
+    assert m.task.wait_exclusive == 0
     m.wake(9 * MS)
     assert m.step(congestion_wait) == returned(0)
     assert m.task.congestion_ns == 9 * MS
@@ -631,7 +673,9 @@ def test_two_waits_add_up() -> None:
 
 @pytest.mark.parametrize(("writeback", "waits"), [(1100, False), (1101, True)])
 @pytest.mark.parametrize("gfp", [c.GFP_KERNEL, c.GFP_NOFS, c.GFP_KERNEL & ~c.GFP_IO])
-def test_reclaimers_wait_while_more_than_1_1_times_the_limit_is_under_writeback(writeback: int, waits: bool, gfp: int) -> None:
+def test_reclaimers_wait_while_more_than_1_1_times_the_limit_is_under_writeback(
+    writeback: int, waits: bool, gfp: int
+) -> None:
     m = lab(settings=(("vm.dirty_bytes", 1000 * 4096), ("vm.dirty_ratio", 0)))
     assert naive_dirty.must_wait_for_writeout(writeback, 1000) == waits
     m.k.vm.nr_writeback = writeback

@@ -89,7 +89,6 @@ def _write_back(k, t, f, resume):
     task.wbc_kupdate, task.wbc_background, task.wbc_sync, task.wbc_older_ns = 0, 0, 0, NEVER
     f.list_head = task.bdi_writing
     task.bdi_writing = f.c
-    f.flag = 1
     emit(k, t, EV.balance_dirty_start, f.c)
     return call(k, t, f, FN.writeback_inodes_wb, resume, f.c, SUBMIT_WRITER, 0)
 
@@ -121,7 +120,7 @@ def _let_go(k, t, f):
     device = k.bdi[f.c]
     if device.reclaimable + device.writeback < f.total:
         device.dirty_exceeded = 0
-    wanted = f.flag if k.param.laptop_mode else k.vm.nr_dirty > f.a
+    wanted = f.nr_written > 0 if k.param.laptop_mode else k.vm.nr_dirty > f.a
     if wanted and device.work_head == NIL:
         start_background(k, t, f.c)
     return ret(k, t, f, 0)

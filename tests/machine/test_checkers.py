@@ -1,0 +1,198 @@
+"""Each checker can fail: one table spoiled by hand, and the complaint names it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pageout.engine import constants as c
+from pageout.jit import INTERPRETED
+from pageout.machine import checkers
+from pageout.machine.boot import boot
+from pageout.machine.simulate import simulate
+from pageout.vocabulary.errors import InvariantError
+from pageout.vocabulary.scenario import Scenario, Task
+from tests.machine.test_simulate import MIB, NO_FLUSHING, S, file, io, machine, scenario
+
+pytestmark = pytest.mark.skipif(INTERPRETED, reason="whole runs: compiled only")
+Tables = dict[str, Any]
+
+
+def stopped() -> Scenario:
+    """A machine caught in the middle: clean and dirty pages of two files, anonymous memory, kernel pages."""
+    return scenario(
+        machine(64, kind="throttled", write_bps=MIB),
+        (file(4), file(4, "old", exists=True)),
+        io("write", 4, "w"),
+        io("read", 4, "r", of=1, loops=2),
+        Task(name="hog", kind="hog", anon_bytes=4 * MIB, hold_ns=60 * S),
+        Task(name="alloc", kind="alloc", interval_ns=10**6, hold=10, count=20),
+        settings=NO_FLUSHING,
+        length_ns=S,
+        seed=77,
+    )
+
+
+@pytest.fixture
+def tables() -> Tables:
+    return dict(simulate(stopped()).booted.arrays)
+
+
+def first(tables: Tables, flags: int, without: int = 0) -> int:
+    """A page that has all of some flags and none of others."""
+    pflags = tables["page"]["pflags"]
+    return int(np.flatnonzero((pflags & flags == flags) & (pflags & without == 0))[0])
+
+
+def large_block(tables: Tables) -> int:
+    """The head of a free block of more than one page."""
+    pflags = tables["page"]["pflags"]
+    return int(np.flatnonzero((pflags & c.PG_BUDDY != 0) & (pflags & c.ORDER_MASK != 0))[0])
+
+
+def complaint(tables: Tables) -> str:
+    booted = boot(stopped())._replace(arrays=tables)
+    with pytest.raises(InvariantError) as error:
+        checkers.check(booted, stopped())
+    assert "seed 77" in str(error.value)
+    return str(error.value)
+
+
+def add(table: str, field: str, row: int = 0, by: int = 1) -> Callable[[Tables], None]:
+    def spoil(tables: Tables) -> None:
+        tables[table][field][row] += by
+
+    return spoil
+
+
+def lru_link(tables: Tables) -> None:
+    head = tables["lru"]["head"]
+    queue = int(np.flatnonzero(head != c.NIL)[-1])
+    tables["page"]["lru_prev"][tables["page"]["lru_next"][head[queue]]] = c.NIL
+
+
+def lru_wrong_list(tables: Tables) -> None:
+    tables["page"]["pflags"][first(tables, c.PG_LRU)] ^= c.PG_ACTIVE
+
+
+def lru_lost_page(tables: Tables) -> None:
+    tail = tables["lru"]["tail"]
+    queue = int(np.flatnonzero(tail != c.NIL)[-1])
+    before = tables["page"]["lru_prev"][tail[queue]]
+    tables["page"]["lru_next"][before] = c.NIL
+
+
+def lru_loop(tables: Tables) -> None:
+    head = int(tables["lru"]["head"][tables["lru"]["head"] != c.NIL][-1])
+    tables["page"]["lru_next"][tables["page"]["lru_next"][head]] = head
+
+
+def two_places(tables: Tables) -> None:
+    tables["page"]["pflags"][first(tables, c.PG_LRU)] |= c.PG_PCP
+
+
+def free_and_used(tables: Tables) -> None:
+    tables["page"]["pflags"][large_block(tables) + 1] |= c.PG_LRU
+
+
+def nowhere(tables: Tables) -> None:
+    kernel = np.flatnonzero(tables["page"]["pflags"] & c.PG_RESERVED)[:50]
+    tables["page"]["pflags"][kernel] = 0
+
+
+def overlapping_blocks(tables: Tables) -> None:
+    tables["page"]["pflags"][large_block(tables) + 1] |= c.PG_BUDDY
+
+
+def dirty_flag(tables: Tables) -> None:
+    tables["page"]["pflags"][first(tables, c.PG_DIRTY, c.PG_SWAPBACKED)] ^= c.PG_DIRTY
+
+
+def clean_made_dirty(tables: Tables) -> None:
+    page = np.flatnonzero((tables["page"]["mapping"] == 1) & (tables["page"]["pflags"] & c.PG_LRU != 0))[0]
+    tables["page"]["pflags"][page] |= c.PG_DIRTY
+
+
+def dirty_bit(tables: Tables) -> None:
+    tables["bits"][int(tables["inode"]["dirty_bits"][0])] ^= 1
+
+
+def writeback_flag(tables: Tables) -> None:
+    tables["page"]["pflags"][first(tables, c.PG_LRU, c.PG_DIRTY)] |= c.PG_WRITEBACK
+
+
+def forgotten_inode(tables: Tables) -> None:
+    assert tables["inode"]["nr_dirty"][0] > 0
+    tables["inode"]["list_kind"][0] = c.LIST_NONE
+
+
+def slot_of_another(tables: Tables) -> None:
+    start = int(tables["inode"]["slot_start"][1])
+    tables["slot"]["page"][[start, start + 1]] = tables["slot"]["page"][[start + 1, start]]
+
+
+def emptied_slot(tables: Tables) -> None:
+    tables["slot"]["page"][int(tables["inode"]["slot_start"][1])] = c.NIL
+
+
+def dead_with_frames(tables: Tables) -> None:
+    t = int(np.flatnonzero(tables["task"]["state"] == c.T_DEAD)[0])
+    size = tables["function"]["frame_bytes"]
+    tables["task"]["depth"][t] = 1
+    tables["task"]["used"][t] += size[tables["frame"]["fn"][t * c.MAX_DEPTH + 1]]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (add("vm", "nr_free_pages"), "free pages: counted"),
+        (add("vm", "nr_dirty"), "nr_dirty: counted"),
+        (add("vm", "nr_writeback"), "nr_writeback: counted"),
+        (add("vm", "nr_inactive_file"), "nr_inactive_file"),
+        (add("vm", "nr_active_anon"), "nr_active_anon"),
+        (add("vm", "nr_file_pages"), "nr_file_pages"),
+        (add("zone", "nr_free"), "nr_free"),
+        (add("zone", "nr_dirty"), "zone 0 nr_dirty"),
+        (add("zone", "nr_writeback", 1), "zone 1 nr_writeback"),
+        (add("zone", "isolated_file"), "zone 0 isolated_file"),
+        (add("zone", "isolated_anon"), "zone 0 isolated_anon"),
+        (add("free_area", "nr", 3), "zone 0 nr_free"),
+        (add("lru", "nr", 2), "list 2 length"),
+        (add("inode", "nr_dirty", 0), "inode 0 nr_dirty"),
+        (add("bdi", "reclaimable"), "bdi 0 reclaimable"),
+        (add("stat", "pages_dirtied_total"), "pages dirtied"),
+        (add("stat", "pages_cleaned_total", by=-1), "pages dirtied"),
+        (add("stat", "requests_used"), "requests in use"),
+        (add("stat", "bios_used"), "bios in use"),
+        (add("stat", "works_used"), "works in use"),
+        (add("task", "used", 0, 8), "task 0 stack bytes"),
+        (lru_link, "not linked back"),
+        (lru_wrong_list, "belongs elsewhere"),
+        (lru_lost_page, "length"),
+        (lru_loop, "length"),
+        (two_places, "two places at once"),
+        (free_and_used, "inside a free block"),
+        (nowhere, "pages are nowhere"),
+        (overlapping_blocks, "overlap|free pages"),
+        (dirty_flag, "nr_dirty"),
+        (clean_made_dirty, "nr_dirty"),
+        (dirty_bit, "inode 0 dirty bitmap"),
+        (writeback_flag, "nr_writeback"),
+        (forgotten_inode, "nobody will write them"),
+        (slot_of_another, "slot points at a frame"),
+        (emptied_slot, "cached pages"),
+        (dead_with_frames, "died with 1 frames"),
+    ],
+    ids=lambda value: value.replace(" ", "-") if isinstance(value, str) else "",
+)
+def test_a_spoiled_table_is_found_and_named(spoil: Callable[[Tables], None], said: str, tables: Tables) -> None:
+    spoil(tables)
+
+    text = complaint(tables)
+
+    assert any(word in text for word in said.split("|")), text
+
+
+def test_an_unspoiled_machine_passes(tables: Tables) -> None:
+    checkers.check(boot(stopped())._replace(arrays=tables), stopped())
