@@ -12,8 +12,10 @@ def main() -> int:
     """Run the benches named, or all. Returns 1 if one broke, or with --strict if one missed a target."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("modules", nargs="*", metavar="MODULE", help=f"one or more of {', '.join(MODULES)} (all)")
-    parser.add_argument("--quick", action="store_true", help="a tenth of the work: shows that all runs, not how fast")
-    parser.add_argument("--strict", action="store_true", help="exit 1 if a target is missed")
+    parser.add_argument(
+        "-q", "--quick", action="store_true", help="a tenth of the work: shows that all runs, not how fast"
+    )
+    parser.add_argument("-s", "--strict", action="store_true", help="exit 1 if a target is missed")
     arguments = parser.parse_args()
     if unknown := set(arguments.modules) - set(MODULES):
         parser.error(f"no such bench: {', '.join(sorted(unknown))}")

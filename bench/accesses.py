@@ -128,10 +128,16 @@ class LibCacheSim:
             return int(data.popitem(last=False)[0])
 
         cache = libcachesim.PluginCache(
-            cache_size=self.room * PAGE, cache_name="lru in Python", hashpower=20, cache_init_hook=lambda _: OrderedDict(),
-            cache_hit_hook=hit, cache_miss_hook=miss, cache_eviction_hook=evict, cache_remove_hook=remove,
+            cache_size=self.room * PAGE,
+            cache_name="lru in Python",
+            hashpower=20,
+            cache_init_hook=lambda _: OrderedDict(),
+            cache_hit_hook=hit,
+            cache_miss_hook=miss,
+            cache_eviction_hook=evict,
+            cache_remove_hook=remove,
             cache_free_hook=lambda data: data.clear(),
-        )  # fmt: skip
+        )
         return self._process(cache)
 
 
@@ -169,14 +175,23 @@ def measure_native(sheet: Sheet, folder: Path) -> None:
 
         return run
 
-    found = in_turns(2 if sheet.quick else ROUNDS, engine=engine("engine", False), free=engine("free", True),
-                     lru=peer.native(24), small=peer.native(20))
+    found = in_turns(
+        2 if sheet.quick else ROUNDS,
+        engine=engine("engine", False),
+        free=engine("free", True),
+        lru=peer.native(24),
+        small=peer.native(20),
+    )
     lru = max(("lru", "small"), key=lambda name: statistics.median(found[name]))
     ran = last["engine"]
     ran.check(scenario(nr_objects, memory))
     hits, held = ran.stat("request_hits"), ran.vm("nr_file_pages")
-    sheet.add("accesses", statistics.median(found["engine"]) / 1e6, "M/s",
-              note=f"{nr:,} requests, {nr_objects:,} objects, {held:,} pages cached, {ran.now_s:.1f} s simulated")
+    sheet.add(
+        "accesses",
+        statistics.median(found["engine"]) / 1e6,
+        "M/s",
+        note=f"{nr:,} requests, {nr_objects:,} objects, {held:,} pages cached, {ran.now_s:.1f} s simulated",
+    )
     sheet.add("accesses, CPU work free", statistics.median(found["free"]) / 1e6, "M/s", note="boot(zero_cost=True)")
     sheet.add("libcachesim LRU in C", statistics.median(found["lru"]) / 1e6, "M/s", note="hash table as it comes: 2^24")
     sheet.add("libcachesim LRU in C, small table", statistics.median(found["small"]) / 1e6, "M/s", note="hashpower 20")
@@ -184,12 +199,22 @@ def measure_native(sheet: Sheet, folder: Path) -> None:
     sheet.add("hit ratio", hits / nr, note="two lists, 2.6.34")
     sheet.add("hit ratio, libcachesim LRU", 1 - peer.miss_ratio, note="one list: another policy")
     few = pages[: 20 * nr_objects // 10]
-    sheet.add("ends as simulate() does", same_as_simulate(few, nr_objects, memory), "", ">= 1",
-              f"every table, {len(few):,} requests")
+    sheet.add(
+        "ends as simulate() does",
+        same_as_simulate(few, nr_objects, memory),
+        "",
+        ">= 1",
+        f"every table, {len(few):,} requests",
+    )
     twin = twin_hits(pages.tolist(), held)
     sheet.add("hit ratio, naive twin", twin / nr, note="two lists, an OrderedDict each")
-    sheet.add("hit ratio, engine - twin", abs(hits - twin) / nr, "", "<= 0.001",
-              "the twin has one zone, no pagevec, no watermarks")
+    sheet.add(
+        "hit ratio, engine - twin",
+        abs(hits - twin) / nr,
+        "",
+        "<= 0.001",
+        "the twin has one zone, no pagevec, no watermarks",
+    )
 
 
 def measure_policy(sheet: Sheet, folder: Path) -> None:
@@ -211,8 +236,12 @@ def measure_policy(sheet: Sheet, folder: Path) -> None:
 
     found = in_turns(2 if sheet.quick else ROUNDS, engine=engine, plugin=peer.plugin)
     asked, spared = (int(last[0].booted.arrays["policy_ctx"][name][0]) for name in ("acc0", "acc1"))
-    sheet.add("accesses with a user's policy", statistics.median(found["engine"]) / 1e6, "M/s",
-              note=f"{nr:,} requests; asked {asked:,} times, {spared:,} pages spared")
+    sheet.add(
+        "accesses with a user's policy",
+        statistics.median(found["engine"]) / 1e6,
+        "M/s",
+        note=f"{nr:,} requests; asked {asked:,} times, {spared:,} pages spared",
+    )
     sheet.add("libcachesim PluginCache", statistics.median(found["plugin"]) / 1e6, "M/s", note="LRU in Python")
     sheet.add("policy / PluginCache", ratio(found, "engine", "plugin"), "x", ">= 4")
 

@@ -52,6 +52,7 @@ class Sheet:
     title: str
     quick: bool = False
     rows: list[Row] = field(default_factory=list)
+    loops: list[float] = field(default_factory=list)
 
     def add(self, name: str, value: float, unit: str = "", target: str = "", note: str = "") -> None:
         """Append one figure."""
@@ -68,14 +69,22 @@ class Sheet:
         table.add_column("note")
         for row in self.rows:
             verdict = {None: "", True: " met", False: " MISSED"}[row.met]
-            table.add_row(row.name, f"{row.value:,.4g}" if row.value < 1000 else f"{row.value:,.0f}", row.unit,
-                          row.target + verdict, row.note)
+            table.add_row(
+                row.name,
+                f"{row.value:,.4g}" if row.value < 1000 else f"{row.value:,.0f}",
+                row.unit,
+                row.target + verdict,
+                row.note,
+            )
+        loops = " and ".join(f"{seconds:.2f}" for seconds in self.loops)
+        table.caption = f"CPU time; a fixed Python loop took {loops} s before and after"
+        table.caption_justify = "left"
         Console(width=None if sys.stdout.isatty() else 140).print(table)
 
     def save(self) -> None:
         """Write bench/results/NAME.json."""
         import numba
-        import numpy
+        import numpy as np
 
         RESULTS.mkdir(exist_ok=True)
         document = {
@@ -83,8 +92,9 @@ class Sheet:
             "quick": self.quick,
             "python": platform.python_version(),
             "numba": numba.__version__,
-            "numpy": numpy.__version__,
+            "numpy": np.__version__,
             "cpu": cpu_model(),
+            "python_loop_s": self.loops,
             "figures": {
                 row.name: {"value": row.value, "unit": row.unit, "target": row.target, "met": row.met, "note": row.note}
                 for row in self.rows
@@ -102,14 +112,25 @@ def cpu_model() -> str:
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
 
 
+def python_loop_s() -> float:
+    """CPU seconds of a fixed loop in plain Python: how fast this computer was at that moment. For comparing runs."""
+    begun = time.process_time()
+    sum(i * i for i in range(3_000_000))
+    return time.process_time() - begun
+
+
 def bench_main(name: str, title: str, measure: Callable[[Sheet], None]) -> None:
     """Run one bench as a program: `--quick`, `--strict`; exit 1 if it is strict and a target is missed."""
     parser = argparse.ArgumentParser(prog=f"python -m bench.{name}", description=title)
-    parser.add_argument("--quick", action="store_true", help="a tenth of the work: shows that all runs, not how fast")
-    parser.add_argument("--strict", action="store_true", help="exit 1 if a target is missed")
+    parser.add_argument(
+        "-q", "--quick", action="store_true", help="a tenth of the work: shows that all runs, not how fast"
+    )
+    parser.add_argument("-s", "--strict", action="store_true", help="exit 1 if a target is missed")
     arguments = parser.parse_args()
     sheet = Sheet(name, title, arguments.quick)
+    sheet.loops.append(python_loop_s())
     measure(sheet)
+    sheet.loops.append(python_loop_s())
     sheet.show()
     sheet.save()
     if arguments.strict and any(row.met is False for row in sheet.rows):
@@ -159,8 +180,15 @@ class Ran:
         checkers.check(self.booted, scenario)
 
 
-def play(scenario: Any, *, events: str = "decisions", policy: Any = None, zero_cost: bool = False,
-         request_list: Any = None, keep: bool = False) -> Ran:
+def play(
+    scenario: Any,
+    *,
+    events: str = "decisions",
+    policy: Any = None,
+    zero_cost: bool = False,
+    request_list: Any = None,
+    keep: bool = False,
+) -> Ran:
     """Boot a scenario and run it in one go: no digest, no checks, no progress; events are dropped as the ring fills.
 
     events: decisions, full, or off       keep: hand the events back
@@ -175,8 +203,9 @@ def play(scenario: Any, *, events: str = "decisions", policy: Any = None, zero_c
     for unit in (*UNITS, prepare_unit):
         _ = unit.address  # compiled, if need be, before the clock starts
     begun = time.process_time()
-    booted = boot(scenario, events="decisions" if events == "off" else events, zero_cost=zero_cost,
-                  request_list=request_list)
+    booted = boot(
+        scenario, events="decisions" if events == "off" else events, zero_cost=zero_cost, request_list=request_list
+    )
     if events == "off":
         booted.arrays["event_on"][:] = 0
     if policy is not None:

@@ -94,7 +94,7 @@ from pageout.jit import kentry, kfn
 from pageout.kernel.frames import FN
 from pageout.vocabulary.tracepoints import EV
 '''
-UNIT = '''
+UNIT = """
 @kfn
 def step_{u}(k, t):
     f = frame_of(k, t)
@@ -110,7 +110,7 @@ def dummy_unit_{u}(address, t):
     while verb == RUN:
         verb = step_{u}(k, t)
     return verb
-'''
+"""
 # A child process: compiles units one by one; prints {unit: CPU seconds}, in which "import" is what comes before.
 CHILD = """
 import json, sys, time
@@ -155,8 +155,9 @@ class Installed:
 
     def __init__(self, folder: Path) -> None:
         self.source, self.cache = folder / "src", folder / "cache"
-        shutil.copytree(Path(pageout.__file__).parent, self.source / "pageout",
-                        ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(
+            Path(pageout.__file__).parent, self.source / "pageout", ignore=shutil.ignore_patterns("__pycache__")
+        )
 
     def add(self, module: str, text: str) -> None:
         """Write one more module of the package."""
@@ -184,7 +185,9 @@ def measure_engine(sheet: Sheet, installed: Installed) -> None:
     total = sum(cold.values())
     sheet.add("engine, cold, with imports", total, "CPU s", "<= 45", f"{total / len(TABLE):.2f} s a sleeping function")
     warm = installed.compile(*ENGINE)
-    sheet.add("engine, from the cache", sum(warm.values()) - warm["import"], "CPU s", "", f"imports {warm['import']:.2f} s")
+    sheet.add(
+        "engine, from the cache", sum(warm.values()) - warm["import"], "CPU s", "", f"imports {warm['import']:.2f} s"
+    )
     kib = sum(path.stat().st_size for path in installed.cache.rglob("*") if path.is_file()) / 1024
     sheet.add("cache on disk", kib, "KiB")
 
@@ -215,8 +218,13 @@ def measure_growth(sheet: Sheet, installed: Installed) -> None:
     installed.add("machine/dummies.py", dummies(nr, UNIT_OF))
     costs = installed.compile("pageout.machine.dummies:UNITS")
     units = [seconds for name, seconds in costs.items() if name != "import"]
-    sheet.add("a sleeping function more", sum(units) / nr, "CPU s", "<= 0.3",
-              f"{nr} in units of {UNIT_OF}: {', '.join(f'{seconds:.1f}' for seconds in units)} s")
+    sheet.add(
+        "a sleeping function more",
+        sum(units) / nr,
+        "CPU s",
+        "<= 0.3",
+        f"{nr} in units of {UNIT_OF}: {', '.join(f'{seconds:.1f}' for seconds in units)} s",
+    )
     for unit_of in () if sheet.quick else (5, 50):
         installed.add("machine/dummies.py", dummies(unit_of, unit_of))
         seconds = installed.compile("pageout.machine.dummies:UNITS")["dummy_unit_0"]

@@ -12,7 +12,7 @@ from unittest.mock import patch
 from bench.common import GIB, KIB, Sheet, bench_main, in_turns, play, ratio
 from bench.lives import writer
 
-ROUNDS = 5
+ROUNDS = 7
 ENCODER_RECORDS = 1_000_000
 
 
@@ -46,7 +46,9 @@ def engine_run(scenario: Any, events: str) -> Callable[[], float]:
     return lambda: play(scenario, events=events).run_s
 
 
-def measure_sets(sheet: Sheet, name: str, scenario: Any, run: Callable[[Any, str], Callable[[], float]], target: str) -> None:
+def measure_sets(
+    sheet: Sheet, name: str, scenario: Any, run: Callable[[Any, str], Callable[[], float]], target: str
+) -> None:
     """Compare the sets on one scenario."""
     sets = ("off", "decisions", "full")
     found = in_turns(2 if sheet.quick else ROUNDS, **{events: run(scenario, events) for events in sets})
@@ -88,8 +90,12 @@ def measure_encoder(sheet: Sheet) -> None:
         writer_.close()
         if turn:  # the first turn loads the encoder
             rates.append(nr / (time.process_time() - begun))
-    sheet.add("text encoder", statistics.median(rates) / 1e6, "M lines/s",
-              note=f"{nr:,} records of the storm, {sink.nr_bytes / nr:.0f} bytes a line")
+    sheet.add(
+        "text encoder",
+        statistics.median(rates) / 1e6,
+        "M lines/s",
+        note=f"{nr:,} records of the storm, {sink.nr_bytes / nr:.0f} bytes a line",
+    )
 
 
 def measure(sheet: Sheet) -> None:

@@ -47,7 +47,7 @@ def lives(ran: Ran) -> int:
 
 
 def simpy_rate(nr: int, capacity: int) -> Callable[[], float]:
-    """Return a function that measures request-timeout-release on one Resource, shared by 16 processes, per CPU second."""
+    """Return a function that measures request, timeout, release per CPU second: 16 processes, one Resource."""
     import simpy
 
     def user(env: Any, device: Any, turns: int) -> Any:
@@ -88,8 +88,10 @@ def measure(sheet: Sheet) -> None:
     for name, scenario, target in (("sequential", sequential, ">= 1"), ("random", random, "")):
         ran = last[scenario.name]
         ran.check(scenario)
-        note = (f"{lives(ran):,} lives of {few * GIB // PAGE:,} pages, {ran.stat('throttle_count'):,} throttled sleeps, "
-                f"{ran.run_s / ran.stat('steps') * 1e9:.0f} ns a step")
+        note = (
+            f"{lives(ran):,} lives of {few * GIB // PAGE:,} pages, {ran.stat('throttle_count'):,} throttled sleeps, "
+            f"{ran.run_s / ran.stat('steps') * 1e9:.0f} ns a step"
+        )
         sheet.add(f"{name} lives", statistics.median(found[name]) / 1e6, "M/s", target, note)
     sheet.add("sequential ns per life", 1e9 / statistics.median(found["sequential"]), "ns")
     sheet.add("random ns per life", 1e9 / statistics.median(found["random"]), "ns")

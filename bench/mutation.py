@@ -28,9 +28,13 @@ from typing import NamedTuple
 ROOT = Path(__file__).resolve().parents[1]
 MM = "src/pageout/kernel/mm"
 TARGETS = ("vmscan", "shrink_list", "isolate", "lru_balance", "kswapd", "page_writeback", "dirty_limits")
+EQUIVALENT = ROOT / "bench" / "mutation_equivalents.txt"
 ALL_TESTS = ("tests/kernel", "tests/engine", "tests/test_against_naive.py")
 TIMEOUT_S, MEMORY_BYTES = (40, 200), 4 << 30  # by stage: own tests, all tests; a mutant that hangs is noticed
-SWAPPED = {ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq}
+OTHERS = {
+    ast.Lt: (ast.LtE, ast.GtE), ast.LtE: (ast.Lt, ast.Gt), ast.Gt: (ast.GtE, ast.LtE), ast.GtE: (ast.Gt, ast.Lt),
+    ast.Eq: (ast.NotEq,), ast.NotEq: (ast.Eq,),
+}  # fmt: skip
 
 
 class Mutant(NamedTuple):
@@ -51,49 +55,50 @@ def _is_label_assignment(node: ast.AST) -> bool:
     return all(isinstance(name, ast.Name) and name.id.isupper() for name in names)
 
 
-def _changes(tree: ast.Module) -> Iterator[tuple[ast.AST, str, int]]:
-    """Yield (node, field, index) of everything that can be changed, index -1 for a field that is no list."""
+def _changes(tree: ast.Module) -> Iterator[tuple[ast.AST, int, type[ast.cmpop] | None]]:
+    """Yield (node, index of an operator, the operator instead) of all that can be changed; 0, None if no comparison."""
     skipped: set[int] = set()
     for function in ast.walk(tree):
         if isinstance(function, ast.FunctionDef):
-            for statement in ast.walk(function):
-                if _is_label_assignment(statement):
-                    skipped |= {id(node) for node in ast.walk(statement)}
+            for statement in filter(_is_label_assignment, ast.walk(function)):
+                skipped |= {id(node) for node in ast.walk(statement)}
     for node in ast.walk(tree):
         if id(node) in skipped:
             continue
         if isinstance(node, ast.Compare):
-            yield from ((node, "ops", i) for i, op in enumerate(node.ops) if type(op) in SWAPPED)
-        elif isinstance(node, ast.Constant) and isinstance(node.value, int):
-            yield node, "value", -1
-        elif isinstance(node, ast.If | ast.While | ast.IfExp) and not isinstance(node.test, ast.Compare | ast.Constant):
-            yield node, "test", -1
+            yield from ((node, i, other) for i, op in enumerate(node.ops) for other in OTHERS.get(type(op), ()))
+        constant = isinstance(node, ast.Constant) and isinstance(node.value, int)
+        branch = isinstance(node, ast.If | ast.While | ast.IfExp) and not isinstance(
+            node.test, ast.Compare | ast.Constant
+        )
+        if constant or branch:
+            yield node, 0, None
 
 
-def _apply(node: ast.AST, field: str, index: int) -> str:
-    """Make the change in place; returns what it was."""
-    if isinstance(node, ast.Compare):
-        before = ast.unparse(node)
-        node.ops[index] = SWAPPED[type(node.ops[index])]()
-        return f"{before}  ->  {ast.unparse(node)}"
-    if isinstance(node, ast.Constant):
-        old = node.value
-        node.value = not old if isinstance(old, bool) else int(old) + 1  # type: ignore[call-overload]
-        return f"{old}  ->  {node.value}"
-    before = ast.unparse(node.test)  # type: ignore[attr-defined]
-    node.test = ast.UnaryOp(ast.Not(), node.test)  # type: ignore[attr-defined]
-    return f"{before}  ->  not"
+def _apply(node: ast.AST, index: int, other: type[ast.cmpop] | None) -> None:
+    """Make the change in place."""
+    if isinstance(node, ast.Compare) and other is not None:
+        node.ops[index] = other()
+    elif isinstance(node, ast.Constant) and isinstance(node.value, int):
+        node.value = not node.value if isinstance(node.value, bool) else node.value + 1
+    elif isinstance(node, ast.If | ast.While | ast.IfExp):
+        node.test = ast.UnaryOp(ast.Not(), node.test)
 
 
 def mutants_of(path: Path) -> list[Mutant]:
-    """Return every mutant of a module."""
+    """Return every mutant of a module but those EQUIVALENT names: they change nothing that could be seen."""
     tree = ast.parse(path.read_text())
-    found = []
+    before, found = ast.unparse(tree), []
+    known = {line for line in EQUIVALENT.read_text().splitlines() if line and not line.startswith("#")}
     for number in range(sum(1 for _ in _changes(tree))):
         changed = copy.deepcopy(tree)
-        node, field, index = list(_changes(changed))[number]
-        what = _apply(node, field, index)
-        found.append(Mutant(path, getattr(node, "lineno", 0), what, ast.unparse(ast.fix_missing_locations(changed))))
+        node, index, other = list(_changes(changed))[number]
+        _apply(node, index, other)
+        after = ast.unparse(ast.fix_missing_locations(changed))
+        old, new = next((a, b) for a, b in zip(before.splitlines(), after.splitlines(), strict=True) if a != b)
+        what = f"{path.stem}: {old.strip()}  ->  {new.strip()}"
+        if what not in known:
+            found.append(Mutant(path, getattr(node, "lineno", 0), what, after))
     return found
 
 
@@ -165,7 +170,7 @@ def run(mutants: list[Mutant], jobs: int) -> list[Mutant]:
                     todo.append((mutant, 1))
                 else:
                     survivors.append(mutant)
-                    print(f"  lives: {mutant.path.name}:{mutant.line}: {mutant.what}", flush=True)
+                    print(f"  line {mutant.line} lives: {mutant.what}", flush=True)
     return survivors
 
 

@@ -91,7 +91,9 @@ def measure(sheet: Sheet) -> None:
     """Fill the sheet."""
     from pageout.engine.state import LAYOUT
 
-    sheet.add("page frame", LAYOUT["page"][0].itemsize, "bytes", "<= 32", "Linux's own struct page: 56 in 2.6.34, 64 now")
+    sheet.add(
+        "page frame", LAYOUT["page"][0].itemsize, "bytes", "<= 32", "Linux's own struct page: 56 in 2.6.34, 64 now"
+    )
     sheet.add("file page", LAYOUT["slot"][0].itemsize + 4 / 8, "bytes", "", "frame and block, four bits of bitmaps")
     measure_boot(sheet)
     measure_cost(sheet)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A naive twin of the page cache: two lists, two touches to be promoted, the coldest 32 go. Nothing of the engine is used."""
+"""A naive twin of the page cache: two lists, two touches to be promoted, the coldest 32 go. No code of the engine."""
 
 from collections import OrderedDict
 from collections.abc import Iterable
@@ -10,8 +10,8 @@ BATCH = 32
 def twin_hits(requests: Iterable[int], room: int) -> int:
     """Replay single-page reads; returns how many were found in memory.
 
-    room: pages that fit. A page enters the inactive list; its second touch marks nothing new, the touch after the
-    first activates it; when the active list is the longer one its coldest pages go back to the inactive list.
+    room: pages that fit. A page enters the inactive list, referenced by the read that brought it; the next touch makes
+    it active. When the active list is the longer one, its coldest pages go back to the inactive list, marks kept.
     Source: Linux v2.6.34 mm/swap.c:mark_page_accessed, mm/vmscan.c:inactive_file_is_low.
     """
     inactive: OrderedDict[int, bool] = OrderedDict()  # page -> referenced

@@ -151,7 +151,7 @@ STAT = tuple(
         "stack_pages stack_pages_max fork_nr dirtied lost_io lost_cut enospc oldest_dirty_ms alloc_stall_ns "
         "throttle_ns throttle_asked_ns throttle_count pages_dirtied_total pages_cleaned_total "
         "pages_truncated_dirty kswapd_max_order transactions slice_ns slices wakeups events_handled "
-        "readahead_pages fsyncs request_hits pages_redirtied errors_redirtied"
+        "readahead_pages fsyncs request_hits"
     ).split()
 )
 

@@ -188,8 +188,8 @@ TABLE = (
     _row(
         "sys_select",
         "task",
-        "system_call_fastpath sys_select core_sys_select do_select sock_poll unix_poll",
-        "__pollwait",
+        "system_call_fastpath sys_select core_sys_select do_select sock_poll unix_poll __pollwait",
+        "__get_free_pages",
     ),
     _row("sys_clone", "task", "system_call_fastpath sys_clone do_fork", "copy_process"),
     _row("sys_recvmsg", "task", "system_call_fastpath sys_recvmsg", "__alloc_skb"),

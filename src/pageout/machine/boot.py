@@ -447,7 +447,7 @@ def boot(
     zero_cost: bool = False,
     ring: int = RING_RECORDS,
     series_ns: int = 100_000_000,
-    power_cut_ns: int = 0,
+    power_cut_ns: int | None = None,
     request_list: Any = None,
 ) -> Booted:
     """Build the machine of a scenario: memory free, files laid out, cache filled, every task about to start.
@@ -478,9 +478,9 @@ def boot(
     return Booted(arrays, address, comms, block, len(scenario.files), int(filled))
 
 
-def _first_events(arrays: dict[str, Any], series_ns: int, power_cut_ns: int) -> None:
+def _first_events(arrays: dict[str, Any], series_ns: int, power_cut_ns: int | None) -> None:
     events = [(0, c.EV_SERIES)] if series_ns else []
-    if power_cut_ns:
+    if power_cut_ns is not None:
         events.append((power_cut_ns, c.EV_POWER_CUT))
     for i, (when, kind) in enumerate(events):
         _put(arrays, "heap", i, when_ns=when, seq=i + 1, kind=kind)

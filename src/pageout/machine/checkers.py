@@ -165,10 +165,8 @@ def _dirty(arrays: dict[str, Any]) -> Iterator[str]:
 def _life_of_dirt(arrays: dict[str, Any]) -> Iterator[str]:
     """A page dirtied is still dirty, under writeback, written, lost or truncated: the sums must meet."""
     stat, pflags = arrays["stat"], arrays["page"]["pflags"]
-    if int(stat["errors_redirtied"][0]):
-        return
     is_file = pflags & c.PG_SWAPBACKED == 0
-    dirtied = int(stat["pages_dirtied_total"][0]) + int(stat["pages_redirtied"][0])
+    dirtied = int(stat["pages_dirtied_total"][0])
     both = int(((pflags & c.PG_DIRTY != 0) & is_file).sum()) + int(((pflags & c.PG_WRITEBACK != 0) & is_file).sum())
     ended = int(stat["pages_cleaned_total"][0]) + int(stat["lost_io"][0]) + int(stat["pages_truncated_dirty"][0])
     yield from _differ("pages dirtied", dirtied, both + ended + _locked_for_io(arrays))

@@ -15,7 +15,7 @@ import pageout
 from pageout.engine import constants as c
 from pageout.kernel import frames
 from pageout.machine import checkers, figures
-from pageout.machine.boot import Booted, boot
+from pageout.machine.boot import CHOICE_PARAMS, Booted, boot
 from pageout.machine.dispatch import core_unit
 from pageout.machine.policy import Policy
 from pageout.vocabulary.errors import InvariantError, UsageError
@@ -24,6 +24,7 @@ from pageout.vocabulary.settings import choices, validate
 
 STEPS_A_TURN = 20_000  # compiled steps between two looks at progress and Ctrl-C
 UNHASHED = {"ring", "unit", "event_on"}  # not state: the drained ring, addresses of this process, what is traced
+DESIGN_PARAMS = tuple(CHOICE_PARAMS.values())  # what was chosen is no state: only what came of it
 ERRORS = {
     c.ERR_DEPTH: "a task nests more frames than the model allows",
     c.ERR_HEAP: "too many pending events",
@@ -168,6 +169,10 @@ def _state_digest(booted: Booted, events: bytes) -> str:
     for name, array in booted.arrays.items():
         if name not in UNHASHED:
             digest.update(name.encode())
+            if name == "param":
+                array = array.copy()
+                for field in DESIGN_PARAMS:
+                    array[field] = 0
             digest.update(memoryview(array).cast("B"))
     return digest.hexdigest()
 
@@ -268,7 +273,7 @@ def simulate(
         scenario = _reseeded(scenario, seed)
     validate(scenario)
     begun = time.perf_counter()
-    booted = boot(scenario, events=events, zero_cost=zero_cost, power_cut_ns=power_cut_ns or 0)
+    booted = boot(scenario, events=events, zero_cost=zero_cost, power_cut_ns=power_cut_ns)
     _install(booted, policies)
     drain = _Drain(booted, trace)
     try:

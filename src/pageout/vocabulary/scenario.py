@@ -52,7 +52,7 @@ class Disk(msgspec.Struct, frozen=True, kw_only=True):
 
     name: Annotated[str, note("name, used by `disk =` keys and `--set NAME.KEY=`")] = "sda"
     kind: Annotated[DiskKind, note("rotating disk, SSD, token buckets of bps and iops, or no latency at all")] = "disk"
-    size_bytes: Annotated[int, note("capacity of the device", "size", 16 * MIB, 64 * TIB)] = 500 * 1000**3
+    size_bytes: Annotated[int, note("capacity of the device", "size", 16 * MIB, 8 * TIB)] = 500 * 1000**3
     nr_requests: Annotated[int, note("requests per direction before a task waits (kernel: 128)", "", 4, 4096)] = 128
     elevator: Annotated[Literal["deadline", "noop"], note("I/O scheduler; noop sorts and merges only")] = "deadline"
     max_sectors_kb: Annotated[int, note("largest request, in KiB", "", 4, 4096)] = 512

@@ -24,6 +24,7 @@ from pageout.vocabulary.scenario import (
 from pageout.vocabulary.units import KIB, MAX_VALUE, PAGE_BYTES, format_size, parse_count, parse_size
 
 MAX_TASKS, MAX_FILES = 1024, 65536
+MAX_DISK_BYTES = 8 << 40  # blocks are numbered in 31 bits
 MAX_USES = 1 << 18  # files counted once for each task that uses them
 S = TypeVar("S", bound=msgspec.Struct)
 
@@ -316,6 +317,7 @@ def _check_storage(machine: Machine) -> None:
         usable = disk.name.isascii() and disk.name.replace("_", "a").isalnum()
         taken = disk.name in ("vm", "machine", "filesystem", "swap", "run")
         _require(usable and not taken, f"{where}.name", "must be letters and digits, such as sda")
+        _require(disk.size_bytes <= MAX_DISK_BYTES, f"{where}.size", f"is more than {format_size(MAX_DISK_BYTES)}")
         ordered = disk.seek_min_us <= disk.seek_avg_us <= disk.seek_max_us
         _require(ordered, f"{where}.seek_avg", "must lie between seek_min and seek_max")
         _require(disk.inner_mb_s <= disk.outer_mb_s, f"{where}.inner_mb_s", "must not be over outer_mb_s")

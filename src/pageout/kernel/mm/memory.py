@@ -55,8 +55,6 @@ def touch_mapped(k, t, inode, index, is_write, nbytes):
         return 0
     pg.pflags |= PG_YOUNG
     copy_cost(k, t, nbytes)
-    if is_write and not pg.pflags & PG_SWAPBACKED:
-        k.stat.rewrites_saved += 1
     return 1
 
 

@@ -42,7 +42,7 @@ def periodic(k, t, f, job):
 @kfn
 def foreground_over(k, job):
     """True once only background tasks are left, of which this is one."""
-    return job.background and k.stat.foreground_left == 0
+    return job.background and k.stat.foreground_left == 0 and k.stat.measure_to_ns > 0
 
 
 @kfn

@@ -165,6 +165,7 @@ def run_machine(k, max_steps):
     while k.stat.stop == GO:
         steps += 1
         if steps > max_steps:
+            steps -= 1
             k.stat.stop = STOP_STEPS
             break
         due = k.stat.heap_nr > 0 and k.heap[0].when_ns <= k.stat.now_ns

@@ -239,11 +239,8 @@ def _io(k, t, f, job):
         return _end_fsync(k, t, f, job, END_SYNCED)
     if pc == CALLED:
         _call_done(k, t, f, job)
-        if not job.is_read and job.fsync_every > 0:
-            f.count += 1
-            if f.count >= job.fsync_every:
-                f.count = 0
-                return call(k, t, f, FN.sys_fsync, SYNCED, job.call_inode, 0, 0)
+        if _sync_due(f, job):
+            return call(k, t, f, FN.sys_fsync, SYNCED, job.call_inode, 0, 0)
     elif pc == RESTART:
         task.op_started_ns = f.start_ns
     while True:
@@ -266,6 +263,20 @@ def _io(k, t, f, job):
         if verb >= 0:
             return verb
         _call_done(k, t, f, job)
+        if _sync_due(f, job):
+            return call(k, t, f, FN.sys_fsync, SYNCED, job.call_inode, 0, 0)
+
+
+@kfn
+def _sync_due(f, job):
+    """Count a write; True when the job's next fsync is due."""
+    if job.is_read or job.fsync_every == 0:
+        return False
+    f.count += 1
+    if f.count < job.fsync_every:
+        return False
+    f.count = 0
+    return True
 
 
 @kfn
@@ -281,7 +292,11 @@ def _issue(k, t, f, job, CALLED, RESTART):
             if not touch_mapped(k, t, inode, here >> 12, not job.is_read, part):
                 if k.task[t].io_error or k.task[t].killed:
                     break
+                f.flag = 1
                 return call(k, t, f, FN.page_fault, RESTART, inode, here >> 12, not job.is_read)
+            if not job.is_read and not f.flag:
+                k.stat.rewrites_saved += 1
+            f.flag = 0
             f.pos += part
             if job.is_read:
                 k.task[t].bytes_read += part
