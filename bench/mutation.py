@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import ast
 import copy
+import importlib
 import multiprocessing
 import os
 import random
@@ -48,11 +49,7 @@ class Mutant(NamedTuple):
 
 def _is_label_assignment(node: ast.AST) -> bool:
     """True for `SHRUNK, WAITED = 1, 2` within a function."""
-    if not isinstance(node, ast.Assign):
-        return False
-    target = node.targets[0]
-    names = target.elts if isinstance(target, ast.Tuple) else [target]
-    return all(isinstance(name, ast.Name) and name.id.isupper() for name in names)
+    return isinstance(node, ast.Assign) and ast.unparse(node.targets[0]).isupper()
 
 
 def _changes(tree: ast.Module) -> Iterator[tuple[ast.AST, int, type[ast.cmpop] | None]]:
@@ -160,15 +157,15 @@ def run(mutants: list[Mutant], jobs: int) -> list[Mutant]:
             wait([runner.child.sentinel for runner in busy if runner.child], timeout=1)
             for runner in busy:
                 late = time.monotonic() - runner.began > TIMEOUT_S[runner.stage]
-                if runner.child is None or (runner.child.is_alive() and not late):
-                    continue
                 mutant = runner.mutant
-                assert mutant is not None
-                if runner.finish():
+                if runner.child is None or mutant is None or (runner.child.is_alive() and not late):
                     continue
-                if runner.stage == 0:
+                noticed = runner.finish()
+                if late:
+                    print(f"  line {mutant.line} hangs: {mutant.what}", flush=True)
+                elif not noticed and runner.stage == 0:
                     todo.append((mutant, 1))
-                else:
+                elif not noticed:
                     survivors.append(mutant)
                     print(f"  line {mutant.line} lives: {mutant.what}", flush=True)
     return survivors
@@ -183,8 +180,8 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=2)
     options = parser.parse_args()
     os.environ["NUMBA_DISABLE_JIT"] = "1"
-    import hypothesis  # noqa: F401 - loaded once, before the forks
-
+    for module in ("hypothesis", "msgspec", "numpy", "pytest"):
+        importlib.import_module(module)  # once, before the forks
     total = alive = 0
     for path in options.files:
         mutants = mutants_of(path.resolve())
@@ -193,11 +190,8 @@ def main() -> int:
         began = time.monotonic()
         survivors = run(mutants, options.jobs)
         total, alive = total + len(mutants), alive + len(survivors)
-        print(
-            f"{path.name}: {len(mutants) - len(survivors)} of {len(mutants)} noticed "
-            f"({time.monotonic() - began:.0f} s)",
-            flush=True,
-        )
+        seconds = time.monotonic() - began
+        print(f"{path.name}: {len(mutants) - len(survivors)} of {len(mutants)} noticed ({seconds:.0f} s)", flush=True)
     print(f"all: {total - alive} of {total}, {100 * (total - alive) / max(1, total):.1f} %")
     return int(alive * 10 > total)
 

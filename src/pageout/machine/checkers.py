@@ -22,8 +22,9 @@ PAGE_PLACES = c.PG_LRU | c.PG_BUDDY | c.PG_PCP | c.PG_PVEC | c.PG_ISOLATED | c.P
 
 def check(booted: Booted, scenario: Scenario) -> None:
     """Run every checker. Raises InvariantError with the first thing that is wrong."""
+    seen = _Frames(booted.arrays)
     for checker in (_frames, _lists, _counters, _dirty, _cache, _pools, _stacks):
-        for complaint in checker(booted.arrays):
+        for complaint in checker(booted.arrays, seen):
             stat = booted.arrays["stat"]
             raise InvariantError(
                 f"{scenario.name}: {complaint} (seed {scenario.seed}, step {int(stat['steps'][0])}, "
@@ -36,97 +37,105 @@ def _differ(what: str, counted: int, found: int) -> Iterator[str]:
         yield f"{what}: counted {counted}, a recount finds {found}"
 
 
-def _zone_of_pages(arrays: dict[str, Any]) -> Any:
-    return np.searchsorted(arrays["zone"]["end_page"], np.arange(len(arrays["page"])), side="right")
+class _Frames:
+    """The frames that carry any flag, gathered once: a large machine that is mostly free is checked quickly."""
+
+    def __init__(self, arrays: dict[str, Any]) -> None:
+        self.page = np.flatnonzero(arrays["page"]["pflags"])
+        self.pflags = arrays["page"]["pflags"][self.page]
+        self.mapping = arrays["page"]["mapping"][self.page]
+        self.index = arrays["page"]["index"][self.page]
+        self.zone = np.searchsorted(arrays["zone"]["end_page"], self.page, side="right")
+        self.is_file = self.pflags & c.PG_SWAPBACKED == 0
+
+    def has(self, flag: int) -> Any:
+        """Mask of the frames with a flag."""
+        return self.pflags & flag != 0
 
 
-def _frames(arrays: dict[str, Any]) -> Iterator[str]:
+def _frames(arrays: dict[str, Any], seen: _Frames) -> Iterator[str]:
     """Every frame is in exactly one place."""
-    pflags = arrays["page"]["pflags"]
-    free = np.zeros(len(pflags), dtype=bool)
-    for order in range(c.MAX_ORDER):
-        heads = np.flatnonzero((pflags & c.PG_BUDDY != 0) & ((pflags & c.ORDER_MASK) >> c.ORDER_SHIFT == order))
-        covered = (heads[:, None] + np.arange(1 << order)[None, :]).ravel()
-        if free[covered].any() or len(np.unique(covered)) != len(covered):
-            yield f"free blocks of order {order} overlap another"
-        free[covered] = True
-    yield from _differ("free pages", int(arrays["vm"]["nr_free_pages"][0]), int(free.sum()))
-    head_or_used = ~free | (pflags & c.PG_BUDDY != 0)
-    places = pflags & PAGE_PLACES
-    single = (places & (places - 1)) == 0
-    if not single[head_or_used].all():
-        page = int(np.flatnonzero(head_or_used & ~single)[0])
-        yield f"page {page} is in two places at once: flags {int(pflags[page]):#x}"
-    lost = ~free & (places == 0)
-    in_transit = int(lost.sum())
-    if in_transit > len(arrays["task"]):
+    is_head = seen.has(c.PG_BUDDY)
+    heads = seen.page[is_head]
+    sizes = 1 << ((seen.pflags[is_head] & c.ORDER_MASK) >> c.ORDER_SHIFT).astype(np.int64)
+    if (heads & (sizes - 1)).any() or (heads[:-1] + sizes[:-1] > heads[1:]).any():
+        yield "free blocks overlap or are not aligned to their order"
+    free = int(sizes.sum())
+    yield from _differ("free pages", int(arrays["vm"]["nr_free_pages"][0]), free)
+    places = seen.pflags & PAGE_PLACES
+    double = places & (places - 1) != 0
+    if double.any():
+        page = int(double.argmax())
+        yield f"page {int(seen.page[page])} is in two places at once: flags {int(seen.pflags[page]):#x}"
+    used, where = seen.page[~is_head], places[~is_head]
+    if len(heads) and len(used):
+        before = np.searchsorted(heads, used, side="right") - 1
+        inside = (before >= 0) & (used < heads[before] + sizes[before])
+        if inside.any():
+            yield f"page {int(used[inside.argmax()])}, inside a free block, is in use"
+    in_transit = len(arrays["page"]) - free - int((where != 0).sum())
+    if not 0 <= in_transit <= len(arrays["task"]):
         yield f"{in_transit} pages are nowhere: neither free, listed nor held"
-    inside = free & (pflags & c.PG_BUDDY == 0)
-    if (pflags[inside] & PAGE_PLACES & ~c.PG_TAIL).any():
-        yield "a page inside a free block is in use"
 
 
-def _walk(arrays: dict[str, Any], head: int, tail: int) -> Any:
-    """Pages of a doubly linked list, by pointer jumping: forward and backward must agree."""
-    if head == c.NIL:
-        return np.zeros(0, dtype=np.int64)
-    forward = arrays["page"]["lru_next"]
-    pages = [head]
-    seen = 1
-    limit = len(arrays["page"])
+WALKED = 1 << 18  # lists up to this length are walked link by link, longer ones by comparing links both ways
+
+
+def _walk(arrays: dict[str, Any], head: int, limit: int) -> Any:
+    """Pages of a list from its head on, at most one more than `limit`."""
+    step = arrays["page"]["lru_next"].item
+    pages: list[int] = []
     page = head
-    step = forward.item
-    while (page := step(page)) != c.NIL:
+    while page != c.NIL and len(pages) <= limit:
         pages.append(page)
-        seen += 1
-        if seen > limit:
-            break
+        page = step(page)
     return np.array(pages, dtype=np.int64)
 
 
-def _lists(arrays: dict[str, Any]) -> Iterator[str]:
+def _linked(arrays: dict[str, Any], queue: Any, members: Any) -> bool:
+    """True if the members name each other as neighbours both ways, with one head and one tail, those of the queue."""
+    following, before = arrays["page"]["lru_next"][members], arrays["page"]["lru_prev"][members]
+    inner = following != c.NIL
+    mutual = (arrays["page"]["lru_prev"][following[inner]] == members[inner]).all()
+    ends = (members[~inner].tolist(), members[before == c.NIL].tolist())
+    return bool(mutual) and ends == ([int(queue["tail"])], [int(queue["head"])])
+
+
+def _lists(arrays: dict[str, Any], seen: _Frames) -> Iterator[str]:
     """Each LRU list is sound: linked both ways, of the right length, its pages flagged for it."""
-    page, zone_of = arrays["page"], _zone_of_pages(arrays)
+    flags = seen.pflags & (c.PG_LRU | c.PG_SWAPBACKED | c.PG_ACTIVE)
     for i, queue in enumerate(arrays["lru"]):
         name = f"zone {i // c.NR_LRU} list {i % c.NR_LRU}"
-        pages = _walk(arrays, int(queue["head"]), int(queue["tail"]))
-        yield from _differ(f"{name} length", int(queue["nr"]), len(pages))
-        if not len(pages):
-            continue
-        if pages[-1] != queue["tail"] or (page["lru_prev"][pages[1:]] != pages[:-1]).any():
-            yield f"{name} is not linked back as it is linked forward"
         wanted = c.PG_LRU | (c.PG_SWAPBACKED if i % c.NR_LRU < 2 else 0) | (c.PG_ACTIVE if i % 2 else 0)
-        flags = page["pflags"][pages] & (c.PG_LRU | c.PG_SWAPBACKED | c.PG_ACTIVE)
-        if (flags != wanted).any() or (zone_of[pages] != i // c.NR_LRU).any():
-            yield f"{name} holds a page that belongs elsewhere"
-    on_lists = int((page["pflags"] & c.PG_LRU != 0).sum())
-    yield from _differ("pages on LRU lists", int(arrays["lru"]["nr"].sum()), on_lists)
+        members = seen.page[(flags == wanted) & (seen.zone == i // c.NR_LRU)]
+        if len(members) <= WALKED:
+            pages = _walk(arrays, int(queue["head"]), len(members))
+            yield from _differ(f"{name} length", int(queue["nr"]), len(pages))
+            if not np.array_equal(np.sort(pages), members):
+                yield f"{name} holds a page that belongs elsewhere"
+        yield from _differ(f"{name} members", int(queue["nr"]), len(members))
+        if len(members) and not _linked(arrays, queue, members):
+            yield f"{name} is not linked back as it is linked forward"
 
 
-def _counters(arrays: dict[str, Any]) -> Iterator[str]:
+def _counters(arrays: dict[str, Any], seen: _Frames) -> Iterator[str]:
     """Global and zone counters equal what a recount finds."""
     vm, zone, lru = arrays["vm"], arrays["zone"], arrays["lru"]["nr"]
     yield from _differ("nr_free_pages", int(vm["nr_free_pages"][0]), int(zone["nr_free"].sum()))
     for i, name in enumerate(("nr_inactive_anon", "nr_active_anon", "nr_inactive_file", "nr_active_file")):
         yield from _differ(name, int(vm[name][0]), int(lru[i :: c.NR_LRU].sum()))
-    zone_of, pflags = _zone_of_pages(arrays), arrays["page"]["pflags"]
-    is_file = pflags & c.PG_SWAPBACKED == 0
-    isolated = pflags & c.PG_ISOLATED != 0
+    isolated = seen.has(c.PG_ISOLATED)
     for z in range(len(zone)):
-        here = zone_of == z
+        here = seen.zone == z
         free = sum(int(arrays["free_area"]["nr"][z * c.MAX_ORDER + order]) << order for order in range(c.MAX_ORDER))
         yield from _differ(f"zone {z} nr_free", int(zone["nr_free"][z]), free)
         for name, mask in (
-            ("nr_dirty", pflags & c.PG_DIRTY != 0),
-            ("isolated_file", isolated),
+            ("nr_dirty", seen.has(c.PG_DIRTY) & seen.is_file),
+            ("nr_writeback", seen.has(c.PG_WRITEBACK)),
+            ("isolated_file", isolated & seen.is_file),
+            ("isolated_anon", isolated & ~seen.is_file),
         ):
-            yield from _differ(f"zone {z} {name}", int(zone[name][z]), int((here & mask & is_file).sum()))
-        yield from _differ(
-            f"zone {z} isolated_anon", int(zone["isolated_anon"][z]), int((here & isolated & ~is_file).sum())
-        )
-        yield from _differ(
-            f"zone {z} nr_writeback", int(zone["nr_writeback"][z]), int((here & (pflags & c.PG_WRITEBACK != 0)).sum())
-        )
+            yield from _differ(f"zone {z} {name}", int(zone[name][z]), int((here & mask).sum()))
 
 
 def _bits(arrays: dict[str, Any], start: int, nr: int) -> Any:
@@ -134,17 +143,14 @@ def _bits(arrays: dict[str, Any], start: int, nr: int) -> Any:
     return np.unpackbits(words.view(np.uint8), bitorder="little")[:nr].astype(bool)
 
 
-def _dirty(arrays: dict[str, Any]) -> Iterator[str]:
+def _dirty(arrays: dict[str, Any], seen: _Frames) -> Iterator[str]:
     """Dirty pages are accounted for to the last one: flags, bitmaps, inodes, devices and totals agree."""
-    pflags, mapping = arrays["page"]["pflags"], arrays["page"]["mapping"]
-    is_file = pflags & c.PG_SWAPBACKED == 0
-    dirty = np.flatnonzero((pflags & c.PG_DIRTY != 0) & is_file)
-    writeback = np.flatnonzero(pflags & c.PG_WRITEBACK != 0)
+    dirty = seen.mapping[seen.has(c.PG_DIRTY) & seen.is_file]
     yield from _differ("nr_dirty", int(arrays["vm"]["nr_dirty"][0]), len(dirty))
-    yield from _differ("nr_writeback", int(arrays["vm"]["nr_writeback"][0]), len(writeback))
+    yield from _differ("nr_writeback", int(arrays["vm"]["nr_writeback"][0]), int(seen.has(c.PG_WRITEBACK).sum()))
     inode = arrays["inode"]
     nr_inodes = int(arrays["param"]["nr_inodes"][0])
-    by_inode = np.bincount(mapping[dirty], minlength=nr_inodes) if len(dirty) else np.zeros(nr_inodes, dtype=int)
+    by_inode = np.bincount(dirty, minlength=nr_inodes) if len(dirty) else np.zeros(nr_inodes, dtype=int)
     for wrong in np.flatnonzero(inode["nr_dirty"][:nr_inodes] != by_inode[:nr_inodes]):
         yield from _differ(f"inode {wrong} nr_dirty", int(inode["nr_dirty"][wrong]), int(by_inode[wrong]))
     for i in range(nr_inodes):
@@ -159,28 +165,25 @@ def _dirty(arrays: dict[str, Any]) -> Iterator[str]:
     for b in range(int(arrays["param"]["nr_bdis"][0])):
         own = np.flatnonzero(inode["bdi"][:nr_inodes] == b)
         yield from _differ(f"bdi {b} reclaimable", int(arrays["bdi"]["reclaimable"][b]), int(by_inode[own].sum()))
-    yield from _life_of_dirt(arrays)
+    yield from _life_of_dirt(arrays, seen)
 
 
-def _life_of_dirt(arrays: dict[str, Any]) -> Iterator[str]:
+def _life_of_dirt(arrays: dict[str, Any], seen: _Frames) -> Iterator[str]:
     """A page dirtied is still dirty, under writeback, written, lost or truncated: the sums must meet."""
-    stat, pflags = arrays["stat"], arrays["page"]["pflags"]
-    is_file = pflags & c.PG_SWAPBACKED == 0
+    stat = arrays["stat"]
     dirtied = int(stat["pages_dirtied_total"][0])
-    both = int(((pflags & c.PG_DIRTY != 0) & is_file).sum()) + int(((pflags & c.PG_WRITEBACK != 0) & is_file).sum())
+    both = sum(int((seen.has(flag) & seen.is_file).sum()) for flag in (c.PG_DIRTY, c.PG_WRITEBACK))
     ended = int(stat["pages_cleaned_total"][0]) + int(stat["lost_io"][0]) + int(stat["pages_truncated_dirty"][0])
-    yield from _differ("pages dirtied", dirtied, both + ended + _locked_for_io(arrays))
+    yield from _differ("pages dirtied", dirtied, both + ended + _locked_for_io(seen))
 
 
-def _locked_for_io(arrays: dict[str, Any]) -> int:
+def _locked_for_io(seen: _Frames) -> int:
     """Pages whose dirty mark has been taken and whose writepage is still on some stack."""
-    pflags = arrays["page"]["pflags"]
-    page = arrays["page"]
-    locked = (pflags & c.PG_LOCKED != 0) & (pflags & c.PG_UPTODATE != 0) & (pflags & c.PG_WRITEBACK == 0)
-    return int((locked & (pflags & (c.PG_SWAPBACKED | c.PG_DIRTY) == 0) & (page["mapping"] >= 0)).sum())
+    locked = seen.has(c.PG_LOCKED) & seen.has(c.PG_UPTODATE) & ~seen.has(c.PG_WRITEBACK)
+    return int((locked & ~seen.has(c.PG_SWAPBACKED | c.PG_DIRTY) & (seen.mapping >= 0)).sum())
 
 
-def _cache(arrays: dict[str, Any]) -> Iterator[str]:
+def _cache(arrays: dict[str, Any], seen: _Frames) -> Iterator[str]:
     """Slots and frames point at each other."""
     slot, page = arrays["slot"]["page"], arrays["page"]
     filled = np.flatnonzero(slot != c.NIL)
@@ -189,19 +192,19 @@ def _cache(arrays: dict[str, Any]) -> Iterator[str]:
     owner = page["mapping"][frames_held]
     if len(filled) and ((owner < 0).any() or (start[owner] + page["index"][frames_held] != filled).any()):
         yield "a file's slot points at a frame that does not belong to it"
-    mapped = (page["mapping"] >= 0) & (page["pflags"] & (c.PG_LRU | c.PG_PVEC | c.PG_ISOLATED) != 0)
+    mapped = (seen.mapping >= 0) & seen.has(c.PG_LRU | c.PG_PVEC | c.PG_ISOLATED)
     yield from _differ("cached pages", int(mapped.sum()), len(filled))
     counted = int(arrays["vm"]["nr_file_pages"][0] + arrays["vm"]["nr_anon_pages"][0])
     yield from _differ("nr_file_pages + nr_anon_pages", counted, len(filled))
 
 
-def _pools(arrays: dict[str, Any]) -> Iterator[str]:
+def _pools(arrays: dict[str, Any], seen: _Frames) -> Iterator[str]:
     """Requests, bios and work items in use equal what is marked used."""
     for table, counter in (("request", "requests_used"), ("bio", "bios_used"), ("work", "works_used")):
         yield from _differ(f"{table}s in use", int(arrays["stat"][counter][0]), int((arrays[table]["used"] == 1).sum()))
 
 
-def _stacks(arrays: dict[str, Any]) -> Iterator[str]:
+def _stacks(arrays: dict[str, Any], seen: _Frames) -> Iterator[str]:
     """A task's depth in bytes is the sum of its frames; a task at rest in user mode has one."""
     size, task, frame = arrays["function"]["frame_bytes"], arrays["task"], arrays["frame"]["fn"]
     for t in range(int(arrays["param"]["nr_tasks"][0])):

@@ -135,15 +135,17 @@ class _Drain:
     def take(self, *, last: bool = False) -> None:
         """Drain what is older than now: CPUs run a slice ahead, so the newest events may still be overtaken."""
         stat, ring = self._booted.arrays["stat"], self._booted.arrays["ring"]
-        records = np.concatenate((self._kept, ring[: int(stat["ring_nr"][0])]))
+        records = np.concatenate((self._kept, ring[: int(stat["ring_nr"][0])]))  # a copy: the ring goes on
         stat["ring_nr"][0] = 0
-        records = records[np.argsort(records["time_ns"], kind="stable")]
+        times = records["time_ns"]
+        if (times[1:] < times[:-1]).any():
+            records = records[np.argsort(times, kind="stable")]
         ready = len(records) if last else int(np.searchsorted(records["time_ns"], stat["now_ns"][0]))
         self._kept = records[ready:].copy()
         self._emit(records[:ready])
 
     def _emit(self, records: Any) -> None:
-        self._hash.update(records.tobytes())
+        self._hash.update(np.ascontiguousarray(records).view(np.uint8).data)
         if self._writer is not None:
             from pageout.events.recording import RECORD
 
@@ -169,12 +171,21 @@ def _state_digest(booted: Booted, events: bytes) -> str:
     for name, array in booted.arrays.items():
         if name not in UNHASHED:
             digest.update(name.encode())
-            if name == "param":
-                array = array.copy()
-                for field in DESIGN_PARAMS:
-                    array[field] = 0
-            digest.update(memoryview(array).cast("B"))
+            for part in _state_of(name, array):
+                digest.update(memoryview(part).cast("B"))
     return digest.hexdigest()
+
+
+def _state_of(name: str, array: Any) -> tuple[Any, ...]:
+    """What of a table is state: of the page table the frames that carry a flag, of the parameters not the design's."""
+    if name == "page":
+        flagged = np.flatnonzero(array["pflags"])
+        return flagged, array[flagged]
+    if name == "param":
+        array = array.copy()
+        for field in DESIGN_PARAMS:
+            array[field] = 0
+    return (array,)
 
 
 def _install(booted: Booted, policies: Sequence[Policy]) -> None:
@@ -227,15 +238,16 @@ def _broken(booted: Booted, scenario: Scenario) -> InvariantError:
 def _settle(booted: Booted) -> None:
     """What is only known at the end: the oldest dirty page, and what a power cut would lose."""
     page, stat = booted.arrays["page"], booted.arrays["stat"]
-    unwritten = page["pflags"] & (c.PG_DIRTY | c.PG_WRITEBACK) != 0
-    unwritten &= page["pflags"] & c.PG_SWAPBACKED == 0
+    flagged = np.flatnonzero(page["pflags"])
+    pflags = page["pflags"][flagged]
+    unwritten = flagged[(pflags & (c.PG_DIRTY | c.PG_WRITEBACK) != 0) & (pflags & c.PG_SWAPBACKED == 0)]
     now_ms = int(stat["now_ns"][0]) // c.NS_PER_MS
-    if unwritten.any():
+    if len(unwritten):
         oldest = now_ms - int(page["dirtied_when"][unwritten].min())
         stat["oldest_dirty_ms"][0] = max(int(stat["oldest_dirty_ms"][0]), oldest)
     if int(stat["stop"][0]) == c.STOP_POWER:
-        stat["lost_cut"][0] = int(unwritten.sum())
-        stat["pages_lost"][0] += int(unwritten.sum())
+        stat["lost_cut"][0] = len(unwritten)
+        stat["pages_lost"][0] += len(unwritten)
 
 
 def _reseeded(scenario: Scenario, seed: int) -> Scenario:
