@@ -119,12 +119,17 @@ class Result:
 
 
 class _Drain:
-    """Takes events off the ring: in order of time into the digest, and into a trace file if one is wanted."""
+    """Takes events off the ring: in order of time into the digest, and into a trace file if one is wanted.
+
+    Records are moved as rows of words: numpy copies structured records field by field.
+    """
 
     def __init__(self, booted: Booted, trace: Path | None) -> None:
-        self._booted = booted
+        ring = booted.arrays["ring"]
+        self._stat = booted.arrays["stat"]
+        self._ring = ring.view(np.int64).reshape(len(ring), -1)
+        self._kept = self._ring[:0].copy()
         self._hash = hashlib.sha256()
-        self._kept = booted.arrays["ring"][:0].copy()
         self._file = trace.open("wb") if trace else None
         self._writer: Any = None
         if self._file is not None:
@@ -134,22 +139,21 @@ class _Drain:
 
     def take(self, *, last: bool = False) -> None:
         """Drain what is older than now: CPUs run a slice ahead, so the newest events may still be overtaken."""
-        stat, ring = self._booted.arrays["stat"], self._booted.arrays["ring"]
-        records = np.concatenate((self._kept, ring[: int(stat["ring_nr"][0])]))  # a copy: the ring goes on
-        stat["ring_nr"][0] = 0
-        times = records["time_ns"]
+        rows = np.concatenate((self._kept, self._ring[: int(self._stat["ring_nr"][0])]))  # a copy: the ring goes on
+        self._stat["ring_nr"][0] = 0
+        times = rows[:, 0]
         if (times[1:] < times[:-1]).any():
-            records = records[np.argsort(times, kind="stable")]
-        ready = len(records) if last else int(np.searchsorted(records["time_ns"], stat["now_ns"][0]))
-        self._kept = records[ready:].copy()
-        self._emit(records[:ready])
+            rows = rows[np.argsort(times, kind="stable")]
+        ready = len(rows) if last else int(np.searchsorted(rows[:, 0], self._stat["now_ns"][0]))
+        self._kept = rows[ready:].copy()
+        self._emit(rows[:ready])
 
-    def _emit(self, records: Any) -> None:
-        self._hash.update(np.ascontiguousarray(records).view(np.uint8).data)
+    def _emit(self, rows: Any) -> None:
+        self._hash.update(rows.data)
         if self._writer is not None:
             from pageout.events.recording import RECORD
 
-            self._writer.drain(_as_text_records(records, RECORD))
+            self._writer.drain(rows.reshape(-1).view(RECORD))
 
     def close(self) -> bytes:
         """Finish the file; returns the digest of all events."""
@@ -158,11 +162,6 @@ class _Drain:
         if self._file is not None:
             self._file.close()
         return self._hash.digest()
-
-
-def _as_text_records(records: Any, dtype: Any) -> Any:
-    """The same bytes with the fields seen as one array, as the encoder takes them."""
-    return np.ascontiguousarray(records).view(dtype)
 
 
 def _state_digest(booted: Booted, events: bytes) -> str:
@@ -268,6 +267,7 @@ def simulate(
     progress: Progress | None = None,
     seed: int | None = None,
     zero_cost: bool = False,
+    request_list: Any = None,
 ) -> Result:
     """Simulate a scenario to its end.
 
@@ -277,6 +277,7 @@ def simulate(
     seed:     another seed than the scenario's; the tasks' own seeds move with it
     policies: user's policies, one a hook            progress: called with (fraction done, text) now and then
     zero_cost: CPU work takes no time
+    request_list: int64 page numbers that the first io task reads, one 4 KiB call each, in place of its own offsets
     Raises ScenarioError, SettingError, TooLargeError at the door; InvariantError if the model contradicts itself.
     """
     if events not in ("decisions", "full"):
@@ -285,7 +286,7 @@ def simulate(
         scenario = _reseeded(scenario, seed)
     validate(scenario)
     begun = time.perf_counter()
-    booted = boot(scenario, events=events, zero_cost=zero_cost, power_cut_ns=power_cut_ns)
+    booted = boot(scenario, events=events, zero_cost=zero_cost, power_cut_ns=power_cut_ns, request_list=request_list)
     _install(booted, policies)
     drain = _Drain(booted, trace)
     try:

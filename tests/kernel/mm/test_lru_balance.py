@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.kernel.lab import USER, lab, many
+from tests.kernel.lab import KSWAPD, OTHER, USER, lab, many
 from tests.naive import reclaim as naive
 
 from pageout.engine import constants as c
@@ -93,10 +93,10 @@ def test_an_active_list_shorter_than_asked_is_emptied() -> None:
     assert m.k.task[0].spent_ns == SCAN_NS
 
 
-@pytest.mark.parametrize(("t", "cpu"), [(USER, 1), (0, 0), (-1, 0)])
+@pytest.mark.parametrize(("t", "cpu"), [(USER, 1), (KSWAPD, 1), (OTHER, 0), (-1, 0)])
 def test_an_active_list_is_shrunk_with_what_this_cpus_pagevec_held(t: int, cpu: int) -> None:
     m = lab(cpus=2)
-    m.k.task[USER].cpu = 1
+    m.k.task[USER].cpu = m.k.task[KSWAPD].cpu = 1
     pages = [m.page(c.PG_ACTIVE, listed=False) for _ in range(2)]
     for number, page in enumerate(pages):
         m.task.cpu = number

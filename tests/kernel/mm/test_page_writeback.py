@@ -219,14 +219,16 @@ def test_in_laptop_mode_background_work_follows_only_a_writers_own_pass(passed: 
     assert bool(m.work_items()) == passed
 
 
-def test_in_laptop_mode_a_pass_that_wrote_nothing_starts_no_background_work() -> None:
+@pytest.mark.parametrize(("written", "started"), [(0, False), (1, True)])
+def test_in_laptop_mode_a_pass_that_wrote_nothing_starts_no_background_work(written: int, started: bool) -> None:
     m = lab(settings=(("vm.laptop_mode", 5),))
     writer(m, own_dirty=800)
     assert step(m) == PASS
+    m.task.wbc_nr -= written
     levels(m, 10)
     m.answer()
     assert step(m) == GO
-    assert m.work_items() == []
+    assert bool(m.work_items()) == started
 
 
 def test_the_levels_are_traced_each_time_they_are_computed() -> None:
