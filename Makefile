@@ -13,7 +13,7 @@ demo: $(VENV)/.installed
 
 test: $(VENV)/.dev
 	$(BIN)/pytest -q -n $(JOBS)
-	NUMBA_DISABLE_JIT=1 $(BIN)/pytest -q -n $(JOBS) tests/kernel tests/engine
+	NUMBA_DISABLE_JIT=1 $(BIN)/pytest -q -n $(JOBS) tests/kernel tests/engine tests/test_against_naive.py
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

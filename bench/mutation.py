@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """How many small faults the tests notice: one comparison, constant or condition of a kernel module changed at a time.
 
     python -m bench.mutation [--sample N] [--seed N] [--jobs N] [FILE.py ...]      default: all of TARGETS

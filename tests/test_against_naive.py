@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Random programs on a tiny machine: page cache, LRU, reclaim and allocator against slow obvious twins."""
 
 import pytest

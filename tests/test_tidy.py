@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What keeps the house in order: layers, sizes, names, sources, documents that are true."""
 
 import ast

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """pageout: a page-by-page simulator of Linux memory reclaim and writeback."""
 
 from importlib import import_module

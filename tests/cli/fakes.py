@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """A made-up engine for tests of the command line: it simulates nothing and returns fixtures."""
 
 import sys

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The command as people run it: real files in, real engine, in a process of its own."""
 
 import json

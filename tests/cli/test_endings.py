@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """However a command ends: one line, the right exit status, no half-written file, no traceback."""
 
 import os

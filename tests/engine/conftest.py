@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The engine's parts one function at a time, interpreted."""
 
 from pathlib import Path

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Heap, histogram, random numbers, sleeping and waking, stacks: against twins."""
 
 import pytest

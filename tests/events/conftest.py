@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The helper modules of these tests, as fixtures and under their own names."""
 
 import importlib.util

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """A slow obvious twin of the encoder: the format strings of the kernel, by Python's own formatting."""
 
 import ctypes

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The kernel's trace-vmscan-postprocess.pl of 3.1: where to find it, how to run it, its Summary from arrays.
 
 The script is not part of this repository. It is taken from the environment variable PAGEOUT_POSTPROCESS, else from a

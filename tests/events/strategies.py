@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Hypothesis strategies for ring records: any tracepoint, any value its C type can hold."""
 
 import numpy as np

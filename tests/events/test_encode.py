@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What the encoder prints, beside a twin that uses Python's formatting, compiled and interpreted."""
 
 import hashlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Text comes back as the arrays it was written from, and every line of any text is accounted for."""
 
 from pathlib import Path

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The kernel's own reader of vmscan traces agrees with our text and our totals."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Rooms one function at a time: the kernel's source as plain Python, on tables that check every index and value."""
 
 from pathlib import Path

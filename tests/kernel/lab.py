@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """A small machine that does not run: tests set up its pages, lists and inodes and call one kernel function.
 
 `lab()` is 32 MiB with two zones: zone 0 (DMA) with 4000 pages, zone 1 (DMA32) with some 900; one disk, one file inode

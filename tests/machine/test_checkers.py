@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Each checker can fail: one table spoiled by hand, and the complaint names it."""
 
 from collections.abc import Callable

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """A design is data: without its choice points nothing changes, at them only what it says."""
 
 from pathlib import Path

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Disks that fail, filesystems that fill up, power that goes, machines that cannot be: said and counted."""
 
 from pathlib import Path

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What the ledger says equals what the events give, and what the kernel's own script makes of them."""
 
 from pathlib import Path

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Anonymous memory: the OOM killer, swap, and that no page goes astray."""
 
 from pathlib import Path

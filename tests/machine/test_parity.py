@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """One source, two ways to run it: machine code and plain Python come to the same state, to the last bit."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Whole runs on small machines: the same bytes twice, and what pencil and paper say beforehand.
 
 The helpers at the top are shared by the other tests of whole machines.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Kernel stacks: depth is the sum of frames, chains are those of the traces, a small stack overflows."""
 
 import msgspec

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Dirt and what becomes of it: mapped writers, rewrites, fsync, unlink, and when flushers come."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Twins of the page allocator, written from the reference alone: sections 2 and 3."""
 
 from math import isqrt

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Twins of the block layer and the devices, from the reference alone: section 14."""
 
 from fractions import Fraction

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Twins of the dirty limits and of balance_dirty_pages, from the reference alone: section 11."""
 
 from collections.abc import Iterator

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Twins of the LRU, the scan balance and the judgement of pages, from the reference alone: sections 4 to 8."""
 
 from collections import OrderedDict

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Twins of the flusher's inode lists, from the reference alone: section 12. Lists are head first."""
 
 

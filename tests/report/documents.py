@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Made-up documents in the shape of `run --json`: fixtures, not results of any run."""
 
 from typing import Any

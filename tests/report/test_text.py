@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 import pytest
 
 from pageout.report.text import compact_text, counted, is_figure, joined, literal, number_text, plain

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Scenarios drawn from a seed: every option of machine, storage, tasks, settings and design may meet every other."""
 
 from __future__ import annotations

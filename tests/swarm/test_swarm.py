@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Random scenarios with all checkers on: nothing may break, and once writers rest everything must become clean."""
 
 import os

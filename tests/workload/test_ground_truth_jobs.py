@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The fio jobs that real kernels ran are ours to run too."""
 
 from pathlib import Path

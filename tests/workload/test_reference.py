@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The reference pages say what the code says.  `python tests/workload/test_reference.py` writes them anew."""
 
 import re

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The command line's one door: find the verb, run it, and turn every ending into one line and an exit status.
 
 Nothing heavy is imported here or at the top of a verb's module: `pageout --help` must answer at once.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """pageout compare WORKLOAD --designs D1,D2: the same workload and seed under several designs, side by side."""
 
 from collections.abc import Sequence

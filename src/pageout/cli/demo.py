@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """pageout demo: the article, played: every design on the same storm, one table."""
 
 from typing import Annotated

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """From the words on the command line to the scenario that is simulated."""
 
 from pathlib import Path

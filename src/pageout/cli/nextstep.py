@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What to type next: a command that repeats the run just done with one thing changed."""
 
 import shlex

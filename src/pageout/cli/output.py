@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Files and documents that are whole or not there at all."""
 
 import json

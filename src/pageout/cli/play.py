@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Simulate scenarios one after the other, with everything around a run: files, progress, warnings, pictures."""
 
 from collections.abc import Sequence

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """pageout run WORKLOAD: simulate one workload under one design."""
 
 from pathlib import Path

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What people see: results on standard output; progress, hints and warnings on standard error."""
 
 import sys

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Virtual time: the event heap, timers, and when a task's own clock is."""
 
 from pageout.engine.constants import ERR_HEAP, STOP_ERROR

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Numbers shared by all rooms: flags, states, limits. Kernel constants carry the kernel's names."""
 
 NIL = -1

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The simulated kernel stack: the frames of a thread are its continuation, and their bytes its depth."""
 
 from pageout.engine.clock import fail

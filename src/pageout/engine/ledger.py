@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What no tracepoint tells: log-bucket histograms, time-weighted levels, and the series."""
 
 from pageout.engine.constants import HIST_BUCKETS, SERIES_COLUMNS

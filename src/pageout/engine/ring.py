@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Events leave the engine here: one record a tracepoint, in the order of execution; never overwritten."""
 
 from pageout.engine.constants import GO, STOP_DRAIN

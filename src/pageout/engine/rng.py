@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Random numbers that are the same on every machine: xoshiro128+ in 32-bit words held in int64.
 
 Source: Blackman and Vigna, "Scrambled linear pseudorandom number generators" (2019). Each task has a stream of its own.

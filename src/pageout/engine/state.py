@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The whole state of a simulated machine: every table and every field, with its meaning.
 
 Tables are allocated once, at boot. A page frame takes 32 bytes, a file page 8 bytes and four bits. Record fields never

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Wait queues, the run queue, sleeping and waking."""
 
 from pageout.engine.clock import jiffies_of, now_of, post

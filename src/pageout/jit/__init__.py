@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What makes plain functions over records into machine code, and what runs them without it.
 
 Only this room imports numba.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Where machine code is kept, under which key, and who is told when some has to be made."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """From functions over records to cached units of machine code."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The same source without numba: ordinary Python over tables that hand out Python integers and check every access."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """How `k`, its tables and their records look to numba: pointers, and integers of one type.
 
 `k` is ONE machine word: a pointer to a block of table addresses. `k.page[page].pflags` compiles to three pointer

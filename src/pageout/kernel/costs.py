@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """CPU time of the kernel's inner steps, in ns.
 
 assumed: no source gives them. They are round figures for a server of 2010 (a cache miss is about 100 ns, an atomic

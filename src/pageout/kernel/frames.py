@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Stack frames of the kernel's functions: bytes, source, and which simulated function stands for which chain.
 
 Sizes are of gcc of early 2010 on x86-64, Linux 2.6.33.2, as the stack tracer printed them in the traces mailed in

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """From a scenario to the tables of a machine that is about to run."""
 
 from __future__ import annotations

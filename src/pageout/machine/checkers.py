@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Invariants, checked apart from the model: recounts from the page table up, in plain NumPy.
 
 Each check reads the tables and nothing of the kernel's code. They run every n steps on demand and once at the end of

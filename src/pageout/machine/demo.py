@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The article's storm: a full page cache, a fast writer, and everybody who needs memory at the same time."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """From a scenario's disk to the fields of its request queue."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The compiled units: each runs the frames that belong to it and hands over at the border to another.
 
 Only this module imports all rooms. A unit is compiled by itself and cached by itself; units call each other by address.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """From the ledger of a finished run to its figures, by the names users rely on. What does not apply is None."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """From a scenario's tasks and files to job records, inodes and the tables they draw from."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Zones, watermarks and reserves of a machine, as its kernel computes them at boot.
 
 Source: Linux v2.6.34 mm/page_alloc.c:setup_per_zone_wmarks, setup_per_zone_lowmem_reserve, zone_batchsize.

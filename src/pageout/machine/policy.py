@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """A user's own policy: a small Python function that the engine calls at native speed."""
 
 from __future__ import annotations

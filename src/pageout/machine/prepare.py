@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What is done inside the machine before its clock starts: files laid out, the page cache filled."""
 
 from pageout.engine.constants import NIL, PG_UPTODATE, WMARK_HIGH

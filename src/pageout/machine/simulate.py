@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Run a scenario: boot, advance, drain events, check, and hand back what was found."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Integer tables made once at boot: seek curves and distributions. No float decides: every CPU makes the same table."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What several designs' figures say beside the first one's, in sentences computed from the figures."""
 
 from collections.abc import Sequence

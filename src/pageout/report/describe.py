@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """One line each for the machine and the workload of a run, from the scenario."""
 
 from pageout.report.text import counted, plain

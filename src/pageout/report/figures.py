@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The figures of a run: name, unit, group, meaning, and which way is better. One table for every report."""
 
 from typing import Any, Literal, NamedTuple

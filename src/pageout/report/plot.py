@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Levels of memory and throughput over time, one panel per design, as SVG, PNG or one self-contained HTML page."""
 
 from collections.abc import Mapping, Sequence

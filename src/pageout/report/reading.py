@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What a run's figures say, in sentences. Pure functions: every word with a number in it is computed from figures."""
 
 from collections.abc import Callable, Mapping

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Tables of figures that fit 100 columns, plain enough to paste into a mail."""
 
 import re

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Numbers and foreign text made fit for a terminal."""
 
 import math

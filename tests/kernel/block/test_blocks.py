@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Request queue, elevator and devices against their twins."""
 
 import pytest

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Inode lists, passes and write_cache_pages of the flusher against their twins."""
 
 import pytest

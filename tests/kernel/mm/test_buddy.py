@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The buddy allocator, per-CPU lists and watermarks against their twins."""
 
 import pytest

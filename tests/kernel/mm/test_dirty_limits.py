@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Dirty thresholds and shares against their twins."""
 
 import pytest

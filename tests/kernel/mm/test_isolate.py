@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Isolation and the referenced check against their twins."""
 
 import itertools

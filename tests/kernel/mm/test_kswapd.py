@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """kswapd: waking, napping, sleeping, and balance_pgdat step by step."""
 
 import itertools

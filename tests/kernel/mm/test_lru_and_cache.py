@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """LRU movements, bitmaps and dirty accounting of the page cache against their twins."""
 
 import pytest

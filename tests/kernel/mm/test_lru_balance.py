@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Scan balance against its twin, with each threshold at, one below and one above."""
 
 import pytest

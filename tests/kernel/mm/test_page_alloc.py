@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The allocator's slow path in the kernel's order of actions; readahead windows."""
 
 import pytest

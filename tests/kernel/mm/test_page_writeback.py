@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """balance_dirty_pages step by step against its decision table; the rate limit."""
 
 import itertools

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """shrink_page_list and pageout: each page's fate against the table, and the passes step by step."""
 
 import pytest

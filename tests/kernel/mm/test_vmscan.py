@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Direct reclaim, the scan of a zone, inactive lists, the waits: step by step."""
 
 import pytest

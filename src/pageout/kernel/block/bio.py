@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Bios: runs of file pages that lie in adjacent disk blocks, on their way to a queue."""
 
 from pageout.engine.clock import fail

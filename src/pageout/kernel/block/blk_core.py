@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The request queue: merging, 128 requests a direction, congestion, plugging, completion.
 
 Source: Linux v2.6.34 block/blk-core.c, block/blk-settings.c. "read" counts the kernel's sync side (reads and sync

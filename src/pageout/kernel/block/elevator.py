@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Which request goes to the device next. Queued requests are kept in block order, one list a direction.
 
 Source: Linux v2.6.34 block/deadline-iosched.c. `noop` here is the plain sorted elevator: one way across the disk, then

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """How long a request takes: rotating disk, SSD, token buckets. All times are integers; curves are tables made at boot.
 
 No seek time is in the kernel. Figures for the disk are the scenario's; the shape is Ruemmler and Wilkes,

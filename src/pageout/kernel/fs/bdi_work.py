@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Work for the flusher threads: how reclaim, writers and sync ask for pages to be written.
 
 Source: Linux v2.6.34 fs/fs-writeback.c:bdi_start_writeback, wakeup_flusher_threads, bdi_queue_work.

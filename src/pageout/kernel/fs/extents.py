@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Where file pages go on the disk: delayed allocation, allocation at write, fragmented layouts.
 
 The free-block bitmap has one bit a block of 4 KiB, set when used. Files are spread over allocation groups; within a

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The flusher threads: which inode is written next, and how much of it.
 
 Source: Linux v2.6.34 fs/fs-writeback.c, mm/page-writeback.c:write_cache_pages, mm/backing-dev.c.

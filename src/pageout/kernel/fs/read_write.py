@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """read(), write(), fsync() and unlink() as the page cache sees them.
 
 Source: Linux v2.6.34 mm/filemap.c:generic_perform_write, do_generic_file_read; fs/sync.c; mm/truncate.c.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What a filesystem does when asked to write a page: choose blocks, gather neighbours, submit.
 
 Source: Linux v2.6.34 fs/xfs/linux-2.6/xfs_aops.c, fs/ext2/inode.c, fs/buffer.c, mm/page_io.c.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The buddy allocator: free lists of orders 0-10 per zone, per-CPU lists of single pages, watermarks.
 
 Source: Linux v2.6.34 mm/page_alloc.c. Differs: one list per order (no grouping by mobility).

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """How much may be dirty: global thresholds and each device's share of them.
 
 Source: Linux v2.6.34 mm/page-writeback.c:get_dirty_limits, bdi_writeout_fraction; lib/proportions.c.

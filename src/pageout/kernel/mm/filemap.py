@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The page cache: which frame holds which page of which file, and which are dirty or under writeback.
 
 Every inode owns a row of slots (frame, disk block) and four bitmaps: dirty and writeback, one bit a page, and for each

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Taking pages off the LRU for reclaim, with their physical neighbours when the request is for more than one page.
 
 Source: Linux v2.6.34 mm/vmscan.c:isolate_lru_pages, __isolate_lru_page, page_check_references.

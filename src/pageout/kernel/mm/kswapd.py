@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """kswapd: the thread that reclaims in the background, and how it is woken.
 
 Source: Linux v2.6.34 mm/vmscan.c:kswapd, balance_pgdat, wakeup_kswapd, sleeping_prematurely.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """How much of which list to scan: swappiness, priority, the balance of active and inactive; ageing of active pages.
 
 Source: Linux v2.6.34 mm/vmscan.c:get_scan_ratio, shrink_active_list, inactive_anon_is_low, inactive_file_is_low.

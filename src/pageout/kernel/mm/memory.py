@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Page faults: shared file mappings and anonymous memory.
 
 Source: Linux v2.6.34 mm/memory.c:__do_fault, do_anonymous_page, do_swap_page; mm/filemap.c:filemap_fault.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The OOM killer: the last way to free memory.
 
 Source: Linux v2.6.34 mm/oom_kill.c.

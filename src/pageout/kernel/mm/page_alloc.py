@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The allocator's slow path, in the kernel's order of actions.
 
 Source: Linux v2.6.34 mm/page_alloc.c:__alloc_pages_slowpath.

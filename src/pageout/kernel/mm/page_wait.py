@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Waiting for a page: until it is unlocked, or its writeback has ended.
 
 Source: Linux v2.6.34 mm/filemap.c:wait_on_page_bit, __lock_page, sync_page.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Holding writers back: balance_dirty_pages of 2.6.34, in which a throttled writer writes back itself.
 
 Source: Linux v2.6.34 mm/page-writeback.c.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Readahead: how much more than asked is read, and when the next window is started.
 
 Source: Linux v2.6.34 mm/readahead.c:ondemand_readahead.  Differs: no context readahead from cached history; the

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What becomes of each page that was taken off the LRU: freed, written, kept or activated.
 
 Source: Linux v2.6.34 mm/vmscan.c:shrink_page_list, pageout.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """LRU lists: where pages wait to be used again or to be reclaimed.
 
 Source: Linux v2.6.34 mm/swap.c, include/linux/mm_inline.h.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Swap slots: one per page of the swap area, chosen next-fit.
 
 Source: Linux v2.6.34 mm/swapfile.c:get_swap_page, simplified: one area, clusters by next-fit.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Page reclaim: direct reclaim, the scan of a zone, and what becomes of each page.
 
 Source: Linux v2.6.34 mm/vmscan.c.  The scan_control is kept in the task (sc_*): reclaim never nests.
@@ -321,7 +322,9 @@ def shrink_inactive_list(k, t, f):
 def _clear_active(k, t):
     page = k.task[t].kept_head
     while page != NIL:
-        k.page[page].pflags &= ~PG_ACTIVE
+        if k.page[page].pflags & PG_ACTIVE:
+            k.page[page].pflags ^= PG_ACTIVE
+            k.vm.pgdeactivate += 1
         page = k.page[page].lru_next
 
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Tasks that need kernel memory: network buffers, select() callers, forks.
 
 Source: Linux v2.6.34 fs/select.c, kernel/fork.c, net/core/skbuff.c, as far as they allocate.

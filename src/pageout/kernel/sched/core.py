@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The scheduler: one virtual clock, some CPUs, tasks that run in slices of at most 50 us, events in order of time.
 
 A slice runs at its start, in one go, as far as its CPU time allows; its CPU is busy until its end. Differs from any

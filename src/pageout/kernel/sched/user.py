@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What tasks do in user mode: the jobs of a scenario, one system call after another.
 
 One frame, `user`, at the bottom of each user task's stack, goes through its job; the system calls are frames above it.
