@@ -23,7 +23,7 @@ def adapted(scenario: Scenario, common: Common) -> Scenario:
     """Return a built-in scenario with the command line's machine, settings and seed on top."""
     if common.machine is not None:
         scenario = msgspec.structs.replace(scenario, machine=load_machine(common.machine))
-    if common.seed is not None:
+    if common.seed is not None and common.seed != scenario.seed:
         if not 0 <= common.seed <= MAX_VALUE:
             raise UsageError(f"--seed {common.seed}: must be from 0 to {MAX_VALUE}")
         tasks = (

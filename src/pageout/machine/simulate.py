@@ -252,8 +252,10 @@ def _settle(booted: Booted) -> None:
 
 def _reseeded(scenario: Scenario, seed: int) -> Scenario:
     """The same scenario from another seed: each task's own moves by as much."""
+    if seed == scenario.seed:
+        return scenario
     moved = seed - scenario.seed
-    tasks = tuple(msgspec.structs.replace(task, seed=(task.seed + moved) % (1 << 31)) for task in scenario.tasks)
+    tasks = tuple(msgspec.structs.replace(task, seed=abs(task.seed + moved)) for task in scenario.tasks)
     return msgspec.structs.replace(scenario, seed=seed, tasks=tasks)
 
 
