@@ -51,7 +51,8 @@ def _print(document: dict[str, Any], scenario: Any) -> None:
 
     machine = describe.machine_line(scenario.machine, stack_bytes(scenario))
     jobs = describe.workload_line(scenario)
-    sentences = reading.reading(document["metrics"], document["sim_seconds"], stack_bytes(scenario))
+    sentences = reading.endings(document)
+    sentences += reading.reading(document["metrics"], document["sim_seconds"], stack_bytes(scenario))
     overflow = table.stack_text(document)
     show(
         table.head_text(document, machine, jobs),

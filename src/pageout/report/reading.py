@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from pageout.report.figures import CAUSES
-from pageout.report.text import counted, is_figure, joined, number_text
+from pageout.report.text import counted, is_figure, joined, number_text, plain
 from pageout.vocabulary.units import PAGE_BYTES, format_size
 
 Metrics = Mapping[str, Any]
@@ -173,3 +173,16 @@ def killed_and_lost(metrics: Metrics) -> str:
 
 def _were(count: float) -> str:
     return "was" if count == 1 else "were"
+
+
+def endings(document: Mapping[str, Any]) -> list[str]:
+    """Return a sentence for each job that failed or was killed, and for a run that did not end by itself."""
+    said = []
+    for job in document.get("jobs", ()):
+        if job.get("killed"):
+            said.append(f"{plain(job['name'])} was killed by the OOM killer.")
+        elif job.get("error"):
+            said.append(f"{plain(job['name'])} ended with {job['error']}.")
+    if document.get("ending", "done") not in ("done", "length"):
+        said.append(f"The run ended early: {document['ending']}.")
+    return said
