@@ -7,7 +7,7 @@ ENTRY = 0  # the label at which every sleeping function begins
 # What a sleeping function returns to the dispatcher.
 RUN, YIELD, SLEEP, EXIT, SWITCH = 0, 1, 2, 3, 4
 
-MAX_DEPTH = 24  # frames a simulated thread may nest
+MAX_DEPTH = 32  # frames a simulated thread may nest
 
 # struct page flags
 PG_LOCKED = 1 << 0
@@ -40,6 +40,7 @@ ORDER_MASK = 15 << ORDER_SHIFT
 # Task states and flags
 T_NEW, T_RUNNABLE, T_RUNNING, T_SLEEPING, T_DEAD = 0, 1, 2, 3, 4
 PF_MEMALLOC, PF_KSWAPD, PF_SWAPWRITE, PF_FLUSHER, PF_LESS_THROTTLE, PF_KTHREAD = 1, 2, 4, 8, 16, 32
+PF_FSTRANS = 1 << 10  # inside a filesystem transaction: memory is asked for without entering a filesystem
 
 # Request for memory (only the bits that steer the model); values of Linux v2.6.34 include/linux/gfp.h
 GFP_WAIT, GFP_HIGH, GFP_IO, GFP_FS = 0x10, 0x20, 0x40, 0x80
@@ -66,6 +67,7 @@ PAGE_SUCCESS, PAGE_CLEAN = 4, 5
 
 # Inodes
 INODE_FILE, INODE_ANON = 0, 1
+INODE_META = 2  # a filesystem's own blocks: the page cache of its block device
 I_DIRTY_SYNC, I_DIRTY_DATASYNC, I_DIRTY_PAGES, I_SYNC = 1, 2, 4, 128
 LIST_NONE, LIST_DIRTY, LIST_IO, LIST_MORE_IO = 0, 1, 2, 3
 
@@ -104,6 +106,7 @@ GO, STOP_DONE, STOP_DRAIN, STOP_ERROR, STOP_LENGTH, STOP_POWER, STOP_STEPS, STOP
     8,
 )
 ERR_DEPTH, ERR_HEAP, ERR_BIOS = 1, 2, 3
+ERR_META = 4
 
 NS_PER_MS = 1_000_000
 NS_PER_S = 1_000_000_000

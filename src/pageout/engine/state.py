@@ -34,6 +34,7 @@ PAGE = (
 FRAME = (
     ("fn", I4),
     ("pc", I4),
+    ("via", I8),  # chain of functions between the caller and this one at this call site: LEAF number + 1, 0 for none
     *(
         (name, I8)
         for name in (
@@ -54,7 +55,7 @@ TASK = tuple(
         "dirtier_period allocated_head allocated_tail allocated_nr io_error sc_scanned sc_reclaimed sc_order "
         "sc_gfp sc_writepage sc_to_reclaim sc_priority sc_dirty sc_lumpy_waits kept_head kept_tail kept_nr wbc_nr "
         "wbc_more_io wbc_cyclic wbc_kupdate wbc_background wbc_older_ns wbc_sync op_started_ns "
-        "nr_highorder nr_highorder_failed stall_begin_ns"
+        "nr_highorder nr_highorder_failed stall_begin_ns xt_head xt_bytes xt_first xt_nr xt_ticket"
     ).split()
 )
 
@@ -115,6 +116,28 @@ FILESYSTEM = tuple(
     for name in ("kind bdi nr_blocks free_blocks delalloc fragment_pages nr_groups bitmap reserved_blocks").split()
 )
 
+# XFS beside what every filesystem has: its log, its buffers, its trees. Rows of the tables named xfs_*, iclog, slab.
+XFS = tuple(
+    (name, I8)
+    for name in (
+        "inode nr_ags ag_blocks free_slot lock_owner log_start log_blocks log_pos head synced reserved reserve_bytes "
+        "log_bytes iclog_cur iclog_oldest ail_head ail_tail nr_ail push daemon wait tracked nr_trans_open "
+        "meta_reads meta_writes log_writes log_forces log_waits splits joins shifts redirtied grants_slept"
+    ).split()
+)
+XFS_AG = (("slot", I8), ("fl_first", I8), ("fl_count", I8))  # its header block; its list of free metadata blocks
+# A metadata block (row = page number in the filesystem's metadata inode): a btree block, an AG header, an inode.
+XFS_BLOCK = tuple(
+    (name, I8)
+    for name in (
+        "tree nr key last next prev state lsn when_ms ail_next ail_prev in_trans trans_next held has_buf is_item"
+    ).split()
+)
+# A btree: 2 for each allocation group (by block, by size), then one for the extents of each inode.
+XFS_TREE = tuple((name, I8) for name in "kind ag head root nr_leaves nr capacity locked inode fs".split())
+ICLOG = tuple((name, I8) for name in "state used start_lsn end_lsn bios nr_trans".split())
+SLAB = tuple((name, I8) for name in "per_slab nr_free nr_used nr_pages head".split())
+
 # What a task does: one row a task, filled from the scenario.
 JOB = tuple(
     (name, I8)
@@ -170,6 +193,13 @@ LAYOUT_FIELDS: Mapping[str, tuple[Any, bool]] = {
     "request": (REQUEST, False),
     "bio": (BIO, False),
     "fs": (FILESYSTEM, False),
+    "xfs": (XFS, False),
+    "xfs_ag": (XFS_AG, False),
+    "xfs_agfl": ((("block", I8), ("lsn", I8)), False),  # [ag * AGFL_SIZE + i]: free metadata blocks and when freed
+    "xfs_block": (XFS_BLOCK, False),
+    "xfs_tree": (XFS_TREE, False),
+    "iclog": (ICLOG, False),
+    "slab": (SLAB, False),  # by cache number, mm/slab.py
     "job": (JOB, False),
     "cpu": (CPU, False),
     "param": (PARAM, True),

@@ -16,3 +16,4 @@ SUBMIT_NS = 1500  # a bio down to the queue
 WRITEPAGE_NS = 300  # one page put under writeback and into a bio
 FAULT_NS = 800  # a page fault without its allocation
 FORK_NS = 60_000  # copying a process
+TRANSACTION_NS = 5_000  # an XFS transaction beside its sleeps: cursors, log vectors, copying into the log

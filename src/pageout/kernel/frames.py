@@ -98,6 +98,42 @@ xfs_buf_read 48
 _xfs_buf_read 32
 xfs_buf_iorequest 48
 _xfs_buf_ioapply 96
+xfs_bmap_alloc 16
+xfs_bmap_btalloc 272
+xfs_alloc_fix_freelist 224
+xfs_free_ag_extent 144
+xfs_alloc_get_freelist 112
+xfs_alloc_search_busy 64
+xfs_allocbt_alloc_block 48
+xfs_alloc_lookup_ge 16
+xfs_log_force 32
+_xfs_log_force 32
+xlog_state_sync 160
+xlog_state_release_iclog 64
+xlog_sync 80
+xlog_bdstrat_cb 32
+xfs_btree_delete 64
+xfs_btree_delrec 272
+xfs_btree_rshift 176
+xfs_btree_increment 112
+xfs_btree_readahead 16
+xfs_btree_readahead_sblock 48
+xfs_buf_readahead 48
+xfs_buf_get 64
+_xfs_buf_find 80
+_xfs_buf_lookup_pages 160
+down_trylock 32
+xfs_trans_alloc 96
+_xfs_trans_alloc 32
+kmem_zone_zalloc 32
+kmem_zone_alloc 64
+kmem_cache_alloc 64
+__slab_alloc 96
+new_slab 80
+_xfs_trans_commit 80
+xfs_trans_commit_iclog 368
+xfs_log_write 96
+xlog_write 176
 submit_bio 80
 generic_make_request 208
 __make_request 128
@@ -146,11 +182,27 @@ _GUESS = {
     "copy_process": (160, "assumed: many locals, little on the stack"),
     "sys_recvmsg": (272, "assumed: as do_sync_write: an msghdr and an iovec"),
     "__alloc_skb": (64, "assumed: few locals"),
+    "xfs_trans_reserve": (96, "assumed: as xfs_trans_alloc"),
+    "xfs_log_reserve": (96, "assumed: as xfs_log_write"),
+    "xlog_ticket_alloc": (80, "assumed: as _xfs_trans_commit"),
+    "xlog_grant_log_space": (160, "assumed: as xlog_state_sync, which sleeps the same way"),
+    "xfs_alloc_read_agf": (64, "assumed: as xfs_alloc_search_busy, of the same room"),
+    "xfs_read_agf": (64, "assumed: as xfs_alloc_search_busy, of the same room"),
+    "xfs_alloc_ag_vextent_size": (144, "assumed: as xfs_alloc_ag_vextent_near"),
+    "xfs_bmbt_lookup_eq": (16, "assumed: as xfs_alloc_lookup_eq"),
+    "xfs_bmap_extents_to_btree": (352, "assumed: as xfs_bmap_add_extent_delay_real"),
+    "xfs_btree_lshift": (176, "assumed: as xfs_btree_rshift"),
+    "xfs_btree_get_buf_block": (80, "assumed: as xfs_btree_read_buf_block"),
+    "xfs_trans_get_buf": (80, "assumed: as xfs_trans_read_buf"),
+    "xfs_buf_iowait": (48, "assumed: as xfs_buf_iorequest"),
+    "xfs_bdstrat_cb": (32, "assumed: as xlog_bdstrat_cb"),
+    "xfsbufd": (128, "assumed: as wb_do_writeback"),
     "out_of_memory": (128, "assumed: as try_to_free_pages"),
     "sys_unlink": (112, "assumed: as sys_select"),
     "truncate_inode_pages": (240, "assumed: a pagevec of 14 and locals, as __alloc_pages_nodemask"),
     "shrink_inactive_list": (0, "traces of 2.6.33.2: inlined into shrink_zone"),
     "pageout": (0, "traces of 2.6.33.2: inlined into shrink_page_list"),
+    "xfs_btree": (0, "no function: steps on a tree, whose chains name the functions"),
     "user": (0, "user mode has a stack of its own"),
 }
 SIZES.update(_GUESS)
@@ -218,12 +270,25 @@ TABLE = (
     _row("writeback_inodes_wb", "writeback", "writeback_inodes_wbc"),
     _row("writeback_single_inode", "writeback"),
     _row("write_cache_pages", "writeback", "do_writepages xfs_vm_writepages generic_writepages"),
-    _row("xfs_vm_writepage", "writeback", "xfs_vm_writepage", "xfs_page_state_convert"),
     _row("ext2_writepage", "writeback", "ext2_writepage", "block_write_full_page"),
     _row("swap_writepage", "writeback"),
+    # XFS: its writepage, allocation in a transaction, its buffers and its log
+    _row("xfs_vm_writepage", "xfs", "xfs_vm_writepage", "xfs_page_state_convert"),
+    _row("xfs_iomap_write_allocate", "xfs", "xfs_map_blocks xfs_iomap"),
+    _row("xfs_bmapi", "xfs"),
+    _row("xfs_bmap_add_extent", "xfs", "xfs_bmap_add_extent", "xfs_bmap_add_extent_delay_real"),
+    _row("xfs_alloc_vextent", "xfs"),
+    _row("xfs_btree", "xfs"),
+    _row("xfs_buf_read", "xfs"),
+    _row("kmem_zone_alloc", "xfs"),
+    _row("xfs_log_reserve", "xfs", "xfs_trans_reserve xfs_log_reserve", "xlog_grant_log_space"),
+    _row("xfs_trans_commit", "xfs", "_xfs_trans_commit", "xfs_trans_commit_iclog"),
+    _row("xfs_log_force", "xfs", "xfs_log_force _xfs_log_force", "xlog_state_sync"),
+    _row("xlog_sync", "xfs", "xlog_state_release_iclog"),
+    _row("xfsbufd", "xfs", "kernel_thread_helper kthread"),
 )
 
-UNITS = ("block", "task", "mm", "writeback")
+UNITS = ("block", "task", "mm", "writeback", "xfs")
 
 FN: Any = namedtuple("FN", [row.name for row in TABLE])(*range(len(TABLE)))
 
@@ -233,16 +298,54 @@ LEAVES = {
     "__slab_free add_partial",
     "remove_mapping": "__remove_mapping __remove_from_page_cache radix_tree_delete",
     "freelist": "get_page_from_freelist",
-    "xfs_allocate": "xfs_map_blocks xfs_iomap xfs_iomap_write_allocate xfs_bmapi xfs_bmap_add_extent "
-    "xfs_bmap_add_extent_delay_real xfs_btree_insert xfs_btree_insrec xfs_btree_make_block_unfull xfs_btree_split "
-    "xfs_bmbt_alloc_block xfs_alloc_vextent xfs_alloc_ag_vextent xfs_alloc_ag_vextent_near xfs_alloc_fixup_trees "
-    "xfs_alloc_lookup_eq xfs_btree_lookup xfs_btree_lookup_get_block xfs_btree_read_buf_block xfs_trans_read_buf",
-    "xfs_read_metadata": "xfs_map_blocks xfs_iomap xfs_iomap_write_allocate xfs_bmapi xfs_bmap_add_extent "
-    "xfs_bmap_add_extent_delay_real xfs_btree_insert xfs_btree_insrec xfs_btree_make_block_unfull xfs_btree_split "
-    "xfs_bmbt_alloc_block xfs_alloc_vextent xfs_alloc_ag_vextent xfs_alloc_ag_vextent_near xfs_alloc_fixup_trees "
-    "xfs_alloc_lookup_eq xfs_btree_lookup xfs_btree_lookup_get_block xfs_btree_read_buf_block xfs_trans_read_buf "
-    "xfs_buf_read _xfs_buf_read xfs_buf_iorequest _xfs_buf_ioapply submit_bio generic_make_request __make_request "
-    "get_request_wait get_request",
+    # between a step of XFS's and the next: what this call site has on its way
+    "writepage": "__writepage",
+    "trans_alloc": "xfs_trans_alloc _xfs_trans_alloc kmem_zone_zalloc",
+    "ticket_alloc": "xlog_ticket_alloc kmem_zone_zalloc",
+    "new_slab": "kmem_cache_alloc __slab_alloc new_slab",
+    "buf_get": "xfs_buf_get",
+    "buf_find": "xfs_buf_get _xfs_buf_find down_trylock",
+    "buf_lookup_pages": "xfs_buf_get _xfs_buf_lookup_pages",
+    "buf_page": "xfs_buf_get _xfs_buf_lookup_pages find_or_create_page __page_cache_alloc",
+    "buf_iorequest": "_xfs_buf_read xfs_buf_iorequest _xfs_buf_ioapply",
+    "buf_iowait": "_xfs_buf_read xfs_buf_iowait",
+    "bdstrat": "xfs_bdstrat_cb xfs_buf_iorequest _xfs_buf_ioapply",
+    "xlog_bdstrat": "xlog_bdstrat_cb xfs_buf_iorequest _xfs_buf_ioapply",
+    "log_write": "xfs_log_write xlog_write",
+    "bmap_alloc": "xfs_bmap_alloc xfs_bmap_btalloc",
+    "read_agf": "xfs_alloc_fix_freelist xfs_alloc_read_agf xfs_read_agf xfs_trans_read_buf",
+    "freelist_busy": "xfs_alloc_fix_freelist xfs_alloc_get_freelist xfs_alloc_search_busy",
+    "give": "xfs_alloc_fix_freelist xfs_free_ag_extent",
+    "give_lookup": "xfs_alloc_fix_freelist xfs_free_ag_extent xfs_alloc_lookup_eq",
+    "grow": "xfs_alloc_fix_freelist xfs_alloc_ag_vextent xfs_alloc_ag_vextent_size xfs_alloc_fixup_trees",
+    "grow_lookup": "xfs_alloc_fix_freelist xfs_alloc_ag_vextent xfs_alloc_ag_vextent_size xfs_alloc_fixup_trees "
+    "xfs_alloc_lookup_eq",
+    "near_ge": "xfs_alloc_ag_vextent xfs_alloc_ag_vextent_near xfs_alloc_lookup_ge",
+    "near_fixup": "xfs_alloc_ag_vextent xfs_alloc_ag_vextent_near xfs_alloc_fixup_trees",
+    "near_lookup": "xfs_alloc_ag_vextent xfs_alloc_ag_vextent_near xfs_alloc_fixup_trees xfs_alloc_lookup_eq",
+    "bmbt_lookup": "xfs_bmbt_lookup_eq",
+    "extents_to_btree": "xfs_bmap_extents_to_btree",
+    "bmbt_alloc_block": "xfs_btree_insert xfs_btree_insrec xfs_btree_make_block_unfull xfs_btree_split "
+    "xfs_bmbt_alloc_block",
+    "allocbt_busy": "xfs_btree_insert xfs_btree_insrec xfs_btree_make_block_unfull xfs_btree_split "
+    "xfs_allocbt_alloc_block xfs_alloc_get_freelist xfs_alloc_search_busy",
+    "bt_lookup": "xfs_btree_lookup xfs_btree_lookup_get_block xfs_btree_read_buf_block xfs_trans_read_buf",
+    "bt_find": "xfs_btree_lookup xfs_btree_lookup_get_block xfs_btree_read_buf_block xfs_trans_read_buf xfs_buf_read "
+    "xfs_buf_get _xfs_buf_find down_trylock",
+    "bt_get_buf": "xfs_btree_insert xfs_btree_insrec xfs_btree_make_block_unfull xfs_btree_split "
+    "xfs_btree_get_buf_block xfs_trans_get_buf",
+    "bt_rshift": "xfs_btree_insert xfs_btree_insrec xfs_btree_make_block_unfull xfs_btree_rshift "
+    "xfs_btree_read_buf_block xfs_trans_read_buf",
+    "bt_rshift_find": "xfs_btree_insert xfs_btree_insrec xfs_btree_make_block_unfull xfs_btree_rshift "
+    "xfs_btree_increment xfs_btree_readahead xfs_btree_readahead_sblock xfs_buf_readahead xfs_buf_read xfs_buf_get "
+    "_xfs_buf_find down_trylock",
+    "bt_lshift": "xfs_btree_insert xfs_btree_insrec xfs_btree_make_block_unfull xfs_btree_lshift "
+    "xfs_btree_read_buf_block xfs_trans_read_buf",
+    "bt_delrec": "xfs_btree_delete xfs_btree_delrec xfs_btree_increment xfs_btree_read_buf_block xfs_trans_read_buf",
+    "bt_readahead": "xfs_btree_delete xfs_btree_delrec xfs_btree_rshift xfs_btree_increment xfs_btree_readahead "
+    "xfs_btree_readahead_sblock xfs_buf_readahead",
+    "bt_readahead_find": "xfs_btree_delete xfs_btree_delrec xfs_btree_rshift xfs_btree_increment xfs_btree_readahead "
+    "xfs_btree_readahead_sblock xfs_buf_readahead xfs_buf_read xfs_buf_get _xfs_buf_find down_trylock",
     "ext2_allocate": "ext2_get_block",
     "dispatch": "__elv_add_request elv_insert __blk_run_queue scsi_request_fn scsi_dispatch_cmd ata_scsi_queuecmd "
     "ata_scsi_translate ata_qc_issue",

@@ -15,7 +15,7 @@ from pageout.engine.rng import seed_words
 from pageout.engine.state import LAYOUT, new_state
 from pageout.kernel import frames
 from pageout.kernel.sched import user as programs
-from pageout.machine import jobs
+from pageout.machine import boot_xfs, jobs
 from pageout.machine.devices import queue_fields
 from pageout.machine.dispatch import UNITS
 from pageout.machine.memory_map import Zone, free_blocks, zones_of
@@ -72,7 +72,10 @@ class _Plan:
         self.swap_pages = machine.swap_bytes // PAGE
         self.nr_queues = len(machine.disks)
         self.nr_bdis = self.nr_queues + (1 if self.swap_pages else 0)
-        self.nr_tasks = 1 + self.nr_queues + len(scenario.tasks)
+        self.is_xfs = machine.filesystem.kind == "xfs"
+        self.nr_tasks = 1 + self.nr_queues + len(scenario.tasks) + self.is_xfs
+        self.file_slots = sum(inode.nr_slots for inode in self.inodes)
+        self.xfs_slots = boot_xfs.nr_slots(len(self.inodes), self.file_slots, self.is_xfs)
         self.fs_disk = [disk.name for disk in machine.disks].index(machine.filesystem.disk)
         self.fs_blocks = _fs_blocks(scenario, self.fs_disk, self.swap_pages)
         self._lay_bits()
@@ -96,13 +99,13 @@ class _Plan:
         self.nr_bits = at + self.swap_pages // 1024 + 2
 
     def sizes(self, machine_cpus: int) -> dict[str, int]:
-        nr_slots = sum(inode.nr_slots for inode in self.inodes)
         return {
+            **boot_xfs.sizes(len(self.inodes), self.xfs_slots),
             "page": self.nr_pages,
             "frame": self.nr_tasks * c.MAX_DEPTH,
             "task": self.nr_tasks,
             "zone": len(self.zones),
-            "inode": len(self.inodes),
+            "inode": len(self.inodes) + 1,
             "bdi": self.nr_bdis,
             "work": NR_WORKS,
             "queue": self.nr_queues,
@@ -115,9 +118,9 @@ class _Plan:
             "pcp": len(self.zones) * machine_cpus,
             "lru": len(self.zones) * c.NR_LRU,
             "pvec": machine_cpus * c.PAGEVEC_SIZE,
-            "slot": nr_slots,
+            "slot": self.file_slots + self.xfs_slots,
             "bits": self.nr_bits,
-            "wait": c.WQ_FIXED + c.PAGE_WAIT_TABLE + 2 * self.nr_queues + len(self.inodes),
+            "wait": c.WQ_FIXED + c.PAGE_WAIT_TABLE + 2 * self.nr_queues + len(self.inodes) + 3,
             "heap": 65536 + 2048 * self.nr_tasks + self.nr_requests,
             "sort": 2 * self.nr_requests,
             "channel": 64 * self.nr_queues + 1024,
@@ -127,7 +130,7 @@ class _Plan:
             "request_list": len(self.jobs.request_list),
             "function": len(frames.TABLE),
             "unit": len(UNITS),
-            "chain": c.MAX_DEPTH + 2,
+            "chain": 2 * c.MAX_DEPTH + 2,
             "leaf": len(frames.LEAVES),
             "hist": c.HIST_BUCKETS * (c.NR_HIST_GLOBAL + 2 * len(self.jobs.rows)),
             "hist_sum": c.NR_HIST_GLOBAL + 2 * len(self.jobs.rows),
@@ -349,6 +352,10 @@ def _boot_inodes(arrays: dict[str, Any], plan: _Plan) -> None:
             disk_pages=-1 if inode.exists else 0,
         )
         slot_at += inode.nr_slots
+    boot_xfs.boot_slab(arrays)
+    if plan.is_xfs:
+        boot_xfs.boot_xfs(arrays, nr_inodes=len(plan.inodes), slot_at=slot_at, bdi=plan.fs_disk,
+                          wait_at=wait_at + len(plan.inodes), daemon=plan.nr_tasks - 1)  # fmt: skip
 
 
 def _bdi_of(plan: _Plan, anonymous: bool) -> int:
@@ -403,6 +410,9 @@ def _boot_tasks(arrays: dict[str, Any], scenario: Scenario, plan: _Plan) -> dict
             mm_inode=mm_inode,
             total_vm=TASK_VM_PAGES + (plan.inodes[mm_inode].nr_slots if mm_inode >= 0 else 0),
         )
+    if plan.is_xfs:
+        comms[300] = "xfsbufd"
+        _start(arrays, plan.nr_tasks - 1, frames.FN.xfsbufd, 0, pid=300, tflags=c.PF_KTHREAD)
     _chain_run_queue(arrays, plan.nr_tasks)
     return comms
 

@@ -15,6 +15,7 @@ import numpy as np
 from pageout.engine import constants as c
 from pageout.kernel import frames
 from pageout.machine.boot import Booted
+from pageout.machine.checkers_xfs import check_xfs
 from pageout.vocabulary.errors import InvariantError
 from pageout.vocabulary.scenario import Scenario
 
@@ -24,7 +25,7 @@ PAGE_PLACES = c.PG_LRU | c.PG_BUDDY | c.PG_PCP | c.PG_PVEC | c.PG_ISOLATED | c.P
 def check(booted: Booted, scenario: Scenario) -> None:
     """Run every checker. Raises InvariantError with the first thing that is wrong."""
     seen = _Frames(booted.arrays)
-    for checker in (_frames, _lists, _counters, _dirty, _cache, _pools, _stacks):
+    for checker in (_frames, _lists, _counters, _dirty, _cache, _pools, _stacks, _xfs):
         for complaint in checker(booted.arrays, seen):
             stat = booted.arrays["stat"]
             raise InvariantError(
@@ -211,6 +212,13 @@ def _stacks(arrays: dict[str, Any], seen: _Frames) -> Iterator[str]:
     for t in range(int(arrays["param"]["nr_tasks"][0])):
         depth = int(task["depth"][t])
         fns = frame[t * c.MAX_DEPTH : t * c.MAX_DEPTH + depth + 1]
-        yield from _differ(f"task {t} stack bytes", int(task["used"][t]), int(size[fns].sum()))
+        via = arrays["frame"]["via"][t * c.MAX_DEPTH : t * c.MAX_DEPTH + depth + 1]
+        chains = int(arrays["leaf"][via[via > 0] - 1].sum())
+        yield from _differ(f"task {t} stack bytes", int(task["used"][t]), int(size[fns].sum()) + chains)
         if task["state"][t] == c.T_DEAD and depth:
             yield f"task {t} died with {depth} frames on its stack ({frames.TABLE[int(fns[-1])].name})"
+
+
+def _xfs(arrays: dict[str, Any], seen: _Frames) -> Iterator[str]:
+    """XFS's records, buffers, log and slabs against the bitmap, the files' slots and each other."""
+    yield from check_xfs(arrays)

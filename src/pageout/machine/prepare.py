@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What is done inside the machine before its clock starts: files laid out, the page cache filled."""
 
-from pageout.engine.constants import NIL, PG_UPTODATE, WMARK_HIGH
+from pageout.engine.constants import FS_XFS, NIL, PG_UPTODATE, WMARK_HIGH
 from pageout.engine.state import kernel_at
 from pageout.jit import kentry, kfn
 from pageout.kernel.fs.extents import lay_out
+from pageout.kernel.fs.xfs_mount import xfs_mount
 from pageout.kernel.mm.buddy import get_page_from_freelist
 from pageout.kernel.mm.filemap import add_to_page_cache
 from pageout.kernel.mm.swap import lru_add_drain
@@ -32,6 +33,8 @@ def prepare_unit(address, fill_inode):
         if k.inode[inode].disk_pages < 0:
             k.inode[inode].disk_pages = 0
             lay_out(k, inode, k.inode[inode].nr_slots)
+    if k.fs[0].kind == FS_XFS and k.xfs[0].tracked:
+        xfs_mount(k, 0)
     filled = 0
     if fill_inode != NIL:
         filled = _fill_cache(k, fill_inode)

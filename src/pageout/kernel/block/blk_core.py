@@ -12,6 +12,7 @@ from pageout.engine.constants import (
     DEV_SSD,
     EV_IO_DONE,
     EV_UNPLUG,
+    INODE_META,
     MAX_DEPTH,
     NIL,
     PG_ERROR,
@@ -39,6 +40,7 @@ from pageout.kernel.block.elevator import (
 from pageout.kernel.costs import SUBMIT_NS
 from pageout.kernel.drivers.devices import done_at
 from pageout.kernel.frames import FN, LEAF
+from pageout.kernel.fs.xfs_items import xfs_end_io
 from pageout.kernel.mm.dirty_limits import count_completion
 from pageout.kernel.mm.filemap import end_page_writeback, redirty_page, unlock_page
 from pageout.vocabulary.tracepoints import EV
@@ -306,6 +308,9 @@ def _end_write_page(k, page, failed):
 @kfn
 def _end_bio(k, bio, failed):
     b = k.bio[bio]
+    if b.is_write and k.inode[b.inode].kind == INODE_META:
+        xfs_end_io(k, b.inode, b.index)
+        return
     start = k.inode[b.inode].slot_start + b.index
     for i in range(b.nr_pages):
         page = k.slot[start + i].page

@@ -27,7 +27,8 @@ from pageout.jit import kfn
 from pageout.kernel.block.bio import bio_alloc
 from pageout.kernel.costs import LOOKUP_NS
 from pageout.kernel.frames import FN
-from pageout.kernel.fs.extents import forget_block, prepare_block
+from pageout.kernel.fs.extents import prepare_block
+from pageout.kernel.fs.xfs_space import drop_block
 from pageout.kernel.mm.buddy import free_page, try_alloc
 from pageout.kernel.mm.filemap import (
     add_to_page_cache,
@@ -287,7 +288,7 @@ def _drop_page(k, t, inode, index, page):
     if pg.pflags & PG_ISOLATED:
         return 0
     cancel_dirty_page(k, page)
-    forget_block(k, inode, index, page)
+    drop_block(k, t, inode, index, page)
     if pg.pflags & PG_LRU:
         lru_del(k, page)
     remove_from_page_cache(k, page)
@@ -310,7 +311,7 @@ def sys_unlink(k, t, f):
     while f.index < nr_slots:
         page = find_page(k, f.inode, f.index)
         if page == NIL:
-            forget_block(k, f.inode, f.index, NIL)
+            drop_block(k, t, f.inode, f.index, NIL)
         else:
             busy = k.page[page].pflags & (PG_LOCKED | PG_WRITEBACK)
             if busy:
