@@ -2,8 +2,8 @@
 """Allocating an extent of an XFS filesystem inside a transaction, and entering it into the file's own tree.
 
 Source: Linux v2.6.34 fs/xfs/xfs_alloc.c:xfs_alloc_vextent, xfs_alloc_fix_freelist, xfs_alloc_ag_vextent_near,
-xfs_alloc_fixup_trees, xfs_free_ag_extent; xfs_bmap.c:xfs_bmapi, xfs_bmap_add_extent_delay_real. Differs: one lock stands
-for the AGF buffers of all allocation groups.
+xfs_alloc_fixup_trees, xfs_free_ag_extent; xfs_bmap.c:xfs_bmapi, xfs_bmap_add_extent_delay_real. Differs: one lock
+stands for the AGF buffers of all allocation groups.
 """
 
 from pageout.engine.clock import spend
@@ -50,8 +50,8 @@ _LOCKED, _AGF, _FREELIST, _SEARCHED, _FIX, _FORCED = 1, 2, 3, 4, 5, 6
 def xfs_alloc_vextent(k, t, f):
     """An extent for the delayed pages round a page, or one block for metadata. Sleeps: yes.
 
-    f.a, f.b, f.c in: inode, WANT_EXTENT or WANT_BLOCK, page. An extent is left in task.xt_first, xt_nr (0: the pages were
-    not delayed any more); a block is returned, NIL if there is none.
+    f.a, f.b, f.c in: inode, WANT_EXTENT or WANT_BLOCK, page. An extent is left in task.xt_first, xt_nr (0: the
+    pages were not delayed any more); a block is returned, NIL if there is none.
     f.zone is the AG; f.stage why the trees change; f.count records to delete by size, f.total to insert, f.left change
     of records by block, f.flag lookups before them; f.pos block; f.nr_taken what is returned.
     """

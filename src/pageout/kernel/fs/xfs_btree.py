@@ -29,39 +29,75 @@ from pageout.kernel.fs.xfs_trees import (
 LOOKUP, INSERT, DELETE = 0, 1, 2
 LOG_BYTES = 256  # assumed: of a leaf whose record changed: two chunks of 128 bytes
 BLOCK_BYTES = 4096
-_FOUND, _SPLIT, _BUSY, _BLOCK, _FRESH, _READ_AHEAD = 1, 2, 3, 4, 5, 6
+_FOUND, _ROOM, _NEW, _BLOCK, _FRESH, _BALANCE, _ADD, _WITHOUT = 1, 2, 3, 4, 5, 6, 7, 8
 
 
 @kfn
 def xfs_btree(k, t, f):
     """One step on a tree. f.a, f.b, f.c in: tree, LOOKUP or INSERT or DELETE, key. Sleeps: yes.
 
-    f.page is the leaf; f.zone the filesystem.  Stands for no function of its own: its chains name them.
+    f.page is the leaf, f.zone the filesystem, f.stage 1 while a root is being put over the leaves.  Stands for no
+    function of its own: its chains name them.
     """
     pc = f.pc
-    tree = k.xfs_tree[f.a]
-    f.zone = tree.fs
+    f.zone = k.xfs_tree[f.a].fs
     if pc == ENTRY or pc == _FOUND:
         slot = _path(k, t, f)
         if slot != NIL:
             return call_via(k, t, f, FN.xfs_buf_read, _FOUND, LEAF.bt_lookup, f.zone, slot, READ_BUF)
         touch(k, t, LEAF.bt_find)
-        if f.b == LOOKUP:
+        if f.b == LOOKUP or (f.b == DELETE and f.page == NIL):
             return ret(k, t, f, 0)
-        if f.b == INSERT:
-            return _insert(k, t, f)
-        return _delete(k, t, f)
-    if pc == _SPLIT:
-        return _insert(k, t, f)
-    if pc == _BUSY:
-        return _new_block(k, t, f)
-    if pc == _BLOCK:
-        if k.task[t].retval == NIL:
-            return ret(k, t, f, 0) if f.stage else _crowd(k, t, f)
-        return _fresh(k, t, f, k.task[t].retval)
-    if pc == _FRESH:
-        return _grown(k, t, f)
-    return _balance(k, t, f)
+        pc = _ROOM
+        if f.b == DELETE:
+            drop_record(k, f.a, f.page)
+            trans_log(k, t, f.zone, f.page, LOG_BYTES)
+            pc = _BALANCE
+    if pc == _BALANCE:
+        return _balance(k, t, f)
+    return _insert(k, t, f, pc)
+
+
+@kfn
+def _insert(k, t, f, pc):
+    """Room in the leaf, or made by shifting a record to a neighbour, or by a split."""
+    while True:
+        if pc == _ROOM:
+            step = _make_room(k, t, f)
+            if step >= 0:
+                return step
+            pc = _ADD if step == -1 else _NEW
+        elif pc == _NEW:
+            step = _new_block(k, t, f)
+            if step >= 0:
+                return step
+            pc = _WITHOUT
+        elif pc == _BLOCK:
+            if k.task[t].retval != NIL:
+                return _fresh(k, t, f, k.task[t].retval)
+            pc = _WITHOUT
+        elif pc == _WITHOUT:
+            # no block could be had: the leaf becomes too full, or the root has to wait for the next insertion
+            if f.stage:
+                return ret(k, t, f, 0)
+            pc = _ADD
+        elif pc == _FRESH:
+            trans_log(k, t, f.zone, f.index, BLOCK_BYTES)
+            if f.stage:
+                k.xfs_tree[f.a].root = f.index
+                return ret(k, t, f, 0)
+            split(k, f.a, f.page, f.index)
+            trans_log(k, t, f.zone, f.page, LOG_BYTES)
+            k.xfs[f.zone].splits += 1
+            pc = _ADD
+        else:
+            leaf = find_leaf(k, f.a, f.c)
+            add_record(k, f.a, leaf, f.c)
+            trans_log(k, t, f.zone, leaf, LOG_BYTES)
+            if not needs_root(k, f.a):
+                return ret(k, t, f, 0)
+            f.stage = 1
+            pc = _NEW
 
 
 @kfn
@@ -84,65 +120,56 @@ def _path(k, t, f):
 
 
 @kfn
-def _insert(k, t, f):
-    """Room in the leaf, or made by shifting a record to a neighbour, or by a split."""
+def _make_room(k, t, f):
+    """See that the leaf has room. Returns a verb for a block to read, -1 for room, -2 for a split to be made."""
     tree = k.xfs_tree[f.a]
     leaf = find_leaf(k, f.a, f.c)
     f.page = leaf
     b = k.xfs_block[leaf]
-    if b.nr >= tree.capacity:
-        right, left = b.next, b.prev
-        if right != NIL:
-            if not buf_ready(k, f.zone, right):
-                return call_via(k, t, f, FN.xfs_buf_read, _SPLIT, LEAF.bt_rshift, f.zone, right, READ_BUF)
-            touch(k, t, LEAF.bt_rshift_find)
-            trans_join(k, t, f.zone, right)
-            if k.xfs_block[right].nr < tree.capacity:
-                shift_right(k, leaf, right)
-                return _shifted(k, t, f, right)
-        if left != NIL:
-            if not buf_ready(k, f.zone, left):
-                return call_via(k, t, f, FN.xfs_buf_read, _SPLIT, LEAF.bt_lshift, f.zone, left, READ_BUF)
-            trans_join(k, t, f.zone, left)
-            if k.xfs_block[left].nr < tree.capacity:
-                shift_left(k, leaf, left)
-                return _shifted(k, t, f, left)
-        return _new_block(k, t, f)
-    return _crowd(k, t, f)
+    if b.nr < tree.capacity:
+        return -1
+    right, left = b.next, b.prev
+    if right != NIL:
+        if not buf_ready(k, f.zone, right):
+            return call_via(k, t, f, FN.xfs_buf_read, _ROOM, LEAF.bt_rshift, f.zone, right, READ_BUF)
+        touch(k, t, LEAF.bt_rshift_find)
+        trans_join(k, t, f.zone, right)
+        if k.xfs_block[right].nr < tree.capacity:
+            shift_right(k, leaf, right)
+            _shifted(k, t, f, right)
+            return -1
+    if left != NIL:
+        if not buf_ready(k, f.zone, left):
+            return call_via(k, t, f, FN.xfs_buf_read, _ROOM, LEAF.bt_lshift, f.zone, left, READ_BUF)
+        trans_join(k, t, f.zone, left)
+        if k.xfs_block[left].nr < tree.capacity:
+            shift_left(k, leaf, left)
+            _shifted(k, t, f, left)
+            return -1
+    return -2
 
 
 @kfn
 def _shifted(k, t, f, other):
     k.xfs[f.zone].shifts += 1
     trans_log(k, t, f.zone, other, LOG_BYTES)
-    return _crowd(k, t, f)
-
-
-@kfn
-def _crowd(k, t, f):
-    """Put the record into its leaf (if no block could be had for a split, into a leaf that is too full)."""
-    leaf = find_leaf(k, f.a, f.c)
-    add_record(k, f.a, leaf, f.c)
-    trans_join(k, t, f.zone, leaf)
-    trans_log(k, t, f.zone, leaf, LOG_BYTES)
-    if f.stage == 0 and needs_root(k, f.a):
-        f.stage = 1
-        return _new_block(k, t, f)
-    return ret(k, t, f, 0)
 
 
 @kfn
 def _new_block(k, t, f):
-    """A block for the new leaf or root: a free-space tree takes it from the AG's free list, a file's allocates it."""
+    """A block for the new leaf or root: a free-space tree takes it from the AG's free list, a file's allocates it.
+
+    Returns a verb, or -1 if there is none.
+    """
     tree = k.xfs_tree[f.a]
     if tree.kind == BMBT:
         return call_via(k, t, f, FN.xfs_alloc_vextent, _BLOCK, LEAF.bmbt_alloc_block, tree.inode, 1, 0)
     lsn = freelist_busy(k, f.zone, tree.ag)
     if lsn != NIL:
-        return call_via(k, t, f, FN.xfs_log_force, _BUSY, LEAF.allocbt_busy, f.zone, lsn, 0)
+        return call_via(k, t, f, FN.xfs_log_force, _NEW, LEAF.allocbt_busy, f.zone, lsn, 0)
     block = freelist_get(k, f.zone, tree.ag)
     if block == NIL:
-        return ret(k, t, f, 0) if f.stage else _crowd(k, t, f)
+        return -1
     return _fresh(k, t, f, block)
 
 
@@ -150,30 +177,6 @@ def _new_block(k, t, f):
 def _fresh(k, t, f, block):
     f.index = take_slot(k, f.zone, f.a, block)
     return call_via(k, t, f, FN.xfs_buf_read, _FRESH, LEAF.bt_get_buf, f.zone, f.index, GET_BUF)
-
-
-@kfn
-def _grown(k, t, f):
-    """The new block is there: split the leaf, or put the root over the leaves."""
-    trans_log(k, t, f.zone, f.index, BLOCK_BYTES)
-    if f.stage:
-        k.xfs_tree[f.a].root = f.index
-        return ret(k, t, f, 0)
-    split(k, f.a, f.page, f.index)
-    trans_log(k, t, f.zone, f.page, LOG_BYTES)
-    k.xfs[f.zone].splits += 1
-    f.pc = _SPLIT
-    return _crowd(k, t, f)
-
-
-@kfn
-def _delete(k, t, f):
-    leaf = f.page
-    if leaf == NIL:
-        return ret(k, t, f, 0)
-    drop_record(k, f.a, leaf)
-    trans_log(k, t, f.zone, leaf, LOG_BYTES)
-    return _balance(k, t, f)
 
 
 @kfn
@@ -191,31 +194,26 @@ def _balance(k, t, f):
     right, left = b.next, b.prev
     if right != NIL:
         if not buf_ready(k, f.zone, right):
-            return call_via(k, t, f, FN.xfs_buf_read, _READ_AHEAD, LEAF.bt_delrec, f.zone, right, READ_BUF)
+            return call_via(k, t, f, FN.xfs_buf_read, _BALANCE, LEAF.bt_delrec, f.zone, right, READ_BUF)
         trans_join(k, t, f.zone, right)
         if k.xfs_block[right].nr > least:
             shift_left(k, right, leaf)
-            return _moved(k, t, f, right)
+            _shifted(k, t, f, right)
+            return ret(k, t, f, 0)
     if left != NIL:
         if not buf_ready(k, f.zone, left):
-            return call_via(k, t, f, FN.xfs_buf_read, _READ_AHEAD, LEAF.bt_delrec, f.zone, left, READ_BUF)
+            return call_via(k, t, f, FN.xfs_buf_read, _BALANCE, LEAF.bt_delrec, f.zone, left, READ_BUF)
         trans_join(k, t, f.zone, left)
         if k.xfs_block[left].nr > least:
             ahead = k.xfs_block[leaf].next
             if ahead != NIL and not f.flag and not buf_ready(k, f.zone, ahead):
                 f.flag = 1
-                return call_via(k, t, f, FN.xfs_buf_read, _READ_AHEAD, LEAF.bt_readahead, f.zone, ahead, READAHEAD_BUF)
+                return call_via(k, t, f, FN.xfs_buf_read, _BALANCE, LEAF.bt_readahead, f.zone, ahead, READAHEAD_BUF)
             touch(k, t, LEAF.bt_readahead_find)
             shift_right(k, left, leaf)
-            return _moved(k, t, f, left)
+            _shifted(k, t, f, left)
+            return ret(k, t, f, 0)
     return _join(k, t, f, left, right)
-
-
-@kfn
-def _moved(k, t, f, other):
-    k.xfs[f.zone].shifts += 1
-    trans_log(k, t, f.zone, other, LOG_BYTES)
-    return ret(k, t, f, 0)
 
 
 @kfn

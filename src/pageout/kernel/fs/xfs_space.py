@@ -70,8 +70,8 @@ def _goes_on(k, x, inode, index, block):
 def convert_extent(k, x, inode, index):
     """Give one run of adjacent blocks to the delayed pages round page `index`, from the first of them on.
 
-    Returns (first page, pages, first block).  Source: fs/xfs/xfs_iomap.c:xfs_iomap_write_allocate: the delayed extent is
-    allocated from its start, one extent at a time.
+    Returns (first page, pages, first block).  Source: fs/xfs/xfs_iomap.c:xfs_iomap_write_allocate: the delayed extent
+    is allocated from its start, one extent at a time.
     """
     first = index
     while is_delayed(k, inode, first - 1):
