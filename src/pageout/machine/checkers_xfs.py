@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""XFS recounted: extents from the files' slots, free runs from the bitmap, held buffers, the AIL, the log, the slabs."""
+"""XFS recounted: extents from the files' slots, free runs from the bitmap, buffers, the AIL, the log, the slabs."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""XFS: transactions that refuse to nest, a log that fills, trees that split when full, memory that is asked for right."""
+"""XFS: transactions do not nest, a full log puts to sleep, trees split when full, memory is asked for as it may be."""
 
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.kernel.lab import FILE, Lab, called, lab, returned, some
 
 from pageout.engine import constants as c
 from pageout.kernel.fs import xfs_items, xfs_trees
@@ -12,7 +13,6 @@ from pageout.kernel.fs.xfs_btree import DELETE, INSERT, xfs_btree
 from pageout.kernel.fs.xfs_buf import READ_BUF, READAHEAD_BUF, kmem_zone_alloc, xfs_buf_read, xfsbufd
 from pageout.kernel.fs.xfs_log import ICLOG_BYTES, xfs_log_force, xfs_log_reserve, xfs_trans_commit, xlog_sync
 from pageout.kernel.mm import slab
-from tests.kernel.lab import FILE, Lab, called, lab, returned, some
 
 GFP_NOFS, GFP_KERNEL = c.GFP_NOFS | c.GFP_NOWARN, c.GFP_KERNEL | c.GFP_NOWARN
 

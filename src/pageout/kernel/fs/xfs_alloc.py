@@ -29,7 +29,6 @@ from pageout.kernel.fs.xfs_space import (
     take_one,
 )
 from pageout.kernel.fs.xfs_trees import (
-    BMBT_RECORDS,
     BNOBT,
     CNTBT,
     INLINE_EXTENTS,
@@ -235,7 +234,6 @@ def xfs_bmap_add_extent(k, t, f):
 @kfn
 def _plant(k, t, f, x, tree):
     """The first block of a file's tree."""
-    k.xfs_tree[tree].capacity = BMBT_RECORDS
     k.xfs_tree[tree].ag = ag_of(k, x, k.slot[k.inode[k.xfs[x].inode].slot_start + f.index].block)
     plant(k, x, tree, f.index)
     k.xfs_block[f.index].key, k.xfs_block[f.index].last = 0, k.inode[f.a].nr_slots
