@@ -120,7 +120,8 @@ FILESYSTEM = tuple(
 XFS = tuple(
     (name, I8)
     for name in (
-        "inode nr_ags ag_blocks free_slot lock_owner log_start log_blocks log_pos head synced reserved reserve_bytes "
+        "inode nr_ags ag_blocks free_slot next_slot nr_slots lock_owner log_start log_blocks log_pos head synced "
+        "reserved reserve_bytes "
         "log_bytes iclog_cur iclog_oldest ail_head ail_tail nr_ail push daemon wait tracked nr_trans_open "
         "meta_reads meta_writes log_writes log_forces log_waits splits joins shifts redirtied grants_slept"
     ).split()

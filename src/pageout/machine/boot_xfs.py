@@ -14,6 +14,7 @@ from pageout.kernel.mm import slab
 PAGE = 4096
 NR_AGS = xfs_trees.NR_AGS
 INODES_A_BLOCK = 16  # of 256 bytes
+MOST_BLOCKS = 1 << 20  # rows at most: enough for 130 million extents
 # assumed: mkfs.xfs of 2010: 1/2048 of the disk, at least 10 MiB, at most 128 MiB
 LOG_SHARE, LOG_LEAST, LOG_MOST = 2048, 2560, 32768
 # Log space a transaction of xfs_iomap_write_allocate reserves, twice (XFS_WRITE_LOG_COUNT): two allocations of 2 trees
@@ -23,7 +24,7 @@ RESERVATION = 2 * (2 * 2 * PAGE * (2 * 3 - 1) + 5 * PAGE + PAGE)
 
 def nr_slots(nr_inodes: int, file_pages: int, is_xfs: bool) -> int:
     """Rows for metadata blocks: AG headers, inodes, btree blocks of half-full leaves if no two pages were adjacent."""
-    return NR_AGS + nr_inodes + file_pages // 40 + 8 * nr_inodes + 256 if is_xfs else 1
+    return NR_AGS + nr_inodes + min(MOST_BLOCKS, file_pages // 40 + 8 * nr_inodes + 256) if is_xfs else 1
 
 
 def sizes(nr_inodes: int, slots: int) -> dict[str, int]:
@@ -47,12 +48,12 @@ def boot_xfs(arrays: dict[str, Any], *, nr_inodes: int, slot_at: int, bdi: int, 
     _put(arrays, "xfs", inode=nr_inodes, nr_ags=NR_AGS, ag_blocks=max(1, blocks // NR_AGS), lock_owner=c.NIL,
          log_start=blocks // 2, log_blocks=log_blocks, log_bytes=log_bytes,
          reserve_bytes=min(RESERVATION, log_bytes // 4), ail_head=c.NIL, ail_tail=c.NIL, daemon=daemon, wait=wait_at,
-         free_slot=NR_AGS + nr_inodes, tracked=int(arrays["fs"]["delalloc"][0]))  # fmt: skip
+         free_slot=c.NIL, next_slot=NR_AGS + nr_inodes, nr_slots=slots,
+         tracked=int(arrays["fs"]["delalloc"][0]))  # fmt: skip
     arrays["xfs_ag"]["slot"][:] = np.arange(NR_AGS)
     for field in ("tree", "next", "prev", "ail_next", "ail_prev", "trans_next"):
-        arrays["xfs_block"][field][:] = c.NIL
+        arrays["xfs_block"][field][: NR_AGS + nr_inodes] = c.NIL
     first = NR_AGS + nr_inodes
-    arrays["xfs_block"]["next"][first : slots - 1] = np.arange(first + 1, slots)
     arrays["xfs_block"]["is_item"][NR_AGS:first] = 1
     arrays["xfs_tree"]["head"][:] = c.NIL
     arrays["xfs_tree"]["root"][:] = c.NIL

@@ -300,7 +300,7 @@ def insert(m: Lab, tree: int, key: int, op: int = INSERT) -> int:
     while step.kind == "call":
         if step.name == "xfs_alloc_vextent":
             blocks += 1
-            m.answer(2000 + m.k.xfs[0].free_slot)
+            m.answer(2000 + m.k.xfs[0].next_slot)
         else:
             assert step.name == "xfs_buf_read"
             if xfs_items.page_of(m.k, 0, step.args[1]) == c.NIL:

@@ -65,13 +65,18 @@ def filled_leaf(k, leaf):
 def take_slot(k, x, tree, block):
     """A row for a new metadata block that lies at disk block `block`."""
     slot = k.xfs[x].free_slot
-    if slot == NIL:
+    if slot != NIL:
+        k.xfs[x].free_slot = k.xfs_block[slot].next
+    elif k.xfs[x].next_slot < k.xfs[x].nr_slots:
+        slot = k.xfs[x].next_slot  # rows never used before are not chained: their memory stays untouched
+        k.xfs[x].next_slot += 1
+    else:
         fail(k, ERR_META, -1, tree)
         return 0
     b = k.xfs_block[slot]
-    k.xfs[x].free_slot = b.next
     b.tree, b.nr, b.key, b.last, b.next, b.prev = tree, 0, 0, 0, NIL, NIL
-    k.slot[k.inode[k.xfs[x].inode].slot_start + slot].block = block
+    at = k.slot[k.inode[k.xfs[x].inode].slot_start + slot]
+    at.block = block
     return slot
 
 
