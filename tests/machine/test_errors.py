@@ -7,7 +7,9 @@ import msgspec
 import pytest
 
 from pageout.jit import INTERPRETED
+from pageout.kernel import frames
 from pageout.machine import boot
+from pageout.machine.dispatch import UNITS
 from pageout.machine.simulate import simulate
 from pageout.vocabulary.errors import JobFileError, PageoutError, ScenarioError, TooLargeError
 from pageout.vocabulary.scenario import Filesystem, Machine, Task
@@ -254,3 +256,19 @@ def test_dirty_data_is_as_old_as_the_cut_finds_it() -> None:
 
     assert result.metrics["oldest_dirty_s"] == pytest.approx(10, abs=0.1)
     assert result.metrics["pages_lost"] == 256
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), RuntimeError("no machine code")])
+def test_what_goes_wrong_while_a_unit_is_compiled_in_mid_run_reaches_the_caller(
+    error: BaseException, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unit = UNITS[frames.UNITS.index("task")]
+
+    def refuse() -> None:
+        raise error
+
+    monkeypatch.setattr(unit, "_compiled", None)
+    monkeypatch.setattr(unit, "_load", refuse)
+
+    with pytest.raises(type(error)):
+        simulate(scenario(machine(64), (file(1),), io("write", 1)))

@@ -56,6 +56,7 @@ class Booted(NamedTuple):
     block: Any
     nr_files: int
     filled_pages: int
+    trouble: list[BaseException]  # what went wrong while a unit was compiled, in the middle of a run
 
 
 class _Plan:
@@ -360,8 +361,18 @@ def _boot_functions(arrays: dict[str, Any]) -> None:
         _put(arrays, "function", number, frame_bytes=frames.frame_bytes(row), unit=frames.UNITS.index(row.unit))
     for number, chain in enumerate(frames.LEAVES.values()):
         arrays["leaf"][number] = frames.chain_bytes(tuple(chain.split()))
-    for number, unit in enumerate(UNITS):
-        arrays["unit"][number] = unit.address
+
+
+def _install_units(arrays: dict[str, Any]) -> tuple[list[Any], list[BaseException]]:
+    """Make the units known by address, each to be compiled when first reached. Returns (what to keep, what failed)."""
+    trouble: list[BaseException] = []
+
+    def failed(error: BaseException) -> int:
+        trouble.append(error)
+        _put(arrays, "stat", 0, stop=c.STOP_ERROR)
+        return c.YIELD
+
+    return [unit.install(arrays["unit"], number, failed) for number, unit in enumerate(UNITS)], trouble
 
 
 def _boot_tasks(arrays: dict[str, Any], scenario: Scenario, plan: _Plan) -> dict[int, str]:
@@ -473,10 +484,11 @@ def boot(
     arrays["cpu"]["task"][:] = c.NIL
     arrays["param"]["series_ns"][0] = series_ns
     _first_events(arrays, series_ns, power_cut_ns)
+    units, trouble = _install_units(arrays)
     block, address = jit.bind_state(arrays, LAYOUT)
     filled = prepare_unit(address, plan.jobs.fill_inode)
     arrays["stat"]["level_since_ns"][0] = 0
-    return Booted(arrays, address, comms, block, len(scenario.files), int(filled))
+    return Booted(arrays, address, comms, (block, units), len(scenario.files), int(filled), trouble)
 
 
 def _first_events(arrays: dict[str, Any], series_ns: int, power_cut_ns: int | None) -> None:

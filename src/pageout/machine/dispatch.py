@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The compiled units: each runs the frames that belong to it and hands over at the border to another.
 
-Only this module imports all rooms. A unit is compiled by itself and cached by itself; units call each other by address.
+Only this module imports all rooms. A unit is compiled by itself, when a run first reaches it, and cached by itself;
+units call each other by address.
 """
 
 from pageout.engine.constants import RUN, SWITCH

@@ -213,6 +213,8 @@ def _advance(booted: Booted, scenario: Scenario, drain: _Drain, check: int, prog
     steps = check or STEPS_A_TURN
     while True:
         why = core_unit(booted.address, steps)
+        if booted.trouble:
+            raise booted.trouble[0]
         if why == c.STOP_ERROR:
             raise _broken(booted, scenario)
         if check:
