@@ -8,7 +8,7 @@ import pytest
 
 from pageout.jit import INTERPRETED
 from pageout.kernel import frames
-from pageout.machine import boot
+from pageout.machine import boot, room
 from pageout.machine.dispatch import UNITS
 from pageout.machine.simulate import simulate
 from pageout.vocabulary.errors import JobFileError, PageoutError, ScenarioError, TooLargeError
@@ -189,15 +189,15 @@ def test_a_run_too_large_for_this_computer_is_refused_with_the_figure_before_it_
 ) -> None:
     monkeypatch.setattr(boot, "new_state", lambda sizes: pytest.fail("it began to allocate"))
     huge = msgspec.structs.replace(machine(64), memory_bytes=4 << 40, cpus=64)
-    free = boot.os.sysconf
-    monkeypatch.setattr(boot.os, "sysconf", lambda name: min(free(name), 8 * GIB // 4096))
+    free = room.os.sysconf
+    monkeypatch.setattr(room.os, "sysconf", lambda name: min(free(name), 8 * GIB // 4096))
 
     with pytest.raises(TooLargeError, match=r"needs [\d.]+ GiB of memory and [\d.]+ GiB are free here"):
         simulate(scenario(huge, (file(1),), io("write", 1)))
 
 
 def test_the_figure_counts_memory_of_the_machine_at_32_bytes_a_page(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(boot.os, "sysconf", lambda name: 1)
+    monkeypatch.setattr(room.os, "sysconf", lambda name: 1)
     large = msgspec.structs.replace(machine(64), memory_bytes=256 * GIB)
 
     with pytest.raises(TooLargeError) as error:

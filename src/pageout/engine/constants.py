@@ -34,6 +34,7 @@ PG_TAIL = 1 << 20  # not the first page of a higher-order allocation
 PG_ERROR = 1 << 21
 PG_RESERVED = 1 << 22  # never given to the allocator
 PG_DELAYED = 1 << 23  # its block is reserved, not chosen (delayed allocation)
+PG_WRITTEN = 1 << 30  # has been written to the device since it came into the cache
 ORDER_SHIFT = 24
 ORDER_MASK = 15 << ORDER_SHIFT
 

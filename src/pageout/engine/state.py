@@ -152,7 +152,8 @@ STAT = tuple(
         "stack_pages stack_pages_max fork_nr dirtied lost_io lost_cut enospc oldest_dirty_ms alloc_stall_ns "
         "throttle_ns throttle_asked_ns throttle_count pages_dirtied_total pages_cleaned_total "
         "pages_truncated_dirty kswapd_max_order transactions slice_ns slices wakeups events_handled "
-        "readahead_pages fsyncs request_hits"
+        "readahead_pages fsyncs request_hits "
+        "kswapd_woken_ns kswapd_scanned_before kswapd_reclaimed_before"
     ).split()
 )
 
@@ -195,6 +196,14 @@ LAYOUT_FIELDS: Mapping[str, tuple[Any, bool]] = {
     "leaf": (I8, False),  # bytes of each leaf chain
     "hist": (I8, False),  # log-bucket histograms, HIST_BUCKETS each
     "hist_sum": ((("nr", I8), ("total", I8), ("largest", I8)), False),
+    # why reclaim wrote, why tasks entered it, by cause; total, largest: ms dirty, or ms kswapd had been awake
+    "cause": (tuple((name, I8) for name in "nr nr_direct total largest total_ahead".split()), False),
+    "fact": (I8, False),  # pages written by reclaim of which a fact held
+    "cause_age": (I8, False),  # pages written by reclaim, by log2 of the milliseconds they had been dirty
+    "example": (
+        tuple((n, I8) for n in "time_ns pid number page inode index age_ms ahead facts zone order".split()),
+        False,
+    ),
     "event_on": (I1, False),  # by tracepoint number
     "series": (I8, False),  # SERIES_COLUMNS columns a sample
     "policy_ctx": ((("knob0", I8), ("knob1", I8), ("knob2", I8), ("acc0", I8), ("acc1", I8), ("acc2", I8)), False),

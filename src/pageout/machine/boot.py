@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,14 +12,15 @@ from pageout.engine import constants as c
 from pageout.engine.rng import seed_words
 from pageout.engine.state import LAYOUT, new_state
 from pageout.kernel import frames
+from pageout.kernel.mm import causes
 from pageout.kernel.sched import user as programs
 from pageout.machine import jobs
 from pageout.machine.devices import queue_fields
 from pageout.machine.dispatch import UNITS
 from pageout.machine.memory_map import Zone, free_blocks, zones_of
 from pageout.machine.prepare import prepare_unit
+from pageout.machine.room import refuse_if_too_large
 from pageout.machine.tables import seek_table
-from pageout.vocabulary.errors import TooLargeError
 from pageout.vocabulary.scenario import Scenario
 from pageout.vocabulary.settings import choices, sysctls
 from pageout.vocabulary.tracepoints import enabled
@@ -132,6 +131,7 @@ class _Plan:
             "leaf": len(frames.LEAVES),
             "hist": c.HIST_BUCKETS * (c.NR_HIST_GLOBAL + 2 * len(self.jobs.rows)),
             "hist_sum": c.NR_HIST_GLOBAL + 2 * len(self.jobs.rows),
+            **causes.TABLE_SIZES,
             "event_on": len(enabled("full")),
             "series": SERIES_ROWS * c.SERIES_COLUMNS,
             "policy_ctx": 1,
@@ -149,16 +149,6 @@ def _fs_blocks(scenario: Scenario, fs_disk: int, swap_pages: int) -> int:
     if machine.filesystem.size_bytes:
         blocks = min(blocks, machine.filesystem.size_bytes // PAGE)
     return blocks
-
-
-def _refuse_if_too_large(sizes: Mapping[str, int]) -> None:
-    need = sum(LAYOUT[name][0].itemsize * rows for name, rows in sizes.items())
-    room = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    if need > room:
-        raise TooLargeError(
-            f"this run needs {need / 2**30:.1f} GiB of memory and {room / 2**30:.1f} GiB are free here; "
-            "make the machine's memory or the files smaller"
-        )
 
 
 def _put(arrays: dict[str, Any], table: str, row: int, **values: int) -> None:
@@ -364,7 +354,7 @@ def _boot_functions(arrays: dict[str, Any]) -> None:
 
 
 def _install_units(arrays: dict[str, Any]) -> tuple[list[Any], list[BaseException]]:
-    """Make the units known by address, each to be compiled when first reached. Returns (what to keep, what failed)."""
+    """Make the units known by address. Returns (what to keep, what fails in mid run)."""
     trouble: list[BaseException] = []
 
     def failed(error: BaseException) -> int:
@@ -469,7 +459,7 @@ def boot(
     """
     plan = _Plan(scenario, ring, request_list)
     sizes = plan.sizes(scenario.machine.cpus)
-    _refuse_if_too_large(sizes)
+    refuse_if_too_large(sizes)
     arrays = new_state(sizes)
     _boot_zones(arrays, plan.zones, scenario.machine.cpus)
     _boot_params(arrays, scenario, plan, events, zero_cost)

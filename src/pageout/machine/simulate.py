@@ -15,7 +15,7 @@ import numpy as np
 import pageout
 from pageout.engine import constants as c
 from pageout.kernel import frames
-from pageout.machine import checkers, figures
+from pageout.machine import checkers, figures, why
 from pageout.machine.boot import CHOICE_PARAMS, Booted, boot
 from pageout.machine.dispatch import core_unit
 from pageout.machine.policy import Policy
@@ -52,6 +52,11 @@ class Result:
         self._ledger = figures.Ledger(booted)
         self.first_task = 1 + len(scenario.machine.disks)
         self.now_ns = self._ledger.stat("now_ns")
+
+    @property
+    def why(self) -> dict[str, Any]:
+        """Why reclaim wrote each page and why each direct reclaim was entered, by cause: see machine/why.py."""
+        return why.why(self.booted)
 
     @property
     def series(self) -> dict[str, list[float]]:

@@ -18,6 +18,7 @@ from pageout.engine.constants import (
     PG_RECLAIM,
     PG_SWAPBACKED,
     PG_WRITEBACK,
+    PG_WRITTEN,
 )
 from pageout.engine.ledger import highest, levels
 from pageout.engine.waitqueue import wake_page
@@ -328,6 +329,7 @@ def end_page_writeback(k, page):
     file.nr_writeback -= 1
     if not pg.pflags & PG_SWAPBACKED:
         clear_bit(k, file.writeback_bits, file.writeback_summary, pg.index)
+        pg.pflags |= PG_WRITTEN
     if pg.pflags & PG_RECLAIM:
         pg.pflags ^= PG_RECLAIM
         rotate_reclaimable_page(k, page)

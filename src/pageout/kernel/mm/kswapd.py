@@ -11,6 +11,7 @@ from pageout.engine.waitqueue import sleep_on, timeout_jiffies, wake_all
 from pageout.jit import kfn
 from pageout.kernel.frames import FN
 from pageout.kernel.mm.buddy import zone_watermark_ok
+from pageout.kernel.mm.causes import note_kswapd_woken
 from pageout.kernel.mm.lru_balance import age_anon_if_low, reclaimable_pages
 from pageout.vocabulary.tracepoints import EV
 
@@ -29,6 +30,7 @@ def wakeup_kswapd(k, t, order):
                 k.stat.kswapd_max_order = order
             if k.wait[WQ_KSWAPD].head != NIL:
                 emit(k, t, EV.mm_vmscan_wakeup_kswapd, 0, zone, order)
+                note_kswapd_woken(k, t)
                 wake_all(k, WQ_KSWAPD)
         zone -= 1
 

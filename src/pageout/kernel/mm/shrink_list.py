@@ -37,6 +37,7 @@ from pageout.kernel.costs import FREE_NS
 from pageout.kernel.frames import FN, LEAF
 from pageout.kernel.fs.bdi_work import wakeup_flusher_threads
 from pageout.kernel.mm.buddy import free_page
+from pageout.kernel.mm.causes import note_reclaim_write
 from pageout.kernel.mm.filemap import clear_page_dirty_for_io, remove_from_page_cache, set_page_dirty
 from pageout.kernel.mm.isolate import count_isolated, is_kswapd, is_lumpy, may_enter_fs, page_check_references
 from pageout.kernel.mm.swapfile import get_swap_page
@@ -209,6 +210,7 @@ def _pageout(k, t, f, page, resume):
     """Write one dirty page from the reclaiming task's own stack: what the article warns about."""
     pg = k.page[page]
     f.page = page
+    note_reclaim_write(k, t, page, 0 if is_kswapd(k, t) else 1)
     clear_page_dirty_for_io(k, page)
     pg.pflags |= PG_RECLAIM | PG_LOCKED
     submitter = SUBMIT_KSWAPD if is_kswapd(k, t) else SUBMIT_DIRECT

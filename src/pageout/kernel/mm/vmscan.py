@@ -32,6 +32,7 @@ from pageout.engine.waitqueue import sleep_on, timeout_jiffies
 from pageout.jit import kfn
 from pageout.kernel.frames import FN
 from pageout.kernel.fs.bdi_work import wakeup_flusher_threads
+from pageout.kernel.mm.causes import note_direct_reclaim
 from pageout.kernel.mm.dirty_limits import background_threshold, dirty_threshold, trace_dirty_state
 from pageout.kernel.mm.isolate import count_isolated, is_kswapd, is_lumpy, isolate_lru_pages
 from pageout.kernel.mm.lru_balance import (
@@ -107,6 +108,7 @@ def _begin_direct(k, t, f):
     task.stall_count += 1
     task.stall_begin_ns = f.start_ns
     k.vm.allocstall += 1
+    note_direct_reclaim(k, t, f.a)
     emit(k, t, EV.mm_vmscan_direct_reclaim_begin, f.a, task.sc_writepage, f.b)
 
 
