@@ -54,7 +54,10 @@ TASK = tuple(
         "dirtier_period allocated_head allocated_tail allocated_nr io_error sc_scanned sc_reclaimed sc_order "
         "sc_gfp sc_writepage sc_to_reclaim sc_priority sc_dirty sc_lumpy_waits kept_head kept_tail kept_nr wbc_nr "
         "wbc_more_io wbc_cyclic wbc_kupdate wbc_background wbc_older_ns wbc_sync op_started_ns "
-        "nr_highorder nr_highorder_failed stall_begin_ns"
+        "nr_highorder nr_highorder_failed stall_begin_ns "
+        # designs: what a batch met; bytes and frames below a fresh stack; a request to a reclaim thread; its queue
+        "sc_writeback sc_congested wbc_zone stack_base stack_bottom rq_next rq_order rq_gfp rq_done rq_result "
+        "rq_head rq_tail"
     ).split()
 )
 
@@ -64,7 +67,7 @@ ZONE = tuple(
         "start_page end_page present wmark_min wmark_low wmark_high reserve0 reserve1 reserve2 nr_free "
         "pages_scanned all_unreclaimable isolated_anon isolated_file recent_scanned_anon recent_scanned_file "
         "recent_rotated_anon recent_rotated_file inactive_ratio pcp_batch pcp_high nr_dirty nr_writeback pgalloc "
-        "pgscan_kswapd pgscan_direct pgsteal pgrefill"
+        "pgscan_kswapd pgscan_direct pgsteal pgrefill congested dirty_reserve"
     ).split()
 )
 
@@ -73,7 +76,7 @@ INODE = tuple(
     for name in (
         "slot_start nr_slots dirty_bits writeback_bits dirty_summary writeback_summary kind bdi nr_pages nr_dirty "
         "nr_writeback istate dirtied_when list_kind list_next list_prev writeback_index nr_mapped last_block "
-        "io_error unlinked delayed wait_queue size_pages users disk_pages"
+        "io_error unlinked delayed wait_queue size_pages users disk_pages oldest_ms"
     ).split()
 )
 
@@ -86,7 +89,7 @@ BDI = tuple(
     ).split()
 )
 
-WORK = tuple((name, I8) for name in "used next nr_pages for_kupdate for_background range_cyclic".split())
+WORK = tuple((name, I8) for name in "used next nr_pages for_kupdate for_background range_cyclic zone".split())
 
 QUEUE = tuple(
     (name, I8)
@@ -135,7 +138,9 @@ PARAM = tuple(
         "swappiness laptop_mode ratelimit_pages ring_size heap_size reclaim_writeback reclaim_kick "
         "reclaim_wait_dirty reclaim_lumpy throttle_start zero_cost copy_ns syscall_ns nr_bios swap_bdi "
         "nr_swap_slots swap_bits swap_summary swap_block series_ns nr_series policy_isolate ring_drain stop_at_ns "
-        "power_cut_ns total_pages prop_shift check_every nr_groups"
+        "power_cut_ns total_pages prop_shift check_every nr_groups reclaim_throttle reclaim_progress reclaim_around "
+        "reclaim_worker worker_order dirty_limits background_start flush_background flush_order lru_split "
+        "watermark_gap stack_switch first_worker"
     ).split()
 )
 
