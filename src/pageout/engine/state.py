@@ -137,7 +137,8 @@ PARAM = tuple(
         "stack_order dirty_ratio dirty_bytes background_ratio background_bytes dirty_expire_ns dirty_writeback_ns "
         "swappiness laptop_mode ratelimit_pages ring_size heap_size reclaim_writeback reclaim_kick "
         "reclaim_wait_dirty reclaim_lumpy throttle_start zero_cost copy_ns syscall_ns nr_bios swap_bdi "
-        "nr_swap_slots swap_bits swap_summary swap_block series_ns nr_series policy_isolate ring_drain stop_at_ns "
+        "nr_swap_slots swap_bits swap_summary swap_block series_ns nr_series policy_isolate policy_dirty_page "
+        "policy_next_inode policy_throttle policy_wake_flushers ring_drain stop_at_ns "
         "power_cut_ns total_pages prop_shift check_every nr_groups reclaim_throttle reclaim_progress reclaim_around "
         "reclaim_worker worker_order dirty_limits background_start flush_background flush_order lru_split "
         "watermark_gap stack_switch first_worker"
@@ -211,6 +212,17 @@ LAYOUT_FIELDS: Mapping[str, tuple[Any, bool]] = {
     ),
     "event_on": (I1, False),  # by tracepoint number
     "series": (I8, False),  # SERIES_COLUMNS columns a sample
+    # what a policy that has no page or inode to look at is shown: pages, and limits in pages
+    "policy_view": (
+        tuple(
+            (name, I8)
+            for name in (
+                "nr_dirty nr_writeback nr_free background_limit dirty_limit bdi_dirty bdi_writeback bdi_limit "
+                "nr_scanned nr_reclaimed"
+            ).split()
+        ),
+        True,
+    ),
     "policy_ctx": ((("knob0", I8), ("knob1", I8), ("knob2", I8), ("acc0", I8), ("acc1", I8), ("acc2", I8)), False),
     "ring": (
         (("time_ns", I8), ("pid", I4), ("event", I2), ("cpu", I2), *((f"a{i}", I8) for i in range(14))),

@@ -11,7 +11,7 @@ from pageout import jit
 from pageout.engine import constants as c
 from pageout.engine.rng import seed_words
 from pageout.engine.state import LAYOUT, new_state
-from pageout.kernel import frames
+from pageout.kernel import frames, policies
 from pageout.kernel.mm import causes
 from pageout.kernel.sched import user as programs
 from pageout.machine import designs, jobs
@@ -135,7 +135,7 @@ class _Plan:
             **causes.TABLE_SIZES,
             "event_on": len(enabled("full")),
             "series": SERIES_ROWS * c.SERIES_COLUMNS,
-            "policy_ctx": 1,
+            "policy_ctx": policies.NR_HOOKS,
             "ring": self.ring,
         }
 

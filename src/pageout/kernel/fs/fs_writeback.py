@@ -32,6 +32,7 @@ from pageout.kernel.fs.inode_order import oldest_to_the_tail, oldest_window, que
 from pageout.kernel.mm.buddy import zone_of
 from pageout.kernel.mm.dirty_limits import over_background
 from pageout.kernel.mm.filemap import clear_page_dirty_for_io, find_page, inode_list_add, inode_list_del, next_dirty
+from pageout.kernel.policies import choose_inode
 from pageout.vocabulary.tracepoints import EV
 
 MAX_WRITEBACK_PAGES = 1024
@@ -206,6 +207,8 @@ def writeback_inodes_wb(k, t, f):
     if k.param.flush_order == FLUSH_PAGE_AGE:
         oldest_to_the_tail(k, f.a)
     inode = device.b_io_tail
+    if k.param.policy_next_inode:
+        inode = choose_inode(k, t, f.a)
     if inode == NIL or k.inode[inode].dirtied_when > f.start_ns:
         return ret(k, t, f, 0)
     if out_of_slice(k, t) and f.flag == 0:

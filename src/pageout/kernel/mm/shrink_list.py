@@ -34,7 +34,7 @@ from pageout.engine.constants import (
 from pageout.engine.kstack import call, leave_stack, ret, switch_stack, touch
 from pageout.engine.ring import emit
 from pageout.engine.waitqueue import timeout_jiffies
-from pageout.jit import call_policy, kfn
+from pageout.jit import kfn
 from pageout.kernel.block.bio import bdi_write_congested
 from pageout.kernel.costs import FREE_NS
 from pageout.kernel.frames import FN, LEAF
@@ -53,6 +53,7 @@ from pageout.kernel.mm.isolate import count_isolated, is_kswapd, is_lumpy, may_e
 from pageout.kernel.mm.swapfile import get_swap_page
 from pageout.kernel.mm.throttle import note_congestion
 from pageout.kernel.mm.writeback_rules import leaves_dirty
+from pageout.kernel.policies import judge_dirty_page, judge_page
 from pageout.vocabulary.tracepoints import EV
 
 WRITEPAGE_FILE_ASYNC, WRITEPAGE_ANON_ASYNC = 0x02 | 0x08, 0x01 | 0x08
@@ -103,7 +104,7 @@ def _verdict_before_io(k, t, f, page):
     if verdict == PAGE_ACTIVATE and k.param.lru_split == SPLIT_OFF and not pg.pflags & PG_SWAPBACKED:
         verdict = PAGE_KEEP
     if k.param.policy_isolate:
-        verdict = call_policy(k.param.policy_isolate, pg, k.policy_ctx[0], k.task[t].sc_priority)
+        verdict = judge_page(k, t, page)
     if verdict == PAGE_ACTIVATE or verdict == PAGE_KEEP:
         return verdict
     if pg.pflags & PG_SWAPBACKED and not pg.pflags & PG_SWAPCACHE:
@@ -126,7 +127,9 @@ def _leaves_to_flushers(k):
 
 @kfn
 def _may_write(k, t, f, page, verdict):
-    """May this reclaimer write this dirty page now?"""
+    """May this reclaimer write this dirty page now? A user's policy decides all but what the request forbids."""
+    if k.param.policy_dirty_page:
+        return may_enter_fs(k, t, page) and k.page[page].refs == 0 and judge_dirty_page(k, t, page) != 0
     if leaves_dirty(k, t, page) or verdict == PAGE_RECLAIM_CLEAN or not may_enter_fs(k, t, page):
         return False
     if not k.task[t].sc_writepage:

@@ -49,6 +49,7 @@ from pageout.kernel.mm.reclaim_worker import cluster_pages, sort_by_file
 from pageout.kernel.mm.swap import lru_add, lru_add_drain
 from pageout.kernel.mm.throttle import nap, recycles_writeback
 from pageout.kernel.mm.writeback_rules import direct_may_write
+from pageout.kernel.policies import pages_to_ask_for
 from pageout.vocabulary.tracepoints import EV
 
 
@@ -116,6 +117,11 @@ def _enough_or_kick(k, t, f):
     f.total += task.sc_scanned
     if task.sc_reclaimed >= task.sc_to_reclaim:
         return True
+    if k.param.policy_wake_flushers:
+        wanted = pages_to_ask_for(k, t, f.total)
+        if wanted > 0:
+            wakeup_flusher_threads(k, t, wanted)
+        return False
     if f.total > SWAP_CLUSTER_MAX + SWAP_CLUSTER_MAX // 2 and k.param.reclaim_kick == KICK_SCANNED:
         wakeup_flusher_threads(k, t, 0 if k.param.laptop_mode else f.total)
         if direct_may_write(k, f.a):
