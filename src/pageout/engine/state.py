@@ -85,7 +85,7 @@ BDI = tuple(
     for name in (
         "queue b_dirty b_dirty_tail b_io b_io_tail b_more_io b_more_io_tail reclaimable writeback completions "
         "period dirty_exceeded congested_write congested_read work_head work_tail work_nr flusher "
-        "last_old_flush_ns min_ratio max_ratio nr_inodes is_swap old_work"
+        "last_old_flush_ns min_ratio max_ratio nr_inodes is_swap old_work flushed_dirtied_ms"
     ).split()
 )
 

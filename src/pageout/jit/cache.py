@@ -47,9 +47,20 @@ def cache_root() -> Path:
 
 
 class _Notes:
-    """Who wants to know which unit is being compiled."""
+    """Who wants to know which unit is being compiled, and the time spent on loading and compiling so far."""
 
     listener: Callable[[str], None] | None = None
+    seconds = 0.0
+
+
+def loading_seconds() -> float:
+    """Return the wall time this process has spent on compiling and loading units."""
+    return _Notes.seconds
+
+
+def add_loading(seconds: float) -> None:
+    """Count time spent on compiling or loading a unit."""
+    _Notes.seconds += seconds
 
 
 @contextmanager

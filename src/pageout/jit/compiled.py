@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ctypes
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -18,7 +19,7 @@ from numba.core.cpu import CPUContext
 from numba.core.typed_passes import IRLegalization, NativeLowering, NoPythonBackend, NopythonTypeInference
 from numba.core.untyped_passes import FixupArgs, IRProcessing, TranslateByteCode
 
-from pageout.jit.cache import announce, cache_root, source_key
+from pageout.jit.cache import add_loading, announce, cache_root, source_key
 from pageout.jit.pointers import Layout, RowType, pointer_from_word
 
 CACHE_DIR = cache_root() / source_key()
@@ -151,9 +152,11 @@ class Unit:
         if self._compiled is None:
             if not self.is_cached():
                 announce(self.name)
+            begun = time.perf_counter()
             with _OneLink(self._function.__qualname__):
                 compiled = numba.cfunc("int64(int64, int64)", cache=True, **_OPTIONS)(self._function)
                 address = compiled.address
+            add_loading(time.perf_counter() - begun)
             self.compiled_now = compiled.cache_hits == 0
             self._compiled = (compiled, _ENTRY(address))
         return self._compiled

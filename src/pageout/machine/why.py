@@ -39,6 +39,7 @@ FACTS = (
     "flusher-idle",
     "expired",
     "under-1s",
+    "younger-first",
 )
 
 

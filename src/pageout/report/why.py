@@ -18,11 +18,11 @@ WRITE_CAUSES = {
     "swap": "anonymous memory: only reclaim writes it, to swap",
     "redirtied": "had been written before and was dirtied again",
     "zone": "its zone holds far more than its share of the dirty pages",
-    "file-order": "the flusher was in this very file, but not yet at this page",
-    "inode-age": "its inode was stamped anew long after the page became dirty",
+    "file-order": "the flusher was in this very file, at younger pages elsewhere",
+    "inode-age": "its inode was stamped anew, so that younger pages of others went first",
     "background": "the background threshold was not reached: nobody had been asked to write",
-    "device": "the device was saturated: flushers had more than it could take",
-    "inode-queue": "its inode waited in the flusher's queue behind others",
+    "inode-queue": "its inode waited while the flusher wrote younger pages of others",
+    "device": "the device was saturated: flushers were still at older pages",
     "unknown": "none of these",
 }
 RECLAIM_CAUSES = {
@@ -45,6 +45,7 @@ FACTS = {
     "flusher-idle": "flusher idle",
     "expired": "dirty for longer than dirty_expire",
     "under-1s": "dirty for less than a second",
+    "younger-first": "flusher busy with younger pages",
 }
 
 

@@ -28,6 +28,11 @@ def dirty_page(m: Lab) -> int:
     return page
 
 
+def busy_with_younger_pages(m: Lab) -> None:
+    m.k.task[FLUSHER].state = c.T_RUNNING
+    m.k.bdi[0].flushed_dirtied_ms = 1 << 40
+
+
 def test_below_the_background_threshold_nobody_was_asked_to_write() -> None:
     m = lab()
     page = m.page(zone=0, dirty=True)
@@ -48,6 +53,7 @@ def test_an_inode_stamped_long_after_its_page_hides_the_page_s_age() -> None:
     page = dirty_page(m)
     m.k.stat.now_ns = 60 * S
     m.k.inode[FILE].dirtied_when = 59 * S
+    busy_with_younger_pages(m)
     assert cause_of(m, page) == causes.CAUSE_INODE_AGE
 
 
@@ -64,6 +70,8 @@ def test_a_flusher_in_this_very_file_had_not_come_to_the_page() -> None:
     m = lab()
     page = dirty_page(m)
     m.k.inode[FILE].istate |= c.I_SYNC
+    assert cause_of(m, page) == causes.CAUSE_UNKNOWN
+    busy_with_younger_pages(m)
     assert cause_of(m, page) == causes.CAUSE_FILE_ORDER
 
 
@@ -71,6 +79,7 @@ def test_an_inode_behind_others_waits_its_turn_and_the_others_are_counted() -> N
     m = lab()
     page = dirty_page(m)
     other = 1
+    busy_with_younger_pages(m)
     inode_list_del(m.k, FILE)
     inode_list_add(m.k, 0, c.LIST_DIRTY, FILE, 0)
     inode_list_add(m.k, 0, c.LIST_IO, other, 0)

@@ -358,6 +358,7 @@ def write_cache_pages(k, t, f):
         if pflags & PG_WRITEBACK:
             f.index += 1
             continue
+        k.bdi[k.inode[f.inode].bdi].flushed_dirtied_ms = k.page[page].dirtied_when
         clear_page_dirty_for_io(k, page)
         return _writepage(k, t, f, page, WRITTEN)
 

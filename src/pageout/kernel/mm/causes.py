@@ -2,8 +2,9 @@
 """Why reclaim wrote a page, why a task entered direct reclaim: what is known at that moment, counted by cause.
 
 Each page and each direct reclaim gets exactly one cause, the first in the order below that holds, and all the facts
-that hold beside it. The candidates are those of the April 2010 discussion (Morton's question: why does reclaim meet so
-many dirty pages?). Nothing here changes what the machine does.
+that hold beside it. Order is to blame when the flusher works and the page it took last is younger than this one; the
+device only if the flusher is still at older pages. The candidates are those of the April 2010 discussion (Morton's
+question: why does reclaim meet so many dirty pages?). Nothing here changes what the machine does.
 """
 
 from pageout.engine.clock import now_of
@@ -28,7 +29,7 @@ from pageout.kernel.mm.lru_balance import nr_on, reclaimable_pages
 
 # Causes of a page written by reclaim, in the order in which they are tried
 CAUSE_SWAP, CAUSE_REDIRTIED, CAUSE_ZONE, CAUSE_FILE_ORDER, CAUSE_INODE_AGE = 0, 1, 2, 3, 4
-CAUSE_BACKGROUND, CAUSE_DEVICE, CAUSE_INODE_QUEUE, CAUSE_UNKNOWN = 5, 6, 7, 8
+CAUSE_INODE_QUEUE, CAUSE_BACKGROUND, CAUSE_DEVICE, CAUSE_UNKNOWN = 5, 6, 7, 8
 # Causes of a direct reclaim, likewise
 RECLAIM_FRAGMENTED, RECLAIM_EXHAUSTED, RECLAIM_BURST, RECLAIM_KSWAPD_DEVICE = 16, 17, 18, 19
 RECLAIM_KSWAPD_WAITS, RECLAIM_DIRTY_TAIL, RECLAIM_OUTRUN = 20, 21, 22
@@ -37,7 +38,8 @@ NR_CAUSES = 24
 # Facts about a written page; any number of them may hold
 FACT_REDIRTIED, FACT_ZONE, FACT_BELOW_BACKGROUND, FACT_INODE_RESTAMPED, FACT_DEVICE_BUSY = 1, 2, 4, 8, 16
 FACT_BEING_WRITTEN, FACT_QUEUED_BEHIND, FACT_FLUSHER_IDLE, FACT_EXPIRED, FACT_YOUNG = 32, 64, 128, 256, 512
-NR_FACTS = 10
+FACT_YOUNGER_FIRST = 1024
+NR_FACTS = 11
 
 EXAMPLES = 4  # kept for each cause: the first, and the latest whose number is a power of two
 MAX_AHEAD = 1024  # inodes counted at most
@@ -120,6 +122,8 @@ def _facts_of(k, t, page, age_ms):
         facts |= FACT_BEING_WRITTEN
     if _flusher_idle(k, file.bdi):
         facts |= FACT_FLUSHER_IDLE
+    elif k.bdi[file.bdi].flushed_dirtied_ms > pg.dirtied_when:
+        facts |= FACT_YOUNGER_FIRST
     if age_ms * NS_PER_MS > k.param.dirty_expire_ns:
         facts |= FACT_EXPIRED
     if age_ms * NS_PER_MS < NS_PER_S:
@@ -133,16 +137,14 @@ def _first_cause(facts):
         return CAUSE_REDIRTIED
     if facts & FACT_ZONE:
         return CAUSE_ZONE
-    if facts & FACT_BEING_WRITTEN:
-        return CAUSE_DEVICE if facts & FACT_DEVICE_BUSY else CAUSE_FILE_ORDER
-    if facts & FACT_INODE_RESTAMPED:
-        return CAUSE_INODE_AGE
+    if facts & FACT_YOUNGER_FIRST:
+        if facts & FACT_BEING_WRITTEN:
+            return CAUSE_FILE_ORDER
+        return CAUSE_INODE_AGE if facts & FACT_INODE_RESTAMPED else CAUSE_INODE_QUEUE
     if facts & FACT_BELOW_BACKGROUND and not facts & FACT_EXPIRED:
         return CAUSE_BACKGROUND
     if facts & FACT_DEVICE_BUSY:
         return CAUSE_DEVICE
-    if facts & FACT_QUEUED_BEHIND:
-        return CAUSE_INODE_QUEUE
     return CAUSE_UNKNOWN
 
 
