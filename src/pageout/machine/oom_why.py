@@ -139,7 +139,7 @@ def _why_not_reclaimed(log: Log, zone: dict[str, Any], has_swap: bool) -> str:
             ("writeback", "under writeback"),
             ("locked", "locked"),
             ("young", "just used"),
-            ("idle", "clean and idle"),
+            ("idle", "clean by now"),
         )
         if can[mark]
     )

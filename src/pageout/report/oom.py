@@ -10,9 +10,8 @@ from rich.text import Text
 
 from pageout.report.text import compact_text, counted, number_text, plain
 
-WIDTH = 100
 _COLUMNS = ("zone", "free\nKiB", "must\nleave KiB", "to re-\nclaim", "dirty", "write-\nback", "just\nused", "locked",
-            "clean\nidle", "scanned", "given up\nat s")  # fmt: skip
+            "clean\nby now", "scanned", "given up\nat s")  # fmt: skip
 
 
 def first_oom(document: Mapping[str, Any]) -> list[Text | Table]:
@@ -42,7 +41,15 @@ def _sentence(event: Mapping[str, Any], nr_events: int) -> str:
 
 def _table(zones: list[dict[str, Any]]) -> Table:
     table = Table(
-        box=SIMPLE_HEAD, show_edge=False, pad_edge=False, title="at that moment, in pages unless KiB", width=WIDTH
+        box=SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+        title="zones at that moment, in pages unless KiB",
+        title_justify="left",
+        title_style="bold",
+        header_style="bold",
+        padding=(0, 1, 0, 0),
+        caption_justify="left",
     )
     for label in _COLUMNS:
         table.add_column(label, justify="left" if label == "zone" else "right", no_wrap=True)
