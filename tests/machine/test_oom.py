@@ -185,7 +185,7 @@ def test_a_stack_too_large_for_one_block_fails_with_a_report() -> None:
         machine(32),
         (file(GIB // MIB, "image"),),
         io("read", 256, "reader", bs_bytes=64 * KIB, rate_bps=100 * MIB, background=True),
-        Task(name="fork", kind="fork", interval_ns=MS, lifetime_ns=10 * S, count=300),
+        Task(name="fork", kind="fork", interval_ns=MS, lifetime_ns=10 * S, count=600),
         choices={"stack.bytes": 64 * KIB},
         prefill_bytes=32 * MIB,
     )
@@ -203,7 +203,7 @@ def test_a_task_that_does_not_move_is_reported_with_its_stack() -> None:
     what = scenario(
         machine(64, kind="throttled", write_bps=100 * KIB),
         (file(32),),
-        io("write", 16, "writer", bs_bytes=64 * KIB, end_fsync=True),
+        io("write", 4, "writer", bs_bytes=64 * KIB, end_fsync=True),
         settings={"kernel.hung_task_timeout_secs": 2},
         length_ns=12 * S,
     )

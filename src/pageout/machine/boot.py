@@ -19,10 +19,11 @@ from pageout.machine import jobs
 from pageout.machine.devices import queue_fields
 from pageout.machine.dispatch import UNITS
 from pageout.machine.memory_map import Zone, free_blocks, zones_of
+from pageout.machine.oom_boot import log_params, log_sizes, task_fields
 from pageout.machine.prepare import prepare_unit
 from pageout.machine.tables import seek_table
 from pageout.vocabulary.errors import TooLargeError
-from pageout.vocabulary.scenario import Scenario, Task
+from pageout.vocabulary.scenario import Scenario
 from pageout.vocabulary.settings import choices, sysctls
 from pageout.vocabulary.tracepoints import enabled
 
@@ -135,13 +136,7 @@ class _Plan:
             "series": SERIES_ROWS * c.SERIES_COLUMNS,
             "policy_ctx": 1,
             "ring": self.ring,
-            "klog": c.KLOG_RECORDS,
-            "klog_stack": c.KLOG_RECORDS * c.KLOG_STACK,
-            "klog_mem": c.KLOG_SNAPSHOTS,
-            "klog_zone": c.KLOG_SNAPSHOTS * len(self.zones),
-            "klog_list": c.KLOG_SNAPSHOTS * len(self.zones) * c.NR_LRU,
-            "klog_pcp": c.KLOG_SNAPSHOTS * len(self.zones) * machine_cpus,
-            "klog_task": c.KLOG_SNAPSHOTS * self.nr_tasks,
+            **log_sizes(len(self.zones), machine_cpus, self.nr_tasks),
         }
 
 
@@ -240,9 +235,7 @@ def _boot_params(arrays: dict[str, Any], scenario: Scenario, plan: _Plan, events
         swap_bits=plan.swap_bits, swap_summary=plan.swap_summary, swap_block=_swap_block(scenario, plan),
         stop_at_ns=scenario.length_ns, total_pages=total, prop_shift=1 + max(1, limit - 1).bit_length() - 1,
         nr_groups=plan.jobs.nr_groups, nr_series=SERIES_ROWS,
-        panic_on_oom=values["vm.panic_on_oom"], oom_kill_allocating=values["vm.oom_kill_allocating_task"],
-        oom_dump_tasks=values["vm.oom_dump_tasks"], klog_size=c.KLOG_RECORDS, klog_snapshots=c.KLOG_SNAPSHOTS,
-        hung_timeout_ns=values["kernel.hung_task_timeout_secs"] * c.NS_PER_S,
+        **log_params(values),
     )  # fmt: skip
     for name, allowed in CHOICE_VALUES.items():
         arrays["param"][CHOICE_PARAMS[name]][0] = allowed[str(plan.choices[name])]
@@ -396,7 +389,6 @@ def _boot_tasks(arrays: dict[str, Any], scenario: Scenario, plan: _Plan) -> dict
         comms[200 + q] = f"flush-8:{16 * q}"
         _start(arrays, 1 + q, frames.FN.bdi_writeback_thread, q, pid=200 + q, tflags=c.PF_FLUSHER | c.PF_KTHREAD)
     first = 1 + plan.nr_queues
-    names = {task.name: i for i, task in enumerate(scenario.tasks)}
     for i, task in enumerate(scenario.tasks):
         comms[1000 + i] = task.name[:15]
         s0, s1, s2, s3 = seed_words(task.seed, i)
@@ -413,23 +405,10 @@ def _boot_tasks(arrays: dict[str, Any], scenario: Scenario, plan: _Plan) -> dict
             rng2=s2,
             rng3=s3,
             mm_inode=mm_inode,
-            total_vm=_total_vm(scenario, task, plan, mm_inode),
-            oom_adj=task.oom_adj,
-            nice=task.nice,
-            privileged=int(task.privileged),
-            parent=first + names[task.parent] if task.parent else c.NIL,
+            **task_fields(scenario, i, first, plan.inodes[mm_inode].nr_slots if mm_inode >= 0 else 0),
         )
     _chain_run_queue(arrays, plan.nr_tasks)
     return comms
-
-
-TASK_VM_PAGES = 1024  # assumed: text, libraries and stack of a small program, 4 MiB of address space
-
-
-def _total_vm(scenario: Scenario, task: Task, plan: _Plan, mm_inode: int) -> int:
-    """Pages of a task's address space: the program, its anonymous memory, the files it maps."""
-    mapped = sum(-(-scenario.files[i].size_bytes // PAGE) for i in set(task.file)) if task.mmap else 0
-    return TASK_VM_PAGES + mapped + (plan.inodes[mm_inode].nr_slots if mm_inode >= 0 else 0)
 
 
 def _start(arrays: dict[str, Any], t: int, fn: int, a: int, **fields: int) -> None:
