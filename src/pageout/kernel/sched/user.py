@@ -373,6 +373,9 @@ def _hog(k, t, f, job):
     nr_pages = k.inode[task.mm_inode].nr_slots
     if f.pc == 1:
         f.pos += 1
+        f.pc = 0
+        if out_of_slice(k, t):
+            return YIELD
     f.pc = 0
     while True:
         if task.killed:
