@@ -31,6 +31,7 @@ class FakeResult:
     def __init__(self, scenario: Scenario, figures: dict[str, Any]) -> None:
         self._document = document(scenario.design, **figures) | {"seed": scenario.seed}
         self.series = series()
+        self.dmesg = "[    1.000000] writer used greatest stack depth: 5296 bytes left\n"
 
     def document(self) -> dict[str, Any]:
         return self._document

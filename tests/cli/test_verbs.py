@@ -119,6 +119,15 @@ def test_a_trace_is_written_for_each_design(engine: FakeEngine, storm: Path) -> 
     assert names == {"storm.fio", "t.txt", "u.linux-2.6.34.txt", "u.flushers-only.txt"}
 
 
+def test_the_kernels_log_is_written(engine: FakeEngine, storm: Path) -> None:
+    assert main(["run", "storm.fio", "--dmesg", "log.txt"]) == 0
+    assert Path("log.txt").read_text() == "[    1.000000] writer used greatest stack depth: 5296 bytes left\n"
+    assert main(["run", "storm.fio", "--dmesg", "a.txt", "--trace", "a.txt"]) == 2
+    assert main(["run", "storm.fio", "--dmesg", "storm.fio"]) == 2
+    assert not Path("a.txt").exists()
+    assert storm.read_text().startswith("[writer]")
+
+
 def test_a_plot_is_drawn(engine: FakeEngine, storm: Path) -> None:
     assert main(["compare", "storm.fio", "--designs", "linux-2.6.34,flushers-only", "--plot", "p.svg"]) == 0
     assert Path("p.svg").read_text().startswith("<svg")

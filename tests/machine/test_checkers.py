@@ -67,6 +67,24 @@ def add(table: str, field: str, row: int = 0, by: int = 1) -> Callable[[Tables],
     return spoil
 
 
+def log_of_the_future(tables: Tables) -> None:
+    tables["stat"]["klog_nr"][0] = 1
+    tables["klog"]["snapshot"][0] = c.NIL
+    tables["klog"]["time_ns"][0] = 10 * S
+
+
+def wrong_snapshot(tables: Tables) -> None:
+    tables["stat"]["klog_nr"][0] = tables["stat"]["klog_snapshot_nr"][0] = 1
+    tables["klog"]["time_ns"][0] = 0
+    tables["klog"]["snapshot"][0] = 0
+    tables["klog_zone"]["nr_free"][0] += 1
+
+
+def two_dying(tables: Tables) -> None:
+    tables["task"]["memdie"][2:4] = 1
+    tables["task"]["state"][2:4] = c.T_SLEEPING
+
+
 def lru_link(tables: Tables) -> None:
     head = tables["lru"]["head"]
     queue = int(np.flatnonzero(head != c.NIL)[-1])
@@ -184,6 +202,11 @@ def dead_with_frames(tables: Tables) -> None:
         (slot_of_another, "slot points at a frame"),
         (emptied_slot, "cached pages"),
         (dead_with_frames, "died with 1 frames"),
+        (add("stat", "klog_nr", 0, c.KLOG_RECORDS), "more than fit"),
+        (add("stat", "klog_snapshot_nr"), "refers to snapshots"),
+        (log_of_the_future, "from the future"),
+        (two_dying, "access to all reserves at once"),
+        (wrong_snapshot, "free pages of a zone in the kernel log"),
     ],
     ids=lambda value: value.replace(" ", "-") if isinstance(value, str) else "",
 )

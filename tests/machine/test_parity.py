@@ -58,6 +58,10 @@ def scenarios(seed: int = 11) -> list[Scenario]:
               length_ns=NS_PER_S // 10, disk={"kind": "ssd", "queue_depth": 32}),
         small("mmap and unlink", Task(name="map", file=(0,), rw="randwrite", mmap=True, io_bytes=MIB),
               Task(name="rm", kind="unlink", file=(1,), start_delay_ns=20_000_000), files=(4, 4)),
+        small("out of memory", Task(name="hog", kind="hog", anon_bytes=24 * MIB, nice=5),
+              Task(name="fork", kind="fork", count=20, interval_ns=1_000_000, lifetime_ns=10_000_000_000,
+              privileged=True), Task(name="child", kind="hog", anon_bytes=MIB, hold_ns=NS_PER_S, parent="hog"),
+              write, disk={"write_error_every": 2}),
     ]  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """pageout run WORKLOAD: simulate one workload under one design."""
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,16 +27,24 @@ def run(
     fail_on: Annotated[
         str | None, Parameter(metavar="WHAT", help="Exit with 1 if any of these happened: oom,overflow,lost.")
     ] = None,
+    dmesg: Annotated[
+        Path | None, Parameter(metavar="FILE", help="Write the simulated kernel's log to FILE, as dmesg prints it.")
+    ] = None,
     common: Common = Common(),  # noqa: B008  frozen
 ) -> int:
     """Simulate a workload and print its figures, what they say, and what to try next."""
     from pageout.cli.load import load_workload
-    from pageout.cli.output import print_json
+    from pageout.cli.output import distinct, print_json, replacing
     from pageout.cli.play import play
 
     watched = words("--fail-on", fail_on, FAILURES) if fail_on is not None else ()
     scenario = load_workload(workload, common, design)
-    (result,) = play([scenario], common, workload)
+    distinct({"--dmesg": dmesg, "--trace": common.trace, "--plot": common.plot}, workload)
+    with ExitStack() as files:
+        log = files.enter_context(replacing(dmesg)) if dmesg is not None else None
+        (result,) = play([scenario], common, workload)
+        if log is not None:
+            log.write_text(result.dmesg)
     document = result.document()
     if common.json:
         print_json(document)
@@ -47,7 +56,7 @@ def run(
 
 def _print(document: dict[str, Any], scenario: Any) -> None:
     from pageout.cli.load import stack_bytes
-    from pageout.report import describe, reading, table
+    from pageout.report import describe, oom, reading, table
 
     machine = describe.machine_line(scenario.machine, stack_bytes(scenario))
     jobs = describe.workload_line(scenario)
@@ -59,6 +68,7 @@ def _print(document: dict[str, Any], scenario: Any) -> None:
         table.jobs_table(document),
         table.metrics_table(document),
         *((overflow,) if overflow is not None else ()),
+        *oom.first_oom(document),
         table.reading_text(sentences),
     )
 

@@ -2,7 +2,8 @@
 """The simulated kernel stack: the frames of a thread are its continuation, and their bytes its depth."""
 
 from pageout.engine.clock import fail
-from pageout.engine.constants import ENTRY, ERR_DEPTH, MAX_DEPTH, NIL, RUN
+from pageout.engine.constants import ENTRY, ERR_DEPTH, KLOG_STACK_OVERRUN, MAX_DEPTH, NIL, RUN
+from pageout.engine.klog import klog, klog_stack
 from pageout.jit import kfn
 
 
@@ -44,6 +45,7 @@ def _mark_depth(k, t, used, leaf):
         if used > k.param.stack_bytes and task.peak <= k.param.stack_bytes:
             task.overflows += 1
             k.stat.overflows += 1
+            klog_stack(k, klog(k, t, KLOG_STACK_OVERRUN, t, used, leaf, 0, 0), t)
         task.peak = used
         if used > k.stat.peak:
             k.stat.peak = used

@@ -57,7 +57,8 @@ TASK = tuple(
         "nr_highorder nr_highorder_failed stall_begin_ns "
         # designs: what a batch met; bytes and frames below a fresh stack; a request to a reclaim thread; its queue
         "sc_writeback sc_congested wbc_zone stack_base stack_bottom rq_next rq_order rq_gfp rq_done rq_result "
-        "rq_head rq_tail"
+        "rq_head rq_tail "
+        "oom_adj nice privileged parent hung_gen"
     ).split()
 )
 
@@ -67,7 +68,8 @@ ZONE = tuple(
         "start_page end_page present wmark_min wmark_low wmark_high reserve0 reserve1 reserve2 nr_free "
         "pages_scanned all_unreclaimable isolated_anon isolated_file recent_scanned_anon recent_scanned_file "
         "recent_rotated_anon recent_rotated_file inactive_ratio pcp_batch pcp_high nr_dirty nr_writeback pgalloc "
-        "pgscan_kswapd pgscan_direct pgsteal pgrefill congested dirty_reserve"
+        "pgscan_kswapd pgscan_direct pgsteal pgrefill congested dirty_reserve "
+        "unreclaimable_since_ns"
     ).split()
 )
 
@@ -141,7 +143,8 @@ PARAM = tuple(
         "policy_next_inode policy_throttle policy_wake_flushers ring_drain stop_at_ns "
         "power_cut_ns total_pages prop_shift check_every nr_groups reclaim_throttle reclaim_progress reclaim_around "
         "reclaim_worker worker_order dirty_limits background_start flush_background flush_order lru_split "
-        "watermark_gap stack_switch first_worker"
+        "watermark_gap stack_switch first_worker "
+        "panic_on_oom oom_kill_allocating oom_dump_tasks hung_timeout_ns klog_size klog_snapshots"
     ).split()
 )
 
@@ -159,9 +162,26 @@ STAT = tuple(
         "throttle_ns throttle_asked_ns throttle_count pages_dirtied_total pages_cleaned_total "
         "pages_truncated_dirty kswapd_max_order transactions slice_ns slices wakeups events_handled "
         "readahead_pages fsyncs request_hits "
-        "kswapd_woken_ns kswapd_scanned_before kswapd_reclaimed_before"
+        "kswapd_woken_ns kswapd_scanned_before kswapd_reclaimed_before "
+        "klog_nr klog_dropped klog_snapshot_nr rate_begin rate_printed rate_missed hung_due_ns "
+        "hung_warnings lowest_stack panic_reason"
     ).split()
 )
+
+# The kernel log: what printk would have said, and what the machine looked like when it did.
+KLOG = tuple((name, I8) for name in "time_ns kind task who a b c d snapshot nr_stack".split())
+KLOG_MEM = tuple((name, I8) for name in "nr_free nr_file nr_dirty nr_writeback swap_free nr_tasks".split())
+KLOG_ZONE = tuple(
+    (name, I8)
+    for name in (
+        "nr_free isolated_anon isolated_file nr_dirty nr_writeback pages_scanned all_unreclaimable "
+        "unreclaimable_since_ns stack_pages "
+        "nr0 nr1 nr2 nr3 nr4 nr5 nr6 nr7 nr8 nr9 nr10"  # free blocks of each order
+    ).split()
+)
+# Pages of one LRU list: those with each mark, and those that no mark keeps from being freed.
+KLOG_LIST = tuple((name, I8) for name in "nr dirty writeback locked young mapped swapcache idle".split())
+KLOG_TASK = tuple((name, I8) for name in "task total_vm anon_rss file_rss cpu".split())
 
 CPU = tuple((name, I8) for name in "task busy_until_ns pvec_nr dirty_count idle busy_ns".split())
 
@@ -224,6 +244,13 @@ LAYOUT_FIELDS: Mapping[str, tuple[Any, bool]] = {
         True,
     ),
     "policy_ctx": ((("knob0", I8), ("knob1", I8), ("knob2", I8), ("acc0", I8), ("acc1", I8), ("acc2", I8)), False),
+    "klog": (KLOG, False),
+    "klog_stack": (I4, False),  # [record * KLOG_STACK + i]: functions of the task's stack, outermost first
+    "klog_mem": (KLOG_MEM, False),  # [snapshot]
+    "klog_zone": (KLOG_ZONE, False),  # [snapshot * nr_zones + zone]
+    "klog_list": (KLOG_LIST, False),  # [(snapshot * nr_zones + zone) * NR_LRU + list]
+    "klog_pcp": (I4, False),  # [(snapshot * nr_zones + zone) * nr_cpus + cpu]: free pages on the CPU's list
+    "klog_task": (KLOG_TASK, False),  # [snapshot * nr_tasks + i], with vm.oom_dump_tasks
     "ring": (
         (("time_ns", I8), ("pid", I4), ("event", I2), ("cpu", I2), *((f"a{i}", I8) for i in range(14))),
         False,

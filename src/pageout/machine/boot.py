@@ -18,6 +18,7 @@ from pageout.machine import designs, jobs
 from pageout.machine.devices import queue_fields
 from pageout.machine.dispatch import UNITS
 from pageout.machine.memory_map import Zone, free_blocks, zones_of
+from pageout.machine.oom_boot import log_params, log_sizes, task_fields
 from pageout.machine.prepare import prepare_unit
 from pageout.machine.room import refuse_if_too_large
 from pageout.machine.tables import seek_table
@@ -137,6 +138,7 @@ class _Plan:
             "series": SERIES_ROWS * c.SERIES_COLUMNS,
             "policy_ctx": policies.NR_HOOKS,
             "ring": self.ring,
+            **log_sizes(len(self.zones), machine_cpus, self.nr_tasks),
         }
 
 
@@ -225,6 +227,7 @@ def _boot_params(arrays: dict[str, Any], scenario: Scenario, plan: _Plan, events
         swap_bits=plan.swap_bits, swap_summary=plan.swap_summary, swap_block=_swap_block(scenario, plan),
         stop_at_ns=scenario.length_ns, total_pages=total, prop_shift=1 + max(1, limit - 1).bit_length() - 1,
         nr_groups=plan.jobs.nr_groups, nr_series=SERIES_ROWS,
+        **log_params(values),
     )  # fmt: skip
     for name, allowed in CHOICE_VALUES.items():
         arrays["param"][CHOICE_PARAMS[name]][0] = allowed[str(plan.choices[name])]
@@ -380,6 +383,7 @@ def _boot_tasks(arrays: dict[str, Any], scenario: Scenario, plan: _Plan) -> dict
         "allocated_head",
         "allocated_tail",
         "prev_index",
+        "parent",
     ):
         arrays["task"][field][:] = c.NIL
     _start(arrays, 0, frames.FN.kswapd, 0, pid=32, tflags=c.PF_MEMALLOC | c.PF_KSWAPD | c.PF_SWAPWRITE | c.PF_KTHREAD)
@@ -403,13 +407,10 @@ def _boot_tasks(arrays: dict[str, Any], scenario: Scenario, plan: _Plan) -> dict
             rng2=s2,
             rng3=s3,
             mm_inode=mm_inode,
-            total_vm=TASK_VM_PAGES + (plan.inodes[mm_inode].nr_slots if mm_inode >= 0 else 0),
+            **task_fields(scenario, i, first, plan.inodes[mm_inode].nr_slots if mm_inode >= 0 else 0),
         )
     _chain_run_queue(arrays, plan.first_worker)
     return comms | designs.boot_workers(arrays, plan.first_worker, scenario.machine.cpus)
-
-
-TASK_VM_PAGES = 1024  # assumed: text, libraries and stack of a small program, 4 MiB of address space
 
 
 def _start(arrays: dict[str, Any], t: int, fn: int, a: int, **fields: int) -> None:
@@ -471,7 +472,8 @@ def boot(
     _boot_functions(arrays)
     comms = _boot_tasks(arrays, scenario, plan)
     _boot_jobs(arrays, plan)
-    _put(arrays, "stat", 0, idle_cpus=scenario.machine.cpus)
+    _put(arrays, "stat", 0, idle_cpus=scenario.machine.cpus, lowest_stack=arrays["param"]["stack_bytes"][0])
+    arrays["stat"]["hung_due_ns"][0] = arrays["param"]["hung_timeout_ns"][0]
     arrays["cpu"]["idle"][:] = 1
     arrays["cpu"]["task"][:] = c.NIL
     arrays["param"]["series_ns"][0] = series_ns

@@ -18,13 +18,14 @@ from pageout.machine.boot import Booted
 from pageout.vocabulary.errors import InvariantError
 from pageout.vocabulary.scenario import Scenario
 
+NS_AHEAD = 1_000_000  # a CPU runs a slice of 50 us ahead of the clock, and one step beyond
 PAGE_PLACES = c.PG_LRU | c.PG_BUDDY | c.PG_PCP | c.PG_PVEC | c.PG_ISOLATED | c.PG_KERNEL | c.PG_RESERVED | c.PG_TAIL
 
 
 def check(booted: Booted, scenario: Scenario) -> None:
     """Run every checker. Raises InvariantError with the first thing that is wrong."""
     seen = _Frames(booted.arrays)
-    for checker in (_frames, _lists, _counters, _dirty, _cache, _pools, _stacks):
+    for checker in (_frames, _lists, _counters, _dirty, _cache, _pools, _stacks, _log):
         for complaint in checker(booted.arrays, seen):
             stat = booted.arrays["stat"]
             raise InvariantError(
@@ -214,3 +215,24 @@ def _stacks(arrays: dict[str, Any], seen: _Frames) -> Iterator[str]:
         yield from _differ(f"task {t} stack bytes", int(task["used"][t]), int(size[fns].sum()))
         if task["state"][t] == c.T_DEAD and depth:
             yield f"task {t} died with {depth} frames on its stack ({frames.TABLE[int(fns[-1])].name})"
+
+
+def _log(arrays: dict[str, Any], seen: _Frames) -> Iterator[str]:
+    """The kernel log holds no more than its room, nothing from the future, snapshots that exist; one dies at a time."""
+    stat, param, klog = arrays["stat"], arrays["param"], arrays["klog"]
+    nr, snapshots = int(stat["klog_nr"][0]), int(stat["klog_snapshot_nr"][0])
+    if nr > len(klog) or snapshots > int(param["klog_snapshots"][0]):
+        yield f"the kernel log has {nr} records and {snapshots} snapshots: more than fit"
+    used = klog[:nr]
+    taken = np.sort(used["snapshot"][used["snapshot"] != c.NIL])
+    if not np.array_equal(taken, np.arange(snapshots)):
+        yield f"the kernel log refers to snapshots {taken.tolist()}, {snapshots} were taken"
+    latest = int(stat["now_ns"][0]) + int(arrays["task"]["spent_ns"].max(initial=0)) + NS_AHEAD
+    if nr and int(used["time_ns"].max()) > latest:
+        yield "the kernel log has a record from the future"
+    dying = np.flatnonzero((arrays["task"]["memdie"] != 0) & (arrays["task"]["state"] != c.T_DEAD))
+    if len(dying) > 1 and not int(param["oom_kill_allocating"][0]):
+        yield f"tasks {dying.tolist()} have access to all reserves at once"
+    for row in arrays["klog_zone"][: snapshots * int(param["nr_zones"][0])]:
+        blocks = sum(int(row[f"nr{order}"]) << order for order in range(c.MAX_ORDER))
+        yield from _differ("free pages of a zone in the kernel log", int(row["nr_free"]), blocks)

@@ -19,6 +19,8 @@ from pageout.kernel import frames
 from pageout.machine import checkers, figures, why
 from pageout.machine.boot import CHOICE_PARAMS, Booted, boot
 from pageout.machine.dispatch import core_unit
+from pageout.machine.dmesg import dmesg
+from pageout.machine.oom_why import oom_events
 from pageout.machine.policy import HOOKS, Policy
 from pageout.vocabulary.errors import InvariantError, UsageError
 from pageout.vocabulary.scenario import Scenario
@@ -38,6 +40,10 @@ ENDINGS = {
     c.STOP_POWER: "power cut",
     c.STOP_DEADLOCK: "deadlock",
     c.STOP_PANIC: "panic: out of memory and no killable processes",
+}
+PANIC_ENDINGS = {
+    c.PANIC_ON_OOM: "panic: out of memory, and vm.panic_on_oom is set",
+    c.PANIC_ALWAYS: "panic: out of memory, and vm.panic_on_oom is set",
 }
 Progress = Callable[[float, str], None]
 
@@ -98,7 +104,19 @@ class Result:
     @property
     def ending(self) -> str:
         """Why the run ended: done, length, power cut, deadlock, panic."""
+        if self._ledger.stat("stop") == c.STOP_PANIC and self._ledger.stat("panic_reason") in PANIC_ENDINGS:
+            return PANIC_ENDINGS[self._ledger.stat("panic_reason")]
         return ENDINGS.get(self._ledger.stat("stop"), "stopped")
+
+    @property
+    def dmesg(self) -> str:
+        """The kernel log, as dmesg prints it: OOM reports, failed allocations, I/O errors, hung tasks."""
+        return dmesg(self.booted, self.scenario)
+
+    @property
+    def oom(self) -> list[dict[str, Any]]:
+        """Each OOM kill: when, who asked, who died, and why each zone had nothing to give."""
+        return oom_events(self.booted, self.scenario)
 
     def document(self) -> dict[str, Any]:
         """The run as `run --json` prints it."""
@@ -120,6 +138,7 @@ class Result:
             "devices": figures.device_figures(scenario, self._ledger, self.now_ns),
             "metrics": self.metrics,
             "vmstat": self.vmstat,
+            "oom": self.oom,
             "deepest_stack": [{"depth": d, "size": s, "location": name} for d, s, name in self.deepest_stack],
             "warnings": list(scenario.warnings),
         }

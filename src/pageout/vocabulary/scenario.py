@@ -154,6 +154,12 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
         int, note("how long it is kept, touched each second", "duration", 0, 365 * DAY_NS, "hold_time", of="hog")
     ] = 0
     background: Annotated[bool, note("the run does not wait for it")] = False
+    parent: Annotated[str, note("the task whose child it is: for the OOM killer, and for that only")] = ""
+    oom_adj: Annotated[int, note("shifts its score for the OOM killer, -17: never killed", "", -17, 15)] = 0
+    nice: Annotated[
+        int, note("over 0 doubles its score for the OOM killer; scheduling is not touched", "", -20, 19)
+    ] = 0
+    privileged: Annotated[bool, note("has root's capabilities: a 16th of its score for the OOM killer")] = False
 
 
 class Scenario(msgspec.Struct, frozen=True, kw_only=True):

@@ -49,6 +49,12 @@ SYSCTLS = {
     "vm.min_free_kbytes": Sysctl(0, 0, 1 << 34, False, "KiB kept free, 0 = isqrt(16 * lowmem KiB) as at boot"),
     "vm.swappiness": Sysctl(60, 0, 100, False, "how readily anonymous memory is reclaimed"),
     "vm.laptop_mode": Sysctl(0, 0, 10**9, False, "seconds from a read to a full flush, 0 = off"),
+    "vm.panic_on_oom": Sysctl(0, 0, 2, False, "1 or 2: panic in place of killing a task"),
+    "vm.oom_kill_allocating_task": Sysctl(0, 0, 1, False, "1: kill the task that asks for memory, if it can be killed"),
+    "vm.oom_dump_tasks": Sysctl(0, 0, 1, False, "1: the kernel's report of an OOM lists all tasks"),
+    "kernel.hung_task_timeout_secs": Sysctl(
+        120, 0, 10**6, False, "how long a task may be blocked unreported, 0 = ever"
+    ),
     "vm.vfs_cache_pressure": Sysctl(100, 0, 10**9, False, "accepted, without effect: slab caches are not modelled"),
 }
 
@@ -329,6 +335,7 @@ def check(scenario: Scenario, origins: Sequence[int] | None = None) -> None:
     _check_files(scenario)
     for index, task in enumerate(scenario.tasks):
         _check_task(nth("task", origins[index] if origins else index), task, scenario)
+    _check_parents(scenario, origins)
     _check_run(scenario)
     known = scenario.design in DESIGNS
     _require(known, "design.name", f"{scenario.design}: no such design{did_you_mean(scenario.design, DESIGNS)}")
@@ -406,6 +413,21 @@ def _check_task(where: str, task: Task, scenario: Scenario) -> None:
         _require(bounded, f"{where}.interval", "needs an interval of at least 1us, or a count")
     elif task.kind == "hog":
         _require(task.anon_bytes > 0, f"{where}.anon", "a hog needs memory to touch")
+
+
+def _check_parents(scenario: Scenario, origins: Sequence[int] | None) -> None:
+    """Check that every parent named is another task, and nobody its own ancestor."""
+    parents = {task.name: task.parent for task in scenario.tasks}
+    for index, task in enumerate(scenario.tasks):
+        where = f"{nth('task', origins[index] if origins else index)}.parent"
+        _require(not task.parent or task.parent in parents, where, f"no such task{did_you_mean(task.parent, parents)}")
+    for index, task in enumerate(scenario.tasks):
+        where = f"{nth('task', origins[index] if origins else index)}.parent"
+        above, seen = task.parent, {task.name}
+        while above:
+            _require(above not in seen, where, "a task cannot be its own ancestor")
+            seen.add(above)
+            above = parents[above]
 
 
 def _check_distribution(where: str, task: Task) -> None:

@@ -131,6 +131,7 @@ def test_without_progress_a_task_is_killed_unless_memory_is_above_high_by_now(fr
     for t in (USER, OTHER):
         if t < m.k.param.nr_tasks:
             m.k.frame[t * c.MAX_DEPTH].stage = 2
+    m.k.task[OTHER].total_vm = 1 << 20
     short(m)
     request(m)
     go(m)
@@ -146,6 +147,30 @@ def test_without_progress_a_task_is_killed_unless_memory_is_above_high_by_now(fr
         assert m.k.stat.oom_lock == 0
     else:
         assert got(step)
+
+
+def test_the_victim_itself_does_not_wait_and_takes_from_the_reserves() -> None:
+    m = lab()
+    m.k.frame[USER * c.MAX_DEPTH].stage = 2
+    assert no_progress(m).kind == "run"
+    assert m.task.memdie
+    m.k.zone[1].nr_free = 1
+    assert got(go(m))
+    assert m.k.stat.oom_lock == 0
+
+
+@pytest.mark.parametrize("gfp", [c.GFP_ATOMIC, c.GFP_ATOMIC | c.GFP_NOWARN])
+def test_a_failure_is_logged_with_the_stack_and_the_state_of_memory_unless_it_was_asked_to_be_quiet(gfp: int) -> None:
+    m = lab()
+    short(m)
+    request(m, 2, gfp)
+    assert go(m) == returned(c.NIL)
+    assert m.k.stat.klog_nr == (0 if gfp & c.GFP_NOWARN else 1)
+    if m.k.stat.klog_nr:
+        record = m.k.klog[0]
+        assert (record.kind, record.task, record.a, record.b) == (c.KLOG_ALLOC_FAILURE, USER, gfp, 2)
+        assert (record.snapshot, record.nr_stack) == (0, 2)
+        assert m.k.klog_zone[1].nr_free == 0
 
 
 def test_nobody_is_killed_while_someone_else_is_at_it() -> None:

@@ -12,15 +12,20 @@ from pageout.engine.constants import (
     DEV_SSD,
     EV_IO_DONE,
     EV_UNPLUG,
+    KLOG_IO_ERROR,
+    KLOG_PAGE_LOST,
+    KLOG_SWAP_ERROR,
     MAX_DEPTH,
     NIL,
     PG_ERROR,
     PG_RECLAIM,
     PG_SWAPBACKED,
     PG_UPTODATE,
+    RATELIMIT_BUFFER,
     WQ_CONGESTION_READ,
     WQ_CONGESTION_WRITE,
 )
+from pageout.engine.klog import klog, printk_ratelimit
 from pageout.engine.kstack import call, ret, touch
 from pageout.engine.ring import emit
 from pageout.engine.waitqueue import sleep_on, timeout_jiffies, wake_all, wake_one
@@ -293,9 +298,13 @@ def _end_write_page(k, page, failed):
         pg.pflags |= PG_ERROR
         pg.pflags &= ~PG_RECLAIM
         k.inode[pg.mapping].io_error = EIO
+        block = k.slot[k.inode[pg.mapping].slot_start + pg.index].block
         if pg.pflags & PG_SWAPBACKED:
+            klog(k, -1, KLOG_SWAP_ERROR, NIL, k.bdi[bdi].queue, block * 8, 0, 0)
             redirty_page(k, -1, page)
         else:
+            if printk_ratelimit(k, -1, RATELIMIT_BUFFER):
+                klog(k, -1, KLOG_PAGE_LOST, NIL, k.bdi[bdi].queue, block, 0, 0)
             k.stat.pages_lost += 1
             k.stat.lost_io += 1
     elif not pg.pflags & PG_SWAPBACKED:
@@ -345,6 +354,7 @@ def end_request(k, request):
     failed = _fails(q, rq.is_write)
     if failed:
         q.errors += 1
+        klog(k, -1, KLOG_IO_ERROR, NIL, queue, rq.block * 8, 0, 0)
     emit(k, -1, EV.block_rq_complete, queue, _rwbs(rq), rq.block * 8, rq.nr_pages * 8, EIO if failed else 0)
     bio = rq.bio_head
     while bio != NIL:

@@ -4,6 +4,7 @@
 Source: Linux v2.6.34 mm/vmscan.c:kswapd, balance_pgdat, wakeup_kswapd, sleeping_prematurely.
 """
 
+from pageout.engine.clock import now_of
 from pageout.engine.constants import DEF_PRIORITY, ENTRY, NIL, SWAP_CLUSTER_MAX, WQ_KSWAPD
 from pageout.engine.kstack import call, ret
 from pageout.engine.ring import emit
@@ -114,6 +115,7 @@ def _zone_done(k, t, f):
         return
     if z.pages_scanned >= UNRECLAIMABLE_FACTOR * reclaimable_pages(k, f.zone):
         z.all_unreclaimable = 1
+        z.unreclaimable_since_ns = now_of(k, t)
     if f.total > 2 * SWAP_CLUSTER_MAX and f.total > k.task[t].sc_reclaimed * 3 // 2 and k.param.reclaim_writeback != 2:
         k.task[t].sc_writepage = 1
     if not zone_watermark_ok(k, f.zone, f.order, z.wmark_high, f.a, 0):

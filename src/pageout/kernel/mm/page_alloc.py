@@ -12,11 +12,13 @@ from pageout.engine.constants import (
     GFP_FS,
     GFP_HIGH,
     GFP_NORETRY,
+    GFP_NOWARN,
     GFP_REPEAT,
     GFP_WAIT,
     NIL,
     PAGE_ALLOC_COSTLY_ORDER,
     PF_MEMALLOC,
+    RUN,
     WMARK_HIGH,
     WMARK_MIN,
 )
@@ -28,6 +30,7 @@ from pageout.kernel.mm.buddy import drain_all_pages, get_page_from_freelist
 from pageout.kernel.mm.kswapd import wakeup_kswapd
 from pageout.kernel.mm.oom_kill import out_of_memory
 from pageout.kernel.mm.reclaim_entry import enter_reclaim, left_reclaim
+from pageout.kernel.mm.show_mem import warn_alloc_failed
 from pageout.kernel.mm.throttle import nap
 from pageout.vocabulary.tracepoints import EV
 
@@ -52,6 +55,8 @@ def _may_ignore_watermarks(k, t):
 @kfn
 def _deliver(k, t, f, page):
     emit(k, t, EV.mm_page_alloc, page, f.order, 0, f.gfp)
+    if page == NIL and not f.gfp & GFP_NOWARN:
+        warn_alloc_failed(k, t, f.order, f.gfp)
     return ret(k, t, f, page)
 
 
@@ -127,5 +132,7 @@ def _oom(k, t, f, KILLED):
         return _deliver(k, t, f, NIL)
     k.stat.oom_lock = 1
     f.flag = 1
-    out_of_memory(k, t)
+    out_of_memory(k, t, f.gfp, f.order)
+    if k.task[t].memdie:
+        return RUN  # the victim itself does not wait for its death
     return sleep_on(k, t, NIL, 1, 0)

@@ -35,6 +35,7 @@ from pageout.engine.ledger import levels, sample
 from pageout.engine.waitqueue import enqueue, wake_task
 from pageout.jit import call_at, kfn
 from pageout.kernel.block.blk_core import end_request, unplug
+from pageout.kernel.sched.hung_task import check_hung_tasks
 
 SLICE_NS = 50_000
 
@@ -138,6 +139,7 @@ def _handle(k, kind, arg, gen):
             unplug(k, arg)
     elif kind == EV_SERIES:
         sample(k)
+        check_hung_tasks(k)
         post(k, k.stat.now_ns + k.param.series_ns, EV_SERIES, 0, 0)
     elif kind == EV_POWER_CUT:
         k.stat.stop = STOP_POWER

@@ -17,6 +17,7 @@ from pageout.engine.constants import (
     WQ_GROUP,
     YIELD,
 )
+from pageout.engine.klog import check_stack_usage
 from pageout.engine.kstack import call
 from pageout.engine.ledger import observe
 from pageout.engine.rng import random32, random_below
@@ -90,6 +91,7 @@ def _exit(k, t, f, job):
             if out_of_slice(k, t):
                 return YIELD
     _close_files(k, job)
+    check_stack_usage(k, t)
     task.ended_ns = now_of(k, t)
     task.state = T_DEAD
     task.memdie = 0
@@ -371,6 +373,9 @@ def _hog(k, t, f, job):
     nr_pages = k.inode[task.mm_inode].nr_slots
     if f.pc == 1:
         f.pos += 1
+        f.pc = 0
+        if out_of_slice(k, t):
+            return YIELD
     f.pc = 0
     while True:
         if task.killed:
