@@ -18,7 +18,7 @@ from numba.core.cpu import CPUContext
 from numba.core.typed_passes import IRLegalization, NativeLowering, NoPythonBackend, NopythonTypeInference
 from numba.core.untyped_passes import FixupArgs, IRProcessing, TranslateByteCode
 
-from pageout.jit.cache import announce, cache_root, source_key
+from pageout.jit.cache import announce, cache_root, sole_compiler, source_key
 from pageout.jit.pointers import Layout, RowType, pointer_from_word
 
 CACHE_DIR = cache_root() / source_key()
@@ -146,15 +146,21 @@ class Unit:
 
     def _load(self) -> Any:
         if self._compiled is None:
-            if not self.is_cached():
-                announce(self.name)
-            with _OneLink(self._function.__qualname__):
-                compiled = numba.cfunc("int64(int64, int64)", cache=True, **_OPTIONS)(self._function)
-                address = compiled.address
-            self.compiled_now = compiled.cache_hits == 0
-            call = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)(address)
-            self._compiled = (compiled, call)
+            if self.is_cached():
+                self._compiled = self._make()
+            else:
+                with sole_compiler(CACHE_DIR, self.name):
+                    if not self.is_cached():
+                        announce(self.name)
+                    self._compiled = self._make()
         return self._compiled
+
+    def _make(self) -> Any:
+        with _OneLink(self._function.__qualname__):
+            compiled = numba.cfunc("int64(int64, int64)", cache=True, **_OPTIONS)(self._function)
+            address = compiled.address
+        self.compiled_now = compiled.cache_hits == 0
+        return compiled, ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)(address)
 
     def is_cached(self) -> bool:
         return any(CACHE_DIR.rglob(f"*.{self.name}-*.nbi")) if CACHE_DIR.exists() else False
