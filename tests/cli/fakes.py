@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from pageout.cli import workers
 from pageout.vocabulary.scenario import Disk, File, Machine, Scenario, Task
-from tests.report.documents import document, series
+from tests.report.documents import document, histograms, series
 
 SCENARIO = Scenario(
     name="storm",
@@ -31,6 +32,8 @@ class FakeResult:
     def __init__(self, scenario: Scenario, figures: dict[str, Any]) -> None:
         self._document = document(scenario.design, **figures) | {"seed": scenario.seed}
         self.series = series()
+        self.histograms = histograms()
+        self.watermarks = {"min": 100, "low": 125, "high": 150}
 
     def document(self) -> dict[str, Any]:
         return self._document
@@ -71,4 +74,5 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
     for module in (simulate, jit, demo):
         monkeypatch.setitem(sys.modules, module.__name__, module)
     monkeypatch.setattr(pageout, "jit", jit, raising=False)
+    monkeypatch.setattr(workers, "cores", lambda: 1)  # a made-up engine does not reach other processes
     return fake

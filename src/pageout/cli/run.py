@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from pageout.cli.options import Common, Workload, words
-from pageout.cli.terminal import complain, hint, show
+from pageout.cli.terminal import complain, hint, show, width
 
 FAILURES = {  # word of --fail-on -> figure, what happened
     "oom": ("oom_kills", "tasks killed by the OOM killer"),
@@ -49,17 +49,17 @@ def _print(document: dict[str, Any], scenario: Any) -> None:
     from pageout.cli.load import stack_bytes
     from pageout.report import describe, reading, table
 
-    machine = describe.machine_line(scenario.machine, stack_bytes(scenario))
+    machine = describe.machine_line(scenario.machine, [stack_bytes(scenario)])
     jobs = describe.workload_line(scenario)
     sentences = reading.endings(document)
     sentences += reading.reading(document["metrics"], document["sim_seconds"], stack_bytes(scenario))
     overflow = table.stack_text(document)
     show(
-        table.head_text(document, machine, jobs),
-        table.jobs_table(document),
+        table.head_text(document, machine, jobs, width()),
+        table.jobs_table(document, width()),
         table.metrics_table(document),
         *((overflow,) if overflow is not None else ()),
-        table.reading_text(sentences),
+        table.reading_text(sentences, width()),
     )
 
 

@@ -208,4 +208,3 @@ def _reporter(pipe: "connection.Connection[Any, Any]") -> Any:
             pipe.send((PROGRESS, (fraction, text.rpartition(": ")[2])))
 
     return report
-
