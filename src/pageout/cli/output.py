@@ -47,7 +47,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 def _own_stream(path: Path) -> int | None:
     """Return the file descriptor that a name such as /dev/stdout stands for, if it is open."""
-    text = os.path.abspath(path)
+    text = str(path.absolute())
     named = {"/dev/stdout": 1, "/dev/stderr": 2}
     found = re.fullmatch(r"/(?:dev|proc/self)/fd/(\d{1,4})", text)
     number = named.get(text, int(found[1]) if found else None)

@@ -4,6 +4,7 @@
 Each returns a plain dict with its data inside. Names that are not ours go in as data or titles, never as expressions.
 """
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -181,7 +182,7 @@ def _rates(times: Sequence[float], totals: Mapping[str, Sequence[float]], points
     rows = [*range(0, max(count - step // 2 - 1, 0), step), count - 1] if count > 1 else []
     if len(rows) > 2 and times[rows[-1]] - times[rows[-2]] < 0.5 * (times[rows[1]] - times[rows[0]]):
         del rows[-2]
-    pairs = list(zip(rows, rows[1:], strict=False))
+    pairs = list(itertools.pairwise(rows))
     table = {
         name: [(values[b] - values[a]) / (times[b] - times[a]) for a, b in pairs] if len(values) == count else []
         for name, values in totals.items()

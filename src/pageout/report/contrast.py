@@ -48,7 +48,7 @@ MOST_MOVES = 3
 def contrast(runs: Sequence[Document]) -> list[str]:
     """Return the reading of runs of one workload: who stalls least and what it pays, each beside the first, what broke.
 
-    Several runs of a design are its seeds: its figures are medians then, and only what moved beyond their noise is told.
+    Several runs of a design are its seeds: figures are medians then, and only what moved beyond their noise counts.
     """
     groups = by_design(runs)
     if len(groups) < 2:
@@ -116,7 +116,8 @@ def untouched(first: Document, same: Sequence[Document]) -> str:
         return ""
     names = joined([plain(run["design"]) for run in same])
     many = "what it changes" if len(same) == 1 else "what they change"
-    return f"{names} beside {plain(first['design'])}: the same run to the last bit; nothing in this workload reached {many}."
+    beside = f"{names} beside {plain(first['design'])}"
+    return f"{beside}: the same run to the last bit; nothing in this workload reached {many}."
 
 
 def against(first: Sequence[Document], other: Sequence[Document], most: int | None = None) -> str:

@@ -31,6 +31,7 @@ JOB_FIGURES = (
     "throttle_slept_s", "alloc_stall_count", "alloc_stall_s", "stack_max_bytes", "highorder_failures",
 )  # fmt: skip
 JOBS_SHOWN = 200
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 
 
 def esc(value: object) -> str:
@@ -91,7 +92,7 @@ def _page(title: str, body: Sequence[str], drawn: _Charts, config: Any = None) -
     folder = resources.files("pageout.report")
     script = interactive_script(folder.joinpath("page.js").read_text())
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    policy = f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+    policy = f"{POLICY}; script-src 'sha256-{digest}'"
     data = json.dumps(
         {"config": config or charts.config(), "charts": [_packed(spec) for spec in drawn.specs]}, allow_nan=False
     )
@@ -169,7 +170,7 @@ def _designs_table(documents: Sequence[Document]) -> str:
         cells = "".join(_cell(run["metrics"].get(key), number in winners[key]) for key in columns)
         rows.append(f"<tr><td>{esc(name)}</td>{cells}</tr>")
     note = '<p class="what">Green: best of its column. A dash: not recorded, or it does not apply.</p>'
-    return f'<div class="wide"><table><thead><tr><th>design</th>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>{note}'
+    return _table(f"<th>design</th>{head}", rows) + note
 
 
 def _breakable(name: str) -> str:
@@ -193,11 +194,11 @@ def _overview(run: Drawn, runs: Sequence[Drawn], span: charts.Span, drawn: _Char
     heading = name_of(document, runs) if len(runs) > 1 else "Over virtual time"
     parts = [f'<h2 id="run-{number}">{esc(heading)}</h2>', '<div class="charts">']
     parts += _over_time(run, span, drawn, stacks)
-    for device, tables in run.histograms.items():
-        if sizes := tables.get("write_kib"):
+    for device, kinds in run.histograms.items():
+        if sizes := kinds.get("write_kib"):
             chart = charts.octaves_chart(sizes, "KiB, from", charts.BLUE)
             parts.append(drawn.figure(chart, f"Write requests of {plain(device)} by size", "after merging"))
-        if seeks := tables.get("seek_kib"):
+        if seeks := kinds.get("seek_kib"):
             chart = charts.octaves_chart(seeks, "bytes of the disk passed over, from", charts.GREY)
             parts.append(drawn.figure(chart, f"Seeks of {plain(device)} by distance", "reads too"))
     if rows := document.get("deepest_stack"):
@@ -226,6 +227,10 @@ def _over_time(run: Drawn, span: charts.Span, drawn: _Charts, stacks: Mapping[st
     ]
 
 
+def _table(head: str, rows: Sequence[str]) -> str:
+    return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
+
+
 def _figures_table(document: Document) -> str:
     rows = []
     for group in GROUPS:
@@ -238,7 +243,7 @@ def _figures_table(document: Document) -> str:
                 f"<tr><td>{esc(figure.name)}</td><td>{esc(number_text(shown))}</td>"
                 f'<td class="text">{esc(unit)}</td><td class="text">{esc(figure.meaning)}</td></tr>'
             )
-    return f'<div class="wide"><table><tbody>{"".join(rows)}</tbody></table></div>'
+    return _table("", rows)
 
 
 def _jobs_table(document: Document) -> str:
@@ -252,4 +257,4 @@ def _jobs_table(document: Document) -> str:
         cells = "".join(_cell(job.get(name)) for name in columns)
         rows.append(f"<tr><td>{esc(job.get('name', ''))}</td>{cells}</tr>")
     more = f'<p class="what">and {len(jobs) - JOBS_SHOWN:,} more</p>' if len(jobs) > JOBS_SHOWN else ""
-    return f'<div class="wide"><table><thead><tr><th>job</th>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>{more}'
+    return _table(f"<th>job</th>{head}", rows) + more

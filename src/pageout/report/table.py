@@ -79,14 +79,11 @@ def storm_text(
     first = runs[0]
     simulated, took = (sum(run[name] for run in runs) for name in ("sim_seconds", "wall_seconds"))
     seeds = list(dict.fromkeys(run["seed"] for run in runs))
+    designs = f"{counted(len(by_design(runs)), 'design')} on the same workload and {_seeds(seeds)}"
     rows = (
         ("workload", workload or plain(first["workload"])),
         ("machine", machine or plain(first["machine"])),
-        (
-            "runs",
-            f"{counted(len(by_design(runs)), 'design')} on the same workload and {_seeds(seeds)}; "
-            f"{number_text(simulated)} s simulated in {number_text(round(elapsed or took, 2))} s",
-        ),
+        ("runs", f"{designs}; {number_text(simulated)} s simulated in {number_text(round(elapsed or took, 2))} s"),
     )
     return _labelled(rows, width)
 
