@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
+from pageout.report.charts import Drawn
 from pageout.report.page import _packed, esc, report_page
-from pageout.report.plot import Drawn, plot_bytes
+from pageout.report.plot import plot_bytes
 from tests.report.documents import document, histograms, series
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from pageout.report import charts
-from pageout.report.plot import Drawn, checked_suffix, plot_bytes
+from pageout.report.charts import Drawn
+from pageout.report.plot import checked_suffix, plot_bytes
 from pageout.vocabulary.errors import UsageError
 from tests.report.documents import document, histograms, series
 

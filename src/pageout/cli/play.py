@@ -107,7 +107,8 @@ def _write(parts: dict[str, Path], outcomes: "Sequence[Outcome]", scenarios: "Se
         parts["--csv"].write_text(csv_text(documents))
     if not parts.keys() & {"--plot", "--report"}:
         return
-    from pageout.report.plot import Drawn, checked_suffix, plot_bytes
+    from pageout.report.charts import Drawn
+    from pageout.report.plot import checked_suffix, plot_bytes
 
     drawn = [
         Drawn(document, outcome.series, outcome.histograms, outcome.watermarks)

@@ -8,6 +8,7 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from pageout.report.figures import Document
 from pageout.report.text import plain
 from pageout.vocabulary.units import MIB, PAGE_BYTES
 
@@ -16,10 +17,20 @@ Spec = dict[str, Any]
 
 MIB_PER_PAGE = PAGE_BYTES / MIB
 NS_PER_S = 1e9
+VEGALITE = "6.4"  # the version of the specifications; the library brings several
 HEIGHT = 170
 # Okabe and Ito, two of them lighter: told apart by the colour-blind, readable on white and on black.
 ORANGE, BLUE, GREEN, PURPLE, YELLOW, GREY = "#D55E00", "#2F8FD0", "#009E73", "#C070A8", "#D99400", "#8A8A8A"
 INK = "currentColor"  # a page's own text colour, dark or light
+
+
+class Drawn(NamedTuple):
+    """What is drawn of one run."""
+
+    document: Document
+    series: Series
+    histograms: Mapping[str, Mapping[str, Sequence[tuple[int, int]]]]
+    watermarks: Mapping[str, int]
 
 
 class Line(NamedTuple):
@@ -311,7 +322,7 @@ def functions_chart(rows: Sequence[Mapping[str, Any]]) -> Spec:
     names = {str(row["n"]): row["name"] for row in values}
     return {
         "width": "container",
-        "height": {"step": 15},
+        "height": 15 * max(2, len(values)),
         "data": {"values": [row | {"place": f"{row['n']:03d} {names[str(row['n'])]}"} for row in values]},
         "encoding": {
             "y": {

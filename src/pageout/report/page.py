@@ -9,16 +9,16 @@ import base64
 import hashlib
 import html
 import json
+import re
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from typing import Any
 
 from pageout.report import charts
-from pageout.report.charts import Spec
+from pageout.report.charts import VEGALITE, Drawn, Spec
 from pageout.report.contrast import best, finding
 from pageout.report.designs_chart import designs_chart
 from pageout.report.figures import BY_NAME, FIGURES, GROUPS, Document
-from pageout.report.plot import Drawn, interactive_script
 from pageout.report.text import compact_text, is_figure, number_text, plain
 
 COMPARED = (
@@ -113,6 +113,14 @@ def _page(title: str, body: Sequence[str], drawn: _Charts, config: Any = None) -
         "</body></html>\n",
     ]
     return "\n".join(parts).encode()
+
+
+def interactive_script(snippet: str) -> str:
+    """Return Vega with all it needs and a snippet of ours, as one script for a page without a network."""
+    import vl_convert
+
+    bundle: Any = vl_convert.javascript_bundle(snippet=snippet, vl_version=VEGALITE)
+    return re.sub(r"</(?=script)", r"<\\/", str(bundle), flags=re.IGNORECASE)
 
 
 def _packed(spec: Any) -> Any:

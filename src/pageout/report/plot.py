@@ -2,31 +2,20 @@
 """`--plot`: one run over virtual time, or several designs' figures as bars; SVG, PNG or one self-contained page."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
 
 from pageout.report import charts
-from pageout.report.charts import Series, Spec
+from pageout.report.charts import VEGALITE, Drawn, Spec
 from pageout.report.contrast import finding
 from pageout.report.designs_chart import designs_chart
-from pageout.report.figures import Document
+from pageout.report.page import bare_page
 from pageout.report.text import plain
 from pageout.vocabulary.errors import UsageError
 
 SUFFIXES = (".svg", ".png", ".html")
-VEGALITE = "6.4"  # the version of the specifications; the library brings several
 INK, PAPER = "#222222", "#FFFFFF"  # a picture brings its own paper: a dark page must not swallow the ink
 WIDTH = 760
-
-
-class Drawn(NamedTuple):
-    """What is drawn of one run."""
-
-    document: Document
-    series: Series
-    histograms: Mapping[str, Mapping[str, Sequence[tuple[int, int]]]]
-    watermarks: Mapping[str, int]
 
 
 def checked_suffix(path: Path) -> str:
@@ -40,8 +29,6 @@ def plot_bytes(runs: Sequence[Drawn], suffix: str) -> bytes:
     """Return the picture of one run over time, or of several beside each other, as the bytes of a file."""
     spec = picture(runs)
     if suffix == ".html":
-        from pageout.report.page import bare_page
-
         return bare_page(spec)
     import vl_convert
 
@@ -95,11 +82,3 @@ def lean(svg: str) -> str:
     return "".join(
         part if number % 2 else re.sub(r"(\d\.\d)\d+", r"\1", part) for number, part in enumerate(parts)
     ).replace("currentColor", INK)
-
-
-def interactive_script(snippet: str) -> str:
-    """Return Vega with all it needs and a snippet of ours, as one script for a page without a network."""
-    import vl_convert
-
-    bundle: Any = vl_convert.javascript_bundle(snippet=snippet, vl_version=VEGALITE)
-    return re.sub(r"</(?=script)", r"<\\/", str(bundle), flags=re.IGNORECASE)
