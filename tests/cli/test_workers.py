@@ -25,6 +25,7 @@ from tests.machine.test_parity import scenarios
 pytestmark = pytest.mark.skipif(INTERPRETED, reason="whole runs: compiled only")
 
 JOB = "[w]\nrw=randwrite\nbs=4k\nsize=4m\nfsync=256\n[r]\nrw=read\nsize=4m\n"
+LONG = "[w]\nrw=randwrite\nsize=4g\nbs=4k\nnorandommap=1\ntime_based=1\nruntime=10h\n"
 OPTIONS: dict[str, Any] = {"events": "decisions", "check": 0, "power_cut_ns": None}
 NOT_SHARED = ("wall_seconds",)  # what no two runs share
 
@@ -114,17 +115,12 @@ def test_compare_gives_the_same_figures_however_many_processes(tmp_path: Path) -
 
 @pytest.mark.parametrize("after", [0.1, 0.3, 2.0, 8.0])
 def test_ctrl_c_ends_all_processes_quietly_at_any_time(after: float, tmp_path: Path) -> None:
-    (tmp_path / "long.fio").write_text("[w]\nrw=randwrite\nsize=4g\nbs=4k\nnorandommap=1\ntime_based=1\nruntime=10h\n")
+    (tmp_path / "long.fio").write_text(LONG)
     words = ["compare", "long.fio", "--designs", "all", "--jobs", "2", "--report", "r.html"]
-    code = f"""import sys
-sys.argv[1:] = {words!r}
-from pageout.__main__ import entry
-print("up", flush=True)
-entry()
-"""
+    code = f"import sys; sys.argv[1:] = {words!r}; from pageout.__main__ import entry; print('up', flush=True); entry()"
     with subprocess.Popen(
-        [sys.executable, "-c", code], cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        start_new_session=True,
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment(), stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, text=True, start_new_session=True,
     ) as process:  # fmt: skip
         assert process.stdout is not None
         assert process.stdout.readline() == "up\n"  # what Python itself does before is not ours

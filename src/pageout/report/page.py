@@ -165,7 +165,9 @@ def _settings(what: Mapping[str, str]) -> str:
 
 
 def _designs_table(documents: Sequence[Document]) -> str:
-    columns = [name for name in COMPARED if any(is_figure(run["metrics"].get(name)) for run in documents)]
+    columns = [name for name in COMPARED if len({run["metrics"].get(name) for run in documents}) > 1]
+    if not columns:
+        return '<p class="what">No figure differs between the designs.</p>'
     winners = {name: best(documents, name) for name in columns}
     seeds = len({run["seed"] for run in documents}) > 1
     head = "".join(
@@ -177,7 +179,10 @@ def _designs_table(documents: Sequence[Document]) -> str:
         name = f"{run['design']}, seed {run['seed']}" if seeds else run["design"]
         cells = "".join(_cell(run["metrics"].get(key), number in winners[key]) for key in columns)
         rows.append(f"<tr><td>{esc(name)}</td>{cells}</tr>")
-    note = '<p class="what">Green: best of its column. A dash: not recorded, or it does not apply.</p>'
+    text = (
+        "Green: best of its column. Figures that are the same in all runs are left out; each run has all its own below."
+    )
+    note = f'<p class="what">{text}</p>'
     return _table(f"<th>design</th>{head}", rows) + note
 
 
