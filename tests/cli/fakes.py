@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from pageout.cli import workers
 from pageout.vocabulary.scenario import Disk, File, Machine, Scenario, Task
-from tests.report.documents import document, series
+from tests.report.documents import document, histograms, series
 
 SCENARIO = Scenario(
     name="storm",
@@ -32,6 +33,8 @@ class FakeResult:
         self._document = document(scenario.design, **figures) | {"seed": scenario.seed}
         self.series = series()
         self.dmesg = "[    1.000000] writer used greatest stack depth: 5296 bytes left\n"
+        self.histograms = histograms()
+        self.watermarks = {"min": 100, "low": 125, "high": 150}
 
     def document(self) -> dict[str, Any]:
         return self._document
@@ -72,4 +75,5 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
     for module in (simulate, jit, demo):
         monkeypatch.setitem(sys.modules, module.__name__, module)
     monkeypatch.setattr(pageout, "jit", jit, raising=False)
+    monkeypatch.setattr(workers, "cores", lambda: 1)  # a made-up engine does not reach other processes
     return fake

@@ -101,6 +101,45 @@ def test_demo_plays_only_the_designs_asked_for(engine: FakeEngine) -> None:
     assert [scenario.design for scenario, _ in engine.calls] == ["flushers-only"]
 
 
+def test_one_design_alone_is_read_as_a_run_is(engine: FakeEngine, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["demo", "--designs", "flushers-only"]) == 0
+    reading = capsys.readouterr().out.partition("reading\n")[2]
+    assert "flusher threads 90 %" in reading
+
+
+def test_the_header_names_the_stack_of_the_design_not_of_the_machine(
+    engine: FakeEngine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["demo", "--designs", "all", "--set", "stack.bytes=16K"]) == 0
+    assert "16 KiB stacks" in capsys.readouterr().out
+
+
+def test_each_seed_is_played_under_each_design(engine: FakeEngine, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["demo", "--designs", "linux-2.6.34,flushers-only", "--seeds", "3", "--seed", "5"]) == 0
+    assert [(one.design, one.seed) for one, _ in engine.calls] == [
+        (design, seed) for design in ("linux-2.6.34", "flushers-only") for seed in (5, 6, 7)
+    ]
+    assert "3 seeds, 5 to 7" in capsys.readouterr().out
+
+
+def test_a_workload_that_keeps_its_own_seed_cannot_have_several(
+    engine: FakeEngine, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job = tmp_path / "j.fio"
+    job.write_text("[w]\nrw=randwrite\nsize=1m\nrandseed=7\n")
+    assert main(["compare", str(job), "--designs", "all", "--seeds", "2"]) == 2
+    assert "randseed wins" in capsys.readouterr().err
+
+
+def test_a_report_and_a_csv_are_written(engine: FakeEngine, storm: Path) -> None:
+    words = ["compare", "storm.fio", "--designs", "linux-2.6.34,flushers-only", "--report", "r.html", "--csv", "c.csv"]
+    assert main(words) == 0
+    assert Path("r.html").read_text().startswith("<!DOCTYPE html>")
+    lines = Path("c.csv").read_text().splitlines()
+    assert len(lines) == 3
+    assert lines[0].startswith("workload,machine,design,kernel,seed,digest,ending,sim_seconds,write_mb_s")
+
+
 def test_fail_on_exits_with_1_for_what_happened_and_only_then(
     engine: FakeEngine, storm: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

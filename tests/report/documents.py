@@ -74,4 +74,18 @@ def series(length: int = 5) -> dict[str, list[float]]:
         "nr_writeback": [50] * length,
         "nr_free": [4000 - step for step in range(length)],
         "written_mb_s": [80.0] * length,
+        "dirty_limit": [9000] * length,
+        "background_limit": [4500] * length,
+        "written_flusher": [2000 * step for step in range(length)],
+        "written_writer": [0] * length,
+        "written_kswapd": [100 * step for step in range(length)],
+        "written_direct": [10 * step for step in range(length)],
+        "alloc_stall_ns": [5_000_000 * step for step in range(length)],
+        "throttle_slept_ns": [50_000_000 * step for step in range(length)],
+        "stack_max_bytes": [6000] * length,
     }
+
+
+def histograms() -> dict[str, dict[str, list[tuple[int, int]]]]:
+    """Return made-up histograms of one device."""
+    return {"sda": {"write_kib": [(4, 10), (8, 0), (16, 3)], "seek_kib": [(1024, 7), (2048, 2)]}}

@@ -31,6 +31,8 @@ class Terminated(BaseException):
 
 def entry() -> None:
     """Run the `pageout` command."""
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:  # nohup's wish stands
             signal.signal(number, _terminate)

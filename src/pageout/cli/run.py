@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from pageout.cli.options import Common, Workload, words
-from pageout.cli.terminal import complain, hint, show
+from pageout.cli.terminal import complain, hint, show, width
 
 FAILURES = {  # word of --fail-on -> figure, what happened
     "oom": ("oom_kills", "tasks killed by the OOM killer"),
@@ -35,7 +35,7 @@ def run(
     """Simulate a workload and print its figures, what they say, and what to try next."""
     from pageout.cli.load import load_workload
     from pageout.cli.output import distinct, print_json, replacing
-    from pageout.cli.play import play
+    from pageout.cli.play import Played, play
 
     watched = words("--fail-on", fail_on, FAILURES) if fail_on is not None else ()
     scenario = load_workload(workload, common, design)
@@ -43,7 +43,7 @@ def run(
     with ExitStack() as files:
         log = files.enter_context(replacing(dmesg)) if dmesg is not None else None
         (result,) = play([scenario], common, workload)
-        if log is not None:
+        if log is not None and not isinstance(result, Played):
             log.write_text(result.dmesg)
     document = result.document()
     if common.json:
@@ -58,18 +58,18 @@ def _print(document: dict[str, Any], scenario: Any) -> None:
     from pageout.cli.load import stack_bytes
     from pageout.report import describe, oom, reading, table
 
-    machine = describe.machine_line(scenario.machine, stack_bytes(scenario))
+    machine = describe.machine_line(scenario.machine, [stack_bytes(scenario)])
     jobs = describe.workload_line(scenario)
     sentences = reading.endings(document)
     sentences += reading.reading(document["metrics"], document["sim_seconds"], stack_bytes(scenario))
     overflow = table.stack_text(document)
     show(
-        table.head_text(document, machine, jobs),
-        table.jobs_table(document),
+        table.head_text(document, machine, jobs, width()),
+        table.jobs_table(document, width()),
         table.metrics_table(document),
         *((overflow,) if overflow is not None else ()),
         *oom.first_oom(document),
-        table.reading_text(sentences),
+        table.reading_text(sentences, width()),
     )
 
 

@@ -31,11 +31,11 @@ def why(
     mechanisms = _mechanisms(off)
     scenario = load_workload(workload, common, design)
     (result,) = play([scenario], common, workload)
-    base = result.document() | {"why": result.why}
+    base = result.document()
     alone = replace(common, trace=None, plot=None)
     results = play([_without(scenario, choices) for _, choices, _ in mechanisms], alone) if mechanisms else []
     runs = [
-        (name, choices, instead, other.document() | {"why": other.why})
+        (name, choices, instead, other.document())
         for (name, choices, instead), other in zip(mechanisms, results, strict=True)
     ]
     _output(base, runs, scenario, common)
@@ -95,7 +95,7 @@ def _output(
     ablated = [report.Ablated(name, instead, document) for name, _, instead, document in runs]
     parts = [
         table.head_text(
-            base, describe.machine_line(scenario.machine, stack_bytes(scenario)), describe.workload_line(scenario)
+            base, describe.machine_line(scenario.machine, [stack_bytes(scenario)]), describe.workload_line(scenario)
         ),
         table.reading_text(report.answer(base) + report.ablation_reading(base, ablated)),
         report.writes_table(base["why"]),

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import sys
@@ -71,6 +72,15 @@ def compiling(note: Callable[[str], None]) -> Iterator[None]:
         yield
     finally:
         _Notes.listener = before
+
+
+@contextmanager
+def sole_compiler(folder: Path, unit: str) -> Iterator[None]:
+    """Let one process at a time make this unit: whoever waited finds it in the cache."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / f"{unit}.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def announce(unit: str) -> None:

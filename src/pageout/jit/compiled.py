@@ -19,7 +19,7 @@ from numba.core.cpu import CPUContext
 from numba.core.typed_passes import IRLegalization, NativeLowering, NoPythonBackend, NopythonTypeInference
 from numba.core.untyped_passes import FixupArgs, IRProcessing, TranslateByteCode
 
-from pageout.jit.cache import add_loading, announce, cache_root, source_key
+from pageout.jit.cache import add_loading, announce, cache_root, sole_compiler, source_key
 from pageout.jit.pointers import Layout, RowType, pointer_from_word
 
 CACHE_DIR = cache_root() / source_key()
@@ -150,16 +150,23 @@ class Unit:
 
     def _load(self) -> Any:
         if self._compiled is None:
-            if not self.is_cached():
-                announce(self.name)
             begun = time.perf_counter()
-            with _OneLink(self._function.__qualname__):
-                compiled = numba.cfunc("int64(int64, int64)", cache=True, **_OPTIONS)(self._function)
-                address = compiled.address
+            if self.is_cached():
+                self._compiled = self._make()
+            else:
+                with sole_compiler(CACHE_DIR, self.name):
+                    if not self.is_cached():
+                        announce(self.name)
+                    self._compiled = self._make()
             add_loading(time.perf_counter() - begun)
-            self.compiled_now = compiled.cache_hits == 0
-            self._compiled = (compiled, _ENTRY(address))
         return self._compiled
+
+    def _make(self) -> Any:
+        with _OneLink(self._function.__qualname__):
+            compiled = numba.cfunc("int64(int64, int64)", cache=True, **_OPTIONS)(self._function)
+            address = compiled.address
+        self.compiled_now = compiled.cache_hits == 0
+        return compiled, _ENTRY(address)
 
     def is_cached(self) -> bool:
         return any(CACHE_DIR.rglob(f"*.{self.name}-*.nbi")) if CACHE_DIR.exists() else False

@@ -131,8 +131,8 @@ class _Plan:
             "unit": len(UNITS),
             "chain": c.MAX_DEPTH + 2,
             "leaf": len(frames.LEAVES),
-            "hist": c.HIST_BUCKETS * (c.NR_HIST_GLOBAL + 2 * len(self.jobs.rows)),
-            "hist_sum": c.NR_HIST_GLOBAL + 2 * len(self.jobs.rows),
+            "hist": c.HIST_BUCKETS * (c.NR_HIST_GLOBAL + 2 * len(self.jobs.rows) + 2 * self.nr_queues),
+            "hist_sum": c.NR_HIST_GLOBAL + 2 * len(self.jobs.rows) + 2 * self.nr_queues,
             **causes.TABLE_SIZES,
             "event_on": len(enabled("full")),
             "series": SERIES_ROWS * c.SERIES_COLUMNS,
@@ -228,6 +228,7 @@ def _boot_params(arrays: dict[str, Any], scenario: Scenario, plan: _Plan, events
         stop_at_ns=scenario.length_ns, total_pages=total, prop_shift=1 + max(1, limit - 1).bit_length() - 1,
         nr_groups=plan.jobs.nr_groups, nr_series=SERIES_ROWS,
         **log_params(values),
+        hist_device=c.NR_HIST_GLOBAL + 2 * len(plan.jobs.rows),
     )  # fmt: skip
     for name, allowed in CHOICE_VALUES.items():
         arrays["param"][CHOICE_PARAMS[name]][0] = allowed[str(plan.choices[name])]

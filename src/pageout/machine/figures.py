@@ -21,9 +21,12 @@ from pageout.vocabulary.scenario import Scenario
 
 PAGE = 4096
 MIB_PAGES = 256
+QUANTILES = ("p50", "p99", "p999", "max")
 SERIES_NAMES = (
     "t_s", "nr_dirty", "nr_writeback", "nr_free", "written_kib", "read_kib", "alloc_stall_ns", "throttle_ns",
-    "nr_inactive_file", "nr_active_file", "nr_anon", "reclaimed",
+    "nr_inactive_file", "nr_active_file", "nr_anon", "reclaimed", "background_limit", "dirty_limit",
+    "written_direct", "written_kswapd", "written_flusher", "written_writer", "throttle_slept_ns", "stack_max_bytes",
+    "write_requests", "seek_count", "seek_blocks", "stack_pages",
 )  # fmt: skip
 
 
@@ -77,12 +80,17 @@ def _us(ns: float | None) -> float | None:
     return None if ns is None else round(ns / 1000, 1)
 
 
-def _latencies(ledger: Ledger, row: int) -> dict[str, float | None]:
+def _latencies(ledger: Ledger, row: int, call: str = "write") -> dict[str, float | None]:
     """Latency of one kind of call, in microseconds; a quantile never exceeds the maximum."""
     counts, most = ledger.histogram(row), ledger.largest(row)
     figures = {name: quantile(counts, share) for name, share in (("p50", 0.5), ("p99", 0.99), ("p999", 0.999))}
-    named = {f"write_{name}_us": _us(None if value is None else min(value, most)) for name, value in figures.items()}
-    return named | {"write_max_us": _us(most) if ledger.count(row) else None}
+    named = {f"{call}_{name}_us": _us(None if value is None else min(value, most)) for name, value in figures.items()}
+    return named | {f"{call}_max_us": _us(most) if ledger.count(row) else None}
+
+
+def _call_latencies(ledger: Ledger, row: int, call: str, applies: bool) -> dict[str, float | None]:
+    """The same for a job that may not make such calls: null then."""
+    return _latencies(ledger, row, call) if applies else dict.fromkeys(f"{call}_{name}_us" for name in QUANTILES)
 
 
 def _rate(nbytes: int, ns: int) -> float | None:
@@ -112,11 +120,8 @@ def job_figures(scenario: Scenario, ledger: Ledger, first_task: int, now_ns: int
                 "read_mb_s": _rate(get("bytes_read"), elapsed) if reads else None,
                 "write_mib": round(get("bytes_written") / (1 << 20), 3) if writes else None,
                 "read_mib": round(get("bytes_read") / (1 << 20), 3) if reads else None,
-                **(
-                    _latencies(ledger, HIST_JOBS + 2 * i)
-                    if writes
-                    else dict.fromkeys(("write_p50_us", "write_p99_us", "write_p999_us", "write_max_us"))
-                ),
+                **_call_latencies(ledger, HIST_JOBS + 2 * i, "write", writes),
+                **_call_latencies(ledger, HIST_JOBS + 2 * i + 1, "read", reads),
                 "throttle_count": get("throttle_count") if writes else None,
                 "throttle_s": _seconds(get("throttle_asked_ns")) if writes else None,
                 "throttle_slept_s": _seconds(get("throttle_ns")) if writes else None,
@@ -237,3 +242,30 @@ def series(booted: Booted) -> dict[str, list[float]]:
         for i in range(1, n)
     ]
     return columns
+
+
+def octaves(counts: Any) -> list[tuple[int, int]]:
+    """Return (lower bound, count) by powers of two, from the first to the last that is not empty; 0 stands for 0."""
+    totals: dict[int, int] = {}
+    for bucket in counts.nonzero()[0].tolist():
+        floor = bucket_floor(bucket)
+        octave = 1 << floor.bit_length() - 1 if floor else 0
+        totals[octave] = totals.get(octave, 0) + int(counts[bucket])
+    if not totals:
+        return []
+    low, high = max(1, min(totals)), max(totals)
+    bounds = [0] * (0 in totals) + [1 << n for n in range(low.bit_length() - 1, high.bit_length())]
+    return [(bound, totals.get(bound, 0)) for bound in bounds]
+
+
+def histograms(scenario: Scenario, booted: Booted) -> dict[str, dict[str, list[tuple[int, int]]]]:
+    """Return each device's write request sizes and seek distances: (KiB from, count), by powers of two."""
+    ledger = Ledger(booted)
+    first = ledger.row("param", 0)("hist_device")
+    return {
+        disk.name: {
+            "write_kib": octaves(ledger.histogram(first + 2 * q)),
+            "seek_kib": octaves(ledger.histogram(first + 2 * q + 1)),
+        }
+        for q, disk in enumerate(scenario.machine.disks)
+    }

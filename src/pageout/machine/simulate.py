@@ -67,8 +67,19 @@ class Result:
 
     @property
     def series(self) -> dict[str, list[float]]:
-        """Samples every 100 ms of simulated time: t_s, nr_dirty, nr_writeback, nr_free (pages), written_mb_s, ..."""
+        """Samples of the run, 100 ms apart or more: t_s, nr_dirty, nr_writeback, nr_free (pages), written_mb_s, ..."""
         return figures.series(self.booted)
+
+    @property
+    def histograms(self) -> dict[str, dict[str, list[tuple[int, int]]]]:
+        """By device: write_kib and seek_kib, rows (KiB from, count) by powers of two."""
+        return figures.histograms(self.scenario, self.booted)
+
+    @property
+    def watermarks(self) -> dict[str, int]:
+        """Pages that the zones keep free, all together: min, low, high."""
+        zones = self.booted.arrays["zone"]
+        return {mark: int(zones[f"wmark_{mark}"].sum()) for mark in ("min", "low", "high")}
 
     @property
     def metrics(self) -> dict[str, Any]:
@@ -140,6 +151,7 @@ class Result:
             "vmstat": self.vmstat,
             "oom": self.oom,
             "deepest_stack": [{"depth": d, "size": s, "location": name} for d, s, name in self.deepest_stack],
+            "why": self.why,
             "warnings": list(scenario.warnings),
         }
 

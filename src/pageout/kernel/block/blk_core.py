@@ -27,6 +27,7 @@ from pageout.engine.constants import (
 )
 from pageout.engine.klog import klog, printk_ratelimit
 from pageout.engine.kstack import call, ret, touch
+from pageout.engine.ledger import observe_request
 from pageout.engine.ring import emit
 from pageout.engine.waitqueue import sleep_on, timeout_jiffies, wake_all, wake_one
 from pageout.jit import kfn
@@ -328,6 +329,7 @@ def _end_bio(k, bio, failed):
 @kfn
 def _account_transfer(k, queue, is_write, nr_pages):
     q = k.queue[queue]
+    observe_request(k, queue, is_write, nr_pages)
     if is_write:
         q.nr_write_requests += 1
         q.blocks_written += nr_pages
