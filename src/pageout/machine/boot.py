@@ -16,7 +16,7 @@ from pageout.engine.state import LAYOUT, new_state
 from pageout.kernel import frames
 from pageout.kernel.sched import user as programs
 from pageout.machine import jobs
-from pageout.machine.devices import queue_fields
+from pageout.machine.devices import Stacks, queue_fields
 from pageout.machine.dispatch import UNITS
 from pageout.machine.memory_map import Zone, free_blocks, zones_of
 from pageout.machine.prepare import prepare_unit
@@ -24,6 +24,7 @@ from pageout.machine.tables import seek_table
 from pageout.vocabulary.errors import TooLargeError
 from pageout.vocabulary.scenario import Scenario
 from pageout.vocabulary.settings import choices, sysctls
+from pageout.vocabulary.storage import sized_scenario
 from pageout.vocabulary.tracepoints import enabled
 
 PAGE = 4096
@@ -72,12 +73,13 @@ class _Plan:
         self.swap_pages = machine.swap_bytes // PAGE
         self.nr_queues = len(machine.disks)
         self.nr_bdis = self.nr_queues + (1 if self.swap_pages else 0)
-        self.nr_tasks = 1 + self.nr_queues + len(scenario.tasks)
+        self.stacks = Stacks(scenario)
+        self.nr_tasks = 1 + self.nr_queues + len(scenario.tasks) + len(self.stacks.workers)
         self.fs_disk = [disk.name for disk in machine.disks].index(machine.filesystem.disk)
         self.fs_blocks = _fs_blocks(scenario, self.fs_disk, self.swap_pages)
         self._lay_bits()
         self.nr_requests = sum(3 * disk.nr_requests + 8 for disk in machine.disks)
-        self.nr_bios = sum(3 * disk.nr_requests * max(1, disk.max_sectors_kb // 4) for disk in machine.disks) + 16384
+        self.nr_bios = self.stacks.nr_bios
         self.ring = ring
 
     def _lay_bits(self) -> None:
@@ -117,7 +119,7 @@ class _Plan:
             "pvec": machine_cpus * c.PAGEVEC_SIZE,
             "slot": nr_slots,
             "bits": self.nr_bits,
-            "wait": c.WQ_FIXED + c.PAGE_WAIT_TABLE + 2 * self.nr_queues + len(self.inodes),
+            "wait": c.WQ_FIXED + c.PAGE_WAIT_TABLE + 4 * self.nr_queues + len(self.inodes),
             "heap": 65536 + 2048 * self.nr_tasks + self.nr_requests,
             "sort": 2 * self.nr_requests,
             "channel": 64 * self.nr_queues + 1024,
@@ -135,7 +137,7 @@ class _Plan:
             "series": SERIES_ROWS * c.SERIES_COLUMNS,
             "policy_ctx": 1,
             "ring": self.ring,
-        }
+        } | self.stacks.sizes()
 
 
 def _fs_blocks(scenario: Scenario, fs_disk: int, swap_pages: int) -> int:
@@ -279,6 +281,7 @@ def _boot_storage(arrays: dict[str, Any], scenario: Scenario, plan: _Plan) -> No
             **queue_fields(disk),
         )
         sort_at, wait_at, table_at = sort_at + 6 * disk.nr_requests, wait_at + 2, table_at + 1025
+    plan.stacks.boot(arrays, wait_at + len(plan.inodes))
     for b in range(plan.nr_bdis):
         is_swap = b >= plan.nr_queues
         queue = [d.name for d in machine.disks].index(machine.swap_disk) if is_swap else b
@@ -365,7 +368,7 @@ def _boot_functions(arrays: dict[str, Any]) -> None:
 
 
 def _boot_tasks(arrays: dict[str, Any], scenario: Scenario, plan: _Plan) -> dict[int, str]:
-    """Start kswapd, a flusher for each device, and the scenario's tasks; all are on the run queue. Returns comms."""
+    """Start kswapd, a flusher for each device, the scenario's tasks, the devices' threads; all run. Returns comms."""
     comms = {32: "kswapd0"}
     for field in (
         "wait_queue",
@@ -403,6 +406,10 @@ def _boot_tasks(arrays: dict[str, Any], scenario: Scenario, plan: _Plan) -> dict
             mm_inode=mm_inode,
             total_vm=TASK_VM_PAGES + (plan.inodes[mm_inode].nr_slots if mm_inode >= 0 else 0),
         )
+    for t, worker in enumerate(plan.stacks.workers, plan.nr_tasks - len(plan.stacks.workers)):
+        comms[400 + worker.queue] = worker.comm
+        rng = dict(zip(("rng0", "rng1", "rng2", "rng3"), seed_words(scenario.seed, 1 << 20 | t), strict=True))
+        _start(arrays, t, worker.fn, worker.queue, pid=400 + worker.queue, tflags=c.PF_KTHREAD, **rng)
     _chain_run_queue(arrays, plan.nr_tasks)
     return comms
 
@@ -456,6 +463,7 @@ def boot(
     request_list: page numbers that the first io task reads in turn (int64)
     Raises ScenarioError if memory is too small, TooLargeError if the tables do not fit into this computer's memory.
     """
+    scenario = sized_scenario(scenario)
     plan = _Plan(scenario, ring, request_list)
     sizes = plan.sizes(scenario.machine.cpus)
     _refuse_if_too_large(sizes)

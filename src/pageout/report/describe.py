@@ -28,5 +28,9 @@ def workload_line(scenario: Scenario) -> str:
 
 
 def _disk(disk: Disk) -> str:
+    if disk.kind == "loop":
+        return f"loop on file {plain(disk.file)}"
+    if disk.members:
+        return f"{disk.kind} on {', '.join(plain(name) for name in disk.members)}"
     kind = f"{disk.rpm} rpm disk" if disk.kind == "disk" else _KINDS[disk.kind]
     return f"{kind}, {disk.size_bytes / 1e9:.4g} GB"
