@@ -170,7 +170,10 @@ _STORAGE = {
     "bio_alloc_bioset": (64, "assumed: as kmem_cache_alloc"),
     "md_make_request": (96, "assumed: half of the 200 thought least for md; it waits inline for a suspended array"),
     "raid0_make_request": (112, "assumed: with md_make_request just over the 200 thought least for md"),
-    "raid1_make_request": (192, "assumed: a wait entry, two bio lists and many locals; md in all below 400 with clones"),
+    "raid1_make_request": (
+        192,
+        "assumed: a wait entry, two bio lists and many locals; md in all below 400 with clones",
+    ),
     "raid5_make_request": (160, "assumed: a wait entry and locals; drivers/md/raid5.c:make_request"),
     "get_active_stripe": (144, "assumed: as get_request_wait, which sleeps the same way"),
     "dm_request": (64, "assumed: few locals"),
@@ -277,7 +280,9 @@ TABLE = (
     _row("raid5_make_request", "storage", "md_make_request raid5_make_request", "get_active_stripe"),
     _row("raid5d", "storage", "kernel_thread_helper kthread md_thread"),
     _row("handle_stripe", "storage", "handle_stripe", "ops_run_io"),
-    _row("iscsi_xmitworker", "storage", "kernel_thread_helper kthread worker_thread iscsi_xmitworker", "iscsi_data_xmit"),
+    _row(
+        "iscsi_xmitworker", "storage", "kernel_thread_helper kthread worker_thread iscsi_xmitworker", "iscsi_data_xmit"
+    ),
     _row("iscsi_send", "storage", "iscsi_sw_tcp_pdu_xmit iscsi_sw_tcp_xmit_segment", "do_tcp_sendpages"),
     _row("loop_thread", "storage", "kernel_thread_helper kthread"),
     _row("lo_send", "storage", "do_bio_filebacked do_lo_send_aops", "grab_cache_page_write_begin"),

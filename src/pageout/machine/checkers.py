@@ -206,7 +206,7 @@ def _pools(arrays: dict[str, Any], seen: _Frames) -> Iterator[str]:
 
 
 def _parts(arrays: dict[str, Any], seen: _Frames) -> Iterator[str]:
-    """A bio cut into parts counts those under way: clones, pages waiting in stripes, and itself while it is being cut."""
+    """A bio cut into parts counts those under way: clones, pages in stripes, and itself while it is cut."""
     bio, page = arrays["bio"], arrays["stripe_page"]
     used = bio["used"] == 1
     clones = bio["parent"][used & (bio["end"] == c.END_CHILD)]
@@ -258,7 +258,9 @@ def _stripes(arrays: dict[str, Any], seen: _Frames) -> Iterator[str]:
             yield f"queue {q}: a stripe counts other I/Os than its pages want"
         if (own["nr_towrite"] != (pages["towrite"] != c.NIL).sum(axis=1)).any():
             yield f"queue {q}: a stripe counts other writes than its pages hold"
-        mine = (bio["used"] == 1) & (bio["end"] == c.END_STRIPE) & (bio["parent"] >= first) & (bio["parent"] < first + nr)
+        mine = (
+            (bio["used"] == 1) & (bio["end"] == c.END_STRIPE) & (bio["parent"] >= first) & (bio["parent"] < first + nr)
+        )
         under_way = np.bincount(bio["parent"][mine] - first, minlength=nr)
         if (own["locked"] != under_way).any():
             yield f"queue {q}: a stripe counts other I/Os than there are bios for it"

@@ -60,7 +60,9 @@ class Disk(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = "disk"
     size_bytes: Annotated[int, note("capacity of the device", "size", 16 * MIB, 8 * TIB, of=_PLAIN)] = 500 * 1000**3
-    members: Annotated[tuple[str, ...], note("names of the disks it stands on", of="linear raid0 raid1 raid5 iscsi")] = ()
+    members: Annotated[
+        tuple[str, ...], note("names of the disks it stands on", of="linear raid0 raid1 raid5 iscsi")
+    ] = ()
     chunk_bytes: Annotated[int, note("bytes in a row on one member", "size", 4 * KIB, 16 * MIB, of="raid0 raid5")] = (
         64 * KIB
     )
@@ -72,7 +74,9 @@ class Disk(msgspec.Struct, frozen=True, kw_only=True):
     nr_requests: Annotated[int, note("requests per direction before a task waits (kernel: 128)", "", 4, 4096)] = 128
     elevator: Annotated[Literal["deadline", "noop"], note("I/O scheduler; noop sorts and merges only")] = "deadline"
     max_sectors_kb: Annotated[int, note("largest request, in KiB", "", 4, 4096)] = 512
-    queue_depth: Annotated[int, note("requests the device holds at once; an ssd or iscsi has 32 unless told", "", 1, 1024)] = 1
+    queue_depth: Annotated[
+        int, note("requests the device holds at once; an ssd or iscsi has 32 unless told", "", 1, 1024)
+    ] = 1
     rpm: Annotated[int, note("revolutions per minute", "", 60, 100_000, of="disk")] = 7200
     seek_min_us: Annotated[int, note("seek to the next track", "duration", 0, 10**6, of="disk")] = 800
     seek_avg_us: Annotated[int, note("seek over a third of the disk", "duration", 0, 10**6, of="disk")] = 8500

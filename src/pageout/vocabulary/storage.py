@@ -109,7 +109,9 @@ def _check_tree(where: str, disk: Disk, disks: Mapping[str, Disk]) -> None:
         _require(room >= 16 * MIB, f"{where}.members", f"leave {format_size(room)} of room, less than 16 MiB")
     if disk.kind == "iscsi":
         (target,) = members_of(disk, disks)
-        _require(target.kind in PLAIN, f"{where}.members", "the target's device must be a plain disk, not a stacked one")
+        _require(
+            target.kind in PLAIN, f"{where}.members", "the target's device must be a plain disk, not a stacked one"
+        )
         enough = disk.queue_depth < target.nr_requests
         _require(enough, f"{where}.queue_depth", "must be below the nr_requests of the target's disk")
 

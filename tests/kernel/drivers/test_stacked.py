@@ -14,6 +14,8 @@ from pageout.kernel.block.bio import bdi_read_congested, bdi_write_congested
 from pageout.kernel.block.blk_core import submit_bio
 from pageout.kernel.block.endio import bio_endio
 from pageout.kernel.drivers import stripes
+from pageout.kernel.drivers.iscsi import iscsi_send
+from pageout.kernel.drivers.loop import lo_send
 from pageout.kernel.drivers.raid5 import handle_stripe, raid5_make_request
 from pageout.kernel.drivers.stacked import generic_make_request, raid0_map, read_balance
 from pageout.vocabulary.scenario import MIB, Disk
@@ -161,7 +163,7 @@ def write_into(m, block: int) -> int:
     m.k.bio[bio].children = 1
     m.enter("raid5_make_request", bio)
     assert m.step(raid5_make_request).kind == "ret"
-    member, place = stripes.raid5_map(m.k.queue[m.k.bio[bio].queue], block)
+    _, place = stripes.raid5_map(m.k.queue[m.k.bio[bio].queue], block)
     stripe = stripes.get_stripe(m.k, m.k.bio[bio].queue, place)
     stripes.release_stripe(m.k, stripe)
     return int(stripe)
@@ -173,7 +175,7 @@ def test_a_stripe_reads_whichever_way_reads_less(members, data) -> None:
     m = lab(stacked=disks("raid5", members))
     top = members + 1
     q = m.k.queue[top]
-    layout, parity = naive.raid5_layout(members, CHUNK, 3)
+    _, parity = naive.raid5_layout(members, CHUNK, 3)
     stripe = stripes.get_stripe(m.k, top, 0)
     s = m.k.stripe[stripe]
     assert s.parity == parity[0]
@@ -239,9 +241,8 @@ def test_a_stripe_left_alone_reads_once_its_plug_is_pulled() -> None:
 
 def test_submitters_wait_when_256_stripes_are_in_use_until_a_quarter_is_free() -> None:
     m = lab(stacked=disks("raid5", 3))
-    top, used = 4, []
-    for block in range(256):
-        used.append(stripes.get_stripe(m.k, top, block))
+    top = 4
+    used = [stripes.get_stripe(m.k, top, block) for block in range(256)]
     assert len(set(used)) == 256
     assert stripes.get_stripe(m.k, top, 999) == c.NIL
     assert bdi_write_congested(m.k, top)
@@ -295,3 +296,115 @@ def test_layers_follow_each_other_on_the_stack_and_do_not_nest() -> None:
         assert m.step(generic_make_request).name == "make_request"
         depths.append((m.task.used, m.task.peak))
     assert depths[0] == depths[1]
+
+
+def remote(**fields) -> tuple[Disk, ...]:
+    far = Disk(name="far", size_bytes=64 * MIB, nr_requests=64)
+    return (far, Disk(name="top", kind="iscsi", members=("far",), **{"queue_depth": 8, "mb_s": 100, **fields}))
+
+
+def command(m, pages: int, *, write: bool) -> int:
+    from pageout.kernel.block import blk_core
+
+    return int(blk_core._get_request(m.k, USER, 2, m.bio(0, 64, pages, write=write)))
+
+
+def segments(m) -> list[tuple[int, int]]:
+    """(bytes, command that is whole with it) of each segment under way, in the order of arrival."""
+    events = sorted((m.k.heap[i].when_ns, m.k.heap[i].seq, m.k.heap[i].arg) for i in range(m.k.stat.heap_nr))
+    found = [m.k.segment[~arg] for _, _, arg in events if arg < 0]
+    return [(int(s.nbytes), int(s.request)) for s in found]
+
+
+@pytest.mark.parametrize(("pages", "write", "sizes"), [
+    (1, True, [48 + 4096]), (40, False, [48]), (16, True, [65536, 48]), (40, True, [65536, 65536, 48 + 8 * 4096]),
+])  # fmt: skip
+def test_a_command_goes_out_in_segments_of_64k_with_its_data(pages, write, sizes) -> None:
+    m = lab(stacked=remote(socket_buffer_bytes=MIB))
+    number = command(m, pages, write=write)
+    m.enter("iscsi_send", 2, number)
+    assert m.step(iscsi_send).kind == "ret"
+    got = segments(m)
+    assert [nbytes for nbytes, _ in got] == sizes
+    assert [whole for _, whole in got] == [c.NIL] * (len(sizes) - 1) + [number]
+    assert m.k.queue[2].socket_used == sum(sizes)
+
+
+def test_a_full_send_buffer_holds_the_sender_until_a_segment_is_acknowledged() -> None:
+    from pageout.kernel.block.blk_core import end_request
+
+    m = lab(stacked=remote(socket_buffer_bytes=8192))
+    m.enter("iscsi_send", 2, command(m, 4, write=True))
+    step = m.step(iscsi_send)
+    assert (step.kind, step.args[0]) == ("sleep", m.k.queue[2].submit_wait)
+    assert m.k.queue[2].socket_used == 8192
+    free = m.k.vm.pgfree
+    first = next(m.k.heap[i].arg for i in range(m.k.stat.heap_nr) if m.k.heap[i].arg < 0)
+    end_request(m.k, first)  # at the target
+    assert m.task.state == c.T_SLEEPING
+    end_request(m.k, first)  # acknowledged
+    assert m.task.state != c.T_SLEEPING
+    assert (m.k.queue[2].socket_used, m.k.vm.pgfree) == (0, free + 1)
+
+
+def test_without_memory_for_a_buffer_the_sender_waits_2_ticks_to_200_ms_and_tries_again() -> None:
+    m = lab(stacked=remote())
+    m.enter("iscsi_send", 2, command(m, 1, write=True))
+    for z in range(m.k.param.nr_zones):
+        m.k.zone[z].wmark_min = m.k.zone[z].wmark_low = 1 << 30
+    m.task.rng0, m.task.rng1, m.task.rng2, m.task.rng3 = 1, 2, 3, 4
+    seen = set()
+    for failures in range(1, 40):
+        step = m.step(iscsi_send)
+        assert step.name == "alloc_pages"
+        assert step.args[:2] == (0, c.GFP_ATOMIC)
+        m.answer(c.NIL)
+        step = m.step(iscsi_send)
+        assert step.kind == "sleep"
+        assert 2 <= step.args[1] <= 2 + m.k.param.hz // 5
+        seen.add(step.args[1])
+        assert m.k.queue[2].skb_failures == failures
+        m.wake(step.args[1] * m.k.param.jiffy_ns, woken=0)
+    assert len(seen) > 5
+    assert m.step(iscsi_send).name == "alloc_pages"
+    m.answer(m.block(0))
+    assert m.step(iscsi_send).kind == "ret"
+
+
+def test_the_target_answers_when_its_disk_is_done_and_its_queue_wakes_nobody_here() -> None:
+    from pageout.engine.waitqueue import sleep_on
+    from pageout.kernel.block.blk_core import end_request
+
+    m = lab(stacked=remote())
+    m.page(writeback=True, index=0)
+    number = command(m, 1, write=True)
+    m.k.queue[2].in_flight = 1
+    m.enter("iscsi_send", 2, number)
+    m.step(iscsi_send)
+    segment = next(m.k.heap[i].arg for i in range(m.k.stat.heap_nr) if m.k.heap[i].arg < 0)
+    end_request(m.k, segment)
+    far = m.k.queue[1]
+    assert (far.nr_sort_write, far.remote) == (1, 1)
+    from pageout.kernel.block.blk_core import unplug
+
+    unplug(m.k, 1)
+    at_far = next(m.k.heap[i].arg for i in range(m.k.stat.heap_nr)
+                  if m.k.heap[i].kind == c.EV_IO_DONE and m.k.heap[i].arg >= 0)  # fmt: skip
+    sleep_on(m.k, 0, c.WQ_CONGESTION_WRITE, 0, 0)
+    end_request(m.k, at_far)
+    assert m.k.task[0].state == c.T_SLEEPING
+    response = [i for i in range(m.k.stat.segments_used + 2) if m.k.segment[i].stage == 2 and m.k.segment[i].queue == 2]
+    end_request(m.k, ~response[0])
+    assert m.k.task[0].state != c.T_SLEEPING
+    assert m.k.queue[2].nr_write_requests == 1
+
+
+def test_a_loop_write_dirties_whole_pages_of_its_file_without_file_system_or_io_reclaim() -> None:
+    from pageout.kernel.drivers.loop import GFP_BACKING
+
+    m = lab()
+    m.enter("lo_send", 0, 8 * 4096, at=4 * 4096)
+    assert m.step(lo_send).args == (4 * 4096,)
+    assert m.k.inode[0].nr_dirty == 4
+    assert not GFP_BACKING & (c.GFP_IO | c.GFP_FS)
+    assert GFP_BACKING & c.GFP_WAIT

@@ -297,7 +297,7 @@ def unplug(k, queue):
 
 @kfn
 def request_unplug(k, t, queue):
-    """Someone waits for this queue: unplug it, or those below it, at once (done by the core, which owns the drivers)."""
+    """Someone waits for this queue: unplug it, or those below, at once (done by the core, which owns the drivers)."""
     if k.queue[queue].kind <= DEV_ISCSI:
         _unplug_soon(k, t, queue)
         return

@@ -2,7 +2,7 @@
 """An iSCSI session's worker: it sends commands and their data through a socket, with network buffers it has to get.
 
 Data goes with its command (ImmediateData and InitialR2T=No of RFC 3720, the initiator's defaults, taken without limit).
-Each segment of up to 64 KiB needs memory for its sk_buff; the socket allocates GFP_ATOMIC, so under pressure that fails,
+Each segment of up to 64 KiB needs memory for its sk_buff; the socket allocates GFP_ATOMIC, so under pressure it fails,
 and the sender waits, 2 ticks to 200 ms, and tries again.
 Source: Linux v2.6.34 drivers/scsi/libiscsi.c:iscsi_xmitworker, drivers/scsi/iscsi_tcp.c (sk_allocation = GFP_ATOMIC),
 net/ipv4/tcp.c:do_tcp_sendpages, net/core/stream.c:sk_stream_wait_memory.

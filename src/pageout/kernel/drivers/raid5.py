@@ -112,9 +112,7 @@ def _member_bios(k, stripe):
         want = k.stripe_page[page_of(k, stripe, i)].want
         if want != WANT_NOTHING:
             is_write = 1 if want == WANT_WRITE else 0
-            bio = bio_for_member(
-                k, q.member_start + i, s.block, 1, is_write, 1 - is_write, 2, END_STRIPE, stripe
-            )
+            bio = bio_for_member(k, q.member_start + i, s.block, 1, is_write, 1 - is_write, 2, END_STRIPE, stripe)
             s.refs += 1
             if last == NIL:
                 first = bio

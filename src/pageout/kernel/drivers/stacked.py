@@ -207,7 +207,7 @@ def _raid5_read(k, t, f, bio):
 
 @kfn
 def _loop(k, t, bio):
-    """Hand a bio to the loop device's thread. Source: drivers/block/loop.c:loop_make_request; nothing bounds its list."""
+    """Hand a bio to the loop thread. Source: drivers/block/loop.c:loop_make_request; nothing bounds its list."""
     touch(k, t, LEAF.loop)
     q = k.queue[k.bio[bio].queue]
     if q.bio_tail == NIL:

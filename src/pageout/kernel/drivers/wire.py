@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The wire between an iSCSI initiator and its target: segments out, acknowledgements and responses back.
 
-What happens in event context: no task's stack is used. The link has the rate of `mb_s` in each direction and takes half a
+What happens in event context: no task's stack is used. The link has the rate of `mb_s` each way and takes half a
 round trip; a segment leaves the socket's send buffer, and its network buffer is freed, when its acknowledgement is in.
 assumed: nothing is lost, acknowledgements take no room on the link, and receiving never fails for want of memory.
 Source: Linux v2.6.34 net/ipv4/tcp.c:do_tcp_sendpages, drivers/scsi/iscsi_tcp.c, libiscsi.c.
