@@ -122,7 +122,7 @@ STRIPE = tuple(
 STRIPE_PAGE = tuple((name, I8) for name in "towrite written uptodate want".split())  # [stripe's first + member]
 
 # A run of bytes on the way through a socket, or a response on its way back.
-SEGMENT = tuple((name, I8) for name in "next stage queue request page nbytes".split())
+SEGMENT = tuple((name, I8) for name in "next stage queue request page length".split())
 
 REQUEST = tuple(
     (name, I8)

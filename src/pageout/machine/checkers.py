@@ -280,7 +280,7 @@ def _sockets(arrays: dict[str, Any], seen: _Frames) -> Iterator[str]:
     segment = arrays["segment"]
     for q in np.flatnonzero(arrays["queue"]["kind"] == c.DEV_ISCSI):
         out = segment[(segment["queue"] == q) & (segment["stage"] != 2)]
-        yield from _differ(f"queue {q} send buffer", int(arrays["queue"]["socket_used"][q]), int(out["nbytes"].sum()))
+        yield from _differ(f"queue {q} send buffer", int(arrays["queue"]["socket_used"][q]), int(out["length"].sum()))
         if (arrays["page"]["pflags"][out["page"]] & c.PG_KERNEL == 0).any():
             yield f"queue {q}: a segment under way has no network buffer"
     yield from _differ("segments", int(arrays["stat"]["segments_used"][0]), int((segment["queue"] != c.NIL).sum()))

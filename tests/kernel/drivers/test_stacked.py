@@ -313,7 +313,7 @@ def segments(m) -> list[tuple[int, int]]:
     """(bytes, command that is whole with it) of each segment under way, in the order of arrival."""
     events = sorted((m.k.heap[i].when_ns, m.k.heap[i].seq, m.k.heap[i].arg) for i in range(m.k.stat.heap_nr))
     found = [m.k.segment[~arg] for _, _, arg in events if arg < 0]
-    return [(int(s.nbytes), int(s.request)) for s in found]
+    return [(int(s.length), int(s.request)) for s in found]
 
 
 @pytest.mark.parametrize(("pages", "write", "sizes"), [

@@ -23,7 +23,7 @@ def _new_segment(k, queue, stage, request, page, nbytes):
     s = k.segment[segment]
     k.stat.free_segment = s.next
     k.stat.segments_used += 1
-    s.next, s.queue, s.stage, s.request, s.page, s.nbytes = NIL, queue, stage, request, page, nbytes
+    s.next, s.queue, s.stage, s.request, s.page, s.length = NIL, queue, stage, request, page, nbytes
     return segment
 
 
@@ -72,7 +72,7 @@ def acknowledge(k, segment):
     """The target has the segment: room in the send buffer, and the network buffer is free again."""
     s = k.segment[segment]
     q = k.queue[s.queue]
-    q.socket_used -= s.nbytes
+    q.socket_used -= s.length
     if s.page != NIL:
         free_pages(k, -1, s.page, 0)
     wake_all(k, q.submit_wait)
