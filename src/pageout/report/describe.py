@@ -14,7 +14,8 @@ def machine_line(machine: Machine, stack_bytes: int | None = None) -> str:
     body.append(f"{format_size(stack_bytes or machine.stack_bytes)} stacks")
     if machine.swap_bytes:
         body.append(f"{format_size(machine.swap_bytes)} swap")
-    disks = ", ".join(f"{plain(disk.name)} ({_disk(disk)})" for disk in machine.disks)
+    in_order = sorted(machine.disks, key=lambda disk: disk.name != machine.filesystem.disk)
+    disks = ", ".join(f"{plain(disk.name)} ({_disk(disk)})" for disk in in_order)
     return f"{plain(machine.name)}: {', '.join(body)}; {machine.filesystem.kind} on {disks}"
 
 
