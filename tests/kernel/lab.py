@@ -311,6 +311,7 @@ def scenario(**options: Any) -> Scenario:
             "choices": (),
             "file_pages": 1024,
             "disk": (),
+            "stacked": (),  # more Disks; the filesystem lies on the last
             **options,
         }
     )
@@ -323,8 +324,8 @@ def scenario(**options: Any) -> Scenario:
         cpus=o.cpus,
         swap_bytes=o.swap * 4096,
         swap_disk="sda" if o.swap else "",
-        disks=(disk,),
-        filesystem=Filesystem(kind=o.fs, delalloc=o.delalloc),
+        disks=(disk, *o.stacked),
+        filesystem=Filesystem(kind=o.fs, delalloc=o.delalloc, disk=(disk, *o.stacked)[-1].name),
     )
     return Scenario(
         name="lab", machine=machine, files=files, tasks=tasks, settings=dict(o.settings), choices=dict(o.choices)

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import random
 
+import msgspec
+
 from pageout.vocabulary.scenario import Disk, File, Filesystem, Machine, Scenario, Task
 from pageout.vocabulary.settings import DESIGNS
 
@@ -20,6 +22,29 @@ def _disk(r: random.Random, name: str) -> Disk:
         queue_depth=r.choice([1, 4, 32]), write_bps=r.choice([0, 5, 50]) * MIB if kind == "throttled" else 0,
         write_iops=r.choice([0, 500]) if kind == "throttled" else 0,
     )  # fmt: skip
+
+
+def _stack(r: random.Random, disks: tuple[Disk, ...]) -> tuple[Disk, ...]:
+    """Put a stack on the disks: an array, perhaps of iSCSI sessions, perhaps with a linear device on top."""
+    kind = r.choice(["raid0", "raid1", "raid5", "linear", "iscsi"])
+    count = {"raid5": 3, "iscsi": 1}.get(kind, 2)
+    names = [f"m{i}" for i in range(count)]
+    plain = [_disk(r, name) for name in names]
+    stacked = []
+    if kind == "iscsi" or r.random() < 0.3:
+        plain = [msgspec.structs.replace(disk, nr_requests=64) for disk in plain]
+        stacked = [
+            Disk(name=f"i{i}", kind="iscsi", members=(name,), queue_depth=r.choice([1, 32]), mb_s=r.choice([5, 100]),
+                 rtt_us=r.choice([0, 200, 5000]), socket_buffer_bytes=r.choice([4, 64, 256]) * 1024)
+            for i, name in enumerate(names)
+        ]  # fmt: skip
+        names = [disk.name for disk in stacked]
+    if kind != "iscsi":
+        stacked.append(
+            Disk(name="md0", kind=kind, members=tuple(names), chunk_bytes=r.choice([4, 64, 512]) * 1024)  # type: ignore[arg-type]
+        )
+    stacked.append(Disk(name="dm0", kind="linear", members=(stacked[-1].name,)))
+    return (*disks, *plain, *stacked)
 
 
 def _io(r: random.Random, i: int, file: int, exists: bool) -> Task:
@@ -64,6 +89,10 @@ def draw(seed: int) -> Scenario:
         name="drawn", memory_bytes=memory, cpus=r.choice([1, 2, 4]), hz=r.choice([100, 250, 1000]), disks=disks,  # type: ignore[arg-type]
         filesystem=fs, swap_bytes=swap, swap_disk=disks[-1].name, stack_bytes=r.choice([4096, 8192, 16384]),
     )  # fmt: skip
+    if r.random() < 0.5:
+        machine = msgspec.structs.replace(
+            machine, disks=_stack(r, disks), filesystem=msgspec.structs.replace(fs, disk="dm0")
+        )
     files = tuple(File(name=f"f{i}", size_bytes=r.choice([1, 9, 30]) * MIB, exists=r.random() < 0.5) for i in range(3))
     if fs.size_bytes:
         files = tuple(File(name=f.name, size_bytes=f.size_bytes, exists=False) for f in files)

@@ -35,7 +35,8 @@ def run(
     """Simulate a workload and print its figures, what they say, and what to try next."""
     from pageout.cli.load import load_workload
     from pageout.cli.output import distinct, print_json, replacing
-    from pageout.cli.play import Played, play
+    from pageout.cli.play import play
+    from pageout.cli.workers import Played
 
     watched = words("--fail-on", fail_on, FAILURES) if fail_on is not None else ()
     scenario = load_workload(workload, common, design)

@@ -82,6 +82,9 @@ PAGE_WAIT_TABLE = 64  # hashed queues of tasks that wait for a page
 
 # Devices
 DEV_DISK, DEV_SSD, DEV_THROTTLED, DEV_NULL = 0, 1, 2, 3
+DEV_ISCSI = 4  # a request queue whose device is across a network
+DEV_LINEAR, DEV_RAID0, DEV_RAID1, DEV_RAID5, DEV_LOOP = 5, 6, 7, 8, 9  # no requests of their own
+END_PAGES, END_CHILD, END_STRIPE, END_TARGET = 0, 1, 2, 3  # what to do when a bio is done
 ELEVATOR_NOOP, ELEVATOR_DEADLINE = 0, 1
 BLK_BATCH_REQ = 32
 READ, WRITE = 0, 1

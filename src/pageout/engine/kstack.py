@@ -103,6 +103,17 @@ def leave_stack(k, t):
 
 
 @kfn
+def become(k, t, f, fn):
+    """Let the running frame begin anew as another function, called in its place with the same arguments."""
+    task = k.task[t]
+    task.used += k.function[fn].frame_bytes - k.function[f.fn].frame_bytes
+    f.fn, f.pc = fn, ENTRY
+    if task.used > task.peak:
+        _mark_depth(k, t, task.used, NIL)
+    return RUN
+
+
+@kfn
 def start_thread(k, t, fn, a):
     """Give a task an empty stack with one frame on it."""
     task = k.task[t]

@@ -102,9 +102,32 @@ QUEUE = tuple(
         "rotation_ns outer_ns_per_block inner_ns_per_block channel_start nr_channels read_ns write_ns page_ns "
         "link_ns read_bps write_bps read_iops write_iops bucket_read_ns bucket_write_ns error_every "
         "nr_write_requests nr_read_requests blocks_written blocks_read nr_seeks seek_blocks merged errors "
-        "nr_blocks"
+        "nr_blocks "
+        # stacked devices: members, leaves (for congestion and unplugging), the kernel thread and who waits for it
+        "worker_wait submit_wait member_start nr_members leaf_start nr_leaves chunk_pages bio_head bio_tail "
+        "last_used next_block stripe_start nr_stripes page_start stripe_list stripe_hash active_stripes preread_active "
+        "inactive_blocked pending_full bypass_count last_hold rmw_reads "
+        # iSCSI: the target's queue (remote: this queue is a target's), the socket, both directions of the link
+        "target remote xmit_head xmit_tail half_rtt_ns socket_bytes socket_used tx_free_ns rx_free_ns skb_failures "
+        "segments_sent backing_inode"
     ).split()
 )
+
+# A member of a stacked device; `start` is its first block in a linear device.
+MEMBER = tuple((name, I8) for name in "queue start nr_blocks head pending".split())
+
+# One page of each member of a RAID5, at the same place: Linux's stripe_head.
+STRIPE = tuple(
+    (name, I8)
+    for name in (
+        "queue block parity refs which next prev hash_next handle delayed preread io_started full locked writing "
+        "nr_towrite failed"
+    ).split()
+)
+STRIPE_PAGE = tuple((name, I8) for name in "towrite written uptodate want".split())  # [stripe's first + member]
+
+# A run of bytes on the way through a socket, or a response on its way back.
+SEGMENT = tuple((name, I8) for name in "next stage queue request page length".split())
 
 REQUEST = tuple(
     (name, I8)
@@ -113,7 +136,12 @@ REQUEST = tuple(
     ).split()
 )
 
-BIO = tuple((name, I8) for name in "used next inode index nr_pages block is_write is_sync page submitter".split())
+BIO = tuple(
+    (name, I8)
+    for name in (
+        "used next inode index nr_pages block is_write is_sync page submitter queue parent member end children failed"
+    ).split()
+)
 
 FILESYSTEM = tuple(
     (name, I8)
@@ -165,7 +193,8 @@ STAT = tuple(
         "readahead_pages fsyncs request_hits "
         "kswapd_woken_ns kswapd_scanned_before kswapd_reclaimed_before "
         "klog_nr klog_dropped klog_snapshot_nr rate_begin rate_printed rate_missed hung_due_ns "
-        "hung_warnings lowest_stack panic_reason"
+        "hung_warnings lowest_stack panic_reason "
+        "free_segment segments_used"
     ).split()
 )
 
@@ -197,6 +226,13 @@ LAYOUT_FIELDS: Mapping[str, tuple[Any, bool]] = {
     "queue": (QUEUE, False),
     "request": (REQUEST, False),
     "bio": (BIO, False),
+    "member": (MEMBER, False),
+    "leaf_queue": (I8, False),  # request queues and RAID5s below each stacked device
+    "stripe": (STRIPE, False),
+    "stripe_page": (STRIPE_PAGE, False),
+    "stripe_list": ((("head", I8), ("tail", I8)), False),  # [queue.stripe_list + list]
+    "stripe_hash": (I8, False),  # [queue.stripe_hash + block % nr_stripes]: first stripe of the chain
+    "segment": (SEGMENT, False),
     "fs": (FILESYSTEM, False),
     "job": (JOB, False),
     "cpu": (CPU, False),

@@ -15,7 +15,7 @@ from pageout.kernel import frames, policies
 from pageout.kernel.mm import causes
 from pageout.kernel.sched import user as programs
 from pageout.machine import designs, jobs
-from pageout.machine.devices import queue_fields
+from pageout.machine.devices import Stacks, queue_fields
 from pageout.machine.dispatch import UNITS
 from pageout.machine.memory_map import Zone, free_blocks, zones_of
 from pageout.machine.oom_boot import log_params, log_sizes, task_fields
@@ -24,6 +24,7 @@ from pageout.machine.room import refuse_if_too_large
 from pageout.machine.tables import seek_table
 from pageout.vocabulary.scenario import Scenario
 from pageout.vocabulary.settings import choices, sysctls
+from pageout.vocabulary.storage import sized_scenario
 from pageout.vocabulary.tracepoints import enabled
 
 PAGE = 4096
@@ -73,13 +74,14 @@ class _Plan:
         self.swap_pages = machine.swap_bytes // PAGE
         self.nr_queues = len(machine.disks)
         self.nr_bdis = self.nr_queues + (1 if self.swap_pages else 0)
-        self.first_worker = 1 + self.nr_queues + len(scenario.tasks)
+        self.stacks = Stacks(scenario)
+        self.first_worker = 1 + self.nr_queues + len(scenario.tasks) + len(self.stacks.workers)
         self.nr_tasks = self.first_worker + designs.nr_workers(machine.cpus)
         self.fs_disk = [disk.name for disk in machine.disks].index(machine.filesystem.disk)
         self.fs_blocks = _fs_blocks(scenario, self.fs_disk, self.swap_pages)
         self._lay_bits()
         self.nr_requests = sum(3 * disk.nr_requests + 8 for disk in machine.disks)
-        self.nr_bios = sum(3 * disk.nr_requests * max(1, disk.max_sectors_kb // 4) for disk in machine.disks) + 16384
+        self.nr_bios = self.stacks.nr_bios
         self.ring = ring
 
     def _lay_bits(self) -> None:
@@ -119,7 +121,7 @@ class _Plan:
             "pvec": machine_cpus * c.PAGEVEC_SIZE,
             "slot": nr_slots,
             "bits": self.nr_bits,
-            "wait": c.WQ_FIXED + c.PAGE_WAIT_TABLE + 2 * self.nr_queues + len(self.inodes),
+            "wait": c.WQ_FIXED + c.PAGE_WAIT_TABLE + 4 * self.nr_queues + len(self.inodes),
             "heap": 65536 + 2048 * self.nr_tasks + self.nr_requests,
             "sort": 2 * self.nr_requests,
             "channel": 64 * self.nr_queues + 1024,
@@ -139,7 +141,7 @@ class _Plan:
             "policy_ctx": policies.NR_HOOKS,
             "ring": self.ring,
             **log_sizes(len(self.zones), machine_cpus, self.nr_tasks),
-        }
+        } | self.stacks.sizes()
 
 
 def _fs_blocks(scenario: Scenario, fs_disk: int, swap_pages: int) -> int:
@@ -275,6 +277,7 @@ def _boot_storage(arrays: dict[str, Any], scenario: Scenario, plan: _Plan) -> No
             **queue_fields(disk),
         )
         sort_at, wait_at, table_at = sort_at + 6 * disk.nr_requests, wait_at + 2, table_at + 1025
+    plan.stacks.boot(arrays, wait_at + len(plan.inodes))
     for b in range(plan.nr_bdis):
         is_swap = b >= plan.nr_queues
         queue = [d.name for d in machine.disks].index(machine.swap_disk) if is_swap else b
@@ -371,7 +374,7 @@ def _install_units(arrays: dict[str, Any]) -> tuple[list[Any], list[BaseExceptio
 
 
 def _boot_tasks(arrays: dict[str, Any], scenario: Scenario, plan: _Plan) -> dict[int, str]:
-    """Start kswapd, a flusher for each device, and the scenario's tasks; all are on the run queue. Returns comms."""
+    """Start kswapd, a flusher for each device, the scenario's tasks, the devices' threads; all run. Returns comms."""
     comms = {32: "kswapd0"}
     for field in (
         "wait_queue",
@@ -410,6 +413,10 @@ def _boot_tasks(arrays: dict[str, Any], scenario: Scenario, plan: _Plan) -> dict
             mm_inode=mm_inode,
             **task_fields(scenario, i, first, plan.inodes[mm_inode].nr_slots if mm_inode >= 0 else 0),
         )
+    for t, worker in enumerate(plan.stacks.workers, first + len(scenario.tasks)):
+        comms[400 + worker.queue] = worker.comm
+        rng = dict(zip(("rng0", "rng1", "rng2", "rng3"), seed_words(scenario.seed, 1 << 20 | t), strict=True))
+        _start(arrays, t, worker.fn, worker.queue, pid=400 + worker.queue, tflags=c.PF_KTHREAD, **rng)
     _chain_run_queue(arrays, plan.first_worker)
     return comms | designs.boot_workers(arrays, plan.first_worker, scenario.machine.cpus)
 
@@ -460,6 +467,7 @@ def boot(
     request_list: page numbers that the first io task reads in turn (int64)
     Raises ScenarioError if memory is too small, TooLargeError if the tables do not fit into this computer's memory.
     """
+    scenario = sized_scenario(scenario)
     plan = _Plan(scenario, ring, request_list)
     sizes = plan.sizes(scenario.machine.cpus)
     refuse_if_too_large(sizes)

@@ -25,7 +25,7 @@ PAGE_PLACES = c.PG_LRU | c.PG_BUDDY | c.PG_PCP | c.PG_PVEC | c.PG_ISOLATED | c.P
 def check(booted: Booted, scenario: Scenario) -> None:
     """Run every checker. Raises InvariantError with the first thing that is wrong."""
     seen = _Frames(booted.arrays)
-    for checker in (_frames, _lists, _counters, _dirty, _cache, _pools, _stacks, _log):
+    for checker in (_frames, _lists, _counters, _dirty, _cache, _pools, _stacks, _log, _parts, _stripes, _sockets):
         for complaint in checker(booted.arrays, seen):
             stat = booted.arrays["stat"]
             raise InvariantError(
@@ -204,6 +204,87 @@ def _pools(arrays: dict[str, Any], seen: _Frames) -> Iterator[str]:
     """Requests, bios and work items in use equal what is marked used."""
     for table, counter in (("request", "requests_used"), ("bio", "bios_used"), ("work", "works_used")):
         yield from _differ(f"{table}s in use", int(arrays["stat"][counter][0]), int((arrays[table]["used"] == 1).sum()))
+
+
+def _parts(arrays: dict[str, Any], seen: _Frames) -> Iterator[str]:
+    """A bio cut into parts counts those under way: clones, pages in stripes, and itself while it is cut."""
+    bio, page = arrays["bio"], arrays["stripe_page"]
+    used = bio["used"] == 1
+    clones = bio["parent"][used & (bio["end"] == c.END_CHILD)]
+    parts = np.bincount(clones, minlength=len(bio))
+    for name in ("towrite", "written"):
+        held = page[name][page[name] != c.NIL] if len(arrays["stripe"]) > 1 else np.zeros(0, dtype=int)
+        parts = parts + np.bincount(held, minlength=len(bio))
+    cut = used & (bio["children"] > 0)
+    if (parts[~cut] != 0).any():
+        yield f"bio {int(np.flatnonzero(~cut & (parts != 0))[0])} is done or whole and has parts under way"
+    looped = _looped(arrays)
+    for i in np.flatnonzero(cut):
+        extra = int(bio["children"][i]) - int(parts[i])
+        if extra not in (0, 1) or (extra == 0 and not parts[i]) or (i in looped and extra != 1):
+            yield f"bio {i} counts {int(bio['children'][i])} parts, a recount finds {int(parts[i])}"
+    members = bio["member"][used & (bio["member"] != c.NIL)]
+    pending = np.bincount(members, minlength=len(arrays["member"]))
+    for wrong in np.flatnonzero(arrays["member"]["pending"] != pending):
+        yield from _differ(f"member {wrong} pending", int(arrays["member"]["pending"][wrong]), int(pending[wrong]))
+
+
+def _looped(arrays: dict[str, Any]) -> set[int]:
+    """Bios that wait for a loop device's thread."""
+    waiting: set[int] = set()
+    for bio in arrays["queue"]["bio_head"]:
+        at = int(bio)
+        while at > 0 and at not in waiting:
+            waiting.add(at)
+            at = int(arrays["bio"]["next"][at])
+    return waiting
+
+
+def _stripes(arrays: dict[str, Any], seen: _Frames) -> Iterator[str]:
+    """Each RAID5's stripes: on the list their state says, counted, with as many I/Os and writes as they say."""
+    stripe, page, bio = arrays["stripe"], arrays["stripe_page"], arrays["bio"]
+    for q in np.flatnonzero(arrays["queue"]["kind"] == c.DEV_RAID5):
+        row = arrays["queue"][q]
+        nr, first = int(row["nr_stripes"]), int(row["stripe_start"])
+        own = stripe[first : first + nr]
+        pages = page[int(row["page_start"]) :][: nr * int(row["nr_members"])].reshape(nr, -1)
+        listed = [_stripe_list(arrays, int(row["stripe_list"]) + which, nr) for which in range(4)]
+        for which, found in enumerate(listed):
+            if sorted(found) != (np.flatnonzero(own["which"] == which) + first).tolist():
+                yield f"queue {q}: stripe list {which} holds other stripes than say so"
+        yield from _differ(f"queue {q} active stripes", int(row["active_stripes"]), nr - len(listed[0]))
+        yield from _differ(f"queue {q} prereading", int(row["preread_active"]), int((own["preread"] != 0).sum()))
+        yield from _differ(f"queue {q} full writes", int(row["pending_full"]), int((own["full"] != 0).sum()))
+        if (own["locked"] != (pages["want"] != 0).sum(axis=1)).any():
+            yield f"queue {q}: a stripe counts other I/Os than its pages want"
+        if (own["nr_towrite"] != (pages["towrite"] != c.NIL).sum(axis=1)).any():
+            yield f"queue {q}: a stripe counts other writes than its pages hold"
+        mine = (
+            (bio["used"] == 1) & (bio["end"] == c.END_STRIPE) & (bio["parent"] >= first) & (bio["parent"] < first + nr)
+        )
+        under_way = np.bincount(bio["parent"][mine] - first, minlength=nr)
+        if (own["locked"] != under_way).any():
+            yield f"queue {q}: a stripe counts other I/Os than there are bios for it"
+
+
+def _stripe_list(arrays: dict[str, Any], ends: int, limit: int) -> list[int]:
+    found: list[int] = []
+    at = int(arrays["stripe_list"]["head"][ends])
+    while at != c.NIL and len(found) <= limit:
+        found.append(at)
+        at = int(arrays["stripe"]["next"][at])
+    return found
+
+
+def _sockets(arrays: dict[str, Any], seen: _Frames) -> Iterator[str]:
+    """Bytes in each send buffer are those of the segments under way, and each of these has its network buffer."""
+    segment = arrays["segment"]
+    for q in np.flatnonzero(arrays["queue"]["kind"] == c.DEV_ISCSI):
+        out = segment[(segment["queue"] == q) & (segment["stage"] != 2)]
+        yield from _differ(f"queue {q} send buffer", int(arrays["queue"]["socket_used"][q]), int(out["length"].sum()))
+        if (arrays["page"]["pflags"][out["page"]] & c.PG_KERNEL == 0).any():
+            yield f"queue {q}: a segment under way has no network buffer"
+    yield from _differ("segments", int(arrays["stat"]["segments_used"][0]), int((segment["queue"] != c.NIL).sum()))
 
 
 def _stacks(arrays: dict[str, Any], seen: _Frames) -> Iterator[str]:

@@ -51,7 +51,7 @@ CHOICE_PARAMS = {
     "stack.switch": "stack_switch",
 }
 WIDE_GAP = 8
-WORKER_PID = 300
+WORKER_PID = 500
 
 
 def nr_workers(cpus: int) -> int:

@@ -10,6 +10,10 @@ from pageout.engine.kstack import frame_of
 from pageout.engine.state import kernel_at
 from pageout.jit import kentry, kfn
 from pageout.kernel.block.blk_core import get_request_wait, submit_bio
+from pageout.kernel.drivers.iscsi import iscsi_send, iscsi_xmitworker
+from pageout.kernel.drivers.loop import lo_send, loop_thread
+from pageout.kernel.drivers.raid5 import handle_stripe, raid5_make_request, raid5d
+from pageout.kernel.drivers.stacked import generic_make_request
 from pageout.kernel.frames import FN
 from pageout.kernel.fs.fs_writeback import (
     bdi_writeback_thread,
@@ -51,7 +55,7 @@ def core_unit(address, max_steps):
 def _block_step(k, t):
     f = frame_of(k, t)
     fn = f.fn
-    if fn == FN.submit_bio:
+    if fn == FN.submit_bio or fn == FN.make_request:
         return submit_bio(k, t, f)
     if fn == FN.get_request_wait:
         return get_request_wait(k, t, f)
@@ -78,7 +82,7 @@ def _task_step(k, t):
         return user(k, t, f)
     if fn == FN.sys_write:
         return sys_write(k, t, f)
-    if fn == FN.sys_read:
+    if fn == FN.sys_read or fn == FN.lo_receive:
         return sys_read(k, t, f)
     if fn == FN.do_readahead:
         return do_readahead(k, t, f)
@@ -185,5 +189,38 @@ def writeback_unit(address, t):
     return verb
 
 
+@kfn
+def _storage_step(k, t):
+    f = frame_of(k, t)
+    fn = f.fn
+    if fn == FN.submit_bio_stacked or fn == FN.generic_make_request:
+        return generic_make_request(k, t, f)
+    if fn == FN.raid5_make_request:
+        return raid5_make_request(k, t, f)
+    if fn == FN.raid5d:
+        return raid5d(k, t, f)
+    if fn == FN.handle_stripe:
+        return handle_stripe(k, t, f)
+    if fn == FN.iscsi_xmitworker:
+        return iscsi_xmitworker(k, t, f)
+    if fn == FN.iscsi_send:
+        return iscsi_send(k, t, f)
+    if fn == FN.loop_thread:
+        return loop_thread(k, t, f)
+    if fn == FN.lo_send:
+        return lo_send(k, t, f)
+    return SWITCH
+
+
+@kentry
+def storage_unit(address, t):
+    """Devices stacked on others: md, dm, iSCSI, loop, and their threads."""
+    k = kernel_at(address)
+    verb = RUN
+    while verb == RUN:
+        verb = _storage_step(k, t)
+    return verb
+
+
 # In the order of kernel.frames.UNITS, by which a frame's function finds its unit.
-UNITS = (block_unit, task_unit, mm_unit, writeback_unit)
+UNITS = (block_unit, task_unit, mm_unit, writeback_unit, storage_unit)

@@ -17,7 +17,8 @@ from pageout.engine.constants import (
 )
 from pageout.kernel.sched.user import HIST_JOBS
 from pageout.machine.boot import Booted
-from pageout.vocabulary.scenario import Scenario
+from pageout.vocabulary.scenario import Disk, Scenario
+from pageout.vocabulary.storage import PLAIN
 
 PAGE = 4096
 MIB_PAGES = 256
@@ -137,29 +138,36 @@ def job_figures(scenario: Scenario, ledger: Ledger, first_task: int, now_ns: int
     return jobs
 
 
-def _device_figures(ledger: Ledger, q: int, now_ns: int) -> dict[str, Any]:
+def _device_figures(disk: Disk, ledger: Ledger, q: int, now_ns: int) -> dict[str, Any]:
+    """Figures of one device; a stacked one has no head and is never busy itself."""
     get = ledger.row("queue", q)
+    plain = disk.kind in PLAIN
     writes, seeks = get("nr_write_requests"), get("nr_seeks")
     busy = get("busy_ns") + (now_ns - get("busy_since_ns") if get("in_flight") else 0)
     return {
         "write_requests": writes,
         "read_requests": get("nr_read_requests"),
         "mean_write_kib": round(get("blocks_written") * 4 / writes, 3) if writes else None,
-        "seek_count": seeks,
+        "seek_count": seeks if plain else None,
         "seek_mean_mib": round(get("seek_blocks") / seeks / MIB_PAGES, 3) if seeks else None,
-        "device_busy_share": round(busy / now_ns, 6) if now_ns else None,
+        "device_busy_share": round(busy / now_ns, 6) if now_ns and (plain or disk.kind == "iscsi") else None,
         "write_errors": get("errors"),
+        **({"rmw_reads": get("rmw_reads")} if disk.kind == "raid5" else {}),
+        **({"skb_failures": get("skb_failures")} if disk.kind == "iscsi" else {}),
     }
 
 
 def device_figures(scenario: Scenario, ledger: Ledger, now_ns: int) -> dict[str, dict[str, Any]]:
     """Return what reached each device after merging, by the device's name."""
-    return {disk.name: _device_figures(ledger, q, now_ns) for q, disk in enumerate(scenario.machine.disks)}
+    return {disk.name: _device_figures(disk, ledger, q, now_ns) for q, disk in enumerate(scenario.machine.disks)}
 
 
 def _together(devices: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """The machine's device figures: sums, means weighted by what they are means of, the busiest device's share."""
-    rows = list(devices.values())
+    """The machine's device figures: sums, means weighted by what they are means of, the busiest device's share.
+
+    Only devices that work by themselves count: what a stacked one sent has reached them.
+    """
+    rows = [row for row in devices.values() if row["seek_count"] is not None]
     writes, seeks = sum(row["write_requests"] for row in rows), sum(row["seek_count"] for row in rows)
     kib = sum(row["write_requests"] * (row["mean_write_kib"] or 0) for row in rows)
     mib = sum(row["seek_count"] * (row["seek_mean_mib"] or 0) for row in rows)

@@ -26,7 +26,8 @@ def machine_line(machine: Machine, stacks: Iterable[int] = ()) -> str:
     body.append(stacks_text(tuple(stacks) or (machine.stack_bytes,)))
     if machine.swap_bytes:
         body.append(f"{format_size(machine.swap_bytes)} swap")
-    disks = ", ".join(f"{plain(disk.name)} ({_disk(disk)})" for disk in machine.disks)
+    in_order = sorted(machine.disks, key=lambda disk: disk.name != machine.filesystem.disk)
+    disks = ", ".join(f"{plain(disk.name)} ({_disk(disk)})" for disk in in_order)
     return f"{plain(machine.name)}: {', '.join(body)}; {machine.filesystem.kind} on {disks}"
 
 
@@ -40,6 +41,10 @@ def workload_line(scenario: Scenario) -> str:
 
 
 def _disk(disk: Disk) -> str:
+    if disk.kind == "loop":
+        return f"loop on file {plain(disk.file)}"
+    if disk.members:
+        return f"{disk.kind} on {', '.join(plain(name) for name in disk.members)}"
     kind = f"{disk.rpm} rpm disk" if disk.kind == "disk" else _KINDS[disk.kind]
     return f"{kind}, {disk.size_bytes / 1e9:.4g} GB"
 

@@ -150,11 +150,23 @@ def read_disks(tables: object) -> tuple[Disk, ...]:
     """Return the disks of a [[disk]] array; without a name they are sda, sdb, ...  Raises FieldError."""
     disks = []
     for index, table in enumerate(tables if isinstance(tables, list) else [tables]):
-        fields = read_table(nth("disk", index), table, keys_of(Disk))
+        where = nth("disk", index)
+        own = {key: value for key, value in table.items() if key != "members"} if isinstance(table, dict) else table
+        fields = read_table(where, own, keys_of(Disk))
+        if isinstance(table, dict) and "members" in table:
+            fields["members"] = _members(where, table["members"])
         default = Disk(name=f"sd{chr(ord('a') + index % 26)}")
         depth = default_queue_depth(fields.get("kind", default.kind))
         disks.append(msgspec.structs.replace(default, **{"queue_depth": depth} | fields))
     return tuple(disks)
+
+
+def _members(where: str, names: object) -> tuple[str, ...]:
+    listed = names if isinstance(names, list) else [names]
+    wanted = tuple(name for name in listed if isinstance(name, str))
+    if not wanted or len(wanted) < len(listed):
+        raise FieldError(f"{where}.members", "must be a list of the names of disks")
+    return wanted
 
 
 def _machine_keys() -> dict[str, Key]:

@@ -34,7 +34,8 @@ from pageout.vocabulary.units import (
 )
 
 DAY_NS = 86400 * NS_PER_S
-DiskKind = Literal["disk", "ssd", "throttled", "null"]
+DiskKind = Literal["disk", "ssd", "throttled", "null", "linear", "raid0", "raid1", "raid5", "iscsi", "loop"]
+_PLAIN = "disk ssd throttled null"
 TaskKind = Literal["io", "alloc", "select", "fork", "hog", "unlink"]
 ReadWrite = Literal["read", "write", "randread", "randwrite", "rw", "randrw"]
 
@@ -51,12 +52,31 @@ class Disk(msgspec.Struct, frozen=True, kw_only=True):
     """A block device and its request queue."""
 
     name: Annotated[str, note("name, used by `disk =` keys and `--set NAME.KEY=`")] = "sda"
-    kind: Annotated[DiskKind, note("rotating disk, SSD, token buckets of bps and iops, or no latency at all")] = "disk"
-    size_bytes: Annotated[int, note("capacity of the device", "size", 16 * MIB, 8 * TIB)] = 500 * 1000**3
+    kind: Annotated[
+        DiskKind,
+        note(
+            "disk: rotating; ssd; throttled: token buckets of bps and iops; null: no latency at all; on other disks: "
+            "linear (device-mapper), raid0, raid1, raid5, iscsi (a disk across a network), loop (a file as a disk)"
+        ),
+    ] = "disk"
+    size_bytes: Annotated[int, note("capacity of the device", "size", 16 * MIB, 8 * TIB, of=_PLAIN)] = 500 * 1000**3
+    members: Annotated[
+        tuple[str, ...], note("names of the disks it stands on", of="linear raid0 raid1 raid5 iscsi")
+    ] = ()
+    chunk_bytes: Annotated[int, note("bytes in a row on one member", "size", 4 * KIB, 16 * MIB, of="raid0 raid5")] = (
+        64 * KIB
+    )
+    rtt_us: Annotated[int, note("round trip to the target", "duration", 0, 10**6, of="iscsi")] = 200
+    socket_buffer_bytes: Annotated[
+        int, note("bytes on their way before the sender waits", "size", 4 * KIB, 64 * MIB, of="iscsi")
+    ] = 256 * KIB
+    file: Annotated[str, note("the [[file]] that holds its data", of="loop")] = ""
     nr_requests: Annotated[int, note("requests per direction before a task waits (kernel: 128)", "", 4, 4096)] = 128
     elevator: Annotated[Literal["deadline", "noop"], note("I/O scheduler; noop sorts and merges only")] = "deadline"
     max_sectors_kb: Annotated[int, note("largest request, in KiB", "", 4, 4096)] = 512
-    queue_depth: Annotated[int, note("requests the device holds at once; an ssd has 32 unless told", "", 1, 1024)] = 1
+    queue_depth: Annotated[
+        int, note("requests the device holds at once; an ssd or iscsi has 32 unless told", "", 1, 1024)
+    ] = 1
     rpm: Annotated[int, note("revolutions per minute", "", 60, 100_000, of="disk")] = 7200
     seek_min_us: Annotated[int, note("seek to the next track", "duration", 0, 10**6, of="disk")] = 800
     seek_avg_us: Annotated[int, note("seek over a third of the disk", "duration", 0, 10**6, of="disk")] = 8500
@@ -66,7 +86,7 @@ class Disk(msgspec.Struct, frozen=True, kw_only=True):
     channels: Annotated[int, note("flash channels that work side by side", "", 1, 1024, of="ssd")] = 8
     read_us: Annotated[int, note("latency of a read", "duration", 0, 10**6, "read_latency", "ssd")] = 90
     write_us: Annotated[int, note("latency of a write", "duration", 0, 10**6, "write_latency", "ssd")] = 60
-    mb_s: Annotated[int, note("rate of its link, in 10^6 bytes/s", "", 1, 100_000, of="ssd")] = 250
+    mb_s: Annotated[int, note("rate of its link, in 10^6 bytes/s", "", 1, 100_000, of="ssd iscsi")] = 250
     read_bps: Annotated[int, note("read limit, 0 = none", "rate", of="throttled")] = 0
     write_bps: Annotated[int, note("write limit, 0 = none", "rate", of="throttled")] = 0
     read_iops: Annotated[int, note("read requests per second, 0 = no limit", "", 0, 10**9, of="throttled")] = 0

@@ -21,6 +21,7 @@ from pageout.vocabulary.scenario import (
     nth,
     value_of_text,
 )
+from pageout.vocabulary.storage import check_loops, check_stacks, sized, sized_scenario
 from pageout.vocabulary.units import KIB, MAX_VALUE, PAGE_BYTES, format_size, parse_count, parse_size
 
 MAX_TASKS, MAX_FILES = 1024, 65536
@@ -276,6 +277,8 @@ def warnings_of_sysctl(origin: str, name: str) -> tuple[str, ...]:
 
 def _replaced(struct: S, key: str, text: str) -> S:
     field = keys_of(type(struct))[key]
+    if field.field == "members":
+        return msgspec.structs.replace(struct, members=tuple(name.strip() for name in text.split(",")))
     return msgspec.structs.replace(struct, **{field.field: value_of_text(field, text)})
 
 
@@ -306,7 +309,7 @@ def _with_disk(scenario: Scenario, index: int, key: str, value: str) -> Scenario
 
 def default_queue_depth(kind: str) -> int:
     """Return how many requests a device of this kind holds at once unless told."""
-    return 32 if kind == "ssd" else 1
+    return 32 if kind in ("ssd", "iscsi") else 1
 
 
 # The check at the door
@@ -323,7 +326,8 @@ def validate(scenario: Scenario) -> None:
 def check_machine(machine: Machine, settings: Mapping[str, int] | None = None) -> None:
     """Check that memory, kernel settings and storage fit together.  Raises FieldError."""
     _check_memory(machine, settings or {})
-    _check_storage(machine)
+    check_stacks(machine)
+    _check_storage(sized(machine))
 
 
 def check(scenario: Scenario, origins: Sequence[int] | None = None) -> None:
@@ -332,6 +336,9 @@ def check(scenario: Scenario, origins: Sequence[int] | None = None) -> None:
     origins: for each task, the number of the [[task]] it came from; None: its own number
     """
     check_machine(scenario.machine, scenario.settings)
+    check_loops(scenario)
+    scenario = sized_scenario(scenario)
+    _check_storage(scenario.machine)
     _check_files(scenario)
     for index, task in enumerate(scenario.tasks):
         _check_task(nth("task", origins[index] if origins else index), task, scenario)

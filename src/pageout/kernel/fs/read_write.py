@@ -24,7 +24,7 @@ from pageout.engine.constants import (
 from pageout.engine.kstack import call, ret
 from pageout.engine.waitqueue import sleep_until
 from pageout.jit import kfn
-from pageout.kernel.block.bio import bio_alloc
+from pageout.kernel.block.bio import bdi_read_congested, bio_alloc
 from pageout.kernel.costs import LOOKUP_NS
 from pageout.kernel.frames import FN
 from pageout.kernel.fs.extents import forget_block, prepare_block
@@ -207,7 +207,7 @@ def sys_read(k, t, f):
         pflags = k.page[page].pflags
         if pflags & PG_READAHEAD:
             k.page[page].pflags = pflags & ~PG_READAHEAD
-            if not k.bdi[k.inode[f.inode].bdi].congested_read:
+            if not bdi_read_congested(k, k.inode[f.inode].bdi):
                 return _read_more(k, t, f, index, nr_asked, 1, ASYNC_READ)
         if pflags & PG_LOCKED:
             return call(k, t, f, FN.wait_on_page, UNLOCKED, page, PG_LOCKED, 0)
