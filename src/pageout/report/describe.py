@@ -15,7 +15,13 @@ def machine_line(machine: Machine, stack_bytes: int | None = None) -> str:
     if machine.swap_bytes:
         body.append(f"{format_size(machine.swap_bytes)} swap")
     disks = ", ".join(f"{plain(disk.name)} ({_disk(disk)})" for disk in machine.disks)
-    return f"{plain(machine.name)}: {', '.join(body)}; {machine.filesystem.kind} on {disks}"
+    if not machine.more_filesystems:
+        return f"{plain(machine.name)}: {', '.join(body)}; {machine.filesystem.kind} on {disks}"
+    mounted = ", ".join(
+        f"{plain(fs.name)} ({fs.kind} on {plain(fs.lower if fs.kind == 'union' else fs.disk)})"
+        for fs in machine.filesystems
+    )
+    return f"{plain(machine.name)}: {', '.join(body)}; {mounted}; {disks}"
 
 
 def workload_line(scenario: Scenario) -> str:
