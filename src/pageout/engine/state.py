@@ -73,7 +73,13 @@ INODE = tuple(
     for name in (
         "slot_start nr_slots dirty_bits writeback_bits dirty_summary writeback_summary kind bdi nr_pages nr_dirty "
         "nr_writeback istate dirtied_when list_kind list_next list_prev writeback_index nr_mapped last_block "
-        "io_error unlinked delayed wait_queue size_pages users disk_pages"
+        "io_error unlinked delayed wait_queue size_pages users disk_pages "
+        # filesystem; of a union's file: the file below, and the one to copy it up to (NIL: none)
+        "fs lower copy_to copying "
+        # its operations, by function number
+        "writepage writepages f_write f_read vfs_write vfs_read "
+        "meta_start "  # ext2, ext3: where its indirect blocks begin in the filesystem's metadata inode
+        "trans_id"  # the journal's transaction that last held this inode
     ).split()
 )
 
@@ -112,7 +118,14 @@ BIO = tuple((name, I8) for name in "used next inode index nr_pages block is_writ
 
 FILESYSTEM = tuple(
     (name, I8)
-    for name in ("kind bdi nr_blocks free_blocks delalloc fragment_pages nr_groups bitmap reserved_blocks").split()
+    for name in (
+        "kind bdi nr_blocks free_blocks delalloc fragment_pages nr_groups bitmap reserved_blocks "
+        "first_block "  # where on its disk it begins
+        "cow meta_inode "  # the inode that caches its metadata blocks; NIL: none
+        # the journal: its inode (NIL: none), where it writes next, the running and the last committed transaction
+        "journal_inode journal_head tid committed_tid commit_request trans_blocks trans_expires_ns commit_ns "
+        "ordered journald wait_queue"
+    ).split()
 )
 
 # What a task does: one row a task, filled from the scenario.
@@ -135,7 +148,7 @@ PARAM = tuple(
         "swappiness laptop_mode ratelimit_pages ring_size heap_size reclaim_writeback reclaim_kick "
         "reclaim_wait_dirty reclaim_lumpy throttle_start zero_cost copy_ns syscall_ns nr_bios swap_bdi "
         "nr_swap_slots swap_bits swap_summary swap_block series_ns nr_series policy_isolate ring_drain stop_at_ns "
-        "power_cut_ns total_pages prop_shift check_every nr_groups"
+        "power_cut_ns total_pages prop_shift check_every nr_groups nr_fs"
     ).split()
 )
 
@@ -152,7 +165,7 @@ STAT = tuple(
         "stack_pages stack_pages_max fork_nr dirtied lost_io lost_cut enospc oldest_dirty_ms alloc_stall_ns "
         "throttle_ns throttle_asked_ns throttle_count pages_dirtied_total pages_cleaned_total "
         "pages_truncated_dirty kswapd_max_order transactions slice_ns slices wakeups events_handled "
-        "readahead_pages fsyncs request_hits"
+        "readahead_pages fsyncs request_hits metadata_reads journal_commits writepage_refused copyups"
     ).split()
 )
 
