@@ -78,6 +78,8 @@ def check_filesystems(machine: Machine, disks: Mapping[str, Disk]) -> None:
             continue
         _require(filesystem.disk in disks, f"{where}.disk", f"no such disk{did_you_mean(filesystem.disk, disks)}")
         _check_size(where, filesystem, mounted[:index], disks[filesystem.disk])
+        copies = filesystem.kind == "btrfs" and filesystem.delalloc is False
+        _require(not copies, f"{where}.delalloc", "btrfs always allocates when it writes back")
     for index, (filesystem, place) in enumerate(zip(mounted, places_of(machine), strict=True)):
         where = nth("filesystem", index)
         fits = filesystem.kind == "union" or place.nr_blocks > 0

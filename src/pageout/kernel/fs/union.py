@@ -4,7 +4,8 @@
 Source: unionfs 2.5 for Linux 2.6.3x (fs/unionfs/file.c, mmap.c, copyup.c), which was never part of the kernel.
 write(), read() and fsync() run the lower file's own operations deeper on the same stack. A mapped page is copied to the
 lower file's page by writepage, which may have to allocate that page; called from reclaim it leaves the lower page
-dirty and returns, so reclaim has traded one page for another. Simplified: branches are one to write to and one that is
+dirty and returns, so reclaim has traded one page for another; where that page is locked it refuses, since here it may
+be this very task's readahead that locked it. Simplified: branches are one to write to and one that is
 only read; no whiteouts, no dentries; the union's inodes are written by the lower device's flusher (assumed).
 """
 
@@ -138,6 +139,12 @@ def _lower_page(k, t, f, ALLOCATED, BUSY, MAPPED):
 
 
 @kfn
+def _is_locked(k, inode, index):
+    page = find_page(k, inode, index)
+    return page != NIL and k.page[page].pflags & PG_LOCKED != 0
+
+
+@kfn
 def _copy_down(k, t, f):
     """Copy the page to the lower file's and make that dirty. Returns 0, or -ENOSPC: the data is lost, as it would be."""
     page = find_page(k, f.inode, f.index)
@@ -177,6 +184,9 @@ def unionfs_writepage(k, t, f):
         else:
             free_page(k, t, task.retval, 0)
     if f.pc != UNDER_WAY:
+        if f.b < FOR_RECLAIM and _is_locked(k, f.inode, f.index):
+            refuse_page(k, t, f.a)
+            return ret(k, t, f, 0)
         verb = _lower_page(k, t, f, ALLOCATED, BUSY, MAPPED)
         if verb >= 0:
             return verb
