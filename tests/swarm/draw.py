@@ -79,7 +79,8 @@ def draw(seed: int) -> Scenario:
     )  # fmt: skip
     more, where = _more_filesystems(r, disks, fs)
     machine = Machine(
-        name="drawn", more_filesystems=more, memory_bytes=memory, cpus=r.choice([1, 2, 4]), hz=r.choice([100, 250, 1000]), disks=disks,  # type: ignore[arg-type]
+        name="drawn", more_filesystems=more,
+        memory_bytes=memory, cpus=r.choice([1, 2, 4]), hz=r.choice([100, 250, 1000]), disks=disks,  # type: ignore[arg-type]
         filesystem=fs, swap_bytes=swap, swap_disk=disks[-1].name, stack_bytes=r.choice([4096, 8192, 16384]),
     )  # fmt: skip
     files = tuple(
@@ -87,9 +88,7 @@ def draw(seed: int) -> Scenario:
         for i in range(3)
     )
     if fs.size_bytes:
-        files = tuple(
-            File(name=f.name, size_bytes=f.size_bytes, exists=False, filesystem=f.filesystem) for f in files
-        )
+        files = tuple(File(name=f.name, size_bytes=f.size_bytes, exists=False, filesystem=f.filesystem) for f in files)
     tasks = [_io(r, i, r.randrange(3), False) for i in range(r.choice([1, 2, 4]))] + _others(r, memory)
     if r.random() < 0.3:
         tasks.append(Task(name="rm", kind="unlink", file=(r.randrange(3),), start_delay_ns=S))

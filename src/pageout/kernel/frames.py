@@ -300,8 +300,11 @@ TABLE = (
     _row("ext2_get_branch", "ext", "ext2_get_block ext2_get_blocks ext2_get_branch __bread", "__getblk"),
     _row("ext3_get_branch", "ext", "ext3_get_block ext3_get_blocks_handle ext3_get_branch __bread", "__getblk"),
     _row(
-        "ext4_mb_load_buddy", "ext", "ext4_get_blocks ext4_ext_get_blocks ext4_mb_new_blocks ext4_mb_regular_allocator "
-        "ext4_mb_load_buddy find_or_create_page", "__page_cache_alloc",
+        "ext4_mb_load_buddy",
+        "ext",
+        "ext4_get_blocks ext4_ext_get_blocks ext4_mb_new_blocks ext4_mb_regular_allocator "
+        "ext4_mb_load_buddy find_or_create_page",
+        "__page_cache_alloc",
     ),
     _row("ext4_da_writepages", "ext", "do_writepages", "ext4_da_writepages"),
     _row("btrfs_writepages", "ext", "do_writepages btrfs_writepages extent_writepages", "extent_write_cache_pages"),

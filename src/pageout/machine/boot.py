@@ -120,7 +120,10 @@ class _Plan:
             "pvec": machine_cpus * c.PAGEVEC_SIZE,
             "slot": nr_slots,
             "bits": self.nr_bits,
-            "wait": c.WQ_FIXED + c.PAGE_WAIT_TABLE + 2 * self.nr_queues + len(self.inodes)
+            "wait": c.WQ_FIXED
+            + c.PAGE_WAIT_TABLE
+            + 2 * self.nr_queues
+            + len(self.inodes)
             + len(self.mounts.filesystems),
             "heap": 65536 + 2048 * self.nr_tasks + self.nr_requests,
             "sort": 2 * self.nr_requests,

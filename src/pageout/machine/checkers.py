@@ -206,7 +206,7 @@ def _blocks(arrays: dict[str, Any], seen: _Frames) -> Iterator[str]:
     delayed = np.bincount(inode["fs"][seen.mapping[seen.has(c.PG_DELAYED)]].astype(np.int64), minlength=len(fs))
     for number in range(int(arrays["param"]["nr_fs"][0])):
         own = np.flatnonzero(inode["fs"][:nr_inodes] == number)
-        rows = [slot[start : start + nr] for start, nr in zip(inode["slot_start"][own], inode["nr_slots"][own])]
+        rows = [slot[file["slot_start"] : file["slot_start"] + file["nr_slots"]] for file in inode[own]]
         blocks = np.concatenate(rows) if rows else slot[:0]
         blocks = blocks[blocks != c.NIL] - int(fs["first_block"][number])
         nr_blocks, name = int(fs["nr_blocks"][number]), f"filesystem {number}"

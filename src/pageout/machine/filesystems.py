@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""From a machine's filesystems to their records: places, operations, the inodes that hold their metadata and journals."""
+"""From a machine's filesystems to their records: places, operations, the inodes of metadata and journals."""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from pageout.engine import constants as c
 from pageout.kernel.frames import FN
@@ -40,16 +40,12 @@ _EXT2 = (FN.ext2_sys_write, FN.ext2_sys_read, FN.ext2_vfs_write, FN.ext2_vfs_rea
 _EXT4 = (FN.ext4_sys_write, FN.ext2_sys_read, FN.ext4_vfs_write, FN.ext2_vfs_read)
 _BTRFS = (FN.btrfs_sys_write, FN.ext2_sys_read, FN.btrfs_vfs_write, FN.ext2_vfs_read)
 OPERATIONS = {
-    "xfs": Operations(
-        FN.xfs_vm_writepage, FN.write_cache_pages, FN.sys_write, FN.sys_read, FN.vfs_write, FN.vfs_read
-    ),
+    "xfs": Operations(FN.xfs_vm_writepage, FN.write_cache_pages, FN.sys_write, FN.sys_read, FN.vfs_write, FN.vfs_read),
     "ext2": Operations(FN.ext2_writepage, FN.ext2_writepages, *_EXT2),
     "ext3": Operations(FN.ext3_writepage, FN.generic_writepages, *_EXT2),
     "ext4": Operations(FN.ext4_writepage, FN.ext4_da_writepages, *_EXT4),
     "btrfs": Operations(FN.btrfs_writepage, FN.btrfs_writepages, *_BTRFS),
-    "union": Operations(
-        FN.unionfs_writepage, FN.generic_writepages, FN.unionfs_write, FN.unionfs_read, c.NIL, c.NIL
-    ),
+    "union": Operations(FN.unionfs_writepage, FN.generic_writepages, FN.unionfs_write, FN.unionfs_read, c.NIL, c.NIL),
     "metadata": Operations(FN.blkdev_writepage, FN.generic_writepages, *_EXT2),
     "anonymous": Operations(FN.swap_writepage, FN.generic_writepages, *_EXT2),
 }
@@ -108,7 +104,7 @@ class Mounts:
 
     def _with_lower(self, scenario: Scenario, inodes: list[Inode]) -> list[Inode]:
         """Below a file of a union: one on the filesystem written to, and the one to copy up if it exists before."""
-        upper, below = list(inodes), []
+        upper, below = list(inodes), list[Inode]()
         for i, inode in enumerate(inodes):
             fs = self.filesystems[inode.fs]
             if inode.anonymous or fs.kind != "union":

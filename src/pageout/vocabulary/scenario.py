@@ -85,8 +85,8 @@ class Filesystem(msgspec.Struct, frozen=True, kw_only=True):
         FilesystemKind,
         note(
             "(or `type`) xfs: delayed allocation, clustered writepage; ext2: blocks allocated at write(), single-page "
-            "writepage; ext3: as ext2, with a journal; ext4: delayed allocation, only flushers allocate; btrfs: copy on "
-            "write, refuses reclaim; union: passes on to `lower`"
+            "writepage; ext3: as ext2, with a journal; ext4: delayed allocation, only flushers allocate; btrfs: copy "
+            "on write, refuses reclaim; union: passes on to `lower`"
         ),
     ] = "xfs"
     disk: Annotated[str, note("the disk it lies on (TOML: the first disk unless told)")] = "sda"

@@ -205,7 +205,12 @@ def read_fio(
     shelf.warn_of_parts()
     warnings = tuple(dict.fromkeys(warning for job in jobs for warning in job.warnings))
     scenario = Scenario(
-        name=Path(path).stem, machine=machine, files=shelf.files(machine), tasks=tuple(tasks), seed=run_seed, warnings=warnings
+        name=Path(path).stem,
+        machine=machine,
+        files=shelf.files(machine),
+        tasks=tuple(tasks),
+        seed=run_seed,
+        warnings=warnings,
     )
     try:
         check(scenario)

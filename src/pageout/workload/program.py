@@ -40,7 +40,7 @@ ROOMS = ("name", "machine", "disk", "filesystem", "swap", "settings", "design", 
 TASK_EXTRAS = {
     "size": Key("size", "size", int, (), None, "size of a file of its own, in place of `file`", "size", 1, 64 * TIB,
                 frozenset({"io"})),
-    "filesystem": Key("filesystem", "filesystem", str, (), "", "where a file of its own is; unset: the first filesystem",
+    "filesystem": Key("filesystem", "filesystem", str, (), "", "where a file of its own is; unset: the first",
                       "", 0, 0, frozenset({"io"})),
     "numjobs": Key("numjobs", "numjobs", int, (), 1, "tasks alike, each with its own file unless `file` is given",
                    "", 1, MAX_TASKS, frozenset()),

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """btrfs' writepages: a run of delayed pages gets new blocks at once, and neighbours go out in large bios.
 
-Source: Linux v2.6.34 fs/btrfs/extent_io.c:extent_write_cache_pages, __extent_writepage; fs/btrfs/inode.c:cow_file_range.
+Source: Linux v2.6.34 fs/btrfs/extent_io.c: extent_write_cache_pages, __extent_writepage;
+fs/btrfs/inode.c:cow_file_range.
 Differs: no trees of its own (no metadata is written), no checksum and submission threads; blocks that were copied are
 free at once, not after the transaction's commit.
 """

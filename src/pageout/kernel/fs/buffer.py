@@ -140,4 +140,3 @@ def bread(k, t, f):
     k.stat.metadata_reads += 1
     bio = bio_alloc(k, f.inode, f.index, block_of(k, f.inode, f.index), READ, 1, 0)
     return call(k, t, f, FN.submit_bio, READ_IN, bio, 0, 0)
-

@@ -46,7 +46,7 @@ DATA, WAIT_DATA, BLOCKS, WAIT_BLOCKS, RECORD, WAIT_RECORD = 0, 1, 2, 3, 4, 5  # 
 @kfn
 def kjournald(k, t, f):
     """Commit when a transaction is old enough or asked for; else sleep. f.a in: the filesystem."""
-    CHECK, COMMITTED, SLEPT = ENTRY, 1, 2
+    COMMITTED, SLEPT = 1, 2
     fs = k.fs[f.a]
     if fs.trans_expires_ns != NEVER and (fs.commit_request >= fs.tid or now_of(k, t) >= fs.trans_expires_ns):
         return call(k, t, f, FN.journal_commit_transaction, COMMITTED, f.a, 0, 0)

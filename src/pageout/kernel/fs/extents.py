@@ -158,7 +158,7 @@ def group_bitmap(k, inode, index):
 
 @kfn
 def prepare_block(k, t, inode, index, page):
-    """At write time: promise a block (delayed allocation, copy on write) or choose one. Returns 0, or -ENOSPC as -28."""
+    """At write time: promise a block (delayed allocation, copy on write) or choose one. Returns 0 or -ENOSPC (-28)."""
     file = k.inode[inode]
     fs = k.fs[file.fs]
     if fs.kind == FS_UNION:

@@ -146,7 +146,7 @@ def _is_locked(k, inode, index):
 
 @kfn
 def _copy_down(k, t, f):
-    """Copy the page to the lower file's and make that dirty. Returns 0, or -ENOSPC: the data is lost, as it would be."""
+    """Copy the page to the lower file's and make that dirty. Returns 0, or -ENOSPC: the data is lost."""
     page = find_page(k, f.inode, f.index)
     failed = prepare_block(k, t, f.inode, f.index, page)
     if failed:
@@ -175,7 +175,7 @@ def unionfs_writepage(k, t, f):
         return ret(k, t, f, 0)
     if f.pc == ENTRY:
         f.inode, f.index = k.inode[k.page[f.a].mapping].lower, k.page[f.a].index
-    elif f.pc == MAPPED and task.retval < 0 or f.pc == ALLOCATED and task.retval == NIL:
+    elif (f.pc == MAPPED and task.retval < 0) or (f.pc == ALLOCATED and task.retval == NIL):
         refuse_page(k, t, f.a)
         return ret(k, t, f, 0)
     elif f.pc == ALLOCATED:
