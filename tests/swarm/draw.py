@@ -9,7 +9,9 @@ from pageout.vocabulary.scenario import Disk, File, Filesystem, Machine, Scenari
 from pageout.vocabulary.settings import DESIGNS
 
 MIB, S, MS = 1 << 20, 1_000_000_000, 1_000_000
-WORK_NS, REST_NS = 3 * S, 60 * S  # tasks work, then the machine is left alone until all must be clean
+# Tasks work, then the machine is left alone until all must be clean: data is written when 30 s old, and what that
+# allocates makes metadata dirty, which is written 30 s later.
+WORK_NS, REST_NS = 3 * S, 90 * S
 
 
 def _disk(r: random.Random, name: str) -> Disk:

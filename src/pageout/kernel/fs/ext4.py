@@ -71,7 +71,7 @@ def _desired(k, t, f):
 
 @kfn
 def _begin(k, t, f):
-    """Fields of the frame: f.pos start, f.left end of the range, f.c pages added to the budget, f.d the extent's end."""
+    """In the frame: f.pos start, f.left end of the range, f.c pages added to the budget, f.d end of an extent."""
     task = k.task[t]
     file = k.inode[f.a]
     f.inode = f.a
