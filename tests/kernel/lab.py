@@ -306,6 +306,8 @@ def scenario(**options: Any) -> Scenario:
             "memory_mb": 32,
             "fs": "xfs",
             "delalloc": None,
+            "lower": "xfs",
+            "exists": False,
             "disk_mb": 64,
             "settings": (),
             "choices": (),
@@ -316,7 +318,7 @@ def scenario(**options: Any) -> Scenario:
         }
     )
     disk = Disk(size_bytes=o.disk_mb * MIB, **{"nr_requests": 16, "max_sectors_kb": 64, **dict(o.disk)})
-    files = tuple(File(name=f"f{i}", size_bytes=o.file_pages * 4096) for i in range(o.files))
+    files = tuple(File(name=f"f{i}", size_bytes=o.file_pages * 4096, exists=o.exists) for i in range(o.files))
     tasks = (Task(name="hog", kind="hog", anon_bytes=4 * MIB), Task(name="w", file=(0,), rw="write"))
     machine = Machine(
         memory_bytes=o.memory_mb * MIB,
@@ -325,7 +327,13 @@ def scenario(**options: Any) -> Scenario:
         swap_bytes=o.swap * 4096,
         swap_disk="sda" if o.swap else "",
         disks=(disk, *o.stacked),
-        filesystem=Filesystem(kind=o.fs, delalloc=o.delalloc, disk=(disk, *o.stacked)[-1].name),
+        filesystem=Filesystem(
+            kind=o.fs,
+            delalloc=o.delalloc,
+            disk=(disk, *o.stacked)[-1].name,
+            lower="data" if o.fs == "union" else "",
+        ),
+        more_filesystems=(Filesystem(name="data", kind=o.lower),) if o.fs == "union" else (),
     )
     return Scenario(
         name="lab", machine=machine, files=files, tasks=tasks, settings=dict(o.settings), choices=dict(o.choices)

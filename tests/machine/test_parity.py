@@ -29,13 +29,15 @@ def small(
 ) -> Scenario:
     disk = Disk(**{"size_bytes": 256 * MIB, **options.pop("disk", {})})
     disks = (disk, *options.pop("stacked", ()))
+    more = options.pop("more", ())
     machine = Machine(
         memory_bytes=memory_mib * MIB,
         cpus=2,
         swap_bytes=swap_mib * MIB,
         swap_disk="sda" if swap_mib else "",
         disks=disks,
-        filesystem=Filesystem(kind=options.pop("fs", "xfs"), disk=disks[-1].name),
+        filesystem=Filesystem(kind=options.pop("fs", "xfs"), disk=disks[-1].name, lower=more[0].name if more else ""),
+        more_filesystems=more,
     )
     tasks = tuple(msgspec.structs.replace(task, seed=task_seed(seed, number)) for number, task in enumerate(tasks))
     made = tuple(File(name=f"f{i}", size_bytes=mib * MIB, exists=True) for i, mib in enumerate(files))
@@ -63,6 +65,12 @@ def scenarios(seed: int = 11) -> list[Scenario]:
               Task(name="fork", kind="fork", count=20, interval_ns=1_000_000, lifetime_ns=10_000_000_000,
               privileged=True), Task(name="child", kind="hog", anon_bytes=MIB, hold_ns=NS_PER_S, parent="hog"),
               write, disk={"write_error_every": 2}),
+        small("ext2 mapped", Task(name="map", file=(0,), rw="randwrite", mmap=True, io_bytes=MIB // 2), fs="ext2"),
+        *(small(fs, Task(name="w", file=(0,), rw="write", bs_bytes=65536, io_bytes=MIB, end_fsync=True), fs=fs,
+                files=(1,)) for fs in ("ext3", "ext4", "btrfs")),
+        small("union", Task(name="w", file=(0,), rw="write", bs_bytes=65536, io_bytes=MIB // 2, end_fsync=True),
+              Task(name="map", file=(1,), rw="write", mmap=True, io_bytes=MIB // 2), fs="union", files=(1, 1),
+              more=(Filesystem(name="data", kind="ext4"),)),
     ]  # fmt: skip
 
 

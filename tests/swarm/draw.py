@@ -11,7 +11,9 @@ from pageout.vocabulary.scenario import Disk, File, Filesystem, Machine, Scenari
 from pageout.vocabulary.settings import DESIGNS
 
 MIB, S, MS = 1 << 20, 1_000_000_000, 1_000_000
-WORK_NS, REST_NS = 3 * S, 60 * S  # tasks work, then the machine is left alone until all must be clean
+# Tasks work, then the machine is left alone until all must be clean: data is written when 30 s old, and what that
+# allocates makes metadata dirty, which is written 30 s later.
+WORK_NS, REST_NS = 3 * S, 90 * S
 
 
 def _disk(r: random.Random, name: str) -> Disk:
@@ -74,28 +76,50 @@ def _others(r: random.Random, memory: int) -> list[Task]:
     return tasks
 
 
+def _more_filesystems(
+    r: random.Random, disks: tuple[Disk, ...], first: Filesystem
+) -> tuple[tuple[Filesystem, ...], list[str]]:
+    """A filesystem on the second disk, a union over one of the two; and the names files may be on."""
+    more: list[Filesystem] = []
+    if len(disks) > 1 and r.random() < 0.6:
+        kind = r.choice(["xfs", "ext2", "ext3", "ext4", "btrfs"])
+        more.append(Filesystem(name="data", kind=kind, disk="sdb", size_bytes=256 * MIB))  # type: ignore[arg-type]
+    if r.random() < 0.4:
+        readonly = r.choice(["", "data"]) if more else ""
+        more.append(Filesystem(name="u", kind="union", lower=r.choice(["root", *(fs.name for fs in more)]),
+                               readonly=readonly))  # fmt: skip
+    return tuple(more), ["", *(fs.name for fs in more)]
+
+
 def draw(seed: int) -> Scenario:
     """Return the scenario of a seed: work for at most 3 s, then rest long enough for everything dirty to be written."""
     r = random.Random(seed)
     memory = r.choice([24, 32, 64, 128]) * MIB
     disks = tuple(_disk(r, name) for name in ("sda", "sdb")[: r.choice([1, 2])])
     swap = r.choice([0, 0, 32 * MIB])
+    kind = r.choice(["xfs", "ext2", "xfs", "ext2", "ext3", "ext4", "btrfs"])
     fs = Filesystem(
-        kind=r.choice(["xfs", "ext2"]), delalloc=r.choice([None, True, False]), disk="sda",  # type: ignore[arg-type]
+        kind=kind, delalloc=r.choice([None, True, False]) if kind in ("xfs", "ext2") else None, disk="sda",  # type: ignore[arg-type]
+        data=r.choice(["ordered", "writeback"]),  # type: ignore[arg-type]
         layout=r.choice(["contiguous", "fragmented"]), fragment_pages=r.choice([1, 16]),  # type: ignore[arg-type]
         size_bytes=r.choice([0, 0, 48 * MIB]),
     )  # fmt: skip
+    more, where = _more_filesystems(r, disks, fs)
     machine = Machine(
-        name="drawn", memory_bytes=memory, cpus=r.choice([1, 2, 4]), hz=r.choice([100, 250, 1000]), disks=disks,  # type: ignore[arg-type]
+        name="drawn", more_filesystems=more,
+        memory_bytes=memory, cpus=r.choice([1, 2, 4]), hz=r.choice([100, 250, 1000]), disks=disks,  # type: ignore[arg-type]
         filesystem=fs, swap_bytes=swap, swap_disk=disks[-1].name, stack_bytes=r.choice([4096, 8192, 16384]),
     )  # fmt: skip
     if r.random() < 0.5:
         machine = msgspec.structs.replace(
             machine, disks=_stack(r, disks), filesystem=msgspec.structs.replace(fs, disk="dm0")
         )
-    files = tuple(File(name=f"f{i}", size_bytes=r.choice([1, 9, 30]) * MIB, exists=r.random() < 0.5) for i in range(3))
+    files = tuple(
+        File(name=f"f{i}", size_bytes=r.choice([1, 9, 30]) * MIB, exists=r.random() < 0.5, filesystem=r.choice(where))
+        for i in range(3)
+    )
     if fs.size_bytes:
-        files = tuple(File(name=f.name, size_bytes=f.size_bytes, exists=False) for f in files)
+        files = tuple(File(name=f.name, size_bytes=f.size_bytes, exists=False, filesystem=f.filesystem) for f in files)
     tasks = [_io(r, i, r.randrange(3), False) for i in range(r.choice([1, 2, 4]))] + _others(r, memory)
     if r.random() < 0.3:
         tasks.append(Task(name="rm", kind="unlink", file=(r.randrange(3),), start_delay_ns=S))

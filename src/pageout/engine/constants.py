@@ -35,6 +35,7 @@ PG_ERROR = 1 << 21
 PG_RESERVED = 1 << 22  # never given to the allocator
 PG_DELAYED = 1 << 23  # its block is reserved, not chosen (delayed allocation)
 PG_WRITTEN = 1 << 30  # has been written to the device since it came into the cache
+PG_PRIVATE = 1 << 28  # has buffers that know their disk block: no need to look it up
 ORDER_SHIFT = 24
 ORDER_MASK = 15 << ORDER_SHIFT
 
@@ -89,7 +90,10 @@ ELEVATOR_NOOP, ELEVATOR_DEADLINE = 0, 1
 BLK_BATCH_REQ = 32
 READ, WRITE = 0, 1
 
-FS_EXT2, FS_XFS = 0, 1
+FS_EXT2, FS_XFS, FS_EXT3, FS_EXT4, FS_BTRFS, FS_UNION = 0, 1, 2, 3, 4, 5
+PAGES_PER_INDIRECT = 1024  # blocks that one indirect block of ext2 and ext3 names
+DIRECT_BLOCKS = 12  # of a file of ext2 and ext3, named in the inode itself
+BLOCKS_PER_GROUP = 32768  # of ext2, ext3, ext4: one bitmap block of bits
 
 # Designs: values of the choice points
 WRITEBACK_ALWAYS, WRITEBACK_KSWAPD, WRITEBACK_NEVER = 0, 1, 2

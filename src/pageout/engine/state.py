@@ -79,6 +79,13 @@ INODE = tuple(
         "slot_start nr_slots dirty_bits writeback_bits dirty_summary writeback_summary kind bdi nr_pages nr_dirty "
         "nr_writeback istate dirtied_when list_kind list_next list_prev writeback_index nr_mapped last_block "
         "io_error unlinked delayed wait_queue size_pages users disk_pages oldest_ms"
+        "io_error unlinked delayed wait_queue size_pages users disk_pages "
+        # filesystem; of a union's file: the file below, and the one to copy it up to (NIL: none)
+        "fs lower copy_to copying "
+        # its operations, by function number
+        "writepage writepages f_write f_read vfs_write vfs_read "
+        "meta_start "  # ext2, ext3: where its indirect blocks begin in the filesystem's metadata inode
+        "trans_id"  # the journal's transaction that last held this inode
     ).split()
 )
 
@@ -145,7 +152,14 @@ BIO = tuple(
 
 FILESYSTEM = tuple(
     (name, I8)
-    for name in ("kind bdi nr_blocks free_blocks delalloc fragment_pages nr_groups bitmap reserved_blocks").split()
+    for name in (
+        "kind bdi nr_blocks free_blocks delalloc fragment_pages nr_groups bitmap reserved_blocks "
+        "first_block "  # where on its disk it begins
+        "cow meta_inode "  # the inode that caches its metadata blocks; NIL: none
+        # the journal: its inode (NIL: none), where it writes next, the running and the last committed transaction
+        "journal_inode journal_head tid committed_tid commit_request trans_blocks trans_expires_ns commit_ns "
+        "ordered journald wait_queue"
+    ).split()
 )
 
 # What a task does: one row a task, filled from the scenario.
@@ -173,7 +187,8 @@ PARAM = tuple(
         "reclaim_worker worker_order dirty_limits background_start flush_background flush_order lru_split "
         "watermark_gap stack_switch first_worker "
         "panic_on_oom oom_kill_allocating oom_dump_tasks hung_timeout_ns klog_size klog_snapshots "
-        "hist_device"
+        "hist_device "
+        "nr_fs"
     ).split()
 )
 
@@ -194,7 +209,8 @@ STAT = tuple(
         "kswapd_woken_ns kswapd_scanned_before kswapd_reclaimed_before "
         "klog_nr klog_dropped klog_snapshot_nr rate_begin rate_printed rate_missed hung_due_ns "
         "hung_warnings lowest_stack panic_reason "
-        "free_segment segments_used"
+        "free_segment segments_used "
+        "metadata_reads journal_commits writepage_refused copyups"
     ).split()
 )
 

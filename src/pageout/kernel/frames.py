@@ -132,6 +132,52 @@ _GUESS = {
     "ext2_writepage": (16, "assumed: a call of block_write_full_page"),
     "block_write_full_page": (160, "assumed: as xfs_vm_releasepage, of the same room"),
     "ext2_get_block": (208, "assumed: as xfs_iomap"),
+    "ext2_get_blocks": (208, "assumed: as xfs_iomap: chains of four buffers and offsets"),
+    "ext2_get_branch": (80, "assumed: as xfs_btree_lookup_get_block"),
+    "ext3_writepage": (32, "assumed: passes on to block_write_full_page"),
+    "ext3_get_block": (64, "assumed: a handle and what it passes on"),
+    "ext3_get_blocks_handle": (240, "assumed: as ext2_get_blocks, with a handle"),
+    "ext3_get_branch": (80, "assumed: as ext2_get_branch"),
+    "ext2_writepages": (16, "assumed: passes on"),
+    "mpage_writepages": (80, "assumed: an mpage_data"),
+    "blkdev_writepage": (16, "assumed: passes on to block_write_full_page"),
+    "__bread": (32, "assumed: as xfs_buf_read, less its arguments"),
+    "__getblk": (112, "assumed: the loop of grow_buffers inlined"),
+    "ext4_da_writepages": (384, "assumed: as ext4_writepages in the trace of 2014 that the reference's 15 sums up"),
+    "ext4_writepage": (80, "assumed: walks the page's buffers"),
+    "mpage_da_submit_io": (208, "assumed: a pagevec of 14 and locals"),
+    "ext4_get_blocks": (160, "assumed: ext4's share of the 1080 bytes from ext4 to the allocator, trace of 2014"),
+    "ext4_ext_get_blocks": (256, "assumed: as ext4_get_blocks, of the same 1080 bytes"),
+    "ext4_mb_new_blocks": (128, "assumed: as ext4_get_blocks, of the same 1080 bytes"),
+    "ext4_mb_regular_allocator": (176, "assumed: as ext4_get_blocks, of the same 1080 bytes"),
+    "ext4_mb_load_buddy": (80, "assumed: as ext4_get_blocks, of the same 1080 bytes"),
+    "kjournald": (128, "assumed: a wait queue entry and locals, as kthread"),
+    "journal_commit_transaction": (304, "assumed: as get_page_from_freelist: many locals, no buffers"),
+    "journal_submit_data_buffers": (80, "assumed: few locals"),
+    "log_wait_commit": (112, "assumed: a wait queue entry"),
+    "ext3_sync_file": (48, "assumed: few locals"),
+    "btrfs_writepage": (16, "assumed: passes on"),
+    "extent_write_full_page": (192, "assumed: two writeback_controls' worth of locals"),
+    "__extent_writepage": (256, "assumed: as xfs_page_state_convert"),
+    "btrfs_writepages": (16, "assumed: passes on"),
+    "extent_writepages": (64, "assumed: an extent_page_data"),
+    "extent_write_cache_pages": (240, "assumed: a pagevec of 14 and locals, as truncate_inode_pages"),
+    "run_delalloc_range": (64, "assumed: passes on"),
+    "cow_file_range": (272, "assumed: as xfs_bmap_btalloc, of the same task"),
+    "btrfs_reserve_extent": (128, "assumed: as xfs_alloc_ag_vextent_near"),
+    "find_free_extent": (304, "assumed: as get_page_from_freelist, a search of many locals"),
+    "submit_one_bio": (64, "assumed: few locals"),
+    "btrfs_submit_bio_hook": (80, "assumed: few locals"),
+    "generic_file_aio_write": (80, "assumed: as find_or_create_page"),
+    "__generic_file_aio_write": (144, "assumed: an iov_iter and locals"),
+    "ext4_file_write": (64, "assumed: few locals"),
+    "btrfs_file_write": (208, "assumed: as generic_file_buffered_write, and a few more locals"),
+    "unionfs_write": (304, "assumed: the low end of 300-600 a stacked filesystem, reference section 15"),
+    "unionfs_read": (304, "assumed: as unionfs_write"),
+    "unionfs_readpage": (304, "assumed: as unionfs_write"),
+    "unionfs_writepage": (336, "assumed: as unionfs_write, and a lower page"),
+    "unionfs_fsync": (304, "assumed: as unionfs_write"),
+    "copyup_dentry": (400, "assumed: within 300-600 a stacked filesystem, reference section 15"),
     "sys_fsync": (32, "assumed: as sys_write, less its file position"),
     "do_fsync": (48, "assumed: as vfs_write"),
     "vfs_fsync_range": (64, "assumed: as writeback_single_inode"),
@@ -224,6 +270,9 @@ def _row(name: str, unit: str, via: str = "", own: str = "") -> Function:
     return Function(name, unit, tuple(via.split()), own or name)
 
 
+_SYS_WRITE = "system_call_fastpath sys_write vfs_write do_sync_write"
+_GENERIC_WRITE = "generic_file_aio_write __generic_file_aio_write"
+
 TABLE = (
     # block: the request queue, and waiting for what it does
     _row("submit_bio", "block", "submit_bio generic_make_request", "__make_request"),
@@ -236,10 +285,28 @@ TABLE = (
         "system_call_fastpath sys_write vfs_write do_sync_write xfs_file_aio_write xfs_write",
         "generic_file_buffered_write",
     ),
+    # the same as other filesystems have it; vfs_*: called by a union, without the system call above it
+    _row("vfs_write", "task", "vfs_write do_sync_write xfs_file_aio_write xfs_write", "generic_file_buffered_write"),
+    _row("ext2_sys_write", "task", f"{_SYS_WRITE} {_GENERIC_WRITE}", "generic_file_buffered_write"),
+    _row("ext2_vfs_write", "task", f"vfs_write do_sync_write {_GENERIC_WRITE}", "generic_file_buffered_write"),
+    _row("ext4_sys_write", "task", f"{_SYS_WRITE} ext4_file_write {_GENERIC_WRITE}", "generic_file_buffered_write"),
+    _row(
+        "ext4_vfs_write",
+        "task",
+        f"vfs_write do_sync_write ext4_file_write {_GENERIC_WRITE}",
+        "generic_file_buffered_write",
+    ),
+    _row("btrfs_sys_write", "task", "system_call_fastpath sys_write vfs_write", "btrfs_file_write"),
+    _row("btrfs_vfs_write", "task", "vfs_write", "btrfs_file_write"),
     _row("sys_read", "task", "system_call_fastpath sys_read vfs_read do_sync_read xfs_read", "generic_file_aio_read"),
+    _row("vfs_read", "task", "vfs_read do_sync_read xfs_read", "generic_file_aio_read"),
+    _row("ext2_sys_read", "task", "system_call_fastpath sys_read vfs_read do_sync_read", "generic_file_aio_read"),
+    _row("ext2_vfs_read", "task", "vfs_read do_sync_read", "generic_file_aio_read"),
     _row("do_readahead", "task", "ondemand_readahead ra_submit", "__do_page_cache_readahead"),
     _row("page_fault", "task", "page_fault do_page_fault handle_mm_fault", "__do_fault"),
     _row("anonymous_fault", "task", "page_fault do_page_fault handle_mm_fault", "do_anonymous_page"),
+    _row("unionfs_fsync", "task", "unionfs_fsync vfs_fsync_range", "filemap_fdatawrite"),
+    _row("log_wait_commit", "ext", "ext3_sync_file", "log_wait_commit"),
     _row("sys_fsync", "task", "system_call_fastpath sys_fsync do_fsync vfs_fsync_range", "filemap_fdatawrite"),
     _row(
         "sys_select",
@@ -277,7 +344,6 @@ TABLE = (
     _row("writeback_single_inode", "writeback"),
     _row("write_cache_pages", "writeback", "do_writepages xfs_vm_writepages generic_writepages"),
     _row("xfs_vm_writepage", "writeback", "xfs_vm_writepage", "xfs_page_state_convert"),
-    _row("ext2_writepage", "writeback", "ext2_writepage", "block_write_full_page"),
     _row("swap_writepage", "writeback"),
     # storage: devices stacked on others, and their threads
     _row("make_request", "block", "", "__make_request"),
@@ -298,9 +364,38 @@ TABLE = (
         "do_bio_filebacked lo_receive do_lo_receive splice_direct_to_actor do_splice_to generic_file_splice_read",
         "__generic_file_splice_read",
     ),
+    # write_cache_pages as other address spaces come to it
+    _row("ext2_writepages", "writeback", "do_writepages ext2_writepages mpage_writepages", "write_cache_pages"),
+    _row("generic_writepages", "writeback", "do_writepages generic_writepages", "write_cache_pages"),
+    # ext: ext2, ext3, ext4, btrfs and the journal
+    _row("ext2_writepage", "ext", "ext2_writepage", "block_write_full_page"),
+    _row("ext3_writepage", "ext", "ext3_writepage", "block_write_full_page"),
+    _row("ext4_writepage", "ext", "ext4_writepage", "block_write_full_page"),
+    _row("mpage_da_submit_io", "ext", "mpage_da_submit_io ext4_writepage", "block_write_full_page"),
+    _row("blkdev_writepage", "ext", "blkdev_writepage", "block_write_full_page"),
+    _row("btrfs_writepage", "ext", "btrfs_writepage extent_write_full_page", "__extent_writepage"),
+    _row("ext2_get_branch", "ext", "ext2_get_block ext2_get_blocks ext2_get_branch __bread", "__getblk"),
+    _row("ext3_get_branch", "ext", "ext3_get_block ext3_get_blocks_handle ext3_get_branch __bread", "__getblk"),
+    _row(
+        "ext4_mb_load_buddy",
+        "ext",
+        "ext4_get_blocks ext4_ext_get_blocks ext4_mb_new_blocks ext4_mb_regular_allocator "
+        "ext4_mb_load_buddy find_or_create_page",
+        "__page_cache_alloc",
+    ),
+    _row("ext4_da_writepages", "ext", "do_writepages", "ext4_da_writepages"),
+    _row("btrfs_writepages", "ext", "do_writepages btrfs_writepages extent_writepages", "extent_write_cache_pages"),
+    _row("kjournald", "ext", "kernel_thread_helper kthread"),
+    _row("journal_commit_transaction", "ext"),
+    # union: a stacked filesystem
+    _row("unionfs_write", "union", "system_call_fastpath sys_write vfs_write", "unionfs_write"),
+    _row("unionfs_read", "union", "system_call_fastpath sys_read vfs_read", "unionfs_read"),
+    _row("unionfs_readpage", "union"),
+    _row("unionfs_writepage", "union"),
+    _row("copyup_dentry", "union"),
 )
 
-UNITS = ("block", "task", "mm", "writeback", "storage")
+UNITS = ("block", "task", "mm", "writeback", "storage", "ext", "union")
 
 FN: Any = namedtuple("FN", [row.name for row in TABLE])(*range(len(TABLE)))
 
@@ -332,6 +427,10 @@ LEAVES = {
     "iscsi_queue": "__elv_add_request elv_insert __blk_run_queue scsi_request_fn scsi_dispatch_cmd iscsi_queuecommand "
     "queue_delayed_work __wake_up",
     "tcp_transmit": "tcp_write_xmit tcp_transmit_skb ip_queue_xmit ip_output dev_queue_xmit ndo_start_xmit",
+    "journal_data": "journal_submit_data_buffers",
+    "ext4_allocate": "ext4_get_blocks ext4_ext_get_blocks ext4_mb_new_blocks ext4_mb_regular_allocator",
+    "btrfs_allocate": "__extent_writepage run_delalloc_range cow_file_range btrfs_reserve_extent find_free_extent",
+    "btrfs_submit": "__extent_writepage submit_one_bio btrfs_submit_bio_hook",
     "dispatch": "__elv_add_request elv_insert __blk_run_queue scsi_request_fn scsi_dispatch_cmd ata_scsi_queuecmd "
     "ata_scsi_translate ata_qc_issue",
 }

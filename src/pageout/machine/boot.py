@@ -17,6 +17,7 @@ from pageout.kernel.sched import user as programs
 from pageout.machine import designs, jobs
 from pageout.machine.devices import Stacks, queue_fields
 from pageout.machine.dispatch import UNITS
+from pageout.machine.filesystems import Inode, Mounts
 from pageout.machine.memory_map import Zone, free_blocks, zones_of
 from pageout.machine.oom_boot import log_params, log_sizes, task_fields
 from pageout.machine.prepare import prepare_unit
@@ -69,16 +70,17 @@ class _Plan:
         self.choices = choices(scenario)
         self.zones = zones_of(machine.memory_bytes, self.values["vm.min_free_kbytes"])
         self.nr_pages = machine.memory_bytes // PAGE
-        self.inodes = jobs.inodes_of(scenario)
-        self.jobs = jobs.jobs_of(scenario, self.inodes, request_list)
+        self.mounts = Mounts(scenario)
+        self.inodes = jobs.inodes_of(scenario, self.mounts)
+        self.jobs = jobs.jobs_of(scenario, request_list)
         self.swap_pages = machine.swap_bytes // PAGE
         self.nr_queues = len(machine.disks)
         self.nr_bdis = self.nr_queues + (1 if self.swap_pages else 0)
         self.stacks = Stacks(scenario)
-        self.first_worker = 1 + self.nr_queues + len(scenario.tasks) + len(self.stacks.workers)
+        self.first_storage = 1 + self.nr_queues + len(scenario.tasks)
+        self.first_journald = self.first_storage + len(self.stacks.workers)
+        self.first_worker = self.first_journald + len(self.mounts.journaled)
         self.nr_tasks = self.first_worker + designs.nr_workers(machine.cpus)
-        self.fs_disk = [disk.name for disk in machine.disks].index(machine.filesystem.disk)
-        self.fs_blocks = _fs_blocks(scenario, self.fs_disk, self.swap_pages)
         self._lay_bits()
         self.nr_requests = sum(3 * disk.nr_requests + 8 for disk in machine.disks)
         self.nr_bios = self.stacks.nr_bios
@@ -92,8 +94,10 @@ class _Plan:
             words, summary = inode.nr_slots // 32 + 1, inode.nr_slots // 1024 + 1
             self.bit_places.append((at, at + words, at + 2 * words, at + 2 * words + summary))
             at += 2 * (words + summary)
-        self.fs_bitmap = at
-        at += self.fs_blocks // 32 + 2
+        self.fs_bitmaps = []
+        for place in self.mounts.places:
+            self.fs_bitmaps.append(at)
+            at += place.nr_blocks // 32 + 2
         self.swap_bits = at
         at += self.swap_pages // 32 + 1
         self.swap_summary = at
@@ -112,7 +116,7 @@ class _Plan:
             "queue": self.nr_queues,
             "request": self.nr_requests,
             "bio": self.nr_bios,
-            "fs": 1,
+            "fs": len(self.mounts.filesystems),
             "job": max(1, len(self.jobs.rows)),
             "cpu": machine_cpus,
             "free_area": len(self.zones) * c.MAX_ORDER,
@@ -121,7 +125,11 @@ class _Plan:
             "pvec": machine_cpus * c.PAGEVEC_SIZE,
             "slot": nr_slots,
             "bits": self.nr_bits,
-            "wait": c.WQ_FIXED + c.PAGE_WAIT_TABLE + 4 * self.nr_queues + len(self.inodes),
+            "wait": c.WQ_FIXED
+            + c.PAGE_WAIT_TABLE
+            + 4 * self.nr_queues
+            + len(self.inodes)
+            + len(self.mounts.filesystems),
             "heap": 65536 + 2048 * self.nr_tasks + self.nr_requests,
             "sort": 2 * self.nr_requests,
             "channel": 64 * self.nr_queues + 1024,
@@ -142,18 +150,6 @@ class _Plan:
             "ring": self.ring,
             **log_sizes(len(self.zones), machine_cpus, self.nr_tasks),
         } | self.stacks.sizes()
-
-
-def _fs_blocks(scenario: Scenario, fs_disk: int, swap_pages: int) -> int:
-    """Blocks of the filesystem: as told, or its disk less the swap area at the disk's end."""
-    machine = scenario.machine
-    disk = machine.disks[fs_disk]
-    blocks = disk.size_bytes // PAGE
-    if swap_pages and machine.swap_disk == disk.name:
-        blocks -= swap_pages
-    if machine.filesystem.size_bytes:
-        blocks = min(blocks, machine.filesystem.size_bytes // PAGE)
-    return blocks
 
 
 def _put(arrays: dict[str, Any], table: str, row: int, **values: int) -> None:
@@ -228,7 +224,7 @@ def _boot_params(arrays: dict[str, Any], scenario: Scenario, plan: _Plan, events
         swap_bdi=plan.nr_bdis - 1 if plan.swap_pages else c.NIL, nr_swap_slots=plan.swap_pages,
         swap_bits=plan.swap_bits, swap_summary=plan.swap_summary, swap_block=_swap_block(scenario, plan),
         stop_at_ns=scenario.length_ns, total_pages=total, prop_shift=1 + max(1, limit - 1).bit_length() - 1,
-        nr_groups=plan.jobs.nr_groups, nr_series=SERIES_ROWS,
+        nr_groups=plan.jobs.nr_groups, nr_fs=len(plan.mounts.filesystems), nr_series=SERIES_ROWS,
         **log_params(values),
         hist_device=c.NR_HIST_GLOBAL + 2 * len(plan.jobs.rows),
     )  # fmt: skip
@@ -304,20 +300,11 @@ def _boot_storage(arrays: dict[str, Any], scenario: Scenario, plan: _Plan) -> No
                 c.NIL,
             ),
         )
-    fs = machine.filesystem
-    delalloc = fs.delalloc if fs.delalloc is not None else fs.kind == "xfs"
-    _put(
-        arrays,
-        "fs",
-        0,
-        kind=c.FS_XFS if fs.kind == "xfs" else c.FS_EXT2,
-        bdi=plan.fs_disk,
-        nr_blocks=plan.fs_blocks,
-        free_blocks=plan.fs_blocks,
-        delalloc=int(delalloc),
-        bitmap=plan.fs_bitmap,
-        fragment_pages=fs.fragment_pages if fs.layout == "fragmented" else 0,
-    )
+    wait_at += len(plan.inodes)
+    for number in range(len(plan.mounts.filesystems)):
+        journaled = number in plan.mounts.journaled
+        journald = plan.first_journald + plan.mounts.journaled.index(number) if journaled else c.NIL
+        _put(arrays, "fs", number, **plan.mounts.fields(number, plan.fs_bitmaps[number], wait_at + number, journald))
 
 
 def _boot_inodes(arrays: dict[str, Any], plan: _Plan) -> None:
@@ -327,7 +314,6 @@ def _boot_inodes(arrays: dict[str, Any], plan: _Plan) -> None:
     arrays["slot"]["block"][:] = c.NIL
     for i, inode in enumerate(plan.inodes):
         words = plan.bit_places[i]
-        goal = plan.fs_blocks * i // len(plan.inodes) - 1
         _put(
             arrays,
             "inode",
@@ -340,18 +326,19 @@ def _boot_inodes(arrays: dict[str, Any], plan: _Plan) -> None:
             dirty_summary=words[2],
             writeback_summary=words[3],
             kind=c.INODE_ANON if inode.anonymous else c.INODE_FILE,
-            bdi=_bdi_of(plan, inode.anonymous),
+            bdi=_bdi_of(plan, inode),
             list_next=c.NIL,
             list_prev=c.NIL,
             wait_queue=wait_at + i,
-            last_block=goal,
+            last_block=plan.mounts.goal(i),
             disk_pages=-1 if inode.exists else 0,
+            **plan.mounts.inode_fields(i),
         )
         slot_at += inode.nr_slots
 
 
-def _bdi_of(plan: _Plan, anonymous: bool) -> int:
-    return plan.nr_bdis - 1 if anonymous and plan.swap_pages else plan.fs_disk
+def _bdi_of(plan: _Plan, inode: Inode) -> int:
+    return plan.nr_bdis - 1 if inode.anonymous and plan.swap_pages else plan.mounts.places[inode.fs].disk
 
 
 def _boot_functions(arrays: dict[str, Any]) -> None:
@@ -413,10 +400,13 @@ def _boot_tasks(arrays: dict[str, Any], scenario: Scenario, plan: _Plan) -> dict
             mm_inode=mm_inode,
             **task_fields(scenario, i, first, plan.inodes[mm_inode].nr_slots if mm_inode >= 0 else 0),
         )
-    for t, worker in enumerate(plan.stacks.workers, first + len(scenario.tasks)):
+    for t, worker in enumerate(plan.stacks.workers, plan.first_storage):
         comms[400 + worker.queue] = worker.comm
         rng = dict(zip(("rng0", "rng1", "rng2", "rng3"), seed_words(scenario.seed, 1 << 20 | t), strict=True))
         _start(arrays, t, worker.fn, worker.queue, pid=400 + worker.queue, tflags=c.PF_KTHREAD, **rng)
+    for j, number in enumerate(plan.mounts.journaled):
+        comms[900 + j] = "kjournald" if scenario.machine.filesystems[number].kind == "ext3" else "jbd2"
+        _start(arrays, plan.first_journald + j, frames.FN.kjournald, number, pid=900 + j, tflags=c.PF_KTHREAD)
     _chain_run_queue(arrays, plan.first_worker)
     return comms | designs.boot_workers(arrays, plan.first_worker, scenario.machine.cpus)
 

@@ -25,7 +25,20 @@ PAGE_PLACES = c.PG_LRU | c.PG_BUDDY | c.PG_PCP | c.PG_PVEC | c.PG_ISOLATED | c.P
 def check(booted: Booted, scenario: Scenario) -> None:
     """Run every checker. Raises InvariantError with the first thing that is wrong."""
     seen = _Frames(booted.arrays)
-    for checker in (_frames, _lists, _counters, _dirty, _cache, _pools, _stacks, _log, _parts, _stripes, _sockets):
+    for checker in (
+        _frames,
+        _lists,
+        _counters,
+        _dirty,
+        _cache,
+        _blocks,
+        _pools,
+        _stacks,
+        _log,
+        _parts,
+        _stripes,
+        _sockets,
+    ):
         for complaint in checker(booted.arrays, seen):
             stat = booted.arrays["stat"]
             raise InvariantError(
@@ -198,6 +211,29 @@ def _cache(arrays: dict[str, Any], seen: _Frames) -> Iterator[str]:
     yield from _differ("cached pages", int(mapped.sum()), len(filled))
     counted = int(arrays["vm"]["nr_file_pages"][0] + arrays["vm"]["nr_anon_pages"][0])
     yield from _differ("nr_file_pages + nr_anon_pages", counted, len(filled))
+
+
+def _blocks(arrays: dict[str, Any], seen: _Frames) -> Iterator[str]:
+    """Each block of a filesystem belongs to one page of one file at most; bitmap, free and promised blocks agree."""
+    inode, slot, fs = arrays["inode"], arrays["slot"]["block"], arrays["fs"]
+    nr_inodes = int(arrays["param"]["nr_inodes"][0])
+    delayed = np.bincount(inode["fs"][seen.mapping[seen.has(c.PG_DELAYED)]].astype(np.int64), minlength=len(fs))
+    for number in range(int(arrays["param"]["nr_fs"][0])):
+        own = np.flatnonzero(inode["fs"][:nr_inodes] == number)
+        rows = [slot[file["slot_start"] : file["slot_start"] + file["nr_slots"]] for file in inode[own]]
+        blocks = np.concatenate(rows) if rows else slot[:0]
+        blocks = blocks[blocks != c.NIL] - int(fs["first_block"][number])
+        nr_blocks, name = int(fs["nr_blocks"][number]), f"filesystem {number}"
+        if len(blocks) and not 0 <= int(blocks.min()) <= int(blocks.max()) < nr_blocks:
+            yield f"{name}: a file's block lies outside of it"
+        yield from _differ(f"{name}: blocks named once", len(blocks), len(np.unique(blocks)))
+        yield from _differ(f"{name}: used blocks", nr_blocks - int(fs["free_blocks"][number]), len(blocks))
+        yield from _differ(f"{name}: disk pages of its files", int(inode["disk_pages"][own].sum()), len(blocks))
+        yield from _differ(f"{name}: promised blocks", int(fs["reserved_blocks"][number]), int(delayed[number]))
+        used = _bits(arrays, int(fs["bitmap"][number]), nr_blocks)
+        yield from _differ(f"{name}: bits set", int(used.sum()), len(blocks))
+        if len(blocks) and not used[blocks].all():
+            yield f"{name}: a file's block is marked free"
 
 
 def _pools(arrays: dict[str, Any], seen: _Frames) -> Iterator[str]:

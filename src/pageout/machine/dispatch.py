@@ -15,6 +15,10 @@ from pageout.kernel.drivers.loop import lo_send, loop_thread
 from pageout.kernel.drivers.raid5 import handle_stripe, raid5_make_request, raid5d
 from pageout.kernel.drivers.stacked import generic_make_request
 from pageout.kernel.frames import FN
+from pageout.kernel.fs.btrfs import extent_write_cache_pages
+from pageout.kernel.fs.buffer import block_write_full_page, bread
+from pageout.kernel.fs.commit import journal_commit_transaction, kjournald, log_wait_commit
+from pageout.kernel.fs.ext4 import ext4_da_writepages
 from pageout.kernel.fs.fs_writeback import (
     bdi_writeback_thread,
     wb_writeback,
@@ -23,7 +27,14 @@ from pageout.kernel.fs.fs_writeback import (
     writeback_single_inode,
 )
 from pageout.kernel.fs.read_write import sys_fsync, sys_read, sys_unlink, sys_write
-from pageout.kernel.fs.writepage import ext2_writepage, swap_writepage, xfs_vm_writepage
+from pageout.kernel.fs.union import (
+    copyup_dentry,
+    unionfs_read,
+    unionfs_readpage,
+    unionfs_write,
+    unionfs_writepage,
+)
+from pageout.kernel.fs.writepage import swap_writepage, xfs_vm_writepage
 from pageout.kernel.mm.kswapd import balance_pgdat, kswapd
 from pageout.kernel.mm.memory import anonymous_fault, page_fault
 from pageout.kernel.mm.page_alloc import alloc_pages
@@ -80,9 +91,9 @@ def _task_step(k, t):
     fn = f.fn
     if fn == FN.user:
         return user(k, t, f)
-    if fn == FN.sys_write:
+    if FN.sys_write <= fn <= FN.btrfs_vfs_write:
         return sys_write(k, t, f)
-    if fn == FN.sys_read or fn == FN.lo_receive:
+    if FN.sys_read <= fn <= FN.ext2_vfs_read or fn == FN.lo_receive:
         return sys_read(k, t, f)
     if fn == FN.do_readahead:
         return do_readahead(k, t, f)
@@ -90,7 +101,7 @@ def _task_step(k, t):
         return page_fault(k, t, f)
     if fn == FN.anonymous_fault:
         return anonymous_fault(k, t, f)
-    if fn == FN.sys_fsync:
+    if fn == FN.sys_fsync or fn == FN.unionfs_fsync:
         return sys_fsync(k, t, f)
     if fn == FN.sys_select:
         return sys_select(k, t, f)
@@ -168,12 +179,10 @@ def _writeback_step(k, t):
         return writeback_inodes_wb(k, t, f)
     if fn == FN.writeback_single_inode:
         return writeback_single_inode(k, t, f)
-    if fn == FN.write_cache_pages:
+    if fn == FN.write_cache_pages or fn == FN.ext2_writepages or fn == FN.generic_writepages:
         return write_cache_pages(k, t, f)
     if fn == FN.xfs_vm_writepage:
         return xfs_vm_writepage(k, t, f)
-    if fn == FN.ext2_writepage:
-        return ext2_writepage(k, t, f)
     if fn == FN.swap_writepage:
         return swap_writepage(k, t, f)
     return SWITCH
@@ -222,5 +231,63 @@ def storage_unit(address, t):
     return verb
 
 
+@kfn
+def _ext_step(k, t):
+    f = frame_of(k, t)
+    fn = f.fn
+    if FN.ext2_writepage <= fn <= FN.btrfs_writepage:
+        return block_write_full_page(k, t, f)
+    if fn == FN.ext2_get_branch or fn == FN.ext3_get_branch or fn == FN.ext4_mb_load_buddy:
+        return bread(k, t, f)
+    if fn == FN.ext4_da_writepages:
+        return ext4_da_writepages(k, t, f)
+    if fn == FN.btrfs_writepages:
+        return extent_write_cache_pages(k, t, f)
+    if fn == FN.kjournald:
+        return kjournald(k, t, f)
+    if fn == FN.journal_commit_transaction:
+        return journal_commit_transaction(k, t, f)
+    if fn == FN.log_wait_commit:
+        return log_wait_commit(k, t, f)
+    return SWITCH
+
+
+@kentry
+def ext_unit(address, t):
+    """ext2, ext3, ext4 and btrfs, metadata blocks, the journal."""
+    k = kernel_at(address)
+    verb = RUN
+    while verb == RUN:
+        verb = _ext_step(k, t)
+    return verb
+
+
+@kfn
+def _union_step(k, t):
+    f = frame_of(k, t)
+    fn = f.fn
+    if fn == FN.unionfs_write:
+        return unionfs_write(k, t, f)
+    if fn == FN.unionfs_read:
+        return unionfs_read(k, t, f)
+    if fn == FN.unionfs_readpage:
+        return unionfs_readpage(k, t, f)
+    if fn == FN.unionfs_writepage:
+        return unionfs_writepage(k, t, f)
+    if fn == FN.copyup_dentry:
+        return copyup_dentry(k, t, f)
+    return SWITCH
+
+
+@kentry
+def union_unit(address, t):
+    """A union mount: its calls go on to the filesystem below."""
+    k = kernel_at(address)
+    verb = RUN
+    while verb == RUN:
+        verb = _union_step(k, t)
+    return verb
+
+
 # In the order of kernel.frames.UNITS, by which a frame's function finds its unit.
-UNITS = (block_unit, task_unit, mm_unit, writeback_unit, storage_unit)
+UNITS = (block_unit, task_unit, mm_unit, writeback_unit, storage_unit, ext_unit, union_unit)

@@ -9,8 +9,10 @@ import numpy as np
 
 from pageout.engine.constants import NIL
 from pageout.kernel.sched import user as programs
+from pageout.machine.filesystems import Inode, Mounts
 from pageout.machine.tables import pareto_table, zipf_table
 from pageout.vocabulary.errors import UsageError
+from pageout.vocabulary.mounts import number_of
 from pageout.vocabulary.scenario import Scenario, Task
 
 PAGE = 4096
@@ -26,14 +28,6 @@ KINDS = {
 DIRECTIONS = {"read": 0, "write": 1, "randread": 2, "randwrite": 3, "rw": 4, "randrw": 5}
 
 
-class Inode(NamedTuple):
-    """A file, or a task's anonymous memory."""
-
-    nr_slots: int
-    exists: bool
-    anonymous: bool
-
-
 class Jobs(NamedTuple):
     """Job records as dicts of fields, and the arrays they point into."""
 
@@ -45,14 +39,24 @@ class Jobs(NamedTuple):
     fill_inode: int
 
 
-def inodes_of(scenario: Scenario) -> list[Inode]:
-    """Files first, in the scenario's order; then anonymous memory of hogs; last the file the cache is filled from."""
-    inodes = [Inode(-(-file.size_bytes // PAGE), file.exists, False) for file in scenario.files]
+def inodes_of(scenario: Scenario, mounts: Mounts) -> list[Inode]:
+    """Files first, in the scenario's order; anonymous memory of hogs; the file the cache is filled from; the hidden."""
+    machine = scenario.machine
+    inodes = [
+        mounts.file(-(-file.size_bytes // PAGE), file.exists, number_of(machine, file.filesystem))
+        for file in scenario.files
+    ]
     inodes += [Inode(-(-task.anon_bytes // PAGE), False, True) for task in scenario.tasks if task.kind == "hog"]
     if scenario.prefill_bytes:
-        pages = min(scenario.prefill_bytes, scenario.machine.memory_bytes) // PAGE
-        inodes.append(Inode(max(1, pages), True, False))
-    return inodes
+        pages = min(scenario.prefill_bytes, machine.memory_bytes) // PAGE
+        first = next(i for i, filesystem in enumerate(machine.filesystems) if filesystem.kind != "union")
+        inodes.append(mounts.file(max(1, pages), True, first))
+    return mounts.with_hidden(scenario, inodes)
+
+
+def _fill_inode(scenario: Scenario) -> int:
+    hogs = sum(task.kind == "hog" for task in scenario.tasks)
+    return len(scenario.files) + hogs if scenario.prefill_bytes else NIL
 
 
 def _feistel_bits(nr_blocks: int) -> int:
@@ -122,7 +126,7 @@ def _replay(rows: list[dict[str, int]], request_list: Any) -> Any:
     return requests
 
 
-def jobs_of(scenario: Scenario, inodes: list[Inode], request_list: Any = None) -> Jobs:
+def jobs_of(scenario: Scenario, request_list: Any = None) -> Jobs:
     """Build the job records; equal distributions share one table.
 
     request_list: page numbers that the first io task reads in turn, in place of what it would do
@@ -150,6 +154,6 @@ def jobs_of(scenario: Scenario, inodes: list[Inode], request_list: Any = None) -
         rows.append(row)
     groups = 1 + max((task.group for task in scenario.tasks), default=0)
     table = np.concatenate(tables) if tables else np.zeros(0, dtype=np.int64)
-    fill = len(inodes) - 1 if scenario.prefill_bytes else NIL
+    fill = _fill_inode(scenario)
     requests = np.zeros(0, dtype=np.int64) if request_list is None else _replay(rows, request_list)
     return Jobs(rows, table, file_list, requests, groups, fill)

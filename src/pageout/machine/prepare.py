@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What is done inside the machine before its clock starts: files laid out, the page cache filled."""
 
-from pageout.engine.constants import NIL, PG_UPTODATE, WMARK_HIGH
+from pageout.engine.constants import FS_EXT4, NIL, PG_UPTODATE, WMARK_HIGH
 from pageout.engine.state import kernel_at
 from pageout.jit import kentry, kfn
-from pageout.kernel.fs.extents import lay_out
+from pageout.kernel.fs.extents import lay_out, lay_out_groups
 from pageout.kernel.mm.buddy import get_page_from_freelist
 from pageout.kernel.mm.filemap import add_to_page_cache
 from pageout.kernel.mm.swap import lru_add_drain
@@ -28,6 +28,9 @@ def _fill_cache(k, inode):
 def prepare_unit(address, fill_inode):
     """Lay out every file that exists, then fill the cache from `fill_inode` (NIL: from none). Returns pages read."""
     k = kernel_at(address)
+    for number in range(k.param.nr_fs):
+        if k.fs[number].kind == FS_EXT4:
+            lay_out_groups(k, number)
     for inode in range(k.param.nr_inodes):
         if k.inode[inode].disk_pages < 0:
             k.inode[inode].disk_pages = 0

@@ -28,7 +28,13 @@ def machine_line(machine: Machine, stacks: Iterable[int] = ()) -> str:
         body.append(f"{format_size(machine.swap_bytes)} swap")
     in_order = sorted(machine.disks, key=lambda disk: disk.name != machine.filesystem.disk)
     disks = ", ".join(f"{plain(disk.name)} ({_disk(disk)})" for disk in in_order)
-    return f"{plain(machine.name)}: {', '.join(body)}; {machine.filesystem.kind} on {disks}"
+    if not machine.more_filesystems:
+        return f"{plain(machine.name)}: {', '.join(body)}; {machine.filesystem.kind} on {disks}"
+    mounted = ", ".join(
+        f"{plain(fs.name)} ({fs.kind} on {plain(fs.lower if fs.kind == 'union' else fs.disk)})"
+        for fs in machine.filesystems
+    )
+    return f"{plain(machine.name)}: {', '.join(body)}; {mounted}; {disks}"
 
 
 def workload_line(scenario: Scenario) -> str:

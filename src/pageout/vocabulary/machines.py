@@ -134,16 +134,35 @@ def read_machine(table: dict[str, Any], folder: Path, *, nested: bool = False) -
 
 
 def _with_storage(machine: Machine, filesystem: object) -> Machine:
-    """Lay filesystem and swap on the first disk unless told."""
+    """Lay filesystems and swap on the first disk unless told."""
     names = [disk.name for disk in machine.disks]
     first = names[0] if names else ""
-    fields = read_table("filesystem", filesystem, keys_of(Filesystem))
-    if "disk" not in fields and machine.filesystem.disk not in names:
-        fields["disk"] = first
-    placed = msgspec.structs.replace(machine, filesystem=msgspec.structs.replace(machine.filesystem, **fields))
+    tables = filesystem if isinstance(filesystem, list) else [filesystem]
+    mounted = [_read_filesystem(index, table, machine, names) for index, table in enumerate(tables)]
+    placed = machine
+    if mounted:
+        placed = msgspec.structs.replace(placed, filesystem=mounted[0])
+    if len(mounted) > 1:
+        placed = msgspec.structs.replace(placed, more_filesystems=tuple(mounted[1:]))
     if placed.swap_bytes and not placed.swap_disk:
         placed = msgspec.structs.replace(placed, swap_disk=first)
     return placed
+
+
+def _read_filesystem(index: int, table: object, machine: Machine, disks: list[str]) -> Filesystem:
+    """Return one filesystem of a [filesystem] or a [[filesystem]] array; the first builds on the preset's."""
+    where = nth("filesystem", index)
+    if isinstance(table, dict) and "type" in table:
+        if "kind" in table:
+            raise FieldError(f"{where}.type", "is another word for kind, which is given too: keep one")
+        table = {"kind" if name == "type" else name: value for name, value in table.items()}
+    base = machine.filesystem if index == 0 else Filesystem(name=f"fs{index}")
+    if isinstance(table, dict) and index == 0:
+        table = {"kind": base.kind} | table
+    fields = read_table(where, table, keys_of(Filesystem))
+    if "disk" not in fields and base.disk not in disks:
+        fields["disk"] = disks[0] if disks else ""
+    return msgspec.structs.replace(base, **fields)
 
 
 def read_disks(tables: object) -> tuple[Disk, ...]:

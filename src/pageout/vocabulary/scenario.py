@@ -94,18 +94,34 @@ class Disk(msgspec.Struct, frozen=True, kw_only=True):
     write_error_every: Annotated[int, note("every n-th write request fails with EIO, 0 = never", "", 0, 10**12)] = 0
 
 
-class Filesystem(msgspec.Struct, frozen=True, kw_only=True):
-    """The one mounted filesystem and how it places blocks."""
+FilesystemKind = Literal["xfs", "ext2", "ext3", "ext4", "btrfs", "union"]
 
+
+class Filesystem(msgspec.Struct, frozen=True, kw_only=True):
+    """A mounted filesystem and how it places blocks."""
+
+    name: Annotated[str, note("name, used by `filesystem =` and `lower =` keys and `--set NAME.KEY=`")] = "root"
     kind: Annotated[
-        Literal["xfs", "ext2"],
-        note("xfs: delayed allocation, clustered writepage; ext2: blocks allocated at write(), single-page writepage"),
+        FilesystemKind,
+        note(
+            "(or `type`) xfs: delayed allocation, clustered writepage; ext2: blocks allocated at write(), single-page "
+            "writepage; ext3: as ext2, with a journal; ext4: delayed allocation, only flushers allocate; btrfs: copy "
+            "on write, refuses reclaim; union: passes on to `lower`"
+        ),
     ] = "xfs"
     disk: Annotated[str, note("the disk it lies on (TOML: the first disk unless told)")] = "sda"
     delalloc: Annotated[bool | None, note("blocks allocated when written back; unset: as the kind does")] = None
     layout: Annotated[Literal["contiguous", "fragmented"], note("how files lie on the disk")] = "contiguous"
     fragment_pages: Annotated[int, note("fragmented: pages in one piece", "", 1, 1 << 20)] = 16
-    size_bytes: Annotated[int, note("its size, 0 = the whole disk", "size", 0, 64 * TIB)] = 0
+    size_bytes: Annotated[int, note("its size, 0 = what its disk has left", "size", 0, 64 * TIB)] = 0
+    lower: Annotated[str, note("the filesystem a union writes to, by name", of="union")] = ""
+    readonly: Annotated[str, note("where a union's files that exist lie; unset: on `lower`", of="union")] = ""
+    commit_ns: Annotated[
+        int, note("time between two commits of the journal", "duration", 10**7, DAY_NS, "commit", "ext3 ext4")
+    ] = 5 * NS_PER_S
+    data: Annotated[
+        Literal["ordered", "writeback"], note("whether a commit first writes the transaction's data", of="ext3 ext4")
+    ] = "ordered"
 
 
 class Machine(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,6 +138,12 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     syscall_ns: Annotated[int, note("cost of entering and leaving the kernel", "duration", 0, 10**6)] = 300
     disks: tuple[Disk, ...] = (Disk(),)
     filesystem: Filesystem = Filesystem()
+    more_filesystems: tuple[Filesystem, ...] = ()  # beside the first, which is used unless told
+
+    @property
+    def filesystems(self) -> tuple[Filesystem, ...]:
+        """All mounted filesystems, the first first."""
+        return (self.filesystem, *self.more_filesystems)
 
 
 class File(msgspec.Struct, frozen=True, kw_only=True):
@@ -130,6 +152,7 @@ class File(msgspec.Struct, frozen=True, kw_only=True):
     name: Annotated[str, note("name, used by the tasks' `file =`")]
     size_bytes: Annotated[int, note("the size that random offsets and wrapping round go by", "size", 1, 64 * TIB)]
     exists: Annotated[bool, note("its blocks are on disk before the run starts")] = False
+    filesystem: Annotated[str, note("the filesystem it is on, by name; unset: the first")] = ""
 
 
 class Task(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 
 from pageout.vocabulary.errors import ScenarioError, SettingError, did_you_mean, shown
+from pageout.vocabulary.mounts import check_filesystems, check_room
 from pageout.vocabulary.scenario import (
     Disk,
     FieldError,
@@ -248,9 +249,9 @@ def _assigned(scenario: Scenario, name: str, value: str) -> Scenario:
         room = machine.filesystem.disk
     if room in disks and key in keys_of(Disk):
         return _with_disk(scenario, disks.index(room), key, value)
-    if room == "filesystem" and key in keys_of(Filesystem):
-        filesystem = _replaced(machine.filesystem, key, value)
-        return _with_machine(scenario, filesystem=filesystem)
+    mounted = [filesystem.name for filesystem in machine.filesystems]
+    if (room == "filesystem" or room in mounted) and key in FILESYSTEM_KEYS:
+        return _with_filesystem(scenario, 0 if room == "filesystem" else mounted.index(room), key, value)
     if room == "run" and key in keys_of(Scenario):
         return _replaced(scenario, key, value)
     if room in ("machine", "swap") and (key if room == "machine" else name) in keys_of(Machine):
@@ -265,6 +266,7 @@ def setting_names(scenario: Scenario) -> list[str]:
     """Return every name --set takes for this scenario."""
     rooms: list[tuple[str, type[msgspec.Struct]]] = [(disk.name, Disk) for disk in scenario.machine.disks]
     rooms += [("machine", Machine), ("filesystem", Filesystem), ("run", Scenario)]
+    rooms += [(filesystem.name, Filesystem) for filesystem in scenario.machine.filesystems]
     names = [f"{room}.{key}" for room, struct in rooms for key in keys_of(struct) if "." not in key]
     return [*SYSCTLS, *CHOICES, *names, "swap.size", "swap.disk"]
 
@@ -291,6 +293,16 @@ def renamed(machine: Machine, before: Machine) -> Machine:
 def _with_machine(scenario: Scenario, **fields: Any) -> Scenario:
     machine = msgspec.structs.replace(scenario.machine, **fields)
     return msgspec.structs.replace(scenario, machine=renamed(machine, scenario.machine))
+
+
+FILESYSTEM_KEYS = {*keys_of(Filesystem), "type"}
+
+
+def _with_filesystem(scenario: Scenario, index: int, key: str, value: str) -> Scenario:
+    """Set a key of a filesystem; `type` is another word for kind."""
+    mounted = list(scenario.machine.filesystems)
+    mounted[index] = _replaced(mounted[index], "kind" if key == "type" else key, value)
+    return _with_machine(scenario, filesystem=mounted[0], more_filesystems=tuple(mounted[1:]))
 
 
 def _with_disk(scenario: Scenario, index: int, key: str, value: str) -> Scenario:
@@ -380,10 +392,7 @@ def _check_storage(machine: Machine) -> None:
         ordered = disk.seek_min_us <= disk.seek_avg_us <= disk.seek_max_us
         _require(ordered, f"{where}.seek_avg", "must lie between seek_min and seek_max")
         _require(disk.inner_mb_s <= disk.outer_mb_s, f"{where}.inner_mb_s", "must not be over outer_mb_s")
-    filesystem = machine.filesystem
-    _require(filesystem.disk in disks, "filesystem.disk", f"no such disk{did_you_mean(filesystem.disk, disks)}")
-    room = disks[filesystem.disk].size_bytes
-    _require(filesystem.size_bytes <= room, "filesystem.size", f"is more than its disk, {format_size(room)}")
+    check_filesystems(machine, disks)
     if machine.swap_bytes:
         _require(machine.swap_disk in disks, "swap.disk", f"no such disk{did_you_mean(machine.swap_disk, disks)}")
         room = disks[machine.swap_disk].size_bytes
@@ -395,12 +404,7 @@ def _check_files(scenario: Scenario) -> None:
     names = [file.name for file in scenario.files]
     _require(len(set(names)) == len(names), "file", "two files have the same name")
     _require(all(file.size_bytes > 0 for file in scenario.files), "file", "every file needs a size over 0")
-    machine = scenario.machine
-    disk = next(disk for disk in machine.disks if disk.name == machine.filesystem.disk)
-    room = machine.filesystem.size_bytes or disk.size_bytes
-    laid_out = sum(file.size_bytes for file in scenario.files if file.exists)
-    text = f"files laid out before the run take {format_size(laid_out)}, the filesystem has {format_size(room)}"
-    _require(laid_out <= room, "file", text)
+    check_room(scenario)
 
 
 def _check_task(where: str, task: Task, scenario: Scenario) -> None:

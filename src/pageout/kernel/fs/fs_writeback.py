@@ -272,7 +272,7 @@ def writeback_single_inode(k, t, f):
         file.istate |= I_SYNC
         file.istate &= ~(I_DIRTY | I_DIRTY_RECLAIM)
         f.nr_to_write = task.wbc_nr
-        return call(k, t, f, FN.write_cache_pages, WRITTEN, f.a, f.b, 0)
+        return call(k, t, f, file.writepages, WRITTEN, f.a, f.b, 0)
     file.istate &= ~I_SYNC
     _file_away(k, t, f.a)
     _trace_inode(k, t, EV.writeback_single_inode, f.a, f.nr_to_write, f.nr_to_write - task.wbc_nr)
@@ -383,8 +383,9 @@ def _writepage(k, t, f, page, WRITTEN):
         0,
         (1 << 63) - 1,
     )
-    if k.fs[0].kind == 0:
-        return call(k, t, f, FN.ext2_writepage, WRITTEN, page, f.b, 1)
+    writepage = k.inode[f.inode].writepage
+    if writepage != FN.xfs_vm_writepage:
+        return call(k, t, f, writepage, WRITTEN, page, f.b, 1)
     f.c = f.c * 4 if f.c < UNLIMITED else UNLIMITED
     budget = f.c if f.c > 1 else 1
     return call(k, t, f, FN.xfs_vm_writepage, WRITTEN, page, f.b, budget)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What a filesystem does when asked to write a page: choose blocks, gather neighbours, submit.
 
-Source: Linux v2.6.34 fs/xfs/linux-2.6/xfs_aops.c, fs/ext2/inode.c, fs/buffer.c, mm/page_io.c.
+Source: Linux v2.6.34 fs/xfs/linux-2.6/xfs_aops.c, mm/page_io.c.
 """
 
 from pageout.engine.clock import out_of_slice, spend
@@ -32,7 +32,7 @@ BIO_PAGES_A_TURN = 256
 
 
 @kfn
-def _count_written(k, t, submitter, nr_pages):
+def count_written(k, t, submitter, nr_pages):
     """Who submitted the pages: direct reclaim, kswapd, flusher or writer."""
     if submitter == 0:
         k.stat.written_direct += nr_pages
@@ -46,7 +46,7 @@ def _count_written(k, t, submitter, nr_pages):
 
 
 @kfn
-def _start_page(k, t, page):
+def start_page(k, t, page):
     """Put a page, clean by now, under writeback and unlock it."""
     set_page_writeback(k, page)
     if k.page[page].pflags & PG_LOCKED:
@@ -123,34 +123,18 @@ def xfs_vm_writepage(k, t, f):
         if f.bio == NIL:
             break
         return call(k, t, f, FN.submit_bio, SUBMITTED, f.bio, 0, 0)
-    _count_written(k, t, f.b, f.left + 1)
+    count_written(k, t, f.b, f.left + 1)
     return ret(k, t, f, f.left)
 
 
 @kfn
 def _add(k, t, f, page):
     """Put a page under writeback and into the chain; returns the chain's first bio if it began with this page."""
-    _start_page(k, t, page)
+    start_page(k, t, page)
     began = f.d == NIL
     pg = k.page[page]
     f.d = bio_add(k, NIL, f.d, pg.mapping, pg.index, f.pos, 1, k.task[t].wbc_sync if f.b >= 2 else 0, f.b)
     return f.d if began else f.bio
-
-
-@kfn
-def ext2_writepage(k, t, f):
-    """Write one page where it lies. f.a, f.b in: page, submitter. Sleeps: yes."""
-    if f.pc == ENTRY:
-        pg = k.page[f.a]
-        f.inode, f.index, f.d = pg.mapping, pg.index, NIL
-        touch(k, t, LEAF.ext2_allocate)
-        if pg.pflags & PG_DELAYED:
-            convert_delayed(k, f.inode, f.index)
-        f.pos = block_of(k, f.inode, f.index)
-        f.bio = _add(k, t, f, f.a)
-        _count_written(k, t, f.b, 1)
-        return call(k, t, f, FN.submit_bio, 1, f.bio, 0, 0)
-    return ret(k, t, f, 0)
 
 
 @kfn
@@ -161,7 +145,7 @@ def swap_writepage(k, t, f):
         f.inode, f.index, f.d = pg.mapping, pg.index, NIL
         f.pos = block_of(k, f.inode, f.index)
         f.bio = _add(k, t, f, f.a)
-        _count_written(k, t, f.b, 1)
+        count_written(k, t, f.b, 1)
         k.vm.pswpout += 1
         return call(k, t, f, FN.submit_bio, 1, f.bio, 0, 0)
     return ret(k, t, f, 0)

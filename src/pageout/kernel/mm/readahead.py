@@ -120,6 +120,8 @@ def do_readahead(k, t, f):
         if out_of_slice(k, t):
             f.pc = PAGES
             return YIELD
+    if k.inode[f.inode].lower != NIL and f.pos > f.b:
+        return call(k, t, f, FN.unionfs_readpage, SUBMITTED, f.inode, f.b, f.pos - f.b)
     if f.bio == NIL:
         return ret(k, t, f, 0)
     return call(k, t, f, FN.submit_bio, SUBMITTED, f.bio, 0, 0)

@@ -262,9 +262,7 @@ def _pageout(k, t, f, page, resume):
     submitter = SUBMIT_KSWAPD if is_kswapd(k, t) else SUBMIT_DIRECT
     if pg.pflags & PG_SWAPBACKED:
         return call(k, t, f, FN.swap_writepage, resume, page, submitter, 0)
-    if k.fs[0].kind == 1:
-        return call(k, t, f, FN.xfs_vm_writepage, resume, page, submitter, SWAP_CLUSTER_MAX * 4)
-    return call(k, t, f, FN.ext2_writepage, resume, page, submitter, 1)
+    return call(k, t, f, k.inode[pg.mapping].writepage, resume, page, submitter, SWAP_CLUSTER_MAX * 4)
 
 
 @kfn

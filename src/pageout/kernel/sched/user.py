@@ -312,11 +312,18 @@ def _issue(k, t, f, job, CALLED, RESTART):
         k.task[t].retval = nbytes
         return -1
     if job.is_read:
-        if read_cached(k, t, inode, offset, nbytes):
+        if read_cached(k, t, _read_from(k, inode), offset, nbytes):
             k.task[t].retval = nbytes
             return -1
-        return call(k, t, f, FN.sys_read, CALLED, inode, offset, nbytes)
-    return call(k, t, f, FN.sys_write, CALLED, inode, offset, nbytes)
+        return call(k, t, f, k.inode[inode].f_read, CALLED, inode, offset, nbytes)
+    return call(k, t, f, k.inode[inode].f_write, CALLED, inode, offset, nbytes)
+
+
+@kfn
+def _read_from(k, inode):
+    """The file whose pages read() is served from: of a union's, the one below."""
+    lower = k.inode[inode].lower
+    return inode if lower == NIL else lower
 
 
 @kfn
@@ -352,10 +359,10 @@ def _requests(k, t, f, job):
         job.issued += 1
     while job.issued < job.nr_requests:
         offset = k.request_list[job.requests_start + job.issued] << 12
-        if read_cached(k, t, inode, offset, 4096):
+        if read_cached(k, t, _read_from(k, inode), offset, 4096):
             k.stat.request_hits += 1
         else:
-            return call(k, t, f, FN.sys_read, 1, inode, offset, 4096)
+            return call(k, t, f, k.inode[inode].f_read, 1, inode, offset, 4096)
         job.issued += 1
         if out_of_slice(k, t):
             f.pc = 0
