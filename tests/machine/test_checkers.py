@@ -144,6 +144,11 @@ def dead_with_frames(tables: Tables) -> None:
     tables["task"]["used"][t] += size[tables["frame"]["fn"][t * c.MAX_DEPTH + 1]]
 
 
+def in_line_for_nothing(tables: Tables) -> None:
+    worker = int(tables["param"]["first_worker"][0])
+    tables["task"]["rq_head"][worker] = 2
+
+
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
@@ -184,6 +189,8 @@ def dead_with_frames(tables: Tables) -> None:
         (slot_of_another, "slot points at a frame"),
         (emptied_slot, "cached pages"),
         (dead_with_frames, "died with 1 frames"),
+        (add("task", "stack_base", 1, 1 << 20), "is on a stack that begins at"),
+        (in_line_for_nothing, "stand in line for one"),
     ],
     ids=lambda value: value.replace(" ", "-") if isinstance(value, str) else "",
 )

@@ -25,18 +25,19 @@ def storm(design: str, **more: str) -> Scenario:
     """Pages dirtied at random in little memory, a reader, allocations of two orders, anonymous memory."""
     what = small(
         design,
-        Task(name="update", rw="randwrite", file=(0,), io_bytes=4 * MIB, rate_bps=40 * MIB, norandommap=True),
-        Task(name="read", file=(1,), bs_bytes=65536, io_bytes=12 * MIB, rate_bps=80 * MIB, background=True),
-        Task(name="hog", kind="hog", anon_bytes=7 * MIB, rate_bps=200 * MIB, hold_ns=1000 * MS, background=True),
+        Task(name="update", rw="randwrite", file=(0,), io_bytes=2 * MIB, rate_bps=200 * MIB, norandommap=True),
+        Task(name="read", file=(1,), bs_bytes=65536, io_bytes=12 * MIB, rate_bps=40 * MIB, background=True),
+        Task(name="hog", kind="hog", anon_bytes=3 * MIB, rate_bps=1000 * MIB, hold_ns=1000 * MS, background=True),
         Task(name="alloc", kind="alloc", interval_ns=MS, hold=64, background=True),
         Task(name="order2", kind="alloc", order=2, interval_ns=5 * MS, hold=8, background=True),
         files=(4, 12),
-        prefill_bytes=16 * MIB,
-        length_ns=60 * MS,
+        memory_mib=6,
+        prefill_bytes=6 * MIB,
+        length_ns=10 * MS,
         disk={"kind": "ssd", "queue_depth": 32},
         choices=more,
     )
-    settings = what.settings | {"vm.dirty_ratio": 60, "vm.dirty_background_ratio": 50}
+    settings = {"vm.min_free_kbytes": 512, "vm.dirty_ratio": 60, "vm.dirty_background_ratio": 50}
     return msgspec.structs.replace(what, settings=settings, design=design)
 
 
