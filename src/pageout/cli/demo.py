@@ -8,6 +8,8 @@ from cyclopts import Parameter
 from pageout.cli.options import Common
 from pageout.cli.terminal import hint
 
+PLAYED = ("linux-2.6.34", "no-direct-writeback", "flushers-only", "throttle-earlier")
+
 
 def demo(
     *,
@@ -20,9 +22,9 @@ def demo(
     """Play one storm on a 2 GB server under several designs, and print one table and what it says."""
     from pageout.cli.compare import play_designs
     from pageout.cli.load import adapted, chosen_designs
-    from pageout.machine.demo import DEMO_DESIGNS, demo_scenario
+    from pageout.machine.demo import demo_scenario
 
-    names = chosen_designs(designs) if designs is not None else DEMO_DESIGNS
+    names = chosen_designs(designs) if designs is not None else PLAYED
     play_designs(adapted(demo_scenario(), common), names, common)
     if not common.json:
         hint("pageout run JOB.fio  (a fio job file of your own), or pageout demo --plot demo.html")
