@@ -162,6 +162,11 @@ def dead_with_frames(tables: Tables) -> None:
     tables["task"]["used"][t] += size[tables["frame"]["fn"][t * c.MAX_DEPTH + 1]]
 
 
+def in_line_for_nothing(tables: Tables) -> None:
+    worker = int(tables["param"]["first_worker"][0])
+    tables["task"]["rq_head"][worker] = 2
+
+
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
@@ -207,6 +212,8 @@ def dead_with_frames(tables: Tables) -> None:
         (log_of_the_future, "from the future"),
         (two_dying, "access to all reserves at once"),
         (wrong_snapshot, "free pages of a zone in the kernel log"),
+        (add("task", "stack_base", 1, 1 << 20), "is on a stack that begins at"),
+        (in_line_for_nothing, "stand in line for one"),
     ],
     ids=lambda value: value.replace(" ", "-") if isinstance(value, str) else "",
 )

@@ -34,6 +34,7 @@ def check(booted: Booted, scenario: Scenario) -> None:
         _blocks,
         _pools,
         _stacks,
+        _handed_over,
         _log,
         _parts,
         _stripes,
@@ -332,6 +333,8 @@ def _stacks(arrays: dict[str, Any], seen: _Frames) -> Iterator[str]:
         yield from _differ(f"task {t} stack bytes", int(task["used"][t]), int(size[fns].sum()))
         if task["state"][t] == c.T_DEAD and depth:
             yield f"task {t} died with {depth} frames on its stack ({frames.TABLE[int(fns[-1])].name})"
+        if not 0 <= int(task["stack_base"][t]) <= int(task["used"][t]):
+            yield f"task {t} is on a stack that begins at {int(task['stack_base'][t])} of {int(task['used'][t])} bytes"
 
 
 def _log(arrays: dict[str, Any], seen: _Frames) -> Iterator[str]:
@@ -353,3 +356,21 @@ def _log(arrays: dict[str, Any], seen: _Frames) -> Iterator[str]:
     for row in arrays["klog_zone"][: snapshots * int(param["nr_zones"][0])]:
         blocks = sum(int(row[f"nr{order}"]) << order for order in range(c.MAX_ORDER))
         yield from _differ("free pages of a zone in the kernel log", int(row["nr_free"]), blocks)
+
+
+def _handed_over(arrays: dict[str, Any], seen: _Frames) -> Iterator[str]:
+    """Each task that waits for a reclaim thread stands in exactly one line, and nobody else does."""
+    task, frame = arrays["task"], arrays["frame"]
+    nr_tasks = int(arrays["param"]["nr_tasks"][0])
+    top = np.arange(nr_tasks) * c.MAX_DEPTH + task["depth"][:nr_tasks]
+    handed = frame["fn"][top] == frames.FN.hand_to_worker
+    waiting = np.flatnonzero(handed & (task["rq_done"][:nr_tasks] == 0))
+    standing: list[int] = []
+    for worker in range(int(arrays["param"]["first_worker"][0]), nr_tasks):
+        in_work = int(frame["list_head"][worker * c.MAX_DEPTH]) if task["depth"][worker] else c.NIL
+        for one in (in_work, int(task["rq_head"][worker])):
+            while one != c.NIL and len(standing) <= nr_tasks:
+                standing.append(one)
+                one = int(task["rq_next"][one])
+    if sorted(standing) != waiting.tolist():
+        yield f"tasks {waiting.tolist()} wait for a reclaim thread, and {sorted(standing)} stand in line for one"
