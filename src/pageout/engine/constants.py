@@ -36,6 +36,8 @@ PG_RESERVED = 1 << 22  # never given to the allocator
 PG_DELAYED = 1 << 23  # its block is reserved, not chosen (delayed allocation)
 ORDER_SHIFT = 24
 ORDER_MASK = 15 << ORDER_SHIFT
+MT_SHIFT = 28  # of a free frame: the type of the list it is on, or would go back to from a CPU's list
+MT_MASK = 3 << MT_SHIFT
 
 # Task states and flags
 T_NEW, T_RUNNABLE, T_RUNNING, T_SLEEPING, T_DEAD = 0, 1, 2, 3, 4
@@ -48,9 +50,15 @@ GFP_ATOMIC = GFP_HIGH
 GFP_NOFS = GFP_WAIT | GFP_IO
 GFP_KERNEL = GFP_WAIT | GFP_IO | GFP_FS
 GFP_COMP, GFP_ZERO, GFP_HARDWALL, GFP_HIGHMEM, GFP_MOVABLE = 0x4000, 0x8000, 0x20000, 0x2, 0x8
+GFP_RECLAIMABLE, GFP_THISNODE = 0x80000, 0x40000
+GFP_HIGHUSER = GFP_KERNEL | GFP_HARDWALL | GFP_HIGHMEM
 GFP_HIGHUSER_MOVABLE = GFP_KERNEL | GFP_HARDWALL | GFP_HIGHMEM | GFP_MOVABLE
 
 MAX_ORDER = 11
+# Which pages lie together: types of pageblocks of 512 frames and of free lists (ISOLATE, for hot-unplug, is left out)
+MIGRATE_UNMOVABLE, MIGRATE_RECLAIMABLE, MIGRATE_MOVABLE, MIGRATE_RESERVE, NR_FREE_LISTS = 0, 1, 2, 3, 4
+MIGRATE_PCPTYPES = 3
+PAGEBLOCK_ORDER = 9
 PAGE_ALLOC_COSTLY_ORDER = 3
 ALLOC_HIGH, ALLOC_HARDER, ALLOC_NO_WATERMARKS = 1, 2, 4
 WMARK_MIN, WMARK_LOW, WMARK_HIGH = 0, 8, 16  # which mark, beside the bits above

@@ -22,7 +22,7 @@ PAGE = (
     ("lru_prev", I4),
     ("mapping", I4),  # inode that owns the page, NIL for none
     ("index", I4),  # page number within that inode
-    ("pflags", I4),  # PG_* bits; buddy order, or the order of a kernel allocation, in bits 24-27
+    ("pflags", I4),  # PG_* bits; order of a free or a kernel block in bits 24-27, type of a free one in 28-29
     ("dirtied_when", I4),  # milliseconds since boot when the page was last made dirty
     ("refs", I2),  # references beside the page cache's own
     ("node_zone", I1),  # node and zone, for later kernels; zones of 2.6.34 follow from the frame number
@@ -135,7 +135,7 @@ PARAM = tuple(
         "swappiness laptop_mode ratelimit_pages ring_size heap_size reclaim_writeback reclaim_kick "
         "reclaim_wait_dirty reclaim_lumpy throttle_start zero_cost copy_ns syscall_ns nr_bios swap_bdi "
         "nr_swap_slots swap_bits swap_summary swap_block series_ns nr_series policy_isolate ring_drain stop_at_ns "
-        "power_cut_ns total_pages prop_shift check_every nr_groups"
+        "power_cut_ns total_pages prop_shift check_every nr_groups mobility_off"
     ).split()
 )
 
@@ -175,8 +175,11 @@ LAYOUT_FIELDS: Mapping[str, tuple[Any, bool]] = {
     "param": (PARAM, True),
     "stat": (STAT, True),
     "vm": (tuple((name, I8) for name in VMSTAT), True),
-    "free_area": ((("head", I4), ("nr", I4)), False),  # [zone * MAX_ORDER + order]
-    "pcp": ((("head", I4), ("tail", I4), ("nr", I4)), False),  # [zone * nr_cpus + cpu]: free frames a CPU keeps
+    "free_area": ((("nr", I8),), False),  # [zone * MAX_ORDER + order]: free blocks of all types
+    "free_list": ((("head", I4),), False),  # [(zone * MAX_ORDER + order) * NR_FREE_LISTS + type]
+    "pageblock": (I1, False),  # by frame number / 512: what the block is for, MIGRATE_*
+    "pcp": ((("nr", I8),), False),  # [zone * nr_cpus + cpu]: free frames a CPU keeps
+    "pcp_list": ((("head", I4), ("tail", I4)), False),  # [(zone * nr_cpus + cpu) * MIGRATE_PCPTYPES + type]
     "lru": ((("head", I4), ("tail", I4), ("nr", I8), ("saved_scan", I8)), False),  # [zone * NR_LRU + list]
     "pvec": (I4, False),  # [cpu * PAGEVEC_SIZE + i]: pages on their way to an LRU list
     "slot": ((("page", I4), ("block", I4)), False),  # a file page: its frame and its disk block; NIL, NIL for neither

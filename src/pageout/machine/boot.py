@@ -18,7 +18,7 @@ from pageout.kernel.sched import user as programs
 from pageout.machine import jobs
 from pageout.machine.devices import queue_fields
 from pageout.machine.dispatch import UNITS
-from pageout.machine.memory_map import Zone, free_blocks, zones_of
+from pageout.machine.memory_map import Zone, free_lists, mobility_is_off, zones_of
 from pageout.machine.prepare import prepare_unit
 from pageout.machine.tables import seek_table
 from pageout.vocabulary.errors import TooLargeError
@@ -112,7 +112,10 @@ class _Plan:
             "job": max(1, len(self.jobs.rows)),
             "cpu": machine_cpus,
             "free_area": len(self.zones) * c.MAX_ORDER,
+            "free_list": len(self.zones) * c.MAX_ORDER * c.NR_FREE_LISTS,
+            "pageblock": (self.nr_pages >> c.PAGEBLOCK_ORDER) + 1,
             "pcp": len(self.zones) * machine_cpus,
+            "pcp_list": len(self.zones) * machine_cpus * c.MIGRATE_PCPTYPES,
             "lru": len(self.zones) * c.NR_LRU,
             "pvec": machine_cpus * c.PAGEVEC_SIZE,
             "slot": nr_slots,
@@ -166,9 +169,11 @@ def _put(arrays: dict[str, Any], table: str, row: int, **values: int) -> None:
 
 
 def _boot_zones(arrays: dict[str, Any], zones: list[Zone], nr_cpus: int) -> None:
-    arrays["free_area"]["head"][:] = c.NIL
-    arrays["pcp"]["head"][:] = c.NIL
-    arrays["pcp"]["tail"][:] = c.NIL
+    arrays["free_list"]["head"][:] = c.NIL
+    arrays["pcp_list"]["head"][:] = c.NIL
+    arrays["pcp_list"]["tail"][:] = c.NIL
+    arrays["pageblock"][:] = c.MIGRATE_MOVABLE
+    arrays["param"]["mobility_off"][0] = mobility_is_off(zones)
     arrays["lru"]["head"][:] = c.NIL
     arrays["lru"]["tail"][:] = c.NIL
     for z, zone in enumerate(zones):
@@ -197,17 +202,19 @@ def _boot_zones(arrays: dict[str, Any], zones: list[Zone], nr_cpus: int) -> None
 
 
 def _boot_free_lists(arrays: dict[str, Any], z: int, zone: Zone) -> None:
-    """Free the zone's frames from low to high, as boot does: the highest block comes first out again."""
-    by_order: dict[int, list[int]] = {}
-    for page, order in free_blocks(zone.first_free, zone.last_free):
-        by_order.setdefault(order, []).append(page)
+    """Put the zone's free blocks on their lists, and say what its pageblocks are for."""
+    lists, blocks = free_lists(zone)
     page_table = arrays["page"]
-    for order, pages in by_order.items():
+    for (order, kind), pages in lists.items():
         at = np.array(pages, dtype=np.int64)
-        page_table["pflags"][at] = c.PG_BUDDY | order << c.ORDER_SHIFT
-        page_table["lru_next"][at] = np.concatenate(([c.NIL], at[:-1]))
-        page_table["lru_prev"][at] = np.concatenate((at[1:], [c.NIL]))
-        _put(arrays, "free_area", z * c.MAX_ORDER + order, head=pages[-1], nr=len(pages))
+        page_table["pflags"][at] = c.PG_BUDDY | order << c.ORDER_SHIFT | kind << c.MT_SHIFT
+        page_table["lru_next"][at] = np.concatenate((at[1:], [c.NIL]))
+        page_table["lru_prev"][at] = np.concatenate(([c.NIL], at[:-1]))
+        area = z * c.MAX_ORDER + order
+        arrays["free_list"]["head"][area * c.NR_FREE_LISTS + kind] = pages[0]
+        arrays["free_area"]["nr"][area] += len(pages)
+    for block in blocks:
+        arrays["pageblock"][block] = c.MIGRATE_UNMOVABLE if arrays["param"]["mobility_off"][0] else c.MIGRATE_RESERVE
 
 
 def _boot_params(arrays: dict[str, Any], scenario: Scenario, plan: _Plan, events: str, zero_cost: bool) -> None:

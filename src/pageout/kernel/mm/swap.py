@@ -20,7 +20,7 @@ from pageout.engine.constants import (
     PG_SWAPBACKED,
 )
 from pageout.jit import kfn
-from pageout.kernel.mm.buddy import zone_of
+from pageout.kernel.mm.free_area import zone_of
 
 
 @kfn
