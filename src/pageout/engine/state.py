@@ -123,7 +123,7 @@ JOB = tuple(
         "thinktime_blocks runtime_ns time_based start_delay_ns group norandommap distribution mmap loops order "
         "count interval_ns hold anon_bytes hold_ns lifetime_ns background file_start nr_files file_bytes "
         "zipf_start zipf_nr requests_start nr_requests done_bytes position next_due_ns issued state is_read lap "
-        "touched nr_blocks feistel_bits key hist call_offset call_inode"
+        "touched nr_blocks feistel_bits key hist call_offset call_inode gfp"
     ).split()
 )
 
@@ -177,6 +177,7 @@ LAYOUT_FIELDS: Mapping[str, tuple[Any, bool]] = {
     "vm": (tuple((name, I8) for name in VMSTAT), True),
     "free_area": ((("nr", I8),), False),  # [zone * MAX_ORDER + order]: free blocks of all types
     "free_list": ((("head", I4),), False),  # [(zone * MAX_ORDER + order) * NR_FREE_LISTS + type]
+    "order_stat": ((("attempts", I8), ("failures", I8)), False),  # [order]: requests of order 1 and above by tasks
     "pageblock": (I1, False),  # by frame number / 512: what the block is for, MIGRATE_*
     "pcp": ((("nr", I8),), False),  # [zone * nr_cpus + cpu]: free frames a CPU keeps
     "pcp_list": ((("head", I4), ("tail", I4)), False),  # [(zone * nr_cpus + cpu) * MIGRATE_PCPTYPES + type]

@@ -18,9 +18,10 @@ from pageout.kernel.sched import user as programs
 from pageout.machine import jobs
 from pageout.machine.devices import queue_fields
 from pageout.machine.dispatch import UNITS
-from pageout.machine.memory_map import Zone, free_lists, mobility_is_off, zones_of
+from pageout.machine.memory_map import zones_of
 from pageout.machine.prepare import prepare_unit
 from pageout.machine.tables import seek_table
+from pageout.machine.zones import boot_zones
 from pageout.vocabulary.errors import TooLargeError
 from pageout.vocabulary.scenario import Scenario
 from pageout.vocabulary.settings import choices, sysctls
@@ -35,7 +36,7 @@ CHOICE_VALUES = {
     "reclaim.writeback": {"always": c.WRITEBACK_ALWAYS, "kswapd": c.WRITEBACK_KSWAPD, "never": c.WRITEBACK_NEVER},
     "reclaim.kick": {"scanned": c.KICK_SCANNED, "dirty": c.KICK_DIRTY, "none": c.KICK_NONE},
     "reclaim.wait_on_dirty": {"off": c.WAIT_DIRTY_OFF, "congestion": c.WAIT_DIRTY_CONGESTION},
-    "reclaim.lumpy": {"on": c.LUMPY_ON, "off": c.LUMPY_OFF},
+    "reclaim.lumpy": {"on": c.LUMPY_ON, "off": c.LUMPY_OFF, "gentle": c.LUMPY_GENTLE},
     "throttle.start": {"midpoint": c.THROTTLE_MIDPOINT, "background": c.THROTTLE_BACKGROUND},
 }
 CHOICE_PARAMS = {
@@ -113,6 +114,7 @@ class _Plan:
             "cpu": machine_cpus,
             "free_area": len(self.zones) * c.MAX_ORDER,
             "free_list": len(self.zones) * c.MAX_ORDER * c.NR_FREE_LISTS,
+            "order_stat": c.MAX_ORDER,
             "pageblock": (self.nr_pages >> c.PAGEBLOCK_ORDER) + 1,
             "pcp": len(self.zones) * machine_cpus,
             "pcp_list": len(self.zones) * machine_cpus * c.MIGRATE_PCPTYPES,
@@ -166,55 +168,6 @@ def _refuse_if_too_large(sizes: Mapping[str, int]) -> None:
 def _put(arrays: dict[str, Any], table: str, row: int, **values: int) -> None:
     for name, value in values.items():
         arrays[table][name][row] = value
-
-
-def _boot_zones(arrays: dict[str, Any], zones: list[Zone], nr_cpus: int) -> None:
-    arrays["free_list"]["head"][:] = c.NIL
-    arrays["pcp_list"]["head"][:] = c.NIL
-    arrays["pcp_list"]["tail"][:] = c.NIL
-    arrays["pageblock"][:] = c.MIGRATE_MOVABLE
-    arrays["param"]["mobility_off"][0] = mobility_is_off(zones)
-    arrays["lru"]["head"][:] = c.NIL
-    arrays["lru"]["tail"][:] = c.NIL
-    for z, zone in enumerate(zones):
-        _put(
-            arrays,
-            "zone",
-            z,
-            start_page=zone.start,
-            end_page=zone.end,
-            present=zone.present,
-            wmark_min=zone.wmark_min,
-            wmark_low=zone.wmark_low,
-            wmark_high=zone.wmark_high,
-            reserve0=zone.reserve[0],
-            reserve1=zone.reserve[1],
-            reserve2=zone.reserve[2],
-            pcp_batch=zone.pcp_batch,
-            pcp_high=zone.pcp_high,
-            inactive_ratio=zone.inactive_ratio,
-            nr_free=zone.present,
-        )
-        for start, end in ((zone.start, zone.first_free), (zone.last_free, zone.end)):
-            arrays["page"]["pflags"][start:end] = c.PG_RESERVED
-        _boot_free_lists(arrays, z, zone)
-    arrays["vm"]["nr_free_pages"][0] = sum(zone.present for zone in zones)
-
-
-def _boot_free_lists(arrays: dict[str, Any], z: int, zone: Zone) -> None:
-    """Put the zone's free blocks on their lists, and say what its pageblocks are for."""
-    lists, blocks = free_lists(zone)
-    page_table = arrays["page"]
-    for (order, kind), pages in lists.items():
-        at = np.array(pages, dtype=np.int64)
-        page_table["pflags"][at] = c.PG_BUDDY | order << c.ORDER_SHIFT | kind << c.MT_SHIFT
-        page_table["lru_next"][at] = np.concatenate((at[1:], [c.NIL]))
-        page_table["lru_prev"][at] = np.concatenate(([c.NIL], at[:-1]))
-        area = z * c.MAX_ORDER + order
-        arrays["free_list"]["head"][area * c.NR_FREE_LISTS + kind] = pages[0]
-        arrays["free_area"]["nr"][area] += len(pages)
-    for block in blocks:
-        arrays["pageblock"][block] = c.MIGRATE_UNMOVABLE if arrays["param"]["mobility_off"][0] else c.MIGRATE_RESERVE
 
 
 def _boot_params(arrays: dict[str, Any], scenario: Scenario, plan: _Plan, events: str, zero_cost: bool) -> None:
@@ -467,7 +420,7 @@ def boot(
     sizes = plan.sizes(scenario.machine.cpus)
     _refuse_if_too_large(sizes)
     arrays = new_state(sizes)
-    _boot_zones(arrays, plan.zones, scenario.machine.cpus)
+    boot_zones(arrays, plan.zones)
     _boot_params(arrays, scenario, plan, events, zero_cost)
     _boot_pools(arrays, plan)
     _boot_storage(arrays, scenario, plan)

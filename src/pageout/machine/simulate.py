@@ -19,6 +19,7 @@ from pageout.machine import checkers, figures
 from pageout.machine.boot import CHOICE_PARAMS, Booted, boot
 from pageout.machine.dispatch import core_unit
 from pageout.machine.policy import Policy
+from pageout.machine.procfs import proc_files
 from pageout.vocabulary.errors import InvariantError, UsageError
 from pageout.vocabulary.scenario import Scenario
 from pageout.vocabulary.settings import choices, validate
@@ -73,6 +74,10 @@ class Result:
                 values[f"{name}_{zone}"] = int(self.booted.arrays["zone"][name][z])
         return values
 
+    def proc_files(self) -> dict[str, str]:
+        """Texts of buddyinfo, pagetypeinfo, zoneinfo, ... at the end of the run, as the kernel would print them."""
+        return proc_files(self.booted.arrays, self.vmstat)
+
     @property
     def deepest_stack(self) -> list[tuple[int, int, str]]:
         """Rows (depth, size, function) of the deepest kernel stack met, innermost first, as the stack tracer prints."""
@@ -113,6 +118,7 @@ class Result:
             "jobs": figures.job_figures(scenario, self._ledger, self.first_task, self.now_ns),
             "devices": figures.device_figures(scenario, self._ledger, self.now_ns),
             "metrics": self.metrics,
+            "highorder": self._ledger.by_order(),
             "vmstat": self.vmstat,
             "deepest_stack": [{"depth": d, "size": s, "location": name} for d, s, name in self.deepest_stack],
             "warnings": list(scenario.warnings),

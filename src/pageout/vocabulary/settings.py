@@ -56,7 +56,7 @@ CHOICES: dict[str, tuple[tuple[str, ...], str]] = {
     "reclaim.writeback": (("always", "kswapd", "never"), "who may write dirty file pages from reclaim"),
     "reclaim.kick": (("scanned", "dirty", "none"), "what direct reclaim asks the flushers for"),
     "reclaim.wait_on_dirty": (("off", "congestion"), "whether reclaim that meets dirty pages waits for the device"),
-    "reclaim.lumpy": (("on", "off"), "whether reclaim for high orders takes physical neighbours"),
+    "reclaim.lumpy": (("on", "off", "gentle"), "whether reclaim for high orders takes physical neighbours, or how"),
     "throttle.start": (("midpoint", "background"), "dirty level from which writers are held back"),
     "stack.bytes": ((), "kernel stack of a task, a power of two from 4K to 64K; unset: the machine's"),
 }
@@ -73,6 +73,7 @@ DESIGNS: dict[str, dict[str, str | int]] = {
     "no-direct-writeback": _STATUS_QUO | {"reclaim.writeback": "kswapd"},
     "flushers-only": _STATUS_QUO
     | {"reclaim.writeback": "kswapd", "reclaim.kick": "dirty", "reclaim.wait_on_dirty": "congestion"},
+    "gentle-lumpy": _STATUS_QUO | {"reclaim.lumpy": "gentle"},
     "throttle-earlier": _STATUS_QUO | {"throttle.start": "background"},
 }
 _EXCLUDES = {
@@ -356,7 +357,7 @@ def _check_task(where: str, task: Task, scenario: Scenario) -> None:
         _require(task.offset_bytes + task.bs_bytes <= min(sizes), f"{where}.bs", "offset and bs reach beyond the file")
         _require(task.runtime_ns > 0 or not task.time_based, f"{where}.time_based", "needs a runtime")
         _check_distribution(where, task)
-    elif task.kind in ("alloc", "select", "fork"):
+    elif task.kind in ("alloc", "select", "fork", "hugepages"):
         bounded = task.interval_ns >= 1000 or task.count > 0
         _require(bounded, f"{where}.interval", "needs an interval of at least 1us, or a count")
     elif task.kind == "hog":
@@ -381,7 +382,7 @@ def _check_run(scenario: Scenario) -> None:
     )
     groups = {task.group for task in tasks}
     _require(groups == set(range(len(groups))), "task.group", "groups must be numbered 0, 1, 2 without a gap")
-    endless = [task for task in tasks if not task.background and task.kind in ("alloc", "select", "fork")]
+    endless = [task for task in tasks if not task.background and task.kind in ("alloc", "select", "fork", "hugepages")]
     ends = all(task.count for task in endless)
     text = "an endless task in the foreground: set background = true, a count, or [run] length"
     _require(ends or scenario.length_ns > 0, "task.background", text)
