@@ -64,4 +64,4 @@ def test_a_huge_page_is_asked_for_as_hugetlb_does() -> None:
     """Source: Linux v2.6.34 mm/hugetlb.c:alloc_fresh_huge_page_node; names as the trace prints them."""
     from pageout.vocabulary.tracepoints import GFP_HIGHUSER, gfp_mask
 
-    assert GFP_HUGEPAGE == GFP_HIGHUSER | gfp_mask("COMP", "THISNODE", "REPEAT", "NOWARN")
+    assert GFP_HIGHUSER | gfp_mask("COMP", "THISNODE", "REPEAT", "NOWARN") == GFP_HUGEPAGE
