@@ -39,6 +39,11 @@ class FakeResult:
     def document(self) -> dict[str, Any]:
         return self._document
 
+    def proc_files(self) -> dict[str, str]:
+        from pageout.cli.run import PROC_FILES
+
+        return {name: f"{name} of the run\n" for name in PROC_FILES}
+
 
 class FakeEngine:
     """Stands for machine.simulate and jit: records its calls, writes a trace, does what `during` says."""

@@ -151,6 +151,31 @@ def test_fail_on_exits_with_1_for_what_happened_and_only_then(
     assert "oom (2 tasks killed by the OOM killer)" in capsys.readouterr().err
 
 
+def test_proc_writes_the_kernels_files_into_a_folder(engine: FakeEngine, storm: Path) -> None:
+    from pageout.cli.run import PROC_FILES
+
+    for _ in range(2):  # a folder that is there already will do
+        assert main(["run", "storm.fio", "--proc", "proc"]) == 0
+    assert sorted(path.name for path in Path("proc").iterdir()) == sorted(PROC_FILES)
+    assert Path("proc/buddyinfo").read_text() == "buddyinfo of the run\n"
+
+
+@pytest.mark.parametrize("folder", ["storm.fio", "missing/proc", "/proc/pageout"])
+def test_a_folder_that_cannot_be_is_refused_before_the_run(
+    folder: str, engine: FakeEngine, storm: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["run", "storm.fio", "--proc", folder]) == 2
+    assert f"--proc {folder}" in capsys.readouterr().err
+    assert not engine.calls
+
+
+def test_the_files_of_proc_are_those_the_machine_has() -> None:
+    from pageout.cli.run import PROC_FILES
+    from pageout.machine.procfs import FILES
+
+    assert PROC_FILES == FILES
+
+
 def test_a_trace_is_written_for_each_design(engine: FakeEngine, storm: Path) -> None:
     assert main(["run", "storm.fio", "--trace", "t.txt"]) == 0
     assert main(["compare", "storm.fio", "--designs", "linux-2.6.34,flushers-only", "--trace", "u.txt"]) == 0

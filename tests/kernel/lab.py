@@ -19,8 +19,8 @@ from pageout.engine.waitqueue import wake_task
 from pageout.kernel import frames
 from pageout.kernel.block.bio import bio_alloc
 from pageout.kernel.frames import FN
-from pageout.kernel.mm.buddy import rmqueue
 from pageout.kernel.mm.filemap import set_page_dirty, set_page_writeback
+from pageout.kernel.mm.free_area import rmqueue
 from pageout.kernel.mm.swap import lru_add
 from pageout.kernel.mm.swapfile import get_swap_page
 from pageout.machine.boot import boot
@@ -151,8 +151,7 @@ class Lab:
         inode: int = -1,
     ) -> int:
         """A page of the file (of anonymous memory with PG_SWAPBACKED), at the head of its list."""
-        page = rmqueue(self.k, zone, 0)
-        assert page != c.NIL
+        page = self.block(0, zone)
         return self.place(
             page,
             flags,
@@ -213,9 +212,11 @@ class Lab:
 
     def block(self, order: int, zone: int = 1) -> int:
         """Take 2^order frames off the free lists; returns the first. For `place`."""
-        page = rmqueue(self.k, zone, order)
+        seen = self.k.stat.ring_nr
+        page = rmqueue(self.k, self.t, zone, order, c.MIGRATE_MOVABLE)
+        self.k.stat.ring_nr = seen  # it is the test that takes them, not the kernel
         assert page != c.NIL
-        return page
+        return int(page)
 
     def flags(self, page: int) -> int:
         return int(self.k.page[page].pflags)

@@ -124,6 +124,47 @@ def overlapping_blocks(tables: Tables) -> None:
     tables["page"]["pflags"][large_block(tables) + 1] |= c.PG_BUDDY
 
 
+def free_type(tables: Tables) -> None:
+    tables["page"]["pflags"][large_block(tables)] ^= 1 << c.MT_SHIFT
+
+
+def free_link(tables: Tables) -> None:
+    head = tables["free_list"]["head"]
+    longer = [page for page in head[head != c.NIL].tolist() if tables["page"]["lru_next"][page] != c.NIL]
+    tables["page"]["lru_prev"][tables["page"]["lru_next"][longer[0]]] = c.NIL
+
+
+def unmerged_buddies(tables: Tables) -> None:
+    """Split a listed block of order 9 in two of order 8, counts and links kept right."""
+    page, area, lists = tables["page"], tables["free_area"], tables["free_list"]["head"]
+    is_nine = (page["pflags"] & c.PG_BUDDY != 0) & (page["pflags"] & c.ORDER_MASK == 9 << c.ORDER_SHIFT)
+    block = int(np.flatnonzero(is_nine)[0])
+    zone = int(np.searchsorted(tables["zone"]["end_page"], block, side="right"))
+    kind = int(page["pflags"][block] & c.MT_MASK) >> c.MT_SHIFT
+    nine, eight = ((zone * c.MAX_ORDER + order) * c.NR_FREE_LISTS + kind for order in (9, 8))
+    before, after = int(page["lru_prev"][block]), int(page["lru_next"][block])
+    if before == c.NIL:
+        lists[nine] = after
+    else:
+        page["lru_next"][before] = after
+    if after != c.NIL:
+        page["lru_prev"][after] = before
+    area["nr"][zone * c.MAX_ORDER + 9] -= 1
+    area["nr"][zone * c.MAX_ORDER + 8] += 2
+    for half in (block + 256, block):
+        page["pflags"][half] = c.PG_BUDDY | 8 << c.ORDER_SHIFT | kind << c.MT_SHIFT
+        page["lru_prev"][half], page["lru_next"][half] = c.NIL, lists[eight]
+        if lists[eight] != c.NIL:
+            page["lru_prev"][lists[eight]] = half
+        lists[eight] = half
+
+
+def pcp_lost_page(tables: Tables) -> None:
+    lists = tables["pcp_list"]
+    longest = next(i for i, page in enumerate(lists["head"].tolist()) if page != c.NIL)
+    lists["head"][longest] = tables["page"]["lru_next"][lists["head"][longest]]
+
+
 def dirty_flag(tables: Tables) -> None:
     tables["page"]["pflags"][first(tables, c.PG_DIRTY, c.PG_SWAPBACKED)] ^= c.PG_DIRTY
 
@@ -181,7 +222,12 @@ def in_line_for_nothing(tables: Tables) -> None:
         (add("zone", "nr_writeback", 1), "zone 1 nr_writeback"),
         (add("zone", "isolated_file"), "zone 0 isolated_file"),
         (add("zone", "isolated_anon"), "zone 0 isolated_anon"),
-        (add("free_area", "nr", 3), "zone 0 nr_free"),
+        (add("free_area", "nr", 3), "free blocks of order 3"),
+        (free_type, "does not link its blocks"),
+        (free_link, "does not link its blocks"),
+        (unmerged_buddies, "not merged"),
+        (pcp_lost_page, "CPU list"),
+        (add("pcp", "nr", 0), "frames on CPUs' lists"),
         (add("lru", "nr", 2), "list 2 length"),
         (add("inode", "nr_dirty", 0), "inode 0 nr_dirty"),
         (add("bdi", "reclaimable"), "bdi 0 reclaimable"),

@@ -42,6 +42,10 @@ METRICS: dict[str, Any] = {
     "stack_overflows": 0,
     "highorder_attempts": 400,
     "highorder_failures": 3,
+    "highorder_success_share": 0.9925,
+    "fragmentation_index_order2": None,
+    "fragmentation_index_order3": None,
+    "fragmentation_index_order9": 0.913,
     "oom_kills": 0,
     "pages_lost": 0,
 }

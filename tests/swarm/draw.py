@@ -70,6 +70,11 @@ def _others(r: random.Random, memory: int) -> list[Task]:
         tasks.append(Task(name="select", kind="select", interval_ns=MS, count=500))
     if r.random() < 0.4:
         tasks.append(Task(name="fork", kind="fork", interval_ns=5 * MS, lifetime_ns=100 * MS, count=200))
+    if r.random() < 0.3:
+        tasks.append(Task(name="huge", kind="hugepages", interval_ns=100 * MS, count=2))
+    if r.random() < 0.3:
+        tasks.append(Task(name="jumbo", kind="alloc", order=r.choice([1, 2]), interval_ns=5 * MS, hold=50, count=200,
+                          gfp=r.choice(["atomic", "kernel", "nofs", "noio"])))  # type: ignore[arg-type]  # fmt: skip
     if r.random() < 0.6:
         tasks.append(Task(name="hog", kind="hog", anon_bytes=int(memory * r.choice([0.3, 0.6, 0.9])), hold_ns=S,
                           rate_bps=r.choice([0, 100 * MIB]), start_delay_ns=r.choice([0, S])))  # fmt: skip

@@ -10,6 +10,7 @@ from cyclopts import Parameter
 from pageout.cli.options import Common, Workload, words
 from pageout.cli.terminal import complain, hint, show, width
 
+PROC_FILES = ("buddyinfo", "pagetypeinfo", "extfrag_index", "unusable_index", "zoneinfo", "vmstat", "meminfo")
 FAILURES = {  # word of --fail-on -> figure, what happened
     "oom": ("oom_kills", "tasks killed by the OOM killer"),
     "overflow": ("stack_overflows", "kernel stack overflows"),
@@ -30,6 +31,14 @@ def run(
     dmesg: Annotated[
         Path | None, Parameter(metavar="FILE", help="Write the simulated kernel's log to FILE, as dmesg prints it.")
     ] = None,
+    proc: Annotated[
+        Path | None,
+        Parameter(
+            metavar="DIR",
+            help="Write buddyinfo, pagetypeinfo, zoneinfo, vmstat, meminfo, fragmentation indices of the end to DIR, "
+            "in the kernel's formats.",
+        ),
+    ] = None,
     common: Common = Common(),  # noqa: B008  frozen
 ) -> int:
     """Simulate a workload and print its figures, what they say, and what to try next."""
@@ -43,9 +52,13 @@ def run(
     distinct({"--dmesg": dmesg, "--trace": common.trace, "--plot": common.plot}, workload)
     with ExitStack() as files:
         log = files.enter_context(replacing(dmesg)) if dmesg is not None else None
+        parts = {name: files.enter_context(replacing(path)) for name, path in _proc_paths(proc, workload).items()}
         (result,) = play([scenario], common, workload)
-        if log is not None and not isinstance(result, Played):
-            log.write_text(result.dmesg)
+        if not isinstance(result, Played):
+            if log is not None:
+                log.write_text(result.dmesg)
+            for name, part in parts.items():
+                part.write_text(result.proc_files()[name])
     document = result.document()
     if common.json:
         print_json(document)
@@ -53,6 +66,24 @@ def run(
         _print(document, scenario)
         _next(workload, common, scenario.design)
     return _verdict(document["metrics"], watched)
+
+
+def _proc_paths(folder: Path | None, workload: Path) -> dict[str, Path]:
+    """Return {name: file} of what --proc writes; makes the folder. Raises UsageError if that cannot be."""
+    if folder is None:
+        return {}
+    from pageout.cli.output import distinct
+    from pageout.report.text import plain
+    from pageout.vocabulary.errors import UsageError
+
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"--proc {plain(folder)}: cannot be made ({error.strerror}): choose another folder") from None
+    paths = {name: folder / name for name in PROC_FILES}
+    for name, path in paths.items():
+        distinct({f"--proc {name}": path}, workload)
+    return paths
 
 
 def _print(document: dict[str, Any], scenario: Any) -> None:

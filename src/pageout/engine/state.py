@@ -22,7 +22,7 @@ PAGE = (
     ("lru_prev", I4),
     ("mapping", I4),  # inode that owns the page, NIL for none
     ("index", I4),  # page number within that inode
-    ("pflags", I4),  # PG_* bits; buddy order, or the order of a kernel allocation, in bits 24-27
+    ("pflags", I4),  # PG_* bits; order of a free or a kernel block in bits 24-27, type of a free one in 28-29
     ("dirtied_when", I4),  # milliseconds since boot when the page was last made dirty
     ("refs", I2),  # references beside the page cache's own
     ("node_zone", I1),  # node and zone, for later kernels; zones of 2.6.34 follow from the frame number
@@ -170,7 +170,7 @@ JOB = tuple(
         "thinktime_blocks runtime_ns time_based start_delay_ns group norandommap distribution mmap loops order "
         "count interval_ns hold anon_bytes hold_ns lifetime_ns background file_start nr_files file_bytes "
         "zipf_start zipf_nr requests_start nr_requests done_bytes position next_due_ns issued state is_read lap "
-        "touched nr_blocks feistel_bits key hist call_offset call_inode"
+        "touched nr_blocks feistel_bits key hist call_offset call_inode gfp"
     ).split()
 )
 
@@ -188,7 +188,8 @@ PARAM = tuple(
         "watermark_gap stack_switch first_worker "
         "panic_on_oom oom_kill_allocating oom_dump_tasks hung_timeout_ns klog_size klog_snapshots "
         "hist_device "
-        "nr_fs"
+        "nr_fs "
+        "mobility_off"
     ).split()
 )
 
@@ -255,8 +256,12 @@ LAYOUT_FIELDS: Mapping[str, tuple[Any, bool]] = {
     "param": (PARAM, True),
     "stat": (STAT, True),
     "vm": (tuple((name, I8) for name in VMSTAT), True),
-    "free_area": ((("head", I4), ("nr", I4)), False),  # [zone * MAX_ORDER + order]
-    "pcp": ((("head", I4), ("tail", I4), ("nr", I4)), False),  # [zone * nr_cpus + cpu]: free frames a CPU keeps
+    "free_area": ((("nr", I8),), False),  # [zone * MAX_ORDER + order]: free blocks of all types
+    "free_list": ((("head", I4),), False),  # [(zone * MAX_ORDER + order) * NR_FREE_LISTS + type]
+    "order_stat": ((("attempts", I8), ("failures", I8)), False),  # [order]: requests of order 1 and above by tasks
+    "pageblock": (I1, False),  # by frame number / 512: what the block is for, MIGRATE_*
+    "pcp": ((("nr", I8),), False),  # [zone * nr_cpus + cpu]: free frames a CPU keeps
+    "pcp_list": ((("head", I4), ("tail", I4)), False),  # [(zone * nr_cpus + cpu) * MIGRATE_PCPTYPES + type]
     "lru": ((("head", I4), ("tail", I4), ("nr", I8), ("saved_scan", I8)), False),  # [zone * NR_LRU + list]
     "pvec": (I4, False),  # [cpu * PAGEVEC_SIZE + i]: pages on their way to an LRU list
     "slot": ((("page", I4), ("block", I4)), False),  # a file page: its frame and its disk block; NIL, NIL for neither

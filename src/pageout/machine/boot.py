@@ -18,11 +18,12 @@ from pageout.machine import designs, jobs
 from pageout.machine.devices import Stacks, queue_fields
 from pageout.machine.dispatch import UNITS
 from pageout.machine.filesystems import Inode, Mounts
-from pageout.machine.memory_map import Zone, free_blocks, zones_of
+from pageout.machine.memory_map import zones_of
 from pageout.machine.oom_boot import log_params, log_sizes, task_fields
 from pageout.machine.prepare import prepare_unit
 from pageout.machine.room import refuse_if_too_large
 from pageout.machine.tables import seek_table
+from pageout.machine.zones import boot_zones
 from pageout.vocabulary.scenario import Scenario
 from pageout.vocabulary.settings import choices, sysctls
 from pageout.vocabulary.storage import sized_scenario
@@ -36,7 +37,7 @@ SERIES_ROWS = 8192
 CHOICE_VALUES = {
     **designs.CHOICE_VALUES,
     "reclaim.wait_on_dirty": {"off": c.WAIT_DIRTY_OFF, "congestion": c.WAIT_DIRTY_CONGESTION},
-    "reclaim.lumpy": {"on": c.LUMPY_ON, "off": c.LUMPY_OFF},
+    "reclaim.lumpy": {"on": c.LUMPY_ON, "off": c.LUMPY_OFF, "gentle": c.LUMPY_GENTLE},
     "throttle.start": {"midpoint": c.THROTTLE_MIDPOINT, "background": c.THROTTLE_BACKGROUND},
 }
 CHOICE_PARAMS = {
@@ -120,7 +121,11 @@ class _Plan:
             "job": max(1, len(self.jobs.rows)),
             "cpu": machine_cpus,
             "free_area": len(self.zones) * c.MAX_ORDER,
+            "free_list": len(self.zones) * c.MAX_ORDER * c.NR_FREE_LISTS,
+            "order_stat": c.MAX_ORDER,
+            "pageblock": (self.nr_pages >> c.PAGEBLOCK_ORDER) + 1,
             "pcp": len(self.zones) * machine_cpus,
+            "pcp_list": len(self.zones) * machine_cpus * c.MIGRATE_PCPTYPES,
             "lru": len(self.zones) * c.NR_LRU,
             "pvec": machine_cpus * c.PAGEVEC_SIZE,
             "slot": nr_slots,
@@ -155,51 +160,6 @@ class _Plan:
 def _put(arrays: dict[str, Any], table: str, row: int, **values: int) -> None:
     for name, value in values.items():
         arrays[table][name][row] = value
-
-
-def _boot_zones(arrays: dict[str, Any], zones: list[Zone], nr_cpus: int) -> None:
-    arrays["free_area"]["head"][:] = c.NIL
-    arrays["pcp"]["head"][:] = c.NIL
-    arrays["pcp"]["tail"][:] = c.NIL
-    arrays["lru"]["head"][:] = c.NIL
-    arrays["lru"]["tail"][:] = c.NIL
-    for z, zone in enumerate(zones):
-        _put(
-            arrays,
-            "zone",
-            z,
-            start_page=zone.start,
-            end_page=zone.end,
-            present=zone.present,
-            wmark_min=zone.wmark_min,
-            wmark_low=zone.wmark_low,
-            wmark_high=zone.wmark_high,
-            reserve0=zone.reserve[0],
-            reserve1=zone.reserve[1],
-            reserve2=zone.reserve[2],
-            pcp_batch=zone.pcp_batch,
-            pcp_high=zone.pcp_high,
-            inactive_ratio=zone.inactive_ratio,
-            nr_free=zone.present,
-        )
-        for start, end in ((zone.start, zone.first_free), (zone.last_free, zone.end)):
-            arrays["page"]["pflags"][start:end] = c.PG_RESERVED
-        _boot_free_lists(arrays, z, zone)
-    arrays["vm"]["nr_free_pages"][0] = sum(zone.present for zone in zones)
-
-
-def _boot_free_lists(arrays: dict[str, Any], z: int, zone: Zone) -> None:
-    """Free the zone's frames from low to high, as boot does: the highest block comes first out again."""
-    by_order: dict[int, list[int]] = {}
-    for page, order in free_blocks(zone.first_free, zone.last_free):
-        by_order.setdefault(order, []).append(page)
-    page_table = arrays["page"]
-    for order, pages in by_order.items():
-        at = np.array(pages, dtype=np.int64)
-        page_table["pflags"][at] = c.PG_BUDDY | order << c.ORDER_SHIFT
-        page_table["lru_next"][at] = np.concatenate(([c.NIL], at[:-1]))
-        page_table["lru_prev"][at] = np.concatenate((at[1:], [c.NIL]))
-        _put(arrays, "free_area", z * c.MAX_ORDER + order, head=pages[-1], nr=len(pages))
 
 
 def _boot_params(arrays: dict[str, Any], scenario: Scenario, plan: _Plan, events: str, zero_cost: bool) -> None:
@@ -462,7 +422,7 @@ def boot(
     sizes = plan.sizes(scenario.machine.cpus)
     refuse_if_too_large(sizes)
     arrays = new_state(sizes)
-    _boot_zones(arrays, plan.zones, scenario.machine.cpus)
+    boot_zones(arrays, plan.zones)
     _boot_params(arrays, scenario, plan, events, zero_cost)
     designs.boot_zone_shares(arrays)
     _boot_pools(arrays, plan)

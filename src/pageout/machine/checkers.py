@@ -27,6 +27,8 @@ def check(booted: Booted, scenario: Scenario) -> None:
     seen = _Frames(booted.arrays)
     for checker in (
         _frames,
+        _free_lists,
+        _per_cpu,
         _lists,
         _counters,
         _dirty,
@@ -92,6 +94,51 @@ def _frames(arrays: dict[str, Any], seen: _Frames) -> Iterator[str]:
     in_transit = len(arrays["page"]) - free - int((where != 0).sum())
     if not 0 <= in_transit <= len(arrays["task"]):
         yield f"{in_transit} pages are nowhere: neither free, listed nor held"
+
+
+def _free_lists(arrays: dict[str, Any], seen: _Frames) -> Iterator[str]:
+    """Each free block is on the list of its order and type and no other; two free buddies would have been merged."""
+    is_head = seen.has(c.PG_BUDDY)
+    heads, zone = seen.page[is_head], seen.zone[is_head]
+    order = (seen.pflags[is_head] & c.ORDER_MASK) >> c.ORDER_SHIFT
+    area = zone * c.MAX_ORDER + order
+    listed = area * c.NR_FREE_LISTS + ((seen.pflags[is_head] & c.MT_MASK) >> c.MT_SHIFT)
+    counted = np.bincount(area, minlength=len(arrays["free_area"]))
+    for wrong in np.flatnonzero(counted != arrays["free_area"]["nr"]):
+        name = f"zone {wrong // c.MAX_ORDER} free blocks of order {wrong % c.MAX_ORDER}"
+        yield from _differ(name, int(arrays["free_area"]["nr"][wrong]), int(counted[wrong]))
+    for number, head in enumerate(arrays["free_list"]["head"].tolist()):
+        members = heads[listed == number]
+        if not _headed(arrays, head, members):
+            yield f"free list {number % c.NR_FREE_LISTS} of area {number // c.NR_FREE_LISTS} does not link its blocks"
+    buddy = heads ^ (np.int64(1) << order.astype(np.int64))
+    place = np.minimum(np.searchsorted(heads, buddy), max(0, len(heads) - 1))
+    if len(heads) and ((heads[place] == buddy) & (area[place] == area) & (order < c.MAX_ORDER - 1)).any():
+        yield "two free buddies of one order are not merged"
+
+
+def _headed(arrays: dict[str, Any], head: int, members: Any) -> bool:
+    """True if a list without a tail pointer links just these frames, both ways."""
+    if not len(members):
+        return bool(head == c.NIL)
+    following, before = arrays["page"]["lru_next"][members], arrays["page"]["lru_prev"][members]
+    inner = following != c.NIL
+    mutual = (arrays["page"]["lru_prev"][following[inner]] == members[inner]).all()
+    same = np.isin(following[inner], members).all() and int((~inner).sum()) == 1
+    return bool(mutual and same and members[before == c.NIL].tolist() == [head])
+
+
+def _per_cpu(arrays: dict[str, Any], seen: _Frames) -> Iterator[str]:
+    """The frames that CPUs keep are on three lists a CPU and zone, and its count is theirs together."""
+    kept = seen.page[seen.has(c.PG_PCP)]
+    yield from _differ("frames on CPUs' lists", int(arrays["pcp"]["nr"].sum()), len(kept))
+    found = 0
+    for number, nr in enumerate(arrays["pcp"]["nr"].tolist()):
+        lists = arrays["pcp_list"][number * c.MIGRATE_PCPTYPES :][: c.MIGRATE_PCPTYPES]
+        walks = [_walk(arrays, int(pages["head"]), nr) for pages in lists]
+        yield from _differ(f"CPU list {number} length", nr, sum(map(len, walks)))
+        found += int(np.isin(kept, np.concatenate(walks)).sum())
+    yield from _differ("frames found on CPUs' lists", len(kept), found)
 
 
 WALKED = 1 << 18  # lists up to this length are walked link by link, longer ones by comparing links both ways

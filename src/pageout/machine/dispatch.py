@@ -53,6 +53,7 @@ from pageout.kernel.mm.vmscan import (
 )
 from pageout.kernel.sched.allocators import sys_clone, sys_recvmsg, sys_select
 from pageout.kernel.sched.core import run_machine
+from pageout.kernel.sched.highorder import get_pages
 from pageout.kernel.sched.user import user
 
 
@@ -111,6 +112,8 @@ def _task_step(k, t):
         return sys_recvmsg(k, t, f)
     if fn == FN.sys_unlink:
         return sys_unlink(k, t, f)
+    if fn == FN.sys_nr_hugepages or fn == FN.sys_ioctl or fn == FN.net_rx_action:
+        return get_pages(k, t, f)
     return SWITCH
 
 

@@ -17,12 +17,14 @@ from pageout.engine.constants import (
 )
 from pageout.kernel.sched.user import HIST_JOBS
 from pageout.machine.boot import Booted
+from pageout.machine.procfs import fragmentation_index, nr_free_of
 from pageout.vocabulary.scenario import Disk, Scenario
 from pageout.vocabulary.storage import PLAIN
 
 PAGE = 4096
 MIB_PAGES = 256
 QUANTILES = ("p50", "p99", "p999", "max")
+HOLDERS = ("alloc", "fork", "hugepages")  # kinds of task that take blocks of memory
 SERIES_NAMES = (
     "t_s", "nr_dirty", "nr_writeback", "nr_free", "written_kib", "read_kib", "alloc_stall_ns", "throttle_ns",
     "nr_inactive_file", "nr_active_file", "nr_anon", "reclaimed", "background_limit", "dirty_limit",
@@ -67,6 +69,19 @@ class Ledger:
         record = self._arrays[table][row]
         return lambda name: int(record[name])
 
+    def fragmentation(self) -> dict[str, float | None]:
+        """Fragmentation index of all memory at the end, by order; None where a free block of the order is left."""
+        zones = [nr_free_of(self._arrays, z) for z in range(len(self._arrays["zone"]))]
+        free = [sum(counts) for counts in zip(*zones, strict=True)]
+        indices = {order: fragmentation_index(free, order) for order in (2, 3, 9)}
+        return {f"fragmentation_index_order{o}": None if i < 0 and any(free[o:]) else i / 1000
+                for o, i in indices.items()}  # fmt: skip
+
+    def by_order(self) -> list[dict[str, int]]:
+        """Allocations of order 1 and above that tasks asked for, and those that got nothing, by order."""
+        rows = zip(range(len(self._arrays["order_stat"])), self._arrays["order_stat"].tolist(), strict=True)
+        return [{"order": o, "attempts": asked, "failures": failed} for o, (asked, failed) in rows if asked]
+
     def histogram(self, row: int) -> Any:
         return self._arrays["hist"][row * HIST_BUCKETS : (row + 1) * HIST_BUCKETS]
 
@@ -96,6 +111,10 @@ def _call_latencies(ledger: Ledger, row: int, call: str, applies: bool) -> dict[
 
 def _rate(nbytes: int, ns: int) -> float | None:
     return round(nbytes * 1000 / ns, 3) if ns > 0 else None
+
+
+def _share(part: int, whole: int) -> float | None:
+    return round(part / whole, 6) if whole else None
 
 
 def _seconds(ns: int) -> float:
@@ -129,8 +148,10 @@ def job_figures(scenario: Scenario, ledger: Ledger, first_task: int, now_ns: int
                 "alloc_stall_count": get("stall_count"),
                 "alloc_stall_s": _seconds(get("stall_ns")),
                 "stack_max_bytes": get("peak"),
-                "highorder_attempts": get("nr_highorder") if task.kind in ("alloc", "fork") else None,
-                "highorder_failures": get("nr_highorder_failed") if task.kind in ("alloc", "fork") else None,
+                "highorder_attempts": get("nr_highorder") if task.kind in ("alloc", "fork", "hugepages") else None,
+                "highorder_failures": get("nr_highorder_failed")
+                if task.kind in ("alloc", "fork", "hugepages")
+                else None,
                 "error": {0: None, -28: "ENOSPC", -12: "ENOMEM", -5: "EIO"}[get("io_error")],
                 "killed": bool(get("killed")),
             }
@@ -232,6 +253,9 @@ def metrics(scenario: Scenario, ledger: Ledger, first_task: int, now_ns: int) ->
         "stack_overflows": stat("overflows"),
         "highorder_attempts": stat("highorder_attempts"),
         "highorder_failures": stat("highorder_failures"),
+        "highorder_success_share": _share(stat("highorder_attempts") - stat("highorder_failures"),
+                                          stat("highorder_attempts")),
+        **ledger.fragmentation(),
         "oom_kills": stat("oom_victims"),
         "pages_lost": stat("pages_lost"),
     }  # fmt: skip

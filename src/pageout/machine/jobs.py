@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pageout.engine.constants import NIL
+from pageout.engine.constants import GFP_ATOMIC, GFP_COMP, GFP_KERNEL, GFP_NOFS, GFP_WAIT, NIL
 from pageout.kernel.sched import user as programs
+from pageout.kernel.sched.highorder import JOB_HUGEPAGES
 from pageout.machine.filesystems import Inode, Mounts
 from pageout.machine.tables import pareto_table, zipf_table
 from pageout.vocabulary.errors import UsageError
@@ -24,7 +25,9 @@ KINDS = {
     "fork": programs.JOB_FORK,
     "hog": programs.JOB_HOG,
     "unlink": programs.JOB_UNLINK,
+    "hugepages": JOB_HUGEPAGES,
 }
+GFP = {"auto": 0, "kernel": GFP_KERNEL, "nofs": GFP_NOFS, "noio": GFP_WAIT, "atomic": GFP_ATOMIC}
 DIRECTIONS = {"read": 0, "write": 1, "randread": 2, "randwrite": 3, "rw": 4, "randrw": 5}
 
 
@@ -95,6 +98,7 @@ def _common_fields(task: Task) -> dict[str, int]:
         "start_delay_ns": task.start_delay_ns,
         "group": task.group,
         "order": task.order,
+        "gfp": GFP[task.gfp] | (GFP_COMP if task.order and task.gfp != "auto" else 0),  # as kmalloc asks for blocks
         "count": task.count,
         "interval_ns": task.interval_ns,
         "hold": task.hold,

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What is done inside the machine before its clock starts: files laid out, the page cache filled."""
 
-from pageout.engine.constants import FS_EXT4, NIL, PG_UPTODATE, WMARK_HIGH
+from pageout.engine.constants import FS_EXT4, GFP_HIGHUSER_MOVABLE, NIL, PG_UPTODATE, WMARK_HIGH
 from pageout.engine.state import kernel_at
 from pageout.jit import kentry, kfn
 from pageout.kernel.fs.extents import lay_out, lay_out_groups
@@ -15,7 +15,7 @@ def _fill_cache(k, inode):
     """Read a file into the cache without time passing, as far as memory goes. Returns pages read."""
     index = 0
     while index < k.inode[inode].nr_slots:
-        page = get_page_from_freelist(k, 0, 0, WMARK_HIGH)
+        page = get_page_from_freelist(k, 0, 0, WMARK_HIGH, GFP_HIGHUSER_MOVABLE)
         if page == NIL:
             break
         add_to_page_cache(k, 0, page, inode, index, PG_UPTODATE)

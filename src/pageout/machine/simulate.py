@@ -22,6 +22,7 @@ from pageout.machine.dispatch import core_unit
 from pageout.machine.dmesg import dmesg
 from pageout.machine.oom_why import oom_events
 from pageout.machine.policy import HOOKS, Policy
+from pageout.machine.procfs import proc_files
 from pageout.vocabulary.errors import InvariantError, UsageError
 from pageout.vocabulary.scenario import Scenario
 from pageout.vocabulary.settings import choices, validate
@@ -96,6 +97,10 @@ class Result:
                 values[f"{name}_{zone}"] = int(self.booted.arrays["zone"][name][z])
         return values
 
+    def proc_files(self) -> dict[str, str]:
+        """Texts of buddyinfo, pagetypeinfo, zoneinfo, ... at the end of the run, as the kernel would print them."""
+        return proc_files(self.booted.arrays, self.vmstat)
+
     @property
     def deepest_stack(self) -> list[tuple[int, int, str]]:
         """Rows (depth, size, function) of the deepest kernel stack met, innermost first, as the stack tracer prints."""
@@ -148,6 +153,7 @@ class Result:
             "jobs": figures.job_figures(scenario, self._ledger, self.first_task, self.now_ns),
             "devices": figures.device_figures(scenario, self._ledger, self.now_ns),
             "metrics": self.metrics,
+            "highorder": self._ledger.by_order(),
             "vmstat": self.vmstat,
             "oom": self.oom,
             "deepest_stack": [{"depth": d, "size": s, "location": name} for d, s, name in self.deepest_stack],

@@ -36,7 +36,7 @@ from pageout.vocabulary.units import (
 DAY_NS = 86400 * NS_PER_S
 DiskKind = Literal["disk", "ssd", "throttled", "null", "linear", "raid0", "raid1", "raid5", "iscsi", "loop"]
 _PLAIN = "disk ssd throttled null"
-TaskKind = Literal["io", "alloc", "select", "fork", "hog", "unlink"]
+TaskKind = Literal["io", "alloc", "select", "fork", "hog", "unlink", "hugepages"]
 ReadWrite = Literal["read", "write", "randread", "randwrite", "rw", "randrw"]
 
 
@@ -163,7 +163,8 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
         TaskKind,
         note(
             "io: reads and writes files; alloc: allocates pages in the kernel; select: a select() caller, one page a "
-            "call; fork: a child is forked, lives, exits; hog: takes anonymous memory; unlink: removes a file"
+            "call; fork: a child is forked, lives, exits; hog: takes anonymous memory; unlink: removes a file; "
+            "hugepages: adds huge pages of 2 MiB to the pool, as a write to nr_hugepages does"
         ),
     ] = "io"
     file: Annotated[tuple[int, ...], note("the files it uses, by name; served round robin")] = ()
@@ -188,8 +189,20 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     mmap: Annotated[bool, note("through a shared mapping instead of read() and write()", of="io")] = False
     loops: Annotated[int, note("times the whole job is done", "", 1, 10**9, of="io")] = 1
     order: Annotated[int, note("each allocation is 2^order pages", "", 0, 10, of="alloc")] = 0
-    count: Annotated[int, note("how many, 0 = until the foreground is done", "", 0, 10**12, of="alloc select fork")] = 0
-    interval_ns: Annotated[int, note("time between two", "duration", 0, 365 * DAY_NS, of="alloc select fork")] = 0
+    count: Annotated[
+        int, note("how many, 0 = until the foreground is done", "", 0, 10**12, of="alloc select fork hugepages")
+    ] = 0
+    interval_ns: Annotated[
+        int, note("time between two", "duration", 0, 365 * DAY_NS, of="alloc select fork hugepages")
+    ] = 0
+    gfp: Annotated[
+        Literal["auto", "kernel", "nofs", "noio", "atomic"],
+        note(
+            "what it may do to get memory; auto: as kernel for single pages, one try without a warning above; "
+            "atomic: in softirq context, it can neither wait nor reclaim",
+            of="alloc",
+        ),
+    ] = "auto"
     hold: Annotated[int, note("how many are kept before the oldest is freed", "", 0, 1 << 20, of="alloc")] = 0
     lifetime_ns: Annotated[int, note("how long a child lives", "duration", 0, 365 * DAY_NS, of="fork")] = 0
     anon_bytes: Annotated[int, note("anonymous memory touched, at `rate`", "size", 0, 4 * TIB, of="hog")] = 0

@@ -67,7 +67,7 @@ CHOICES: dict[str, tuple[tuple[str, ...], str]] = {
     ),
     "reclaim.kick": (("scanned", "dirty", "none", "inodes"), "what direct reclaim asks the flushers for"),
     "reclaim.wait_on_dirty": (("off", "congestion"), "whether reclaim that meets dirty pages waits for the device"),
-    "reclaim.lumpy": (("on", "off"), "whether reclaim for high orders takes physical neighbours"),
+    "reclaim.lumpy": (("on", "off", "gentle"), "whether reclaim for high orders takes physical neighbours, or how"),
     "reclaim.throttle": (("congestion", "writeback"), "what makes reclaim wait: any time a device, or pages in flight"),
     "reclaim.progress": (("freed", "reclaimable"), "when direct reclaim reports success: pages freed, or a zone left"),
     "reclaim.around": (("off", "16", "32", "64"), "window of file pages written with a dirty page that reclaim writes"),
@@ -122,6 +122,7 @@ DESIGNS: dict[str, dict[str, str | int]] = {
     "write-around": _STATUS_QUO | {"reclaim.around": "32"},
     "reclaim-thread": _STATUS_QUO | {"reclaim.worker": "node"},
     "stack-switch": _STATUS_QUO | {"stack.switch": "reclaim"},
+    "gentle-lumpy": _STATUS_QUO | {"reclaim.lumpy": "gentle"},
     "throttle-earlier": _STATUS_QUO | {"throttle.start": "background"},
     "zone-dirty-limits": _STATUS_QUO | {"dirty.limits": "zone"},
     "reclaim-3.2": _STATUS_QUO
@@ -419,7 +420,7 @@ def _check_task(where: str, task: Task, scenario: Scenario) -> None:
         _require(task.offset_bytes + task.bs_bytes <= min(sizes), f"{where}.bs", "offset and bs reach beyond the file")
         _require(task.runtime_ns > 0 or not task.time_based, f"{where}.time_based", "needs a runtime")
         _check_distribution(where, task)
-    elif task.kind in ("alloc", "select", "fork"):
+    elif task.kind in ("alloc", "select", "fork", "hugepages"):
         bounded = task.interval_ns >= 1000 or task.count > 0
         _require(bounded, f"{where}.interval", "needs an interval of at least 1us, or a count")
     elif task.kind == "hog":
@@ -459,7 +460,7 @@ def _check_run(scenario: Scenario) -> None:
     )
     groups = {task.group for task in tasks}
     _require(groups == set(range(len(groups))), "task.group", "groups must be numbered 0, 1, 2 without a gap")
-    endless = [task for task in tasks if not task.background and task.kind in ("alloc", "select", "fork")]
+    endless = [task for task in tasks if not task.background and task.kind in ("alloc", "select", "fork", "hugepages")]
     ends = all(task.count for task in endless)
     text = "an endless task in the foreground: set background = true, a count, or [run] length"
     _require(ends or scenario.length_ns > 0, "task.background", text)

@@ -241,5 +241,5 @@ def _task(where: str, own: dict[str, Any], size: int, files: list[File], seed: i
         file = (len(files) - 1,)
     if kind == "io" and "io_bytes" not in own:
         own = own | {"io_bytes": sum(files[number].size_bytes - own.get("offset_bytes", 0) for number in file)}
-    endless = kind in ("alloc", "select", "fork") and not own.get("count")
+    endless = kind in ("alloc", "select", "fork", "hugepages") and not own.get("count")
     return Task(**{"seed": seed, "background": endless} | own | {"file": file or ()})

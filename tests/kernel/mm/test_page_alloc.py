@@ -76,7 +76,9 @@ def test_reclaimers_and_oom_victims_ignore_watermarks_and_never_reclaim(why: str
         short(m, 1)
         if not left:
             for area in range(2 * c.MAX_ORDER):
-                m.k.free_area[area].head = c.NIL
+                m.k.free_area[area].nr = 0
+                for kind in range(c.NR_FREE_LISTS):
+                    m.k.free_list[area * c.NR_FREE_LISTS + kind].head = c.NIL
         if why == "victim":
             m.task.memdie = 1
         else:
@@ -206,7 +208,7 @@ def test_after_reclaim_for_more_than_one_page_the_cpus_lists_are_drained(order: 
     m.k.zone[1].pcp_batch = 5
     from pageout.kernel.mm.buddy import buffered_rmqueue
 
-    buffered_rmqueue(m.k, 1, 0, 0)
+    buffered_rmqueue(m.k, USER, 1, 0, 0, c.GFP_KERNEL)
     short(m)
     request(m, order)
     go(m)

@@ -25,8 +25,8 @@ from pageout.engine.ledger import highest, levels
 from pageout.engine.waitqueue import wake_page
 from pageout.jit import kfn, lowest_bit
 from pageout.kernel.costs import ADD_TO_CACHE_NS, DIRTY_NS
-from pageout.kernel.mm.buddy import zone_of
 from pageout.kernel.mm.dirty_limits import count_dirtied
+from pageout.kernel.mm.free_area import zone_of
 from pageout.kernel.mm.swap import lru_cache_add, rotate_reclaimable_page
 
 

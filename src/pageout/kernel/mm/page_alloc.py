@@ -26,7 +26,7 @@ from pageout.engine.kstack import ret
 from pageout.engine.ring import emit
 from pageout.engine.waitqueue import sleep_on
 from pageout.jit import kfn
-from pageout.kernel.mm.buddy import drain_all_pages, get_page_from_freelist
+from pageout.kernel.mm.buddy import allocflags_to_migratetype, drain_all_pages, get_page_from_freelist
 from pageout.kernel.mm.kswapd import wakeup_kswapd
 from pageout.kernel.mm.oom_kill import out_of_memory
 from pageout.kernel.mm.reclaim_entry import enter_reclaim, left_reclaim
@@ -54,7 +54,7 @@ def _may_ignore_watermarks(k, t):
 
 @kfn
 def _deliver(k, t, f, page):
-    emit(k, t, EV.mm_page_alloc, page, f.order, 0, f.gfp)
+    emit(k, t, EV.mm_page_alloc, page, f.order, allocflags_to_migratetype(k, f.gfp), f.gfp)
     if page == NIL and not f.gfp & GFP_NOWARN:
         warn_alloc_failed(k, t, f.order, f.gfp)
     return ret(k, t, f, page)
@@ -91,13 +91,13 @@ def alloc_pages(k, t, f):
     while True:
         if pc == ENTRY:
             wakeup_kswapd(k, t, f.order)
-            page = get_page_from_freelist(k, t, f.order, _alloc_flags(f.gfp))
+            page = get_page_from_freelist(k, t, f.order, _alloc_flags(f.gfp), f.gfp)
             if page != NIL:
                 return _deliver(k, t, f, page)
             pc = REBALANCE
         elif pc == REBALANCE:
             if _may_ignore_watermarks(k, t):
-                page = get_page_from_freelist(k, t, f.order, ALLOC_NO_WATERMARKS)
+                page = get_page_from_freelist(k, t, f.order, ALLOC_NO_WATERMARKS, f.gfp)
                 if page != NIL:
                     return _deliver(k, t, f, page)
             if not f.gfp & GFP_WAIT or _may_ignore_watermarks(k, t):
@@ -107,9 +107,9 @@ def alloc_pages(k, t, f):
             left_reclaim(k, t)
             progress = k.task[t].retval
             if f.order > 0:
-                drain_all_pages(k)
+                drain_all_pages(k, t)
             if progress > 0:
-                page = get_page_from_freelist(k, t, f.order, _alloc_flags(f.gfp))
+                page = get_page_from_freelist(k, t, f.order, _alloc_flags(f.gfp), f.gfp)
                 if page != NIL:
                     return _deliver(k, t, f, page)
             elif f.gfp & GFP_FS and not f.gfp & GFP_NORETRY:
@@ -125,7 +125,7 @@ def _oom(k, t, f, KILLED):
     f.pc = KILLED
     if k.stat.oom_lock:
         return sleep_on(k, t, NIL, 1, 0)
-    page = get_page_from_freelist(k, t, f.order, WMARK_HIGH)
+    page = get_page_from_freelist(k, t, f.order, WMARK_HIGH, f.gfp)
     if page != NIL:
         return _deliver(k, t, f, page)
     if f.order > PAGE_ALLOC_COSTLY_ORDER:

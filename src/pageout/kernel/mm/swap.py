@@ -21,7 +21,7 @@ from pageout.engine.constants import (
     SPLIT_OFF,
 )
 from pageout.jit import kfn
-from pageout.kernel.mm.buddy import zone_of
+from pageout.kernel.mm.free_area import zone_of
 
 
 @kfn

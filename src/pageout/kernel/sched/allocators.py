@@ -12,7 +12,8 @@ from pageout.engine.waitqueue import sleep_until
 from pageout.jit import kfn
 from pageout.kernel.costs import FORK_NS
 from pageout.kernel.frames import FN
-from pageout.kernel.mm.buddy import free_pages, mark_kernel, try_alloc
+from pageout.kernel.mm.buddy import free_pages, try_alloc
+from pageout.kernel.sched.highorder import JOB_HUGEPAGES, call_for_pages, count_attempt, hold_block
 
 JOB_SELECT, JOB_FORK = 2, 3
 GFP_OPTIONAL = GFP_KERNEL | GFP_NORETRY | GFP_NOWARN
@@ -37,6 +38,8 @@ def periodic(k, t, f, job):
         return call(k, t, f, FN.sys_select, CALLED, 0, 0, 0)
     if job.kind == JOB_FORK:
         return call(k, t, f, FN.sys_clone, CALLED, k.param.stack_order, 0, 0)
+    if job.kind == JOB_HUGEPAGES or job.gfp != 0:
+        return call_for_pages(k, t, f, CALLED, job)
     return call(k, t, f, FN.sys_recvmsg, CALLED, job.order, 0, 0)
 
 
@@ -48,14 +51,14 @@ def foreground_over(k, job):
 
 @kfn
 def _reap(k, t, job):
-    """Free what is held too long: buffers beyond `hold`, stacks of children whose life is over."""
+    """Free what is held too long: buffers beyond `hold`, stacks of children whose life is over; never huge pages."""
     task = k.task[t]
     while task.allocated_head != NIL:
         if job.kind == JOB_FORK:
             age_ms = now_of(k, t) // NS_PER_MS - k.page[task.allocated_head].dirtied_when
             if age_ms < job.lifetime_ns // NS_PER_MS:
                 return
-        elif task.allocated_nr <= job.hold:
+        elif task.allocated_nr <= job.hold or job.kind == JOB_HUGEPAGES:
             return
         free_oldest(k, t, job)
 
@@ -77,32 +80,6 @@ def free_oldest(k, t, job):
 
 
 @kfn
-def _hold(k, t, page, order):
-    """Keep a block at the end of the task's list, with the time it was got."""
-    task = k.task[t]
-    pg = k.page[page]
-    mark_kernel(k, page, order)
-    pg.lru_next = NIL
-    pg.dirtied_when = now_of(k, t) // NS_PER_MS
-    if task.allocated_tail == NIL:
-        task.allocated_head = page
-    else:
-        k.page[task.allocated_tail].lru_next = page
-    task.allocated_tail = page
-    task.allocated_nr += 1
-
-
-@kfn
-def _count_attempt(k, t, order, page):
-    if order > 0:
-        k.stat.highorder_attempts += 1
-        k.task[t].nr_highorder += 1
-        if page == NIL:
-            k.stat.highorder_failures += 1
-            k.task[t].nr_highorder_failed += 1
-
-
-@kfn
 def sys_recvmsg(k, t, f):
     """Allocate one buffer of 2^f.a pages and keep it.
 
@@ -116,9 +93,9 @@ def sys_recvmsg(k, t, f):
             return call(k, t, f, FN.alloc_pages, 1, f.a, gfp, 0)
     else:
         page = k.task[t].retval
-    _count_attempt(k, t, f.a, page)
+    count_attempt(k, t, f.a, page)
     if page != NIL:
-        _hold(k, t, page, f.a)
+        hold_block(k, t, page, f.a)
     return ret(k, t, f, 0)
 
 
@@ -148,11 +125,11 @@ def sys_clone(k, t, f):
             return call(k, t, f, FN.alloc_pages, 1, f.a, GFP_KERNEL, 0)
     else:
         page = k.task[t].retval
-    _count_attempt(k, t, f.a, page)
+    count_attempt(k, t, f.a, page)
     k.stat.fork_nr += 1
     observe(k, HIST_FORK, now_of(k, t) - f.start_ns)
     if page != NIL:
-        _hold(k, t, page, f.a)
+        hold_block(k, t, page, f.a)
         k.stat.stack_pages += 1 << f.a
         if k.stat.stack_pages > k.stat.stack_pages_max:
             k.stat.stack_pages_max = k.stat.stack_pages

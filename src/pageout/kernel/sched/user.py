@@ -27,6 +27,7 @@ from pageout.kernel.frames import FN
 from pageout.kernel.fs.read_write import read_cached
 from pageout.kernel.mm.memory import free_anonymous, touch_mapped
 from pageout.kernel.sched.allocators import foreground_over, free_oldest, periodic
+from pageout.kernel.sched.highorder import JOB_HUGEPAGES
 
 JOB_IO, JOB_ALLOC, JOB_SELECT, JOB_FORK, JOB_HOG, JOB_UNLINK, JOB_REQUESTS = 0, 1, 2, 3, 4, 5, 6
 RW_READ, RW_WRITE, RW_RANDREAD, RW_RANDWRITE, RW_MIX, RW_RANDMIX = 0, 1, 2, 3, 4, 5
@@ -80,7 +81,7 @@ def _work(k, t, f, job):
 def _exit(k, t, f, job):
     """Give back all memory, tell whoever waits for this task, die."""
     task = k.task[t]
-    while task.allocated_head != NIL:
+    while task.allocated_head != NIL and job.kind != JOB_HUGEPAGES:  # the pool outlives who filled it
         free_oldest(k, t, job)
     if task.mm_inode != NIL:
         while f.index < k.inode[task.mm_inode].nr_slots:
