@@ -13,7 +13,7 @@ from types import FrameType
 from cyclopts import App, CycloptsError
 
 from pageout import __version__
-from pageout.cli import compare, demo, run
+from pageout.cli import compare, demo, run, stack
 from pageout.cli.terminal import complain, tidy_streams
 from pageout.vocabulary.errors import PageoutError
 
@@ -82,7 +82,7 @@ def make_app() -> App:
         result_action="return_value",
         suppress_keyboard_interrupt=False,
     )
-    for verb in (demo.demo, run.run, compare.compare):
+    for verb in (demo.demo, run.run, compare.compare, stack.stack):
         app.command(verb)
     return app
 
