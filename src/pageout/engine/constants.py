@@ -8,6 +8,7 @@ ENTRY = 0  # the label at which every sleeping function begins
 RUN, YIELD, SLEEP, EXIT, SWITCH = 0, 1, 2, 3, 4
 
 MAX_DEPTH = 24  # frames a simulated thread may nest
+CHAIN_ROWS = MAX_DEPTH + 2  # rows of a chain that is kept: its frames and a leaf chain
 
 # struct page flags
 PG_LOCKED = 1 << 0
@@ -91,6 +92,8 @@ KICK_SCANNED, KICK_DIRTY, KICK_NONE = 0, 1, 2
 LUMPY_OFF, LUMPY_ON = 0, 1
 WAIT_DIRTY_OFF, WAIT_DIRTY_CONGESTION = 0, 1
 THROTTLE_MIDPOINT, THROTTLE_BACKGROUND = 0, 1
+OVERFLOW_REPORT, OVERFLOW_STOP = 0, 1
+DIET_OFF, DIET_ON = 0, 1
 
 # Why a run stops (stat.stop)
 GO, STOP_DONE, STOP_DRAIN, STOP_ERROR, STOP_LENGTH, STOP_POWER, STOP_STEPS, STOP_DEADLOCK, STOP_PANIC = (
@@ -104,6 +107,7 @@ GO, STOP_DONE, STOP_DRAIN, STOP_ERROR, STOP_LENGTH, STOP_POWER, STOP_STEPS, STOP
     7,
     8,
 )
+STOP_OVERFLOW = 9  # a kernel stack ran over, and the scenario wants that to be the end
 ERR_DEPTH, ERR_HEAP, ERR_BIOS = 1, 2, 3
 
 NS_PER_MS = 1_000_000

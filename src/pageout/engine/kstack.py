@@ -2,7 +2,16 @@
 """The simulated kernel stack: the frames of a thread are its continuation, and their bytes its depth."""
 
 from pageout.engine.clock import fail
-from pageout.engine.constants import ENTRY, ERR_DEPTH, MAX_DEPTH, NIL, RUN
+from pageout.engine.constants import (
+    CHAIN_ROWS,
+    ENTRY,
+    ERR_DEPTH,
+    MAX_DEPTH,
+    NIL,
+    OVERFLOW_STOP,
+    RUN,
+    STOP_OVERFLOW,
+)
 from pageout.jit import kfn
 
 
@@ -23,39 +32,52 @@ def _reset(g, fn):
 
 
 @kfn
-def _record_deepest(k, t, leaf):
-    """Keep the chain of the deepest stack met: what the stack tracer would print."""
-    task = k.task[t]
-    k.stat.peak_task = t
-    n = 0
-    for i in range(task.depth + 1):
-        k.chain[n] = k.frame[t * MAX_DEPTH + i].fn
-        n += 1
+def _record_chain(k, t, start, leaf):
+    """Keep the functions on a stack, outermost first, from row `start` of the table of chains on. Returns how many."""
+    n = k.task[t].depth + 1
+    for i in range(n):
+        k.chain[start + i] = k.frame[t * MAX_DEPTH + i].fn
     if leaf >= 0:
-        k.chain[n] = ~leaf
+        k.chain[start + n] = ~leaf
         n += 1
-    k.stat.peak_nr = n
+    return n
 
 
 @kfn
-def _mark_depth(k, t, used, leaf):
+def _overflow(k, t, leaf):
+    """The stack has grown over thread_info. The kernel does not notice; by choice the run ends as if it had crashed."""
+    k.task[t].overflows += 1
+    k.stat.overflows += 1
+    if k.stat.overflows == 1:
+        k.stat.overflow_task = t
+        k.stat.overflow_nr = _record_chain(k, t, CHAIN_ROWS, leaf)
+    if k.param.stack_overflow == OVERFLOW_STOP:
+        k.stat.stop = STOP_OVERFLOW
+
+
+@kfn
+def _mark_depth(k, t, before, used, leaf):
+    """A stack is deeper than its watched depth: than ever before, or than its usable size."""
     task = k.task[t]
     if used > task.peak:
-        if used > k.param.stack_bytes and task.peak <= k.param.stack_bytes:
-            task.overflows += 1
-            k.stat.overflows += 1
         task.peak = used
         if used > k.stat.peak:
             k.stat.peak = used
-            _record_deepest(k, t, leaf)
+            k.stat.peak_task = t
+            k.stat.peak_nr = _record_chain(k, t, 0, leaf)
+    limit = k.param.stack_limit
+    if used > limit and before <= limit:
+        _overflow(k, t, leaf)
+    task.watch = task.peak if task.peak < limit else limit
 
 
 @kfn
 def touch(k, t, leaf):
     """A chain of leaf functions that never sleep runs on this stack: only its depth matters."""
-    used = k.task[t].used + k.leaf[leaf]
-    if used > k.task[t].peak:
-        _mark_depth(k, t, used, leaf)
+    task = k.task[t]
+    used = task.used + k.leaf[leaf]
+    if used > task.watch:
+        _mark_depth(k, t, task.used, used, leaf)
 
 
 @kfn
@@ -67,12 +89,13 @@ def call(k, t, f, fn, resume, a, b, c):
         fail(k, ERR_DEPTH, t, fn)
         return RUN
     task.depth += 1
-    task.used += k.function[fn].frame_bytes
+    before = task.used
+    task.used = before + k.function[fn].frame_bytes
     g = k.frame[t * MAX_DEPTH + task.depth]
     _reset(g, fn)
     g.a, g.b, g.c = a, b, c
-    if task.used > task.peak:
-        _mark_depth(k, t, task.used, NIL)
+    if task.used > task.watch:
+        _mark_depth(k, t, before, task.used, NIL)
     return RUN
 
 
@@ -93,6 +116,7 @@ def start_thread(k, t, fn, a):
     task.depth = 0
     task.used = k.function[fn].frame_bytes
     task.peak = task.used
+    task.watch = task.used
     g = k.frame[t * MAX_DEPTH]
     _reset(g, fn)
     g.a = a

@@ -54,7 +54,7 @@ TASK = tuple(
         "dirtier_period allocated_head allocated_tail allocated_nr io_error sc_scanned sc_reclaimed sc_order "
         "sc_gfp sc_writepage sc_to_reclaim sc_priority sc_dirty sc_lumpy_waits kept_head kept_tail kept_nr wbc_nr "
         "wbc_more_io wbc_cyclic wbc_kupdate wbc_background wbc_older_ns wbc_sync op_started_ns "
-        "nr_highorder nr_highorder_failed stall_begin_ns"
+        "nr_highorder nr_highorder_failed stall_begin_ns watch"
     ).split()
 )
 
@@ -135,7 +135,7 @@ PARAM = tuple(
         "swappiness laptop_mode ratelimit_pages ring_size heap_size reclaim_writeback reclaim_kick "
         "reclaim_wait_dirty reclaim_lumpy throttle_start zero_cost copy_ns syscall_ns nr_bios swap_bdi "
         "nr_swap_slots swap_bits swap_summary swap_block series_ns nr_series policy_isolate ring_drain stop_at_ns "
-        "power_cut_ns total_pages prop_shift check_every nr_groups"
+        "power_cut_ns total_pages prop_shift check_every nr_groups stack_limit stack_overflow stack_diet"
     ).split()
 )
 
@@ -153,7 +153,7 @@ STAT = tuple(
         "throttle_ns throttle_asked_ns throttle_count pages_dirtied_total pages_cleaned_total "
         "pages_truncated_dirty kswapd_max_order transactions slice_ns slices wakeups events_handled "
         "readahead_pages fsyncs request_hits "
-        "kswapd_woken_ns kswapd_scanned_before kswapd_reclaimed_before"
+        "kswapd_woken_ns kswapd_scanned_before kswapd_reclaimed_before overflow_nr overflow_task"
     ).split()
 )
 
@@ -192,7 +192,7 @@ LAYOUT_FIELDS: Mapping[str, tuple[Any, bool]] = {
     "request_list": (I8, False),  # an access list to replay: file page numbers
     "function": ((("frame_bytes", I8), ("unit", I8)), False),  # by function number
     "unit": (I8, False),  # where each compiled unit begins
-    "chain": (I4, False),  # functions of the deepest stack met, outermost first; a leaf chain last, as ~number
+    "chain": (I4, False),  # the deepest stack met, CHAIN_ROWS on the first overflow: functions, leaf chain as ~number
     "leaf": (I8, False),  # bytes of each leaf chain
     "hist": (I8, False),  # log-bucket histograms, HIST_BUCKETS each
     "hist_sum": ((("nr", I8), ("total", I8), ("largest", I8)), False),

@@ -10,6 +10,7 @@ kernel functions on the way to it that do nothing but call on (`via`); the stack
 from __future__ import annotations
 
 from collections import namedtuple
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 T33 = "traces of 2.6.33.2, April 2010"
@@ -250,14 +251,46 @@ LEAVES = {
 LEAF: Any = namedtuple("LEAF", list(LEAVES))(*range(len(LEAVES)))
 
 
-def chain_bytes(names: tuple[str, ...]) -> int:
+# The stack diet: frames after it. Source: Gorman's series of 15 April 2010 took about 1 KB off reclaim in all (which
+# function gave how much is assumed); select() and poll() give up the 832 bytes of MAX_STACK_ALLOC (include/linux/poll.h:
+# 256 in the caller, 576 below it); splice its two arrays of PIPE_BUFFERS = 16 (fs/splice.c: 16 * 8 + 16 * 16 bytes).
+DIET = {
+    "__alloc_pages_nodemask": 64,
+    "try_to_free_pages": 64,
+    "do_try_to_free_pages": 64,
+    "shrink_zone": 112,
+    "shrink_page_list": 80,
+    "radix_tree_delete": 96,
+    "core_sys_select": 160,
+    "do_select": 336,
+    "do_sys_poll": 80,
+    "__generic_file_splice_read": 208,
+}
+
+THREAD_INFO_BYTES = 104  # assumed: about 100 bytes at the low end of the stack (its exact size is in no source of ours)
+I386_STACK = 4096  # stacks of this size exist on i386 only (CONFIG_4KSTACKS), with interrupt stacks of their own
+I386_SCALE = (5, 8)  # assumed: pointers and saved registers halve, counters, flags and buffers do not
+
+
+def sizes_of(choices: Mapping[str, Any]) -> dict[str, int]:
+    """Return each function's frame in the kernel that the choices build: x86-64 as traced, on a diet, or i386."""
+    sizes = {name: size for name, (size, _) in SIZES.items()}
+    if choices["stack.diet"] == "on":
+        sizes |= DIET
+    if int(choices["stack.bytes"]) == I386_STACK:
+        up, down = I386_SCALE
+        sizes = {name: -(-size * up // down // 4) * 4 for name, size in sizes.items()}
+    return sizes
+
+
+def chain_bytes(names: tuple[str, ...], sizes: Mapping[str, int] | None = None) -> int:
     """Sum of the frames of a chain, in bytes."""
-    return sum(SIZES[name][0] for name in names)
+    return sum(SIZES[name][0] if sizes is None else sizes[name] for name in names)
 
 
-def frame_bytes(row: Function) -> int:
+def frame_bytes(row: Function, sizes: Mapping[str, int] | None = None) -> int:
     """Bytes a simulated function adds to the stack: its own frame and those of its pass-through callers."""
-    return chain_bytes(row.via) + SIZES[row.own][0]
+    return chain_bytes((*row.via, row.own), sizes)
 
 
 def names_of(row: Function) -> tuple[str, ...]:

@@ -36,6 +36,8 @@ CHOICE_VALUES = {
     "reclaim.wait_on_dirty": {"off": c.WAIT_DIRTY_OFF, "congestion": c.WAIT_DIRTY_CONGESTION},
     "reclaim.lumpy": {"on": c.LUMPY_ON, "off": c.LUMPY_OFF},
     "throttle.start": {"midpoint": c.THROTTLE_MIDPOINT, "background": c.THROTTLE_BACKGROUND},
+    "stack.overflow": {"report": c.OVERFLOW_REPORT, "stop": c.OVERFLOW_STOP},
+    "stack.diet": {"off": c.DIET_OFF, "on": c.DIET_ON},
 }
 CHOICE_PARAMS = {
     "reclaim.writeback": "reclaim_writeback",
@@ -43,6 +45,8 @@ CHOICE_PARAMS = {
     "reclaim.wait_on_dirty": "reclaim_wait_dirty",
     "reclaim.lumpy": "reclaim_lumpy",
     "throttle.start": "throttle_start",
+    "stack.overflow": "stack_overflow",
+    "stack.diet": "stack_diet",
 }
 
 
@@ -127,7 +131,7 @@ class _Plan:
             "request_list": len(self.jobs.request_list),
             "function": len(frames.TABLE),
             "unit": len(UNITS),
-            "chain": c.MAX_DEPTH + 2,
+            "chain": 2 * c.CHAIN_ROWS,
             "leaf": len(frames.LEAVES),
             "hist": c.HIST_BUCKETS * (c.NR_HIST_GLOBAL + 2 * len(self.jobs.rows)),
             "hist_sum": c.NR_HIST_GLOBAL + 2 * len(self.jobs.rows),
@@ -211,6 +215,7 @@ def _boot_params(arrays: dict[str, Any], scenario: Scenario, plan: _Plan, events
         nr_pages=plan.nr_pages, nr_zones=len(plan.zones), nr_cpus=machine.cpus, nr_tasks=plan.nr_tasks,
         nr_jobs=len(plan.jobs.rows), nr_inodes=len(plan.inodes), nr_bdis=plan.nr_bdis, nr_queues=plan.nr_queues,
         jiffy_ns=c.NS_PER_S // machine.hz, hz=machine.hz, stack_bytes=stack,
+        stack_limit=stack - frames.THREAD_INFO_BYTES,
         stack_order=max(0, (stack // PAGE).bit_length() - 1),
         dirty_ratio=values["vm.dirty_ratio"], dirty_bytes=values["vm.dirty_bytes"],
         background_ratio=values["vm.dirty_background_ratio"], background_bytes=values["vm.dirty_background_bytes"],
@@ -346,11 +351,12 @@ def _bdi_of(plan: _Plan, anonymous: bool) -> int:
     return plan.nr_bdis - 1 if anonymous and plan.swap_pages else plan.fs_disk
 
 
-def _boot_functions(arrays: dict[str, Any]) -> None:
+def _boot_functions(arrays: dict[str, Any], plan: _Plan) -> None:
+    sizes = frames.sizes_of(plan.choices)
     for number, row in enumerate(frames.TABLE):
-        _put(arrays, "function", number, frame_bytes=frames.frame_bytes(row), unit=frames.UNITS.index(row.unit))
+        _put(arrays, "function", number, frame_bytes=frames.frame_bytes(row, sizes), unit=frames.UNITS.index(row.unit))
     for number, chain in enumerate(frames.LEAVES.values()):
-        arrays["leaf"][number] = frames.chain_bytes(tuple(chain.split()))
+        arrays["leaf"][number] = frames.chain_bytes(tuple(chain.split()), sizes)
 
 
 def _install_units(arrays: dict[str, Any]) -> tuple[list[Any], list[BaseException]]:
@@ -412,9 +418,8 @@ TASK_VM_PAGES = 1024  # assumed: text, libraries and stack of a small program, 4
 
 
 def _start(arrays: dict[str, Any], t: int, fn: int, a: int, **fields: int) -> None:
-    row = frames.TABLE[fn]
-    used = frames.frame_bytes(row)
-    _put(arrays, "task", t, state=c.T_RUNNABLE, used=used, peak=used, **fields)
+    used = int(arrays["function"]["frame_bytes"][fn])
+    _put(arrays, "task", t, state=c.T_RUNNABLE, used=used, peak=used, watch=used, **fields)
     frame = t * c.MAX_DEPTH
     for name in ("page", "inode", "list_head", "work", "bio"):
         arrays["frame"][name][frame] = c.NIL
@@ -466,7 +471,7 @@ def boot(
     _boot_pools(arrays, plan)
     _boot_storage(arrays, scenario, plan)
     _boot_inodes(arrays, plan)
-    _boot_functions(arrays)
+    _boot_functions(arrays, plan)
     comms = _boot_tasks(arrays, scenario, plan)
     _boot_jobs(arrays, plan)
     _put(arrays, "stat", 0, idle_cpus=scenario.machine.cpus)

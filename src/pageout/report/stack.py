@@ -157,7 +157,7 @@ def recursion(rows: Sequence[Row]) -> list[dict[str, Any]]:
         found.append({"what": "the page allocator", "times": len(allocator), "depths": allocator})
     entries = _filesystem_from_reclaim(outer, names)
     if len(entries) > 1:
-        found.append({"what": "the filesystem, from reclaim", "times": len(entries), "depths": entries})
+        found.append({"what": "the filesystem", "times": len(entries), "depths": entries})
     for name in dict.fromkeys(names):
         depths = [row.depth for row, other in zip(outer, names, strict=True) if other == name]
         if len(depths) > 1:

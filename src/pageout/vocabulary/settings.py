@@ -58,6 +58,8 @@ CHOICES: dict[str, tuple[tuple[str, ...], str]] = {
     "reclaim.wait_on_dirty": (("off", "congestion"), "whether reclaim that meets dirty pages waits for the device"),
     "reclaim.lumpy": (("on", "off"), "whether reclaim for high orders takes physical neighbours"),
     "throttle.start": (("midpoint", "background"), "dirty level from which writers are held back"),
+    "stack.overflow": (("report", "stop"), "a kernel stack that runs over: go on and report it, or end as a crash would"),
+    "stack.diet": (("off", "on"), "frames of reclaim, select() and splice made smaller; select() allocates instead"),
     "stack.bytes": ((), "kernel stack of a task, a power of two from 4K to 64K; unset: the machine's"),
 }
 
@@ -67,6 +69,8 @@ _STATUS_QUO: dict[str, str | int] = {
     "reclaim.wait_on_dirty": "off",
     "reclaim.lumpy": "on",
     "throttle.start": "midpoint",
+    "stack.overflow": "report",
+    "stack.diet": "off",
 }
 DESIGNS: dict[str, dict[str, str | int]] = {
     "linux-2.6.34": _STATUS_QUO,
@@ -74,6 +78,8 @@ DESIGNS: dict[str, dict[str, str | int]] = {
     "flushers-only": _STATUS_QUO
     | {"reclaim.writeback": "kswapd", "reclaim.kick": "dirty", "reclaim.wait_on_dirty": "congestion"},
     "throttle-earlier": _STATUS_QUO | {"throttle.start": "background"},
+    "stack-diet": _STATUS_QUO | {"stack.diet": "on"},
+    "stack-16k": _STATUS_QUO | {"stack.bytes": 16384},
 }
 _EXCLUDES = {
     "vm.dirty_bytes": "vm.dirty_ratio",
