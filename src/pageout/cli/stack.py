@@ -80,7 +80,9 @@ def _recorded(path: Path, given: int | None, common: Common) -> int:
     if deepest is not None and given is None:
         size = tables[deepest]["stack_bytes"]
         place = str(path) if not str(path).startswith("-") else f"./{path}"
-        hint(shlex.join(["pageout", "stack", place, "--stack", f"{(2 * size if size < 16384 else size // 2) // 1024}K"]))
+        hint(
+            shlex.join(["pageout", "stack", place, "--stack", f"{(2 * size if size < 16384 else size // 2) // 1024}K"])
+        )
     else:
         hint("pageout stack --help")
     return 0

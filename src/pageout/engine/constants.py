@@ -83,6 +83,11 @@ DEV_DISK, DEV_SSD, DEV_THROTTLED, DEV_NULL = 0, 1, 2, 3
 ELEVATOR_NOOP, ELEVATOR_DEADLINE = 0, 1
 BLK_BATCH_REQ = 32
 READ, WRITE = 0, 1
+DRIVER_AHCI, DRIVER_SATA_MV = 0, 1
+DISPATCH_KICK, DISPATCH_THRESHOLD, DISPATCH_UNPLUGGED = 0, 1, 2  # how a request comes down to the driver
+END_TABLE, END_SLAB, END_AHCI, END_MV, END_MV_POLLED, NR_ENDS = 0, 1, 2, 3, 4, 5  # what the driver does with it
+NR_SG_POOLS = 5  # scatter tables of 8, 16, 32, 64, 128 entries
+CALLER_SYSCALL, CALLER_SENDFILE, CALLER_NFSD = 0, 1, 2  # through what an io job moves its bytes
 
 FS_EXT2, FS_XFS = 0, 1
 

@@ -97,7 +97,7 @@ QUEUE = tuple(
         "rotation_ns outer_ns_per_block inner_ns_per_block channel_start nr_channels read_ns write_ns page_ns "
         "link_ns read_bps write_bps read_iops write_iops bucket_read_ns bucket_write_ns error_every "
         "nr_write_requests nr_read_requests blocks_written blocks_read nr_seeks seek_blocks merged errors "
-        "nr_blocks"
+        "nr_blocks driver"
     ).split()
 )
 
@@ -123,7 +123,7 @@ JOB = tuple(
         "thinktime_blocks runtime_ns time_based start_delay_ns group norandommap distribution mmap loops order "
         "count interval_ns hold anon_bytes hold_ns lifetime_ns background file_start nr_files file_bytes "
         "zipf_start zipf_nr requests_start nr_requests done_bytes position next_due_ns issued state is_read lap "
-        "touched nr_blocks feistel_bits key hist call_offset call_inode"
+        "touched nr_blocks feistel_bits key hist call_offset call_inode caller"
     ).split()
 )
 
@@ -153,7 +153,7 @@ STAT = tuple(
         "throttle_ns throttle_asked_ns throttle_count pages_dirtied_total pages_cleaned_total "
         "pages_truncated_dirty kswapd_max_order transactions slice_ns slices wakeups events_handled "
         "readahead_pages fsyncs request_hits "
-        "kswapd_woken_ns kswapd_scanned_before kswapd_reclaimed_before overflow_nr overflow_task"
+        "kswapd_woken_ns kswapd_scanned_before kswapd_reclaimed_before overflow_nr overflow_task kmalloc_page kmalloc_pages kmalloc_free kmalloc_reaped_ns"
     ).split()
 )
 
@@ -191,6 +191,7 @@ LAYOUT_FIELDS: Mapping[str, tuple[Any, bool]] = {
     "group_left": (I8, False),  # tasks of each stonewall group that are not done
     "request_list": (I8, False),  # an access list to replay: file page numbers
     "function": ((("frame_bytes", I8), ("unit", I8)), False),  # by function number
+    "sg_pool": ((("used", I8), ("objects", I8)), False),  # scatter tables in use, and room for them in slab pages
     "unit": (I8, False),  # where each compiled unit begins
     "chain": (I4, False),  # the deepest stack met, CHAIN_ROWS on the first overflow: functions, leaf chain as ~number
     "leaf": (I8, False),  # bytes of each leaf chain

@@ -13,6 +13,8 @@ from collections import namedtuple
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from pageout.kernel import frames_callers
+
 T33 = "traces of 2.6.33.2, April 2010"
 
 # name -> (bytes, source)
@@ -101,7 +103,7 @@ xfs_buf_iorequest 48
 _xfs_buf_ioapply 96
 submit_bio 80
 generic_make_request 208
-__make_request 128
+__make_request 96
 get_request_wait 144
 get_request 96
 __elv_add_request 48
@@ -155,6 +157,7 @@ _GUESS = {
     "user": (0, "user mode has a stack of its own"),
 }
 SIZES.update(_GUESS)
+SIZES.update(frames_callers.SIZES)
 
 
 class Function(NamedTuple):
@@ -183,15 +186,15 @@ TABLE = (
         "generic_file_buffered_write",
     ),
     _row("sys_read", "task", "system_call_fastpath sys_read vfs_read do_sync_read xfs_read", "generic_file_aio_read"),
-    _row("do_readahead", "task", "ondemand_readahead ra_submit", "__do_page_cache_readahead"),
+    _row("do_readahead", "task", "page_cache_sync_readahead ondemand_readahead ra_submit", "__do_page_cache_readahead"),
     _row("page_fault", "task", "page_fault do_page_fault handle_mm_fault", "__do_fault"),
     _row("anonymous_fault", "task", "page_fault do_page_fault handle_mm_fault", "do_anonymous_page"),
     _row("sys_fsync", "task", "system_call_fastpath sys_fsync do_fsync vfs_fsync_range", "filemap_fdatawrite"),
     _row(
         "sys_select",
         "task",
-        "system_call_fastpath sys_select core_sys_select do_select sock_poll unix_poll __pollwait",
-        "__get_free_pages",
+        "system_call_fastpath sys_select",
+        "core_sys_select",
     ),
     _row("sys_clone", "task", "system_call_fastpath sys_clone do_fork", "copy_process"),
     _row("sys_recvmsg", "task", "system_call_fastpath sys_recvmsg", "__alloc_skb"),
@@ -222,9 +225,10 @@ TABLE = (
     _row("xfs_vm_writepage", "writeback", "xfs_vm_writepage", "xfs_page_state_convert"),
     _row("ext2_writepage", "writeback", "ext2_writepage", "block_write_full_page"),
     _row("swap_writepage", "writeback"),
+    *(_row(*row) for row in frames_callers.ROWS),
 )
 
-UNITS = ("block", "task", "mm", "writeback")
+UNITS = ("block", "task", "mm", "writeback", "callers")
 
 FN: Any = namedtuple("FN", [row.name for row in TABLE])(*range(len(TABLE)))
 
@@ -245,8 +249,7 @@ LEAVES = {
     "xfs_buf_read _xfs_buf_read xfs_buf_iorequest _xfs_buf_ioapply submit_bio generic_make_request __make_request "
     "get_request_wait get_request",
     "ext2_allocate": "ext2_get_block",
-    "dispatch": "__elv_add_request elv_insert __blk_run_queue scsi_request_fn scsi_dispatch_cmd ata_scsi_queuecmd "
-    "ata_scsi_translate ata_qc_issue",
+    **frames_callers.LEAVES,
 }
 LEAF: Any = namedtuple("LEAF", list(LEAVES))(*range(len(LEAVES)))
 

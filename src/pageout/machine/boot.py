@@ -130,6 +130,7 @@ class _Plan:
             "group_left": self.jobs.nr_groups + 1,
             "request_list": len(self.jobs.request_list),
             "function": len(frames.TABLE),
+            "sg_pool": c.NR_SG_POOLS,
             "unit": len(UNITS),
             "chain": 2 * c.CHAIN_ROWS,
             "leaf": len(frames.LEAVES),
@@ -253,7 +254,7 @@ def _boot_pools(arrays: dict[str, Any], plan: _Plan) -> None:
         arrays[table]["next"][nr - 1] = c.NIL
     arrays["wait"]["head"][:] = c.NIL
     arrays["wait"]["tail"][:] = c.NIL
-    _put(arrays, "stat", 0, run_head=c.NIL, run_tail=c.NIL, swap_free=plan.swap_pages)
+    _put(arrays, "stat", 0, run_head=c.NIL, run_tail=c.NIL, swap_free=plan.swap_pages, kmalloc_page=c.NIL)
 
 
 def _boot_storage(arrays: dict[str, Any], scenario: Scenario, plan: _Plan) -> None:
@@ -402,6 +403,7 @@ def _boot_tasks(arrays: dict[str, Any], scenario: Scenario, plan: _Plan) -> dict
             frames.FN.user,
             0,
             pid=1000 + i,
+            tflags=c.PF_LESS_THROTTLE | c.PF_KTHREAD if task.kind == "nfsd" else 0,
             job=i,
             rng0=s0,
             rng1=s1,

@@ -8,6 +8,7 @@ from pageout.vocabulary.scenario import Disk
 
 PAGE = 4096
 KINDS = {"disk": c.DEV_DISK, "ssd": c.DEV_SSD, "throttled": c.DEV_THROTTLED, "null": c.DEV_NULL}
+DRIVERS = {"ahci": c.DRIVER_AHCI, "sata_mv": c.DRIVER_SATA_MV}
 ELEVATORS = {"deadline": c.ELEVATOR_DEADLINE, "noop": c.ELEVATOR_NOOP}
 
 
@@ -40,4 +41,5 @@ def queue_fields(disk: Disk) -> dict[str, int]:
         "read_iops": disk.read_iops,
         "write_iops": disk.write_iops,
         "error_every": disk.write_error_every,
+        "driver": DRIVERS[disk.driver],
     }

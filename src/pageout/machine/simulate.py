@@ -25,7 +25,12 @@ from pageout.vocabulary.settings import choices, validate
 STEPS_A_TURN = 20_000  # compiled steps between two looks at progress and Ctrl-C
 # Not state: the drained ring, addresses of this process, what is traced, constants of the kernel build.
 UNHASHED = {"ring", "unit", "event_on", "function", "leaf"}
-DESIGN_PARAMS = (*CHOICE_PARAMS.values(), "stack_bytes", "stack_order", "stack_limit")  # what was chosen is no state: only what came of it
+DESIGN_PARAMS = (
+    *CHOICE_PARAMS.values(),
+    "stack_bytes",
+    "stack_order",
+    "stack_limit",
+)  # what was chosen is no state: only what came of it
 ERRORS = {
     c.ERR_DEPTH: "a task nests more frames than the model allows",
     c.ERR_HEAP: "too many pending events",

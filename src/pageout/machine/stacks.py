@@ -43,7 +43,9 @@ def facts(booted: Booted, scenario: Scenario, ledger: Any) -> dict[str, Any]:
     build = "x86-64; interrupts run on a stack of their own"
     if nbytes == frames.I386_STACK:
         up, down = frames.I386_SCALE
-        build = f"i386, CONFIG_4KSTACKS, interrupts on stacks of their own; frame sizes assumed: {up}/{down} of x86-64's"
+        build = (
+            f"i386, CONFIG_4KSTACKS, interrupts on stacks of their own; frame sizes assumed: {up}/{down} of x86-64's"
+        )
     if chosen["stack.diet"] == "on":
         build += "; on a diet: which function gave how much is assumed"
     pids = booted.arrays["task"]["pid"]

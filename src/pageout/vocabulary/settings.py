@@ -11,6 +11,8 @@ import msgspec
 
 from pageout.vocabulary.errors import ScenarioError, SettingError, did_you_mean, shown
 from pageout.vocabulary.scenario import (
+    IO_KINDS,
+    PERIODIC_KINDS,
     Disk,
     FieldError,
     Filesystem,
@@ -58,7 +60,10 @@ CHOICES: dict[str, tuple[tuple[str, ...], str]] = {
     "reclaim.wait_on_dirty": (("off", "congestion"), "whether reclaim that meets dirty pages waits for the device"),
     "reclaim.lumpy": (("on", "off"), "whether reclaim for high orders takes physical neighbours"),
     "throttle.start": (("midpoint", "background"), "dirty level from which writers are held back"),
-    "stack.overflow": (("report", "stop"), "a kernel stack that runs over: go on and report it, or end as a crash would"),
+    "stack.overflow": (
+        ("report", "stop"),
+        "a kernel stack that runs over: go on and report it, or end as a crash would",
+    ),
     "stack.diet": (("off", "on"), "frames of reclaim, select() and splice made smaller; select() allocates instead"),
     "stack.bytes": ((), "kernel stack of a task, a power of two from 4K to 64K; unset: the machine's"),
 }
@@ -354,15 +359,15 @@ def _check_task(where: str, task: Task, scenario: Scenario) -> None:
     """Check one task against its kind and the files it names."""
     _require(all(0 <= file < len(scenario.files) for file in task.file), f"{where}.file", "no such file")
     sizes = [scenario.files[file].size_bytes for file in task.file]
-    needs_file = task.kind in ("io", "unlink")
+    needs_file = task.kind in (*IO_KINDS, "unlink")
     _require(bool(sizes) or not needs_file, f"{where}.file", "this task needs a file")
-    if task.kind == "io":
+    if task.kind in IO_KINDS:
         _require(task.io_bytes > 0, f"{where}.io_size", "must be over 0")
         _require(task.io_bytes * task.loops <= MAX_VALUE, f"{where}.loops", "more bytes than can be counted")
         _require(task.offset_bytes + task.bs_bytes <= min(sizes), f"{where}.bs", "offset and bs reach beyond the file")
         _require(task.runtime_ns > 0 or not task.time_based, f"{where}.time_based", "needs a runtime")
         _check_distribution(where, task)
-    elif task.kind in ("alloc", "select", "fork"):
+    elif task.kind in PERIODIC_KINDS:
         bounded = task.interval_ns >= 1000 or task.count > 0
         _require(bounded, f"{where}.interval", "needs an interval of at least 1us, or a count")
     elif task.kind == "hog":
@@ -387,7 +392,7 @@ def _check_run(scenario: Scenario) -> None:
     )
     groups = {task.group for task in tasks}
     _require(groups == set(range(len(groups))), "task.group", "groups must be numbered 0, 1, 2 without a gap")
-    endless = [task for task in tasks if not task.background and task.kind in ("alloc", "select", "fork")]
+    endless = [task for task in tasks if not task.background and task.kind in PERIODIC_KINDS]
     ends = all(task.count for task in endless)
     text = "an endless task in the foreground: set background = true, a count, or [run] length"
     _require(ends or scenario.length_ns > 0, "task.background", text)

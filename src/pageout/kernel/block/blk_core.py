@@ -38,6 +38,7 @@ from pageout.kernel.block.elevator import (
 )
 from pageout.kernel.costs import SUBMIT_NS
 from pageout.kernel.drivers.devices import done_at
+from pageout.kernel.drivers.scsi import scsi_dispatch, sg_free
 from pageout.kernel.frames import FN, LEAF
 from pageout.kernel.mm.dirty_limits import count_completion
 from pageout.kernel.mm.filemap import end_page_writeback, redirty_page, unlock_page
@@ -249,6 +250,7 @@ def _queue_request(k, t, queue, request):
 def start_requests(k, t, queue, now):
     """Feed the device as long as it takes requests."""
     q = k.queue[queue]
+    nr_queued = q.nr_sort_read + q.nr_sort_write
     while q.in_flight < q.depth:
         request = next_request(k, queue, now)
         if request == NIL:
@@ -258,8 +260,7 @@ def start_requests(k, t, queue, now):
             q.busy_since_ns = now
         q.in_flight += 1
         rq.started_ns = now
-        if t >= 0:
-            touch(k, t, LEAF.dispatch)
+        scsi_dispatch(k, t, queue, request, nr_queued, UNPLUG_THRESH)
         emit(k, t, EV.block_rq_issue, queue, _rwbs(rq), 0, rq.block * 8, rq.nr_pages * 8)
         post(k, done_at(k, queue, request, now), EV_IO_DONE, request, 0)
 
@@ -352,6 +353,7 @@ def end_request(k, request):
         _end_bio(k, bio, failed)
         bio_free(k, bio)
         bio = following
+    sg_free(k, rq.nr_pages)
     q.in_flight -= 1
     if q.in_flight == 0:
         q.busy_ns += k.stat.now_ns - q.busy_since_ns
@@ -398,6 +400,7 @@ def submit_bio(k, t, f):
             request = _get_request(k, t, queue, f.bio)
             if request == NIL:
                 return call(k, t, f, FN.get_request_wait, 1, queue, _is_sync_side(b), 0)
+            touch(k, t, LEAF.get_request)
             _queue_request(k, t, queue, request)
         f.bio = following
     return ret(k, t, f, 0)
@@ -417,4 +420,5 @@ def get_request_wait(k, t, f):
         request_unplug(k, t, f.a)
         return sleep_on(k, t, q.wait_read if f.b else q.wait_write, 0, 1)
     _set_batching(k, t)
+    touch(k, t, LEAF.after_wait)
     return ret(k, t, f, 0)

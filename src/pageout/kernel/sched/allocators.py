@@ -6,15 +6,17 @@ Source: Linux v2.6.34 fs/select.c, kernel/fork.c, net/core/skbuff.c, as far as t
 
 from pageout.engine.clock import now_of, spend
 from pageout.engine.constants import ENTRY, GFP_KERNEL, GFP_NORETRY, GFP_NOWARN, HIST_FORK, NIL, NS_PER_MS
-from pageout.engine.kstack import call, ret
+from pageout.engine.kstack import call, ret, touch
 from pageout.engine.ledger import observe
 from pageout.engine.waitqueue import sleep_until
 from pageout.jit import kfn
 from pageout.kernel.costs import FORK_NS
-from pageout.kernel.frames import FN
+from pageout.kernel.frames import FN, LEAF
 from pageout.kernel.mm.buddy import free_pages, mark_kernel, try_alloc
+from pageout.kernel.mm.kmalloc import cache_reap, kfree, kmalloc_take
 
-JOB_SELECT, JOB_FORK = 2, 3
+JOB_SELECT, JOB_FORK, JOB_POLL = 2, 3, 20
+ENOMEM = -12
 GFP_OPTIONAL = GFP_KERNEL | GFP_NORETRY | GFP_NOWARN
 
 
@@ -35,6 +37,8 @@ def periodic(k, t, f, job):
         return sleep_until(k, t, job.next_due_ns)
     if job.kind == JOB_SELECT:
         return call(k, t, f, FN.sys_select, CALLED, 0, 0, 0)
+    if job.kind == JOB_POLL:
+        return call(k, t, f, FN.sys_poll, CALLED, 0, 0, 0)
     if job.kind == JOB_FORK:
         return call(k, t, f, FN.sys_clone, CALLED, k.param.stack_order, 0, 0)
     return call(k, t, f, FN.sys_recvmsg, CALLED, job.order, 0, 0)
@@ -93,6 +97,12 @@ def _hold(k, t, page, order):
 
 
 @kfn
+def keep_page(k, t, page):
+    """Let the task own a page of the kernel's until it exits."""
+    _hold(k, t, page, 0)
+
+
+@kfn
 def _count_attempt(k, t, order, page):
     if order > 0:
         k.stat.highorder_attempts += 1
@@ -124,9 +134,34 @@ def sys_recvmsg(k, t, f):
 
 @kfn
 def sys_select(k, t, f):
-    """select() on many descriptors: its poll table needs a page, taken 1.6 KB down the stack. Sleeps: yes."""
+    """select() or poll(). On a diet, what it kept on the stack (832 bytes) is allocated first. Sleeps: yes.
+
+    Source: Linux v2.6.34 fs/select.c:core_sys_select, do_sys_poll; include/linux/poll.h:MAX_STACK_ALLOC.
+    """
+    POLLED, REFILLED = 1, 2
+    if f.pc == POLLED:
+        if f.flag:
+            kfree(k, t)
+        return ret(k, t, f, 0)
     if f.pc == ENTRY:
         spend(k, t, k.param.syscall_ns)
+        if k.param.stack_diet:
+            cache_reap(k, t)
+            touch(k, t, LEAF.kmalloc)
+            if not kmalloc_take(k, t):
+                return call(k, t, f, FN.kmalloc_refill, REFILLED, 0, 0, 0)
+            f.flag = 1
+    elif k.task[t].retval == NIL:
+        return ret(k, t, f, ENOMEM)
+    else:
+        f.flag = 1
+    return call(k, t, f, FN.do_poll if f.fn == FN.sys_poll else FN.do_select, POLLED, 0, 0, 0)
+
+
+@kfn
+def do_select(k, t, f):
+    """Many descriptors are waited for: the table of them needs a page, 1.6 KB down the stack. Sleeps: yes."""
+    if f.pc == ENTRY:
         page = try_alloc(k, t, 0, GFP_KERNEL)
         if page == NIL:
             return call(k, t, f, FN.alloc_pages, 1, 0, GFP_KERNEL, 0)
