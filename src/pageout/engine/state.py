@@ -153,7 +153,8 @@ STAT = tuple(
         "throttle_ns throttle_asked_ns throttle_count pages_dirtied_total pages_cleaned_total "
         "pages_truncated_dirty kswapd_max_order transactions slice_ns slices wakeups events_handled "
         "readahead_pages fsyncs request_hits "
-        "kswapd_woken_ns kswapd_scanned_before kswapd_reclaimed_before overflow_nr overflow_task kmalloc_page kmalloc_pages kmalloc_free kmalloc_reaped_ns"
+        "kswapd_woken_ns kswapd_scanned_before kswapd_reclaimed_before "
+        "overflow_nr overflow_task kmalloc_page kmalloc_pages kmalloc_free kmalloc_reaped_ns"
     ).split()
 )
 

@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import gzip
 import re
+import zlib
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -83,10 +85,11 @@ def read_stacks(path: str | Path) -> Found:
     """Read a file (`.gz` too).  Raises TraceError with the line if it holds nothing of the kind, or only nonsense."""
     name = shown(str(path))
     try:
-        with Path(path).open("rb") as raw:
-            source: BinaryIO = gzip.open(raw) if str(path).endswith(".gz") else raw  # type: ignore[assignment]
-            found = parse_stacks(_lines(source))
-    except (EOFError, gzip.BadGzipFile) as error:
+        with ExitStack() as files:
+            raw = files.enter_context(Path(path).open("rb"))
+            packed = str(path).endswith(".gz")
+            found = parse_stacks(_lines(files.enter_context(gzip.GzipFile(fileobj=raw)) if packed else raw))
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise TraceError(f"{name}: a broken .gz file ({error}): copy it again") from None
     except OSError as error:
         raise TraceError(f"{name}: cannot be read ({error.strerror or error}): name a text file") from None
@@ -106,7 +109,7 @@ def checked(name: str, found: Found) -> Found:
     return found
 
 
-def _lines(source: BinaryIO) -> Iterator[str]:
+def _lines(source: BinaryIO | gzip.GzipFile) -> Iterator[str]:
     """Yield lines of bounded length; the rest of an endless one is skipped."""
     while raw := source.readline(MAX_LINE):
         whole = raw

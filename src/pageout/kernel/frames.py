@@ -255,8 +255,9 @@ LEAF: Any = namedtuple("LEAF", list(LEAVES))(*range(len(LEAVES)))
 
 
 # The stack diet: frames after it. Source: Gorman's series of 15 April 2010 took about 1 KB off reclaim in all (which
-# function gave how much is assumed); select() and poll() give up the 832 bytes of MAX_STACK_ALLOC (include/linux/poll.h:
-# 256 in the caller, 576 below it); splice its two arrays of PIPE_BUFFERS = 16 (fs/splice.c: 16 * 8 + 16 * 16 bytes).
+# function gave how much is assumed); select() and poll() give up the 832 bytes of MAX_STACK_ALLOC, 256 in the caller
+# and 576 below it (include/linux/poll.h); splice gives up its two arrays of PIPE_BUFFERS = 16 (fs/splice.c: 16 * 8 +
+# 16 * 16 bytes).
 DIET = {
     "__alloc_pages_nodemask": 64,
     "try_to_free_pages": 64,

@@ -108,6 +108,8 @@ def _sized(text: str, source: str) -> dict[str, tuple[int, str]]:
 
 SIZES: dict[str, tuple[int, str]] = _sized(_TRACED, T33) | _sized(_GROUPED, _GROUP) | _ASSUMED
 
+_NFSD_WRITE = "svc_process svc_process_common nfsd_dispatch nfsd3_proc_write nfsd_write nfsd_vfs_write"
+
 # name, unit, functions that only pass on, its own frame; where two rows have one body, `machine.dispatch` says so
 ROWS = (
     ("do_select", "task", "do_select sock_poll unix_poll __pollwait", "__get_free_pages"),
@@ -145,8 +147,7 @@ ROWS = (
     (
         "nfsd_write",
         "task",
-        "svc_process svc_process_common nfsd_dispatch nfsd3_proc_write nfsd_write nfsd_vfs_write vfs_writev "
-        "do_readv_writev do_sync_readv_writev xfs_file_aio_write xfs_write",
+        f"{_NFSD_WRITE} vfs_writev do_readv_writev do_sync_readv_writev xfs_file_aio_write xfs_write",
         "generic_file_buffered_write",
     ),
 )
@@ -163,22 +164,22 @@ _PREPARE = (
     "scsi_sg_alloc mempool_alloc mempool_alloc_slab"
 )
 _ISSUE = "scsi_request_fn scsi_dispatch_cmd ata_scsi_queuecmd ata_scsi_translate ata_qc_issue"
+_NEW_SLAB = "kmem_cache_alloc __slab_alloc new_slab alloc_pages_current __alloc_pages_nodemask get_page_from_freelist"
+_QUEUE_WORK = "queue_delayed_work queue_work queue_work_on __queue_work insert_work"
+_WAKE_UP = "__wake_up __wake_up_common autoremove_wake_function default_wake_function try_to_wake_up"
 # What follows, in the order of engine.constants.DRIVER_*: a scatter table from an object at hand, one from a new slab
 # page, and the command itself by kind of driver.
 _ENDS = (
     ("table", _PREPARE),
     (
         "slab",
-        f"{_PREPARE} kmem_cache_alloc __slab_alloc new_slab alloc_pages_current __alloc_pages_nodemask "
-        "get_page_from_freelist",
+        f"{_PREPARE} {_NEW_SLAB}",
     ),
     ("ahci", f"{_ISSUE} ahci_qc_issue"),
     ("mv", f"{_ISSUE} mv_qc_issue"),
     (
         "mv_polled",
-        f"{_ISSUE} mv_qc_issue ata_sff_qc_issue ata_pio_queue_task queue_delayed_work queue_work queue_work_on "
-        "__queue_work insert_work __wake_up __wake_up_common autoremove_wake_function default_wake_function "
-        "try_to_wake_up select_task_rq_fair",
+        f"{_ISSUE} mv_qc_issue ata_sff_qc_issue ata_pio_queue_task {_QUEUE_WORK} {_WAKE_UP} select_task_rq_fair",
     ),
 )
 LEAVES = {
@@ -190,4 +191,3 @@ LEAVES = {
     "tcp_transmit_skb ip_queue_xmit ip_output dev_queue_xmit dev_hard_start_xmit",
     "kmalloc": "__kmalloc",
 } | {f"dispatch_{way}_{end}": f"{above} {below}" for way, above in _WAYS for end, below in _ENDS}
-NR_ENDS = len(_ENDS)

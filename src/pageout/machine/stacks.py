@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The kernel stacks that a run leaves: the deepest, and the first that ran over, as the stack tracer would print them."""
+"""The kernel stacks that a run leaves: the deepest, and the first that ran over, as the stack tracer prints them."""
 
 from __future__ import annotations
 

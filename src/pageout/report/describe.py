@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """One line each for the machine and the workload of a run, from the scenario."""
 
+from typing import Any
+
 from pageout.report.text import counted, plain
 from pageout.vocabulary.scenario import Disk, Machine, Scenario
 from pageout.vocabulary.units import format_size
@@ -30,3 +32,14 @@ def workload_line(scenario: Scenario) -> str:
 def _disk(disk: Disk) -> str:
     kind = f"{disk.rpm} rpm disk" if disk.kind == "disk" else _KINDS[disk.kind]
     return f"{kind}, {disk.size_bytes / 1e9:.4g} GB"
+
+
+def stack_lines(document: dict[str, Any]) -> list[str]:
+    """Return what must be said of the stacks' figures: frame sizes that are assumed, whose stack ran over first."""
+    facts = document.get("stack") or {}
+    said = []
+    if facts.get("sizes_assumed"):
+        said.append(f"Stack depths are assumed, not measured: {plain(facts['build'])}.")
+    if facts.get("first_overflow_task"):
+        said.append(f"The first kernel stack to run over was that of {plain(facts['first_overflow_task'])}.")
+    return said

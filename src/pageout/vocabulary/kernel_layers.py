@@ -33,7 +33,7 @@ _NAMES = {
     FILESYSTEM: "mpage_readpages mpage_writepages mpage_da_map_blocks mpage_da_submit_io do_mpage_readpage "
     "try_to_free_buffers free_buffer_head alloc_buffer_head alloc_page_buffers submit_bh ll_rw_block getblk bread "
     "sync_dirty_buffer find_get_block grow_buffers drop_buffers iput dput evict prune_icache prune_dcache "
-    "dispose_list prune_icache_sb shrink_dcache_memory start_this_handle inode_lru_isolate write_inode dquot_initialize "
+    "dispose_list prune_icache_sb shrink_dcache_memory start_this_handle inode_lru_isolate dquot_initialize "
     "super_cache_scan prune_super shrink_icache_memory new_inode alloc_inode igrab",
     BLOCK: "submit_bio submit_bio_noacct generic_make_request make_request request_fn mempool_alloc_slab_bio "
     "get_request get_request_wait attempt_merge __generic_unplug_device generic_unplug_device blkdev_issue_flush "
@@ -77,9 +77,10 @@ _PREFIXES = {
     "do_mirror loop_ lo_ do_bio_ bcache_ bch_ drbd_ zram_ end_bio submit_bh_ generic_unplug unplug_ wbt_ ioc_ "
     "sbitmap_ flush_plug raid_ make_request_ dispatch_rw_block raid1d raid5d",
     DRIVER: "scsi_ sd_ sr_ st_ sg_ ata_ ahci_ mv_ piix_ nvme_ virtio_ virtblk_ vring_ virtqueue_ virtscsi_ vp_ "
-    "mmc_ sdhci_ usb_ uas_ ehci_ uhci_ xhci_ hcd_ mpt mpt2sas_ mpt3sas_ megasas_ megaraid_ aac_ hpsa_ cciss_ qla2 lpfc_ "
-    "bnx2fc_ fc_ sas_ arcmsr_ twa_ tw_ ide_ do_ide_ iscsi_ iser_ target_ dma_ swiotlb_ intel_map intel_alloc_iova "
-    "iommu_ amd_iommu e1000 igb_ ixgbe_ bnx2_ tg3_ r8169_ rtl8169_ rtl_ mlx4_ mlx5_ xen_ blkif_ blkfront_ vmxnet3_ "
+    "mmc_ sdhci_ usb_ uas_ ehci_ uhci_ xhci_ hcd_ mpt mpt2sas_ mpt3sas_ megasas_ megaraid_ aac_ hpsa_ cciss_ "
+    "qla2 lpfc_ bnx2fc_ fc_ sas_ arcmsr_ twa_ tw_ ide_ do_ide_ iscsi_ iser_ target_ dma_ swiotlb_ intel_map "
+    "intel_alloc_iova iommu_ amd_iommu e1000 igb_ ixgbe_ bnx2_ tg3_ r8169_ rtl8169_ rtl_ mlx4_ mlx5_ xen_ "
+    "blkif_ blkfront_ vmxnet3_ "
     "pvscsi_ hv_ storvsc_ pci_ queuecommand",
     NETWORK: "tcp_ udp_ ip_ ipv6_ ip6_ inet_ sock_ skb_ alloc_skb kfree_skb netif_ net_ dev_queue dev_hard napi_ nf_ "
     "nft_ ipt_ qdisc_ pfifo_ fib_ unix_ sk_ rpc_ xprt_ xs_ svc_ svcauth_ xdr_ kernel_sendmsg kernel_recvmsg "

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """How deep a request goes below the block layer: its scatter table from a slab, its command through libata.
 
-Source: Linux v2.6.34 block/elevator.c:elv_insert, block/blk-core.c:__make_request, drivers/scsi/scsi_lib.c:scsi_init_io,
-drivers/ata/sata_mv.c:mv_qc_issue, drivers/ata/libata-sff.c:ata_sff_qc_issue. Differs: the slab pages of scatter tables
-are counted and not taken from the page allocator; a page of a request is one segment.
+Source: Linux v2.6.34 block/elevator.c:elv_insert, block/blk-core.c:__make_request,
+drivers/scsi/scsi_lib.c:scsi_init_io, drivers/ata/sata_mv.c:mv_qc_issue, drivers/ata/libata-sff.c:ata_sff_qc_issue.
+Differs: the slab pages of scatter tables are counted and not taken from the page allocator; a page of a request is one
+segment.
 """
 
 from pageout.engine.constants import (

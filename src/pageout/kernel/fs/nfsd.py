@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A thread of the NFS server: receives a request into pages of its own, then reads or writes through the VFS.
 
-Source: Linux v2.6.34 net/sunrpc/svc_xprt.c:svc_recv, fs/nfsd/vfs.c:nfsd_vfs_write, nfsd_vfs_read; fs/nfsd/nfssvc.c:nfsd,
-which sets PF_LESS_THROTTLE. Differs: requests come as the job says, not from a network; their buffers in the
-network's receive path are not allocated.
+Source: Linux v2.6.34 net/sunrpc/svc_xprt.c:svc_recv, fs/nfsd/vfs.c:nfsd_vfs_write, nfsd_vfs_read;
+fs/nfsd/nfssvc.c:nfsd, which sets PF_LESS_THROTTLE. Differs: requests come as the job says, not from
+a network; their buffers in the network's receive path are not allocated.
 """
 
 from pageout.engine.clock import now_of, spend
