@@ -56,19 +56,16 @@ def _overflow(k, t, leaf):
 
 
 @kfn
-def _mark_depth(k, t, before, used, leaf):
-    """A stack is deeper than its watched depth: than ever before, or than its usable size."""
+def _mark_depth(k, t, used, leaf):
+    """A task's stack is deeper than ever before."""
     task = k.task[t]
-    if used > task.peak:
-        task.peak = used
-        if used > k.stat.peak:
-            k.stat.peak = used
-            k.stat.peak_task = t
-            k.stat.peak_nr = _record_chain(k, t, 0, leaf)
-    limit = k.param.stack_limit
-    if used > limit and before <= limit:
+    if used > k.param.stack_limit and task.peak <= k.param.stack_limit:
         _overflow(k, t, leaf)
-    task.watch = task.peak if task.peak < limit else limit
+    task.peak = used
+    if used > k.stat.peak:
+        k.stat.peak = used
+        k.stat.peak_task = t
+        k.stat.peak_nr = _record_chain(k, t, 0, leaf)
 
 
 @kfn
@@ -76,8 +73,8 @@ def touch(k, t, leaf):
     """A chain of leaf functions that never sleep runs on this stack: only its depth matters."""
     task = k.task[t]
     used = task.used + k.leaf[leaf]
-    if used > task.watch:
-        _mark_depth(k, t, task.used, used, leaf)
+    if used > task.peak:
+        _mark_depth(k, t, used, leaf)
 
 
 @kfn
@@ -89,13 +86,12 @@ def call(k, t, f, fn, resume, a, b, c):
         fail(k, ERR_DEPTH, t, fn)
         return RUN
     task.depth += 1
-    before = task.used
-    task.used = before + k.function[fn].frame_bytes
+    task.used += k.function[fn].frame_bytes
     g = k.frame[t * MAX_DEPTH + task.depth]
     _reset(g, fn)
     g.a, g.b, g.c = a, b, c
-    if task.used > task.watch:
-        _mark_depth(k, t, before, task.used, NIL)
+    if task.used > task.peak:
+        _mark_depth(k, t, task.used, NIL)
     return RUN
 
 
@@ -116,7 +112,6 @@ def start_thread(k, t, fn, a):
     task.depth = 0
     task.used = k.function[fn].frame_bytes
     task.peak = task.used
-    task.watch = task.used
     g = k.frame[t * MAX_DEPTH]
     _reset(g, fn)
     g.a = a

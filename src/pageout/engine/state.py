@@ -54,7 +54,7 @@ TASK = tuple(
         "dirtier_period allocated_head allocated_tail allocated_nr io_error sc_scanned sc_reclaimed sc_order "
         "sc_gfp sc_writepage sc_to_reclaim sc_priority sc_dirty sc_lumpy_waits kept_head kept_tail kept_nr wbc_nr "
         "wbc_more_io wbc_cyclic wbc_kupdate wbc_background wbc_older_ns wbc_sync op_started_ns "
-        "nr_highorder nr_highorder_failed stall_begin_ns watch"
+        "nr_highorder nr_highorder_failed stall_begin_ns"
     ).split()
 )
 

@@ -17,7 +17,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from pageout.vocabulary.errors import TraceError, shown
+from pageout.vocabulary.errors import TraceError
 
 MAX_LINE = 4096  # bytes of a line that are looked at
 MAX_ROWS = 512  # the tracer itself keeps 500
@@ -37,7 +37,7 @@ _OVERRUN = re.compile(
     r"Thread overran stack|kernel stack overflow|do_IRQ: .{0,40}stack overflow|stack guard page was hit|"
     r"[Kk]ernel stack is corrupted|corrupted stack end detected|stack_trace_overflow",
 )
-_KERNEL = re.compile(r"(?:Linux version |[Tt]ainted:? (?:[A-Z ]{0,30} )?)(\d{1,2}\.\d{1,3}(?:\.\d{1,4})?)")
+_KERNEL = re.compile(r"(?:Linux version |[Tt]ainted:? (?:[A-Z ]{0,30} )?)(\d{1,2}\.\d{1,3}(?:\.\d{1,4}){0,2})")
 
 
 class Entry(NamedTuple):
@@ -83,7 +83,7 @@ class Found(NamedTuple):
 
 def read_stacks(path: str | Path) -> Found:
     """Read a file (`.gz` too).  Raises TraceError with the line if it holds nothing of the kind, or only nonsense."""
-    name = shown(str(path))
+    name = str(path)
     try:
         with ExitStack() as files:
             raw = files.enter_context(Path(path).open("rb"))

@@ -247,7 +247,7 @@ LEAVES = {
     "xfs_bmbt_alloc_block xfs_alloc_vextent xfs_alloc_ag_vextent xfs_alloc_ag_vextent_near xfs_alloc_fixup_trees "
     "xfs_alloc_lookup_eq xfs_btree_lookup xfs_btree_lookup_get_block xfs_btree_read_buf_block xfs_trans_read_buf "
     "xfs_buf_read _xfs_buf_read xfs_buf_iorequest _xfs_buf_ioapply submit_bio generic_make_request __make_request "
-    "get_request_wait get_request",
+    "get_request_wait get_request mempool_alloc mempool_alloc_slab",
     "ext2_allocate": "ext2_get_block",
     **frames_callers.LEAVES,
 }

@@ -421,7 +421,7 @@ TASK_VM_PAGES = 1024  # assumed: text, libraries and stack of a small program, 4
 
 def _start(arrays: dict[str, Any], t: int, fn: int, a: int, **fields: int) -> None:
     used = int(arrays["function"]["frame_bytes"][fn])
-    _put(arrays, "task", t, state=c.T_RUNNABLE, used=used, peak=used, watch=used, **fields)
+    _put(arrays, "task", t, state=c.T_RUNNABLE, used=used, peak=used, **fields)
     frame = t * c.MAX_DEPTH
     for name in ("page", "inode", "list_head", "work", "bio"):
         arrays["frame"][name][frame] = c.NIL

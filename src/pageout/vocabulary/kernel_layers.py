@@ -20,7 +20,7 @@ _NAMES = {
     "copy_process kernel_clone do_iter_write do_iter_readv_writev do_readv_writev do_sync_readv_writev "
     "new_sync_write new_sync_read do_filp_open do_sys_open do_unlinkat notify_change path_openat link_path_walk "
     "search_binary_handler load_elf_binary bprm_execve exec_binprm do_execve ksys_write ksys_read do_writev do_readv "
-    "generic_file_sendfile direct_splice_actor do_splice_from",
+    "generic_file_sendfile direct_splice_actor do_splice_from generic_splice_sendpage pipe_to_sendpage",
     VM: "page_fault async_page_fault do_page_fault exc_page_fault asm_exc_page_fault handle_mm_fault "
     "handle_pte_fault do_fault do_user_addr_fault data_access_common_virt do_anonymous_page do_swap_page "
     "do_writepages write_one_page pageout out_of_memory congestion_wait wait_iff_congested read_pages ra_submit "
@@ -41,7 +41,7 @@ _NAMES = {
     DRIVER: "sd_prep_fn sd_init_command dma_map_sg map_sg swiotlb_map_sg sg_alloc_table sg_alloc_table_chained "
     "mv_qc_issue ioread8 do_loop_switch",
     NETWORK: "dev_queue_xmit dev_hard_start_xmit sch_direct_xmit net_rx_action netif_receive_skb process_backlog "
-    "svc_recv svc_process svc_process_common release_sock lock_sock neigh_resolve_output",
+    "svc_recv svc_process svc_process_common release_sock lock_sock do_tcp_sendpages",
     SCHEDULER: "schedule schedule_timeout io_schedule try_to_wake_up wake_up wake_up_common default_wake_function "
     "autoremove_wake_function activate_task enqueue_task select_task_rq queue_work queue_delayed_work "
     "queue_delayed_work_on queue_work_on insert_work insert_wq_barrier kthread kernel_thread_helper ret_from_fork "
