@@ -24,7 +24,7 @@ PAGE_PLACES = c.PG_LRU | c.PG_BUDDY | c.PG_PCP | c.PG_PVEC | c.PG_ISOLATED | c.P
 def check(booted: Booted, scenario: Scenario) -> None:
     """Run every checker. Raises InvariantError with the first thing that is wrong."""
     seen = _Frames(booted.arrays)
-    for checker in (_frames, _lists, _counters, _dirty, _cache, _pools, _stacks):
+    for checker in (_frames, _lists, _counters, _dirty, _cache, _pools, _stacks, _slabs):
         for complaint in checker(booted.arrays, seen):
             stat = booted.arrays["stat"]
             raise InvariantError(
@@ -214,3 +214,18 @@ def _stacks(arrays: dict[str, Any], seen: _Frames) -> Iterator[str]:
         yield from _differ(f"task {t} stack bytes", int(task["used"][t]), int(size[fns].sum()))
         if task["state"][t] == c.T_DEAD and depth:
             yield f"task {t} died with {depth} frames on its stack ({frames.TABLE[int(fns[-1])].name})"
+
+
+def _slabs(arrays: dict[str, Any], seen: _Frames) -> Iterator[str]:
+    """Slabs hold what is said to be in them; a stack that ran over is one of those deeper than its usable size."""
+    stat, pools, task = arrays["stat"], arrays["sg_pool"], arrays["task"]
+    pages = _walk(arrays, int(stat["kmalloc_page"][0]), int(stat["kmalloc_pages"][0]))
+    yield from _differ("size-1024 slabs", int(stat["kmalloc_pages"][0]), len(pages))
+    if (arrays["page"]["pflags"][pages] & c.PG_KERNEL == 0).any():
+        yield "a slab of size-1024 is no page of the kernel's"
+    if not 0 <= int(stat["kmalloc_free"][0]) <= 4 * len(pages):
+        yield f"{int(stat['kmalloc_free'][0])} objects of size-1024 are free in {len(pages)} slabs"
+    if (pools["used"] < 0).any() or (pools["used"] > pools["objects"]).any():
+        yield "more scatter tables are in use than there is room for"
+    over = int((task["peak"] > int(arrays["param"]["stack_limit"][0])).sum())
+    yield from _differ("stack overflows", int(stat["overflows"][0]), over)
