@@ -34,9 +34,10 @@ def _reset(g, fn):
 @kfn
 def _record_chain(k, t, start, leaf):
     """Keep the functions on a stack, outermost first, from row `start` of the table of chains on. Returns how many."""
-    n = k.task[t].depth + 1
-    for i in range(n):
-        k.chain[start + i] = k.frame[t * MAX_DEPTH + i].fn
+    n = 0
+    for i in range(k.task[t].stack_bottom, k.task[t].depth + 1):
+        k.chain[start + n] = k.frame[t * MAX_DEPTH + i].fn
+        n += 1
     if leaf >= 0:
         k.chain[start + n] = ~leaf
         n += 1
@@ -72,7 +73,7 @@ def _mark_depth(k, t, used, leaf):
 def touch(k, t, leaf):
     """A chain of leaf functions that never sleep runs on this stack: only its depth matters."""
     task = k.task[t]
-    used = task.used + k.leaf[leaf]
+    used = task.used - task.stack_base + k.leaf[leaf]
     if used > task.peak:
         _mark_depth(k, t, used, leaf)
 
@@ -90,8 +91,8 @@ def call(k, t, f, fn, resume, a, b, c):
     g = k.frame[t * MAX_DEPTH + task.depth]
     _reset(g, fn)
     g.a, g.b, g.c = a, b, c
-    if task.used > task.peak:
-        _mark_depth(k, t, task.used, NIL)
+    if task.used - task.stack_base > task.peak:
+        _mark_depth(k, t, task.used - task.stack_base, NIL)
     return RUN
 
 
@@ -103,6 +104,20 @@ def ret(k, t, f, value):
     task.used -= k.function[f.fn].frame_bytes
     task.depth -= 1
     return RUN
+
+
+@kfn
+def switch_stack(k, t):
+    """Go on with an empty stack: the frames pushed from here on count from 0, until `leave_stack`."""
+    k.task[t].stack_base = k.task[t].used
+    k.task[t].stack_bottom = k.task[t].depth + 1
+
+
+@kfn
+def leave_stack(k, t):
+    """Back on the task's own stack."""
+    k.task[t].stack_base = 0
+    k.task[t].stack_bottom = 0
 
 
 @kfn

@@ -54,7 +54,10 @@ TASK = tuple(
         "dirtier_period allocated_head allocated_tail allocated_nr io_error sc_scanned sc_reclaimed sc_order "
         "sc_gfp sc_writepage sc_to_reclaim sc_priority sc_dirty sc_lumpy_waits kept_head kept_tail kept_nr wbc_nr "
         "wbc_more_io wbc_cyclic wbc_kupdate wbc_background wbc_older_ns wbc_sync op_started_ns "
-        "nr_highorder nr_highorder_failed stall_begin_ns"
+        "nr_highorder nr_highorder_failed stall_begin_ns "
+        # designs: what a batch met; bytes and frames below a fresh stack; a request to a reclaim thread; its queue
+        "sc_writeback sc_congested wbc_zone stack_base stack_bottom rq_next rq_order rq_gfp rq_done rq_result "
+        "rq_head rq_tail"
     ).split()
 )
 
@@ -64,7 +67,7 @@ ZONE = tuple(
         "start_page end_page present wmark_min wmark_low wmark_high reserve0 reserve1 reserve2 nr_free "
         "pages_scanned all_unreclaimable isolated_anon isolated_file recent_scanned_anon recent_scanned_file "
         "recent_rotated_anon recent_rotated_file inactive_ratio pcp_batch pcp_high nr_dirty nr_writeback pgalloc "
-        "pgscan_kswapd pgscan_direct pgsteal pgrefill"
+        "pgscan_kswapd pgscan_direct pgsteal pgrefill congested dirty_reserve"
     ).split()
 )
 
@@ -73,7 +76,7 @@ INODE = tuple(
     for name in (
         "slot_start nr_slots dirty_bits writeback_bits dirty_summary writeback_summary kind bdi nr_pages nr_dirty "
         "nr_writeback istate dirtied_when list_kind list_next list_prev writeback_index nr_mapped last_block "
-        "io_error unlinked delayed wait_queue size_pages users disk_pages"
+        "io_error unlinked delayed wait_queue size_pages users disk_pages oldest_ms"
     ).split()
 )
 
@@ -86,7 +89,7 @@ BDI = tuple(
     ).split()
 )
 
-WORK = tuple((name, I8) for name in "used next nr_pages for_kupdate for_background range_cyclic".split())
+WORK = tuple((name, I8) for name in "used next nr_pages for_kupdate for_background range_cyclic zone".split())
 
 QUEUE = tuple(
     (name, I8)
@@ -134,8 +137,12 @@ PARAM = tuple(
         "stack_order dirty_ratio dirty_bytes background_ratio background_bytes dirty_expire_ns dirty_writeback_ns "
         "swappiness laptop_mode ratelimit_pages ring_size heap_size reclaim_writeback reclaim_kick "
         "reclaim_wait_dirty reclaim_lumpy throttle_start zero_cost copy_ns syscall_ns nr_bios swap_bdi "
-        "nr_swap_slots swap_bits swap_summary swap_block series_ns nr_series policy_isolate ring_drain stop_at_ns "
-        "power_cut_ns total_pages prop_shift check_every nr_groups stack_limit stack_overflow stack_diet"
+        "nr_swap_slots swap_bits swap_summary swap_block series_ns nr_series policy_isolate policy_dirty_page "
+        "policy_next_inode policy_throttle policy_wake_flushers ring_drain stop_at_ns "
+        "power_cut_ns total_pages prop_shift check_every nr_groups reclaim_throttle reclaim_progress reclaim_around "
+        "reclaim_worker worker_order dirty_limits background_start flush_background flush_order lru_split "
+        "watermark_gap stack_switch first_worker "
+        "stack_limit stack_overflow stack_diet"
     ).split()
 )
 
@@ -208,6 +215,17 @@ LAYOUT_FIELDS: Mapping[str, tuple[Any, bool]] = {
     ),
     "event_on": (I1, False),  # by tracepoint number
     "series": (I8, False),  # SERIES_COLUMNS columns a sample
+    # what a policy that has no page or inode to look at is shown: pages, and limits in pages
+    "policy_view": (
+        tuple(
+            (name, I8)
+            for name in (
+                "nr_dirty nr_writeback nr_free background_limit dirty_limit bdi_dirty bdi_writeback bdi_limit "
+                "nr_scanned nr_reclaimed"
+            ).split()
+        ),
+        True,
+    ),
     "policy_ctx": ((("knob0", I8), ("knob1", I8), ("knob2", I8), ("acc0", I8), ("acc1", I8), ("acc2", I8)), False),
     "ring": (
         (("time_ns", I8), ("pid", I4), ("event", I2), ("cpu", I2), *((f"a{i}", I8) for i in range(14))),

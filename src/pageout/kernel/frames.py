@@ -155,6 +155,9 @@ _GUESS = {
     "shrink_inactive_list": (0, "traces of 2.6.33.2: inlined into shrink_zone"),
     "pageout": (0, "traces of 2.6.33.2: inlined into shrink_page_list"),
     "user": (0, "user mode has a stack of its own"),
+    "wait_iff_congested": (144, "assumed: as congestion_wait, of the same shape"),
+    "hand_to_reclaim_thread": (304, "assumed: a request on the stack and the sleep of get_request_wait, some 300"),
+    "reclaim_thread": (96, "assumed: as kthread, a loop that sleeps"),
 }
 SIZES.update(_GUESS)
 SIZES.update(frames_callers.SIZES)
@@ -210,6 +213,9 @@ TABLE = (
     _row("throttle_vm_writeout", "mm"),
     _row("kswapd", "mm", "kernel_thread_helper kthread"),
     _row("balance_pgdat", "mm"),
+    _row("wait_iff_congested", "mm"),
+    _row("hand_to_worker", "mm", "", "hand_to_reclaim_thread"),
+    _row("reclaim_worker", "mm", "kernel_thread_helper kthread", "reclaim_thread"),
     # writeback: flusher threads, throttled writers, filesystems
     _row("balance_dirty_pages", "writeback", "", "balance_dirty_pages_ratelimited_nr"),
     _row(

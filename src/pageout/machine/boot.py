@@ -11,12 +11,13 @@ from pageout import jit
 from pageout.engine import constants as c
 from pageout.engine.rng import seed_words
 from pageout.engine.state import LAYOUT, new_state
-from pageout.kernel import frames
+from pageout.kernel import frames, policies
 from pageout.kernel.mm import causes
 from pageout.kernel.sched import user as programs
-from pageout.machine import jobs
+from pageout.machine import designs, jobs
 from pageout.machine.devices import queue_fields
 from pageout.machine.dispatch import UNITS
+from pageout.machine.functions import boot_functions
 from pageout.machine.memory_map import Zone, free_blocks, zones_of
 from pageout.machine.prepare import prepare_unit
 from pageout.machine.room import refuse_if_too_large
@@ -31,8 +32,7 @@ RING_MARGIN = 16384
 NR_WORKS = 4096
 SERIES_ROWS = 8192
 CHOICE_VALUES = {
-    "reclaim.writeback": {"always": c.WRITEBACK_ALWAYS, "kswapd": c.WRITEBACK_KSWAPD, "never": c.WRITEBACK_NEVER},
-    "reclaim.kick": {"scanned": c.KICK_SCANNED, "dirty": c.KICK_DIRTY, "none": c.KICK_NONE},
+    **designs.CHOICE_VALUES,
     "reclaim.wait_on_dirty": {"off": c.WAIT_DIRTY_OFF, "congestion": c.WAIT_DIRTY_CONGESTION},
     "reclaim.lumpy": {"on": c.LUMPY_ON, "off": c.LUMPY_OFF},
     "throttle.start": {"midpoint": c.THROTTLE_MIDPOINT, "background": c.THROTTLE_BACKGROUND},
@@ -40,6 +40,7 @@ CHOICE_VALUES = {
     "stack.diet": {"off": c.DIET_OFF, "on": c.DIET_ON},
 }
 CHOICE_PARAMS = {
+    **designs.CHOICE_PARAMS,
     "reclaim.writeback": "reclaim_writeback",
     "reclaim.kick": "reclaim_kick",
     "reclaim.wait_on_dirty": "reclaim_wait_dirty",
@@ -76,7 +77,8 @@ class _Plan:
         self.swap_pages = machine.swap_bytes // PAGE
         self.nr_queues = len(machine.disks)
         self.nr_bdis = self.nr_queues + (1 if self.swap_pages else 0)
-        self.nr_tasks = 1 + self.nr_queues + len(scenario.tasks)
+        self.first_worker = 1 + self.nr_queues + len(scenario.tasks)
+        self.nr_tasks = self.first_worker + designs.nr_workers(machine.cpus)
         self.fs_disk = [disk.name for disk in machine.disks].index(machine.filesystem.disk)
         self.fs_blocks = _fs_blocks(scenario, self.fs_disk, self.swap_pages)
         self._lay_bits()
@@ -139,7 +141,7 @@ class _Plan:
             **causes.TABLE_SIZES,
             "event_on": len(enabled("full")),
             "series": SERIES_ROWS * c.SERIES_COLUMNS,
-            "policy_ctx": 1,
+            "policy_ctx": policies.NR_HOOKS,
             "ring": self.ring,
         }
 
@@ -352,14 +354,6 @@ def _bdi_of(plan: _Plan, anonymous: bool) -> int:
     return plan.nr_bdis - 1 if anonymous and plan.swap_pages else plan.fs_disk
 
 
-def _boot_functions(arrays: dict[str, Any], plan: _Plan) -> None:
-    sizes = frames.sizes_of(plan.choices)
-    for number, row in enumerate(frames.TABLE):
-        _put(arrays, "function", number, frame_bytes=frames.frame_bytes(row, sizes), unit=frames.UNITS.index(row.unit))
-    for number, chain in enumerate(frames.LEAVES.values()):
-        arrays["leaf"][number] = frames.chain_bytes(tuple(chain.split()), sizes)
-
-
 def _install_units(arrays: dict[str, Any]) -> tuple[list[Any], list[BaseException]]:
     """Make the units known by address. Returns (what to keep, what fails in mid run)."""
     trouble: list[BaseException] = []
@@ -412,8 +406,8 @@ def _boot_tasks(arrays: dict[str, Any], scenario: Scenario, plan: _Plan) -> dict
             mm_inode=mm_inode,
             total_vm=TASK_VM_PAGES + (plan.inodes[mm_inode].nr_slots if mm_inode >= 0 else 0),
         )
-    _chain_run_queue(arrays, plan.nr_tasks)
-    return comms
+    _chain_run_queue(arrays, plan.first_worker)
+    return comms | designs.boot_workers(arrays, plan.first_worker, scenario.machine.cpus)
 
 
 TASK_VM_PAGES = 1024  # assumed: text, libraries and stack of a small program, 4 MiB of address space
@@ -470,10 +464,11 @@ def boot(
     arrays = new_state(sizes)
     _boot_zones(arrays, plan.zones, scenario.machine.cpus)
     _boot_params(arrays, scenario, plan, events, zero_cost)
+    designs.boot_zone_shares(arrays)
     _boot_pools(arrays, plan)
     _boot_storage(arrays, scenario, plan)
     _boot_inodes(arrays, plan)
-    _boot_functions(arrays, plan)
+    boot_functions(arrays, plan.choices)
     comms = _boot_tasks(arrays, scenario, plan)
     _boot_jobs(arrays, plan)
     _put(arrays, "stat", 0, idle_cpus=scenario.machine.cpus)

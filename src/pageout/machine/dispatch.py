@@ -29,7 +29,9 @@ from pageout.kernel.mm.page_alloc import alloc_pages
 from pageout.kernel.mm.page_wait import wait_on_page
 from pageout.kernel.mm.page_writeback import balance_dirty_pages
 from pageout.kernel.mm.readahead import do_readahead
+from pageout.kernel.mm.reclaim_worker import hand_to_worker, reclaim_worker
 from pageout.kernel.mm.shrink_list import shrink_page_list
+from pageout.kernel.mm.throttle import wait_iff_congested
 from pageout.kernel.mm.vmscan import (
     congestion_wait,
     shrink_inactive_list,
@@ -136,6 +138,12 @@ def _mm_step(k, t):
         return kswapd(k, t, f)
     if fn == FN.balance_pgdat:
         return balance_pgdat(k, t, f)
+    if fn == FN.wait_iff_congested:
+        return wait_iff_congested(k, t, f)
+    if fn == FN.hand_to_worker:
+        return hand_to_worker(k, t, f)
+    if fn == FN.reclaim_worker:
+        return reclaim_worker(k, t, f)
     return SWITCH
 
 

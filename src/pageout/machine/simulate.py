@@ -17,7 +17,7 @@ from pageout.engine import constants as c
 from pageout.machine import checkers, figures, stacks, why
 from pageout.machine.boot import CHOICE_PARAMS, Booted, boot
 from pageout.machine.dispatch import core_unit
-from pageout.machine.policy import Policy
+from pageout.machine.policy import HOOKS, Policy
 from pageout.vocabulary.errors import InvariantError, UsageError
 from pageout.vocabulary.scenario import Scenario
 from pageout.vocabulary.settings import choices, validate
@@ -201,7 +201,7 @@ def _install(booted: Booted, policies: Sequence[Policy]) -> None:
         _, address = one.compiled()
         booted.arrays["param"][f"policy_{one.hook}"][0] = address
         for i, knob in enumerate(one.knobs):
-            booted.arrays["policy_ctx"][f"knob{i}"][0] = knob
+            booted.arrays["policy_ctx"][f"knob{i}"][HOOKS.index(one.hook)] = knob
 
 
 def _fraction(booted: Booted, scenario: Scenario) -> float:
@@ -308,5 +308,6 @@ def simulate(
         of_events = drain.close()
     checkers.check(booted, scenario)
     _settle(booted)
-    booted.arrays["param"]["policy_isolate"][0] = min(1, int(booted.arrays["param"]["policy_isolate"][0]))
+    for one in policies:
+        booted.arrays["param"][f"policy_{one.hook}"][0] = 1  # that it was there is state, its address is not
     return Result(scenario, booted, _state_digest(booted, of_events), time.perf_counter() - begun, policies)

@@ -55,16 +55,34 @@ SYSCTLS = {
 }
 
 CHOICES: dict[str, tuple[tuple[str, ...], str]] = {
-    "reclaim.writeback": (("always", "kswapd", "never"), "who may write dirty file pages from reclaim"),
-    "reclaim.kick": (("scanned", "dirty", "none"), "what direct reclaim asks the flushers for"),
+    "reclaim.writeback": (
+        ("always", "kswapd", "never", "high-order", "priority", "urgent"),
+        "who may write dirty file pages from reclaim",
+    ),
+    "reclaim.kick": (("scanned", "dirty", "none", "inodes"), "what direct reclaim asks the flushers for"),
     "reclaim.wait_on_dirty": (("off", "congestion"), "whether reclaim that meets dirty pages waits for the device"),
     "reclaim.lumpy": (("on", "off"), "whether reclaim for high orders takes physical neighbours"),
+    "reclaim.throttle": (("congestion", "writeback"), "what makes reclaim wait: any time a device, or pages in flight"),
+    "reclaim.progress": (("freed", "reclaimable"), "when direct reclaim reports success: pages freed, or a zone left"),
+    "reclaim.around": (("off", "16", "32", "64"), "window of file pages written with a dirty page that reclaim writes"),
+    "reclaim.worker": (("off", "node", "cpu"), "whether a thread does direct reclaim: one a node, or one a CPU"),
+    "reclaim.worker_order": (("lru", "file"), "order in which that thread takes its pages"),
     "throttle.start": (("midpoint", "background"), "dirty level from which writers are held back"),
     "stack.overflow": (
         ("report", "stop"),
         "a kernel stack that runs over: go on and report it, or end as a crash would",
     ),
     "stack.diet": (("off", "on"), "frames of reclaim, select() and splice made smaller; select() allocates instead"),
+    "dirty.limits": (("global", "zone"), "whether pages for writing come from zones within their share only"),
+    "background.start": (("ratio", "half"), "dirty level at which flushers start: as set, or half of it"),
+    "flusher.background": (("all", "oldest"), "inodes of background writeback: all, or the long dirty ones first"),
+    "flusher.order": (
+        ("dirtied_when", "page_age"),
+        "which inode a flusher takes next: by stamp or by oldest page",
+    ),
+    "lru.split": (("on", "off"), "whether file pages have an active list beside the inactive one"),
+    "watermark.gap": (("kernel", "wide"), "LOW and HIGH above MIN: as in the kernel, or eight times as far"),
+    "stack.switch": (("off", "reclaim", "writepage"), "where a task that reclaims goes over to a fresh stack"),
     "stack.bytes": ((), "kernel stack of a task, a power of two from 4K to 64K; unset: the machine's"),
 }
 
@@ -73,18 +91,44 @@ _STATUS_QUO: dict[str, str | int] = {
     "reclaim.kick": "scanned",
     "reclaim.wait_on_dirty": "off",
     "reclaim.lumpy": "on",
+    "reclaim.throttle": "congestion",
+    "reclaim.progress": "freed",
+    "reclaim.around": "off",
+    "reclaim.worker": "off",
+    "reclaim.worker_order": "lru",
     "throttle.start": "midpoint",
     "stack.overflow": "report",
     "stack.diet": "off",
+    "dirty.limits": "global",
+    "background.start": "ratio",
+    "flusher.background": "all",
+    "flusher.order": "dirtied_when",
+    "lru.split": "on",
+    "watermark.gap": "kernel",
+    "stack.switch": "off",
 }
+_GORMAN: dict[str, str | int] = {
+    "reclaim.writeback": "kswapd",
+    "reclaim.wait_on_dirty": "congestion",
+    "flusher.background": "oldest",
+}
+# Who proposed each, its cost and what became of it: docs/designs, a page each.
 DESIGNS: dict[str, dict[str, str | int]] = {
     "linux-2.6.34": _STATUS_QUO,
     "no-direct-writeback": _STATUS_QUO | {"reclaim.writeback": "kswapd"},
-    "flushers-only": _STATUS_QUO
-    | {"reclaim.writeback": "kswapd", "reclaim.kick": "dirty", "reclaim.wait_on_dirty": "congestion"},
+    "order-0-only": _STATUS_QUO | {"reclaim.writeback": "high-order"},
+    "kosaki-priority": _STATUS_QUO | {"reclaim.writeback": "priority"},
+    "flushers-only": _STATUS_QUO | _GORMAN | {"reclaim.kick": "dirty"},
+    "inode-targeting": _STATUS_QUO | _GORMAN | {"reclaim.kick": "inodes"},
+    "write-around": _STATUS_QUO | {"reclaim.around": "32"},
+    "reclaim-thread": _STATUS_QUO | {"reclaim.worker": "node"},
+    "stack-switch": _STATUS_QUO | {"stack.switch": "reclaim"},
     "throttle-earlier": _STATUS_QUO | {"throttle.start": "background"},
     "stack-diet": _STATUS_QUO | {"stack.diet": "on"},
     "stack-16k": _STATUS_QUO | {"stack.bytes": 16384},
+    "zone-dirty-limits": _STATUS_QUO | {"dirty.limits": "zone"},
+    "reclaim-3.2": _STATUS_QUO
+    | {"reclaim.writeback": "urgent", "reclaim.throttle": "writeback", "reclaim.progress": "reclaimable"},
 }
 _EXCLUDES = {
     "vm.dirty_bytes": "vm.dirty_ratio",
@@ -139,9 +183,10 @@ def choice(name: str, value: object) -> str | int:
         raise ValueError(f"no such choice{did_you_mean(name, CHOICES)}")
     allowed = CHOICES[name][0]
     if allowed:
-        if value not in allowed:
+        written = str(value) if type(value) is int else value
+        if written not in allowed:
             raise ValueError(f"must be one of {', '.join(allowed)}")
-        return str(value)
+        return str(written)
     amount = _whole(value, parse_size)
     if not _is_stack_size(amount):
         raise ValueError("must be a power of two from 4096 to 65536 (the article's machine: 8192)")

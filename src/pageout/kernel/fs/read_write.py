@@ -28,7 +28,7 @@ from pageout.kernel.block.bio import bio_alloc
 from pageout.kernel.costs import LOOKUP_NS
 from pageout.kernel.frames import FN
 from pageout.kernel.fs.extents import forget_block, prepare_block
-from pageout.kernel.mm.buddy import free_page, try_alloc
+from pageout.kernel.mm.buddy import free_page, try_alloc_for_write
 from pageout.kernel.mm.filemap import (
     add_to_page_cache,
     cancel_dirty_page,
@@ -103,7 +103,7 @@ def sys_write(k, t, f):
             nbytes = f.left
         page = find_page(k, f.inode, index)
         if page == NIL:
-            page = try_alloc(k, t, 0, GFP_HIGHUSER_MOVABLE)
+            page = try_alloc_for_write(k, t, GFP_HIGHUSER_MOVABLE)
             if page == NIL:
                 if task.killed:
                     return _end_write(k, t, f, ENOMEM)

@@ -9,6 +9,8 @@ from pageout.engine.constants import (
     ALLOC_HARDER,
     ALLOC_HIGH,
     ALLOC_NO_WATERMARKS,
+    ALLOC_SPREAD_DIRTY,
+    LIMITS_ZONE,
     MAX_ORDER,
     NIL,
     ORDER_MASK,
@@ -23,6 +25,7 @@ from pageout.engine.constants import (
 from pageout.engine.ring import emit
 from pageout.jit import kfn
 from pageout.kernel.costs import ALLOC_NS
+from pageout.kernel.mm.dirty_limits import zone_dirty_ok
 from pageout.vocabulary.tracepoints import EV
 
 
@@ -233,6 +236,9 @@ def get_page_from_freelist(k, t, order, alloc_flags):
     classzone = k.param.nr_zones - 1
     zone = classzone
     while zone >= 0:
+        if alloc_flags & ALLOC_SPREAD_DIRTY and not zone_dirty_ok(k, t, zone):
+            zone -= 1
+            continue
         if alloc_flags & ALLOC_NO_WATERMARKS or zone_watermark_ok(
             k, zone, order, _mark_of(k.zone[zone], alloc_flags), classzone, alloc_flags
         ):
@@ -264,6 +270,20 @@ def try_alloc(k, t, order, gfp):
     page = get_page_from_freelist(k, t, order, WMARK_LOW)
     if page != NIL:
         emit(k, t, EV.mm_page_alloc, page, order, 0, gfp)
+    return page
+
+
+@kfn
+def try_alloc_for_write(k, t, gfp):
+    """The fast path for a page that will be dirtied at once: from a zone within its dirty share, if the design says so.
+
+    The slow path does not care.  Source: Linux v3.3 mm/page_alloc.c:get_page_from_freelist (__GFP_WRITE).
+    """
+    if k.param.dirty_limits != LIMITS_ZONE:
+        return try_alloc(k, t, 0, gfp)
+    page = get_page_from_freelist(k, t, 0, WMARK_LOW | ALLOC_SPREAD_DIRTY)
+    if page != NIL:
+        emit(k, t, EV.mm_page_alloc, page, 0, 0, gfp)
     return page
 
 

@@ -213,7 +213,7 @@ def _kswapd_cause(k):
         fn = frame_of(k, KSWAPD).fn
         if fn == FN.get_request_wait or fn == FN.wait_on_page:
             return RECLAIM_KSWAPD_DEVICE
-        if fn == FN.congestion_wait:
+        if fn == FN.congestion_wait or fn == FN.wait_iff_congested:
             return RECLAIM_KSWAPD_WAITS
     scanned = k.stat.scanned_kswapd - k.stat.kswapd_scanned_before
     reclaimed = k.stat.reclaimed_kswapd - k.stat.kswapd_reclaimed_before

@@ -19,6 +19,7 @@ from pageout.engine.constants import (
     PG_SWAPBACKED,
     PG_WRITEBACK,
     PG_WRITTEN,
+    WRITEBACK_URGENT,
 )
 from pageout.engine.ledger import highest, levels
 from pageout.engine.waitqueue import wake_page
@@ -240,6 +241,8 @@ def set_page_dirty(k, t, page):
     """Make a page dirty. Returns 1 if it was clean before, 0 if the write was merged into dirt already there (S1)."""
     pg = k.page[page]
     spend(k, t, DIRTY_NS)
+    if pg.pflags & PG_RECLAIM and k.param.reclaim_writeback == WRITEBACK_URGENT:
+        pg.pflags &= ~PG_RECLAIM  # written again: no longer for immediate reclaim (3.x set_page_dirty, commit 278df9f4)
     if pg.pflags & PG_DIRTY:
         return 0
     pg.pflags |= PG_DIRTY

@@ -91,6 +91,7 @@ def _end_zone(k, f):
             age_anon_if_low(k, zone)
             if not zone_watermark_ok(k, zone, f.order, z.wmark_high, 0, 0):
                 return zone
+            z.congested = 0
         zone -= 1
     return NIL
 
@@ -119,6 +120,8 @@ def _zone_done(k, t, f):
         f.flag = 1
         if not zone_watermark_ok(k, f.zone, f.order, z.wmark_min, f.a, 0):
             f.stage = 1
+    else:
+        z.congested = 0
 
 
 @kfn

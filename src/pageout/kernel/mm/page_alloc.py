@@ -20,14 +20,15 @@ from pageout.engine.constants import (
     WMARK_HIGH,
     WMARK_MIN,
 )
-from pageout.engine.kstack import call, ret
+from pageout.engine.kstack import ret
 from pageout.engine.ring import emit
-from pageout.engine.waitqueue import sleep_on, timeout_jiffies
+from pageout.engine.waitqueue import sleep_on
 from pageout.jit import kfn
-from pageout.kernel.frames import FN
 from pageout.kernel.mm.buddy import drain_all_pages, get_page_from_freelist
 from pageout.kernel.mm.kswapd import wakeup_kswapd
 from pageout.kernel.mm.oom_kill import out_of_memory
+from pageout.kernel.mm.reclaim_entry import enter_reclaim, left_reclaim
+from pageout.kernel.mm.throttle import nap
 from pageout.vocabulary.tracepoints import EV
 
 
@@ -96,8 +97,9 @@ def alloc_pages(k, t, f):
                     return _deliver(k, t, f, page)
             if not f.gfp & GFP_WAIT or _may_ignore_watermarks(k, t):
                 return _deliver(k, t, f, NIL)
-            return call(k, t, f, FN.try_to_free_pages, RECLAIMED, f.order, f.gfp, 0)
+            return enter_reclaim(k, t, f, RECLAIMED, f.order, f.gfp)
         else:
+            left_reclaim(k, t)
             progress = k.task[t].retval
             if f.order > 0:
                 drain_all_pages(k)
@@ -109,7 +111,7 @@ def alloc_pages(k, t, f):
                 return _oom(k, t, f, KILLED)
             if not _should_retry(f, progress):
                 return _deliver(k, t, f, NIL)
-            return call(k, t, f, FN.congestion_wait, REBALANCE, timeout_jiffies(k, 50), 0, 0)
+            return nap(k, t, f, REBALANCE, 50)
 
 
 @kfn
