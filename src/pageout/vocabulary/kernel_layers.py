@@ -26,7 +26,7 @@ _NAMES = {
     "do_writepages write_one_page pageout out_of_memory congestion_wait wait_iff_congested read_pages ra_submit "
     "do_try_to_free_pages remove_mapping remove_from_page_cache delete_from_page_cache mapping_set_error "
     "generic_perform_write grow_dev_page new_slab add_partial deactivate_slab allocate_slab setup_object "
-    "get_partial_node pagevec_lookup wait_on_page_writeback lock_page kvmalloc_node vmalloc rebalance_domains_vm "
+    "get_partial_node pagevec_lookup wait_on_page_writeback lock_page kvmalloc_node vmalloc hand_to_reclaim_thread "
     "do_mmap mmap_region alloc_skb_pages wb_workfn wb_writeback wb_do_writeback wb_check_old_data_flush "
     "bdi_start_fn bdi_writeback_task bdi_writeback_thread ksys_mmap_pgoff try_charge generic_writepages "
     "filemap_fdatawrite sync_inodes_sb grab_cache_page_write_begin pdflush background_writeout throttle_vm_writeout",
