@@ -77,6 +77,7 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
     simulate.simulate = fake.simulate  # type: ignore[attr-defined]
     jit.compiling = fake.compiling  # type: ignore[attr-defined]
     demo.demo_scenario = lambda: SCENARIO  # type: ignore[attr-defined]
+    demo.DEMO_DESIGNS = ("linux-2.6.34", "no-direct-writeback", "flushers-only", "throttle-earlier")  # type: ignore[attr-defined]
     for module in (simulate, jit, demo):
         monkeypatch.setitem(sys.modules, module.__name__, module)
     monkeypatch.setattr(pageout, "jit", jit, raising=False)

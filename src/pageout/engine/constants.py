@@ -8,6 +8,7 @@ ENTRY = 0  # the label at which every sleeping function begins
 RUN, YIELD, SLEEP, EXIT, SWITCH = 0, 1, 2, 3, 4
 
 MAX_DEPTH = 24  # frames a simulated thread may nest
+CHAIN_ROWS = MAX_DEPTH + 2  # rows of a chain that is kept: its frames and a leaf chain
 
 # struct page flags
 PG_LOCKED = 1 << 0
@@ -99,6 +100,11 @@ END_PAGES, END_CHILD, END_STRIPE, END_TARGET = 0, 1, 2, 3  # what to do when a b
 ELEVATOR_NOOP, ELEVATOR_DEADLINE = 0, 1
 BLK_BATCH_REQ = 32
 READ, WRITE = 0, 1
+DRIVER_AHCI, DRIVER_SATA_MV = 0, 1
+DISPATCH_KICK, DISPATCH_THRESHOLD, DISPATCH_UNPLUGGED = 0, 1, 2  # how a request comes down to the driver
+END_TABLE, END_SLAB, END_AHCI, END_MV, END_MV_POLLED, NR_ENDS = 0, 1, 2, 3, 4, 5  # what the driver does with it
+NR_SG_POOLS = 5  # scatter tables of 8, 16, 32, 64, 128 entries
+CALLER_SYSCALL, CALLER_SENDFILE, CALLER_NFSD = 0, 1, 2  # through what an io job moves its bytes
 
 FS_EXT2, FS_XFS, FS_EXT3, FS_EXT4, FS_BTRFS, FS_UNION = 0, 1, 2, 3, 4, 5
 PAGES_PER_INDIRECT = 1024  # blocks that one indirect block of ext2 and ext3 names
@@ -111,6 +117,8 @@ KICK_SCANNED, KICK_DIRTY, KICK_NONE = 0, 1, 2
 LUMPY_ON, LUMPY_OFF, LUMPY_GENTLE = 0, 1, 2
 WAIT_DIRTY_OFF, WAIT_DIRTY_CONGESTION = 0, 1
 THROTTLE_MIDPOINT, THROTTLE_BACKGROUND = 0, 1
+OVERFLOW_REPORT, OVERFLOW_STOP = 0, 1
+DIET_OFF, DIET_ON = 0, 1
 WRITEBACK_HIGH_ORDER, WRITEBACK_PRIORITY, WRITEBACK_URGENT = 3, 4, 5
 KICK_INODES = 3
 STALL_CONGESTION, STALL_WRITEBACK = 0, 1
@@ -137,6 +145,7 @@ GO, STOP_DONE, STOP_DRAIN, STOP_ERROR, STOP_LENGTH, STOP_POWER, STOP_STEPS, STOP
     7,
     8,
 )
+STOP_OVERFLOW = 9  # a kernel stack ran over, and the scenario wants that to be the end
 ERR_DEPTH, ERR_HEAP, ERR_BIOS = 1, 2, 3
 
 # The kernel log (engine/klog.py)

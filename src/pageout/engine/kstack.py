@@ -2,7 +2,17 @@
 """The simulated kernel stack: the frames of a thread are its continuation, and their bytes its depth."""
 
 from pageout.engine.clock import fail
-from pageout.engine.constants import ENTRY, ERR_DEPTH, KLOG_STACK_OVERRUN, MAX_DEPTH, NIL, RUN
+from pageout.engine.constants import (
+    CHAIN_ROWS,
+    ENTRY,
+    ERR_DEPTH,
+    KLOG_STACK_OVERRUN,
+    MAX_DEPTH,
+    NIL,
+    OVERFLOW_STOP,
+    RUN,
+    STOP_OVERFLOW,
+)
 from pageout.engine.klog import klog, klog_stack
 from pageout.jit import kfn
 
@@ -24,39 +34,50 @@ def _reset(g, fn):
 
 
 @kfn
-def _record_deepest(k, t, leaf):
-    """Keep the chain of the deepest stack met: what the stack tracer would print."""
-    task = k.task[t]
-    k.stat.peak_task = t
+def _record_chain(k, t, start, leaf):
+    """Keep the functions on a stack, outermost first, from row `start` of the table of chains on. Returns how many."""
     n = 0
-    for i in range(task.stack_bottom, task.depth + 1):
-        k.chain[n] = k.frame[t * MAX_DEPTH + i].fn
+    for i in range(k.task[t].stack_bottom, k.task[t].depth + 1):
+        k.chain[start + n] = k.frame[t * MAX_DEPTH + i].fn
         n += 1
     if leaf >= 0:
-        k.chain[n] = ~leaf
+        k.chain[start + n] = ~leaf
         n += 1
-    k.stat.peak_nr = n
+    return n
+
+
+@kfn
+def _overflow(k, t, used, leaf):
+    """The stack has grown over thread_info. The kernel does not notice; by choice the run ends as if it had crashed."""
+    k.task[t].overflows += 1
+    k.stat.overflows += 1
+    klog_stack(k, klog(k, t, KLOG_STACK_OVERRUN, t, used, leaf, 0, 0), t)
+    if k.stat.overflows == 1:
+        k.stat.overflow_task = t
+        k.stat.overflow_nr = _record_chain(k, t, CHAIN_ROWS, leaf)
+    if k.param.stack_overflow == OVERFLOW_STOP:
+        k.stat.stop = STOP_OVERFLOW
 
 
 @kfn
 def _mark_depth(k, t, used, leaf):
+    """A task's stack is deeper than ever before."""
     task = k.task[t]
-    if used > task.peak:
-        if used > k.param.stack_bytes and task.peak <= k.param.stack_bytes:
-            task.overflows += 1
-            k.stat.overflows += 1
-            klog_stack(k, klog(k, t, KLOG_STACK_OVERRUN, t, used, leaf, 0, 0), t)
-        task.peak = used
-        if used > k.stat.peak:
-            k.stat.peak = used
-            _record_deepest(k, t, leaf)
+    if used > k.param.stack_limit and task.peak <= k.param.stack_limit:
+        _overflow(k, t, used, leaf)
+    task.peak = used
+    if used > k.stat.peak:
+        k.stat.peak = used
+        k.stat.peak_task = t
+        k.stat.peak_nr = _record_chain(k, t, 0, leaf)
 
 
 @kfn
 def touch(k, t, leaf):
     """A chain of leaf functions that never sleep runs on this stack: only its depth matters."""
-    used = k.task[t].used - k.task[t].stack_base + k.leaf[leaf]
-    if used > k.task[t].peak:
+    task = k.task[t]
+    used = task.used - task.stack_base + k.leaf[leaf]
+    if used > task.peak:
         _mark_depth(k, t, used, leaf)
 
 

@@ -116,7 +116,8 @@ QUEUE = tuple(
         "inactive_blocked pending_full bypass_count last_hold rmw_reads "
         # iSCSI: the target's queue (remote: this queue is a target's), the socket, both directions of the link
         "target remote xmit_head xmit_tail half_rtt_ns socket_bytes socket_used tx_free_ns rx_free_ns skb_failures "
-        "segments_sent backing_inode"
+        "segments_sent backing_inode "
+        "driver"
     ).split()
 )
 
@@ -170,7 +171,8 @@ JOB = tuple(
         "thinktime_blocks runtime_ns time_based start_delay_ns group norandommap distribution mmap loops order "
         "count interval_ns hold anon_bytes hold_ns lifetime_ns background file_start nr_files file_bytes "
         "zipf_start zipf_nr requests_start nr_requests done_bytes position next_due_ns issued state is_read lap "
-        "touched nr_blocks feistel_bits key hist call_offset call_inode gfp"
+        "touched nr_blocks feistel_bits key hist call_offset call_inode gfp "
+        "caller"
     ).split()
 )
 
@@ -189,7 +191,8 @@ PARAM = tuple(
         "panic_on_oom oom_kill_allocating oom_dump_tasks hung_timeout_ns klog_size klog_snapshots "
         "hist_device "
         "nr_fs "
-        "mobility_off"
+        "mobility_off "
+        "stack_limit stack_overflow stack_diet"
     ).split()
 )
 
@@ -211,7 +214,8 @@ STAT = tuple(
         "klog_nr klog_dropped klog_snapshot_nr rate_begin rate_printed rate_missed hung_due_ns "
         "hung_warnings lowest_stack panic_reason "
         "free_segment segments_used "
-        "metadata_reads journal_commits writepage_refused copyups"
+        "metadata_reads journal_commits writepage_refused copyups "
+        "overflow_nr overflow_task kmalloc_page kmalloc_pages kmalloc_free kmalloc_reaped_ns"
     ).split()
 )
 
@@ -275,8 +279,9 @@ LAYOUT_FIELDS: Mapping[str, tuple[Any, bool]] = {
     "group_left": (I8, False),  # tasks of each stonewall group that are not done
     "request_list": (I8, False),  # an access list to replay: file page numbers
     "function": ((("frame_bytes", I8), ("unit", I8)), False),  # by function number
+    "sg_pool": ((("used", I8), ("objects", I8)), False),  # scatter tables in use, and room for them in slab pages
     "unit": (I8, False),  # where each compiled unit begins
-    "chain": (I4, False),  # functions of the deepest stack met, outermost first; a leaf chain last, as ~number
+    "chain": (I4, False),  # the deepest stack met, CHAIN_ROWS on the first overflow: functions, leaf chain as ~number
     "leaf": (I8, False),  # bytes of each leaf chain
     "hist": (I8, False),  # log-bucket histograms, HIST_BUCKETS each
     "hist_sum": ((("nr", I8), ("total", I8), ("largest", I8)), False),

@@ -10,7 +10,10 @@ kernel functions on the way to it that do nothing but call on (`via`); the stack
 from __future__ import annotations
 
 from collections import namedtuple
+from collections.abc import Mapping
 from typing import Any, NamedTuple
+
+from pageout.kernel import frames_callers
 
 T33 = "traces of 2.6.33.2, April 2010"
 
@@ -100,7 +103,7 @@ xfs_buf_iorequest 48
 _xfs_buf_ioapply 96
 submit_bio 80
 generic_make_request 208
-__make_request 128
+__make_request 96
 get_request_wait 144
 get_request 96
 __elv_add_request 48
@@ -265,6 +268,7 @@ _STORAGE = {
 }
 SIZES.update(_GUESS)
 SIZES.update(_STORAGE)
+SIZES.update(frames_callers.SIZES)
 
 
 class Function(NamedTuple):
@@ -312,7 +316,7 @@ TABLE = (
     _row("vfs_read", "task", "vfs_read do_sync_read xfs_read", "generic_file_aio_read"),
     _row("ext2_sys_read", "task", "system_call_fastpath sys_read vfs_read do_sync_read", "generic_file_aio_read"),
     _row("ext2_vfs_read", "task", "vfs_read do_sync_read", "generic_file_aio_read"),
-    _row("do_readahead", "task", "ondemand_readahead ra_submit", "__do_page_cache_readahead"),
+    _row("do_readahead", "task", "page_cache_sync_readahead ondemand_readahead ra_submit", "__do_page_cache_readahead"),
     _row("page_fault", "task", "page_fault do_page_fault handle_mm_fault", "__do_fault"),
     _row("anonymous_fault", "task", "page_fault do_page_fault handle_mm_fault", "do_anonymous_page"),
     _row("unionfs_fsync", "task", "unionfs_fsync vfs_fsync_range", "filemap_fdatawrite"),
@@ -321,8 +325,8 @@ TABLE = (
     _row(
         "sys_select",
         "task",
-        "system_call_fastpath sys_select core_sys_select do_select sock_poll unix_poll __pollwait",
-        "__get_free_pages",
+        "system_call_fastpath sys_select",
+        "core_sys_select",
     ),
     _row("sys_clone", "task", "system_call_fastpath sys_clone do_fork", "copy_process"),
     _row("sys_recvmsg", "task", "system_call_fastpath sys_recvmsg", "__alloc_skb"),
@@ -411,9 +415,10 @@ TABLE = (
     _row("unionfs_readpage", "union"),
     _row("unionfs_writepage", "union"),
     _row("copyup_dentry", "union"),
+    *(_row(*row) for row in frames_callers.ROWS),
 )
 
-UNITS = ("block", "task", "mm", "writeback", "storage", "ext", "union")
+UNITS = ("block", "task", "mm", "writeback", "storage", "ext", "union", "callers")
 
 FN: Any = namedtuple("FN", [row.name for row in TABLE])(*range(len(TABLE)))
 
@@ -432,7 +437,7 @@ LEAVES = {
     "xfs_bmbt_alloc_block xfs_alloc_vextent xfs_alloc_ag_vextent xfs_alloc_ag_vextent_near xfs_alloc_fixup_trees "
     "xfs_alloc_lookup_eq xfs_btree_lookup xfs_btree_lookup_get_block xfs_btree_read_buf_block xfs_trans_read_buf "
     "xfs_buf_read _xfs_buf_read xfs_buf_iorequest _xfs_buf_ioapply submit_bio generic_make_request __make_request "
-    "get_request_wait get_request",
+    "get_request_wait get_request mempool_alloc mempool_alloc_slab",
     "ext2_allocate": "ext2_get_block",
     "raid0": "md_make_request raid0_make_request generic_make_request",
     "raid1": "md_make_request raid1_make_request bio_clone bio_alloc_bioset mempool_alloc mempool_alloc_slab "
@@ -449,20 +454,52 @@ LEAVES = {
     "ext4_allocate": "ext4_get_blocks ext4_ext_get_blocks ext4_mb_new_blocks ext4_mb_regular_allocator",
     "btrfs_allocate": "__extent_writepage run_delalloc_range cow_file_range btrfs_reserve_extent find_free_extent",
     "btrfs_submit": "__extent_writepage submit_one_bio btrfs_submit_bio_hook",
-    "dispatch": "__elv_add_request elv_insert __blk_run_queue scsi_request_fn scsi_dispatch_cmd ata_scsi_queuecmd "
-    "ata_scsi_translate ata_qc_issue",
+    **frames_callers.LEAVES,
 }
 LEAF: Any = namedtuple("LEAF", list(LEAVES))(*range(len(LEAVES)))
 
 
-def chain_bytes(names: tuple[str, ...]) -> int:
+# The stack diet: frames after it. Source: Gorman's series of 15 April 2010 took about 1 KB off reclaim in all (which
+# function gave how much is assumed); select() and poll() give up the 832 bytes of MAX_STACK_ALLOC, 256 in the caller
+# and 576 below it (include/linux/poll.h); splice gives up its two arrays of PIPE_BUFFERS = 16 (fs/splice.c: 16 * 8 +
+# 16 * 16 bytes).
+DIET = {
+    "__alloc_pages_nodemask": 64,
+    "try_to_free_pages": 64,
+    "do_try_to_free_pages": 64,
+    "shrink_zone": 112,
+    "shrink_page_list": 80,
+    "radix_tree_delete": 96,
+    "core_sys_select": 160,
+    "do_select": 336,
+    "do_sys_poll": 80,
+    "__generic_file_splice_read": 208,
+}
+
+THREAD_INFO_BYTES = 104  # assumed: about 100 bytes at the low end of the stack (its exact size is in no source of ours)
+I386_STACK = 4096  # stacks of this size exist on i386 only (CONFIG_4KSTACKS), with interrupt stacks of their own
+I386_SCALE = (5, 8)  # assumed: pointers and saved registers halve, counters, flags and buffers do not
+
+
+def sizes_of(choices: Mapping[str, Any]) -> dict[str, int]:
+    """Return each function's frame in the kernel that the choices build: x86-64 as traced, on a diet, or i386."""
+    sizes = {name: size for name, (size, _) in SIZES.items()}
+    if choices["stack.diet"] == "on":
+        sizes |= DIET
+    if int(choices["stack.bytes"]) == I386_STACK:
+        up, down = I386_SCALE
+        sizes = {name: -(-size * up // down // 4) * 4 for name, size in sizes.items()}
+    return sizes
+
+
+def chain_bytes(names: tuple[str, ...], sizes: Mapping[str, int] | None = None) -> int:
     """Sum of the frames of a chain, in bytes."""
-    return sum(SIZES[name][0] for name in names)
+    return sum(SIZES[name][0] if sizes is None else sizes[name] for name in names)
 
 
-def frame_bytes(row: Function) -> int:
+def frame_bytes(row: Function, sizes: Mapping[str, int] | None = None) -> int:
     """Bytes a simulated function adds to the stack: its own frame and those of its pass-through callers."""
-    return chain_bytes(row.via) + SIZES[row.own][0]
+    return chain_bytes((*row.via, row.own), sizes)
 
 
 def names_of(row: Function) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from pageout.machine import designs, jobs
 from pageout.machine.devices import Stacks, queue_fields
 from pageout.machine.dispatch import UNITS
 from pageout.machine.filesystems import Inode, Mounts
+from pageout.machine.functions import boot_functions
 from pageout.machine.memory_map import zones_of
 from pageout.machine.oom_boot import log_params, log_sizes, task_fields
 from pageout.machine.prepare import prepare_unit
@@ -39,6 +40,8 @@ CHOICE_VALUES = {
     "reclaim.wait_on_dirty": {"off": c.WAIT_DIRTY_OFF, "congestion": c.WAIT_DIRTY_CONGESTION},
     "reclaim.lumpy": {"on": c.LUMPY_ON, "off": c.LUMPY_OFF, "gentle": c.LUMPY_GENTLE},
     "throttle.start": {"midpoint": c.THROTTLE_MIDPOINT, "background": c.THROTTLE_BACKGROUND},
+    "stack.overflow": {"report": c.OVERFLOW_REPORT, "stop": c.OVERFLOW_STOP},
+    "stack.diet": {"off": c.DIET_OFF, "on": c.DIET_ON},
 }
 CHOICE_PARAMS = {
     **designs.CHOICE_PARAMS,
@@ -47,6 +50,8 @@ CHOICE_PARAMS = {
     "reclaim.wait_on_dirty": "reclaim_wait_dirty",
     "reclaim.lumpy": "reclaim_lumpy",
     "throttle.start": "throttle_start",
+    "stack.overflow": "stack_overflow",
+    "stack.diet": "stack_diet",
 }
 
 
@@ -143,8 +148,9 @@ class _Plan:
             "group_left": self.jobs.nr_groups + 1,
             "request_list": len(self.jobs.request_list),
             "function": len(frames.TABLE),
+            "sg_pool": c.NR_SG_POOLS,
             "unit": len(UNITS),
-            "chain": c.MAX_DEPTH + 2,
+            "chain": 2 * c.CHAIN_ROWS,
             "leaf": len(frames.LEAVES),
             "hist": c.HIST_BUCKETS * (c.NR_HIST_GLOBAL + 2 * len(self.jobs.rows) + 2 * self.nr_queues),
             "hist_sum": c.NR_HIST_GLOBAL + 2 * len(self.jobs.rows) + 2 * self.nr_queues,
@@ -172,6 +178,7 @@ def _boot_params(arrays: dict[str, Any], scenario: Scenario, plan: _Plan, events
         nr_pages=plan.nr_pages, nr_zones=len(plan.zones), nr_cpus=machine.cpus, nr_tasks=plan.nr_tasks,
         nr_jobs=len(plan.jobs.rows), nr_inodes=len(plan.inodes), nr_bdis=plan.nr_bdis, nr_queues=plan.nr_queues,
         jiffy_ns=c.NS_PER_S // machine.hz, hz=machine.hz, stack_bytes=stack,
+        stack_limit=stack - frames.THREAD_INFO_BYTES,
         stack_order=max(0, (stack // PAGE).bit_length() - 1),
         dirty_ratio=values["vm.dirty_ratio"], dirty_bytes=values["vm.dirty_bytes"],
         background_ratio=values["vm.dirty_background_ratio"], background_bytes=values["vm.dirty_background_bytes"],
@@ -211,7 +218,7 @@ def _boot_pools(arrays: dict[str, Any], plan: _Plan) -> None:
         arrays[table]["next"][nr - 1] = c.NIL
     arrays["wait"]["head"][:] = c.NIL
     arrays["wait"]["tail"][:] = c.NIL
-    _put(arrays, "stat", 0, run_head=c.NIL, run_tail=c.NIL, swap_free=plan.swap_pages)
+    _put(arrays, "stat", 0, run_head=c.NIL, run_tail=c.NIL, swap_free=plan.swap_pages, kmalloc_page=c.NIL)
 
 
 def _boot_storage(arrays: dict[str, Any], scenario: Scenario, plan: _Plan) -> None:
@@ -301,13 +308,6 @@ def _bdi_of(plan: _Plan, inode: Inode) -> int:
     return plan.nr_bdis - 1 if inode.anonymous and plan.swap_pages else plan.mounts.places[inode.fs].disk
 
 
-def _boot_functions(arrays: dict[str, Any]) -> None:
-    for number, row in enumerate(frames.TABLE):
-        _put(arrays, "function", number, frame_bytes=frames.frame_bytes(row), unit=frames.UNITS.index(row.unit))
-    for number, chain in enumerate(frames.LEAVES.values()):
-        arrays["leaf"][number] = frames.chain_bytes(tuple(chain.split()))
-
-
 def _install_units(arrays: dict[str, Any]) -> tuple[list[Any], list[BaseException]]:
     """Make the units known by address. Returns (what to keep, what fails in mid run)."""
     trouble: list[BaseException] = []
@@ -352,6 +352,7 @@ def _boot_tasks(arrays: dict[str, Any], scenario: Scenario, plan: _Plan) -> dict
             frames.FN.user,
             0,
             pid=1000 + i,
+            tflags=c.PF_LESS_THROTTLE | c.PF_KTHREAD if task.kind == "nfsd" else 0,
             job=i,
             rng0=s0,
             rng1=s1,
@@ -372,8 +373,7 @@ def _boot_tasks(arrays: dict[str, Any], scenario: Scenario, plan: _Plan) -> dict
 
 
 def _start(arrays: dict[str, Any], t: int, fn: int, a: int, **fields: int) -> None:
-    row = frames.TABLE[fn]
-    used = frames.frame_bytes(row)
+    used = int(arrays["function"]["frame_bytes"][fn])
     _put(arrays, "task", t, state=c.T_RUNNABLE, used=used, peak=used, **fields)
     frame = t * c.MAX_DEPTH
     for name in ("page", "inode", "list_head", "work", "bio"):
@@ -428,7 +428,7 @@ def boot(
     _boot_pools(arrays, plan)
     _boot_storage(arrays, scenario, plan)
     _boot_inodes(arrays, plan)
-    _boot_functions(arrays)
+    boot_functions(arrays, plan.choices)
     comms = _boot_tasks(arrays, scenario, plan)
     _boot_jobs(arrays, plan)
     _put(arrays, "stat", 0, idle_cpus=scenario.machine.cpus, lowest_stack=arrays["param"]["stack_bytes"][0])

@@ -41,6 +41,7 @@ def check(booted: Booted, scenario: Scenario) -> None:
         _parts,
         _stripes,
         _sockets,
+        _slabs,
     ):
         for complaint in checker(booted.arrays, seen):
             stat = booted.arrays["stat"]
@@ -421,3 +422,18 @@ def _handed_over(arrays: dict[str, Any], seen: _Frames) -> Iterator[str]:
                 one = int(task["rq_next"][one])
     if sorted(standing) != waiting.tolist():
         yield f"tasks {waiting.tolist()} wait for a reclaim thread, and {sorted(standing)} stand in line for one"
+
+
+def _slabs(arrays: dict[str, Any], seen: _Frames) -> Iterator[str]:
+    """Slabs hold what is said to be in them; a stack that ran over is one of those deeper than its usable size."""
+    stat, pools, task = arrays["stat"], arrays["sg_pool"], arrays["task"]
+    pages = _walk(arrays, int(stat["kmalloc_page"][0]), int(stat["kmalloc_pages"][0]))
+    yield from _differ("size-1024 slabs", int(stat["kmalloc_pages"][0]), len(pages))
+    if (arrays["page"]["pflags"][pages] & c.PG_KERNEL == 0).any():
+        yield "a slab of size-1024 is no page of the kernel's"
+    if not 0 <= int(stat["kmalloc_free"][0]) <= 4 * len(pages):
+        yield f"{int(stat['kmalloc_free'][0])} objects of size-1024 are free in {len(pages)} slabs"
+    if (pools["used"] < 0).any() or (pools["used"] > pools["objects"]).any():
+        yield "more scatter tables are in use than there is room for"
+    over = int((task["peak"] > int(arrays["param"]["stack_limit"][0])).sum())
+    yield from _differ("stack overflows", int(stat["overflows"][0]), over)

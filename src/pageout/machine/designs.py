@@ -76,7 +76,7 @@ def boot_zone_shares(arrays: dict[str, Any]) -> None:
 def boot_workers(arrays: dict[str, Any], first: int, cpus: int) -> dict[int, str]:
     """Lay the reclaim threads to sleep at the end of the task table, whatever the design. Returns their comms."""
     arrays["param"]["first_worker"][0] = first
-    used = frames.frame_bytes(frames.TABLE[frames.FN.reclaim_worker])
+    used = int(arrays["function"]["frame_bytes"][frames.FN.reclaim_worker])
     for i in range(nr_workers(cpus)):
         task, frame = arrays["task"][first + i], arrays["frame"][(first + i) * c.MAX_DEPTH]
         task["state"], task["used"], task["peak"], task["pid"] = c.T_SLEEPING, used, used, WORKER_PID + i

@@ -26,6 +26,7 @@ KINDS = {
 }
 WORKERS = {"raid5": "raid5d", "iscsi": "iscsi_xmitworker", "loop": "loop_thread"}  # kinds with a thread of their own
 LOOP_PAGES = 31  # Linux v2.6.34 block/blk-settings.c:blk_queue_make_request, BLK_SAFE_MAX_SECTORS
+DRIVERS = {"ahci": c.DRIVER_AHCI, "sata_mv": c.DRIVER_SATA_MV}
 ELEVATORS = {"deadline": c.ELEVATOR_DEADLINE, "noop": c.ELEVATOR_NOOP}
 NO_ELEVATOR = ("linear", "raid0", "raid1", "raid5", "loop")  # kinds without requests of their own
 
@@ -62,6 +63,7 @@ def queue_fields(disk: Disk) -> dict[str, int]:
         "chunk_pages": disk.chunk_bytes // PAGE,
         "half_rtt_ns": disk.rtt_us * 1000 // 2,
         "socket_bytes": disk.socket_buffer_bytes,
+        "driver": DRIVERS[disk.driver],
     }
 
 

@@ -26,7 +26,9 @@ from pageout.kernel.fs.fs_writeback import (
     writeback_inodes_wb,
     writeback_single_inode,
 )
+from pageout.kernel.fs.nfsd import nfsd, svc_recv
 from pageout.kernel.fs.read_write import sys_fsync, sys_read, sys_unlink, sys_write
+from pageout.kernel.fs.splice import splice_read, sys_sendfile
 from pageout.kernel.fs.union import (
     copyup_dentry,
     unionfs_read,
@@ -35,6 +37,7 @@ from pageout.kernel.fs.union import (
     unionfs_writepage,
 )
 from pageout.kernel.fs.writepage import swap_writepage, xfs_vm_writepage
+from pageout.kernel.mm.kmalloc import kmalloc_refill
 from pageout.kernel.mm.kswapd import balance_pgdat, kswapd
 from pageout.kernel.mm.memory import anonymous_fault, page_fault
 from pageout.kernel.mm.page_alloc import alloc_pages
@@ -51,7 +54,7 @@ from pageout.kernel.mm.vmscan import (
     throttle_vm_writeout,
     try_to_free_pages,
 )
-from pageout.kernel.sched.allocators import sys_clone, sys_recvmsg, sys_select
+from pageout.kernel.sched.allocators import do_select, sys_clone, sys_recvmsg, sys_select
 from pageout.kernel.sched.core import run_machine
 from pageout.kernel.sched.highorder import get_pages
 from pageout.kernel.sched.user import user
@@ -92,11 +95,11 @@ def _task_step(k, t):
     fn = f.fn
     if fn == FN.user:
         return user(k, t, f)
-    if FN.sys_write <= fn <= FN.btrfs_vfs_write:
+    if FN.sys_write <= fn <= FN.btrfs_vfs_write or fn == FN.nfsd_write:
         return sys_write(k, t, f)
     if FN.sys_read <= fn <= FN.ext2_vfs_read or fn == FN.lo_receive:
         return sys_read(k, t, f)
-    if fn == FN.do_readahead:
+    if fn == FN.do_readahead or fn == FN.async_readahead:
         return do_readahead(k, t, f)
     if fn == FN.page_fault:
         return page_fault(k, t, f)
@@ -104,8 +107,12 @@ def _task_step(k, t):
         return anonymous_fault(k, t, f)
     if fn == FN.sys_fsync or fn == FN.unionfs_fsync:
         return sys_fsync(k, t, f)
-    if fn == FN.sys_select:
+    if fn == FN.sys_select or fn == FN.sys_poll:
         return sys_select(k, t, f)
+    if fn == FN.do_select or fn == FN.do_poll:
+        return do_select(k, t, f)
+    if fn == FN.kmalloc_refill:
+        return kmalloc_refill(k, t, f)
     if fn == FN.sys_clone:
         return sys_clone(k, t, f)
     if fn == FN.sys_recvmsg:
@@ -131,7 +138,7 @@ def task_unit(address, t):
 def _mm_step(k, t):
     f = frame_of(k, t)
     fn = f.fn
-    if fn == FN.alloc_pages:
+    if fn == FN.alloc_pages or fn == FN.page_cache_alloc:
         return alloc_pages(k, t, f)
     if fn == FN.try_to_free_pages:
         return try_to_free_pages(k, t, f)
@@ -292,5 +299,39 @@ def union_unit(address, t):
     return verb
 
 
+@kfn
+def _callers_step(k, t):
+    f = frame_of(k, t)
+    fn = f.fn
+    if fn == FN.sys_sendfile or fn == FN.nfsd_read:
+        return sys_sendfile(k, t, f)
+    if fn == FN.xfs_splice_read or fn == FN.splice_read:
+        return splice_read(k, t, f)
+    if fn == FN.nfsd:
+        return nfsd(k, t, f)
+    if fn == FN.svc_recv:
+        return svc_recv(k, t, f)
+    return SWITCH
+
+
+@kentry
+def callers_unit(address, t):
+    """sendfile() and the NFS server."""
+    k = kernel_at(address)
+    verb = RUN
+    while verb == RUN:
+        verb = _callers_step(k, t)
+    return verb
+
+
 # In the order of kernel.frames.UNITS, by which a frame's function finds its unit.
-UNITS = (block_unit, task_unit, mm_unit, writeback_unit, storage_unit, ext_unit, union_unit)
+UNITS = (
+    block_unit,
+    task_unit,
+    mm_unit,
+    writeback_unit,
+    storage_unit,
+    ext_unit,
+    union_unit,
+    callers_unit,
+)

@@ -18,7 +18,7 @@ from pageout.engine.constants import (
 from pageout.kernel.sched.user import HIST_JOBS
 from pageout.machine.boot import Booted
 from pageout.machine.procfs import fragmentation_index, nr_free_of
-from pageout.vocabulary.scenario import Disk, Scenario
+from pageout.vocabulary.scenario import IO_KINDS, Disk, Scenario
 from pageout.vocabulary.storage import PLAIN
 
 PAGE = 4096
@@ -128,7 +128,7 @@ def job_figures(scenario: Scenario, ledger: Ledger, first_task: int, now_ns: int
         get = ledger.row("task", first_task + i)
         ended = get("ended_ns") or now_ns
         elapsed = ended - get("begun_ns")
-        is_io = task.kind == "io"
+        is_io = task.kind in IO_KINDS
         writes = is_io and task.rw not in ("read", "randread")
         reads = is_io and task.rw not in ("write", "randwrite")
         jobs.append(
@@ -221,7 +221,7 @@ def _level_figures(ledger: Ledger, now_ns: int) -> dict[str, Any]:
 def metrics(scenario: Scenario, ledger: Ledger, first_task: int, now_ns: int) -> dict[str, Any]:
     """Return the run's figures, named and in units as the reference says."""
     jobs = job_figures(scenario, ledger, first_task, now_ns)
-    ios = [i for i, task in enumerate(scenario.tasks) if task.kind == "io"]
+    ios = [i for i, task in enumerate(scenario.tasks) if task.kind in IO_KINDS]
     rows = [ledger.row("task", first_task + i) for i in ios]
     spans = [(get("begun_ns"), get("ended_ns") or now_ns) for get in rows]
     span = max((end for _, end in spans), default=0) - min((begin for begin, _ in spans), default=0)

@@ -7,14 +7,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from pageout.engine import constants as c
 from pageout.engine.constants import GFP_ATOMIC, GFP_COMP, GFP_KERNEL, GFP_NOFS, GFP_WAIT, NIL
+from pageout.kernel.sched import allocators
 from pageout.kernel.sched import user as programs
 from pageout.kernel.sched.highorder import JOB_HUGEPAGES
 from pageout.machine.filesystems import Inode, Mounts
 from pageout.machine.tables import pareto_table, zipf_table
 from pageout.vocabulary.errors import UsageError
 from pageout.vocabulary.mounts import number_of
-from pageout.vocabulary.scenario import Scenario, Task
+from pageout.vocabulary.scenario import IO_KINDS, Scenario, Task
 
 PAGE = 4096
 MAX_RANKS = 1 << 22  # a distribution over more blocks than this is drawn in groups of equal weight
@@ -26,8 +28,12 @@ KINDS = {
     "hog": programs.JOB_HOG,
     "unlink": programs.JOB_UNLINK,
     "hugepages": JOB_HUGEPAGES,
+    "poll": allocators.JOB_POLL,
+    "sendfile": programs.JOB_IO,
+    "nfsd": programs.JOB_IO,
 }
 GFP = {"auto": 0, "kernel": GFP_KERNEL, "nofs": GFP_NOFS, "noio": GFP_WAIT, "atomic": GFP_ATOMIC}
+CALLERS = {"sendfile": c.CALLER_SENDFILE, "nfsd": c.CALLER_NFSD}
 DIRECTIONS = {"read": 0, "write": 1, "randread": 2, "randwrite": 3, "rw": 4, "randrw": 5}
 
 
@@ -71,6 +77,7 @@ def _io_fields(scenario: Scenario, task: Task) -> dict[str, int]:
     size = min(scenario.files[i].size_bytes for i in task.file)
     return {
         "rw": DIRECTIONS[task.rw],
+        "caller": CALLERS.get(task.kind, c.CALLER_SYSCALL),
         "rwmixread": task.rwmixread,
         "block_bytes": task.bs_bytes,
         "io_bytes": task.io_bytes or sum(scenario.files[i].size_bytes for i in task.file),
@@ -144,9 +151,9 @@ def jobs_of(scenario: Scenario, request_list: Any = None) -> Jobs:
         row = _common_fields(task)
         row["file_start"] = len(file_list)
         file_list += task.file
-        if task.kind == "io":
+        if task.kind in IO_KINDS:
             row |= _io_fields(scenario, task)
-        if task.kind == "io" and task.distribution != "random":
+        if task.kind in IO_KINDS and task.distribution != "random":
             key = (task.distribution, task.theta, row["nr_blocks"])
             if key not in made:
                 made[key] = table_at

@@ -15,8 +15,7 @@ import numpy as np
 import pageout
 from pageout import jit
 from pageout.engine import constants as c
-from pageout.kernel import frames
-from pageout.machine import checkers, figures, why
+from pageout.machine import checkers, figures, stacks, why
 from pageout.machine.boot import CHOICE_PARAMS, Booted, boot
 from pageout.machine.dispatch import core_unit
 from pageout.machine.dmesg import dmesg
@@ -28,8 +27,14 @@ from pageout.vocabulary.scenario import Scenario
 from pageout.vocabulary.settings import choices, validate
 
 STEPS_A_TURN = 20_000  # compiled steps between two looks at progress and Ctrl-C
-UNHASHED = {"ring", "unit", "event_on"}  # not state: the drained ring, addresses of this process, what is traced
-DESIGN_PARAMS = tuple(CHOICE_PARAMS.values())  # what was chosen is no state: only what came of it
+# Not state: the drained ring, addresses of this process, what is traced, constants of the kernel build.
+UNHASHED = {"ring", "unit", "event_on", "function", "leaf"}
+DESIGN_PARAMS = (
+    *CHOICE_PARAMS.values(),
+    "stack_bytes",
+    "stack_order",
+    "stack_limit",
+)  # what was chosen is no state: only what came of it
 ERRORS = {
     c.ERR_DEPTH: "a task nests more frames than the model allows",
     c.ERR_HEAP: "too many pending events",
@@ -41,6 +46,7 @@ ENDINGS = {
     c.STOP_POWER: "power cut",
     c.STOP_DEADLOCK: "deadlock",
     c.STOP_PANIC: "panic: out of memory and no killable processes",
+    c.STOP_OVERFLOW: "panic: kernel stack overflow",
 }
 PANIC_ENDINGS = {
     c.PANIC_ON_OOM: "panic: out of memory, and vm.panic_on_oom is set",
@@ -104,18 +110,12 @@ class Result:
     @property
     def deepest_stack(self) -> list[tuple[int, int, str]]:
         """Rows (depth, size, function) of the deepest kernel stack met, innermost first, as the stack tracer prints."""
-        chain = self.booted.arrays["chain"][: self._ledger.stat("peak_nr")].tolist()
-        names: list[str] = []
-        for number in chain:
-            if number >= 0:
-                names += frames.names_of(frames.TABLE[number])
-            else:
-                names += list(frames.LEAVES.values())[~number].split()
-        rows, depth = [], 0
-        for name in names:
-            depth += frames.SIZES[name][0]
-            rows.append((depth, frames.SIZES[name][0], name))
-        return rows[::-1]
+        return stacks.rows(self.booted, self.scenario, 0, self._ledger.stat("peak_nr"))
+
+    @property
+    def first_overflow(self) -> list[tuple[int, int, str]]:
+        """The stack as it was when one ran over for the first time; empty if none did."""
+        return stacks.rows(self.booted, self.scenario, c.CHAIN_ROWS, self._ledger.stat("overflow_nr"))
 
     @property
     def ending(self) -> str:
@@ -156,7 +156,9 @@ class Result:
             "highorder": self._ledger.by_order(),
             "vmstat": self.vmstat,
             "oom": self.oom,
-            "deepest_stack": [{"depth": d, "size": s, "location": name} for d, s, name in self.deepest_stack],
+            "deepest_stack": stacks.entries(self.deepest_stack),
+            "first_overflow": stacks.entries(self.first_overflow),
+            "stack": stacks.facts(self.booted, scenario, self._ledger),
             "why": self.why,
             "warnings": list(scenario.warnings),
         }

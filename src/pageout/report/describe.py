@@ -2,6 +2,7 @@
 """One line each for the machine and the workload of a run, from the scenario."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from pageout.report import contrast, reading
 from pageout.report.figures import Document
@@ -82,3 +83,14 @@ def run_lines(documents: Sequence[Document]) -> dict[str, str]:
         lines[f"digest, {document['design']}, seed {document['seed']}"] = str(document["digest"])
     warnings = dict.fromkeys(text for document in documents for text in document.get("warnings") or ())
     return lines | {f"warning {number}": text for number, text in enumerate(warnings, start=1)}
+
+
+def stack_lines(document: dict[str, Any]) -> list[str]:
+    """Return what must be said of the stacks' figures: frame sizes that are assumed, whose stack ran over first."""
+    facts = document.get("stack") or {}
+    said = []
+    if facts.get("sizes_assumed"):
+        said.append(f"Stack depths are assumed, not measured: {plain(facts['build'])}.")
+    if facts.get("first_overflow_task"):
+        said.append(f"The first kernel stack to run over was that of {plain(facts['first_overflow_task'])}.")
+    return said

@@ -36,7 +36,9 @@ from pageout.vocabulary.units import (
 DAY_NS = 86400 * NS_PER_S
 DiskKind = Literal["disk", "ssd", "throttled", "null", "linear", "raid0", "raid1", "raid5", "iscsi", "loop"]
 _PLAIN = "disk ssd throttled null"
-TaskKind = Literal["io", "alloc", "select", "fork", "hog", "unlink", "hugepages"]
+TaskKind = Literal["io", "alloc", "select", "fork", "hog", "unlink", "hugepages", "poll", "sendfile", "nfsd"]
+IO_KINDS = ("io", "sendfile", "nfsd")  # move bytes of files; by read() and write(), sendfile(), as an NFS server
+PERIODIC_KINDS = ("alloc", "select", "fork", "poll", "hugepages")  # one call each interval
 ReadWrite = Literal["read", "write", "randread", "randwrite", "rw", "randrw"]
 
 
@@ -91,6 +93,10 @@ class Disk(msgspec.Struct, frozen=True, kw_only=True):
     write_bps: Annotated[int, note("write limit, 0 = none", "rate", of="throttled")] = 0
     read_iops: Annotated[int, note("read requests per second, 0 = no limit", "", 0, 10**9, of="throttled")] = 0
     write_iops: Annotated[int, note("write requests per second, 0 = no limit", "", 0, 10**9, of="throttled")] = 0
+    driver: Annotated[
+        Literal["ahci", "sata_mv"],
+        note("host adapter; sata_mv polls for a cache flush from the submitter's stack, ahci does not"),
+    ] = "ahci"
     write_error_every: Annotated[int, note("every n-th write request fails with EIO, 0 = never", "", 0, 10**12)] = 0
 
 
@@ -155,6 +161,9 @@ class File(msgspec.Struct, frozen=True, kw_only=True):
     filesystem: Annotated[str, note("the filesystem it is on, by name; unset: the first")] = ""
 
 
+IO = " ".join(IO_KINDS)
+
+
 class Task(msgspec.Struct, frozen=True, kw_only=True):
     """A thread of user space."""
 
@@ -163,37 +172,38 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
         TaskKind,
         note(
             "io: reads and writes files; alloc: allocates pages in the kernel; select: a select() caller, one page a "
-            "call; fork: a child is forked, lives, exits; hog: takes anonymous memory; unlink: removes a file; "
+            "call; poll: the same by poll(); sendfile: sends a file's pages; nfsd: a thread of the NFS server; "
+            "fork: a child is forked, lives, exits; hog: takes anonymous memory; unlink: removes a file; "
             "hugepages: adds huge pages of 2 MiB to the pool, as a write to nr_hugepages does"
         ),
     ] = "io"
     file: Annotated[tuple[int, ...], note("the files it uses, by name; served round robin")] = ()
-    rw: Annotated[ReadWrite, note("direction and order, as in fio", of="io")] = "read"
-    rwmixread: Annotated[int, note("percentage of reads of rw and randrw", "", 0, 100, of="io")] = 50
-    bs_bytes: Annotated[int, note("bytes of one call", "size", 1, GIB, of="io")] = 4 * KIB
-    io_bytes: Annotated[int, note("bytes in all; unset: its files' size", "size", 0, MAX_VALUE, "io_size", of="io")] = 0
-    offset_bytes: Annotated[int, note("where in the file it starts", "size", 0, 64 * TIB, of="io")] = 0
+    rw: Annotated[ReadWrite, note("direction and order, as in fio", of="io nfsd")] = "read"
+    rwmixread: Annotated[int, note("percentage of reads of rw and randrw", "", 0, 100, of="io nfsd")] = 50
+    bs_bytes: Annotated[int, note("bytes of one call", "size", 1, GIB, of=IO)] = 4 * KIB
+    io_bytes: Annotated[int, note("bytes in all; unset: its files' size", "size", 0, MAX_VALUE, "io_size", of=IO)] = 0
+    offset_bytes: Annotated[int, note("where in the file it starts", "size", 0, 64 * TIB, of=IO)] = 0
     fsync_every: Annotated[int, note("fsync after so many writes, 0 = never", "", 0, 10**12, "fsync", of="io")] = 0
     end_fsync: Annotated[bool, note("fsync once at the end", of="io")] = False
-    rate_bps: Annotated[int, note("limit of each direction, 0 = none", "rate", 0, 1 << 50, "rate", of="io hog")] = 0
-    thinktime_ns: Annotated[int, note("pause between blocks of calls", "duration", 0, 365 * DAY_NS, of="io")] = 0
-    thinktime_blocks: Annotated[int, note("calls before each pause", "", 1, 10**12, of="io")] = 1
-    runtime_ns: Annotated[int, note("stop after this time, 0 = when done", "duration", 0, 365 * DAY_NS, of="io")] = 0
-    time_based: Annotated[bool, note("start over until `runtime` is up", of="io")] = False
+    rate_bps: Annotated[int, note("limit of each direction, 0 = none", "rate", 0, 1 << 50, "rate", of=IO + " hog")] = 0
+    thinktime_ns: Annotated[int, note("pause between blocks of calls", "duration", 0, 365 * DAY_NS, of=IO)] = 0
+    thinktime_blocks: Annotated[int, note("calls before each pause", "", 1, 10**12, of=IO)] = 1
+    runtime_ns: Annotated[int, note("stop after this time, 0 = when done", "duration", 0, 365 * DAY_NS, of=IO)] = 0
+    time_based: Annotated[bool, note("start over until `runtime` is up", of=IO)] = False
     start_delay_ns: Annotated[int, note("wait before starting", "duration", 0, 365 * DAY_NS, "startdelay")] = 0
     group: Annotated[int, note("starts when all tasks of the group before are done", "", 0, 4096)] = 0
-    norandommap: Annotated[bool, note("random offsets may repeat before every block was covered", of="io")] = False
+    norandommap: Annotated[bool, note("random offsets may repeat before every block was covered", of=IO)] = False
     seed: Annotated[int, note("of its own random numbers (TOML: from the run's seed unless told)")] = 0
-    distribution: Annotated[Literal["random", "zipf", "pareto"], note("of random offsets", of="io")] = "random"
-    theta: Annotated[float, note("zipf exponent (over 0), or pareto h (0 to 1)", "", 0, 100, of="io")] = 1.0
+    distribution: Annotated[Literal["random", "zipf", "pareto"], note("of random offsets", of=IO)] = "random"
+    theta: Annotated[float, note("zipf exponent (over 0), or pareto h (0 to 1)", "", 0, 100, of=IO)] = 1.0
     mmap: Annotated[bool, note("through a shared mapping instead of read() and write()", of="io")] = False
-    loops: Annotated[int, note("times the whole job is done", "", 1, 10**9, of="io")] = 1
+    loops: Annotated[int, note("times the whole job is done", "", 1, 10**9, of=IO)] = 1
     order: Annotated[int, note("each allocation is 2^order pages", "", 0, 10, of="alloc")] = 0
     count: Annotated[
-        int, note("how many, 0 = until the foreground is done", "", 0, 10**12, of="alloc select fork hugepages")
+        int, note("how many, 0 = until the foreground is done", "", 0, 10**12, of="alloc select fork poll hugepages")
     ] = 0
     interval_ns: Annotated[
-        int, note("time between two", "duration", 0, 365 * DAY_NS, of="alloc select fork hugepages")
+        int, note("time between two", "duration", 0, 365 * DAY_NS, of="alloc select fork poll hugepages")
     ] = 0
     gfp: Annotated[
         Literal["auto", "kernel", "nofs", "noio", "atomic"],

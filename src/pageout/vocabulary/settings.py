@@ -12,6 +12,8 @@ import msgspec
 from pageout.vocabulary.errors import ScenarioError, SettingError, did_you_mean, shown
 from pageout.vocabulary.mounts import check_filesystems, check_room
 from pageout.vocabulary.scenario import (
+    IO_KINDS,
+    PERIODIC_KINDS,
     Disk,
     FieldError,
     Filesystem,
@@ -74,6 +76,11 @@ CHOICES: dict[str, tuple[tuple[str, ...], str]] = {
     "reclaim.worker": (("off", "node", "cpu"), "whether a thread does direct reclaim: one a node, or one a CPU"),
     "reclaim.worker_order": (("lru", "file"), "order in which that thread takes its pages"),
     "throttle.start": (("midpoint", "background"), "dirty level from which writers are held back"),
+    "stack.overflow": (
+        ("report", "stop"),
+        "a kernel stack that runs over: go on and report it, or end as a crash would",
+    ),
+    "stack.diet": (("off", "on"), "frames of reclaim, select() and splice made smaller; select() allocates instead"),
     "dirty.limits": (("global", "zone"), "whether pages for writing come from zones within their share only"),
     "background.start": (("ratio", "half"), "dirty level at which flushers start: as set, or half of it"),
     "flusher.background": (("all", "oldest"), "inodes of background writeback: all, or the long dirty ones first"),
@@ -98,6 +105,8 @@ _STATUS_QUO: dict[str, str | int] = {
     "reclaim.worker": "off",
     "reclaim.worker_order": "lru",
     "throttle.start": "midpoint",
+    "stack.overflow": "report",
+    "stack.diet": "off",
     "dirty.limits": "global",
     "background.start": "ratio",
     "flusher.background": "all",
@@ -124,6 +133,8 @@ DESIGNS: dict[str, dict[str, str | int]] = {
     "stack-switch": _STATUS_QUO | {"stack.switch": "reclaim"},
     "gentle-lumpy": _STATUS_QUO | {"reclaim.lumpy": "gentle"},
     "throttle-earlier": _STATUS_QUO | {"throttle.start": "background"},
+    "stack-diet": _STATUS_QUO | {"stack.diet": "on"},
+    "stack-16k": _STATUS_QUO | {"stack.bytes": 16384},
     "zone-dirty-limits": _STATUS_QUO | {"dirty.limits": "zone"},
     "reclaim-3.2": _STATUS_QUO
     | {"reclaim.writeback": "urgent", "reclaim.throttle": "writeback", "reclaim.progress": "reclaimable"},
@@ -412,15 +423,15 @@ def _check_task(where: str, task: Task, scenario: Scenario) -> None:
     """Check one task against its kind and the files it names."""
     _require(all(0 <= file < len(scenario.files) for file in task.file), f"{where}.file", "no such file")
     sizes = [scenario.files[file].size_bytes for file in task.file]
-    needs_file = task.kind in ("io", "unlink")
+    needs_file = task.kind in (*IO_KINDS, "unlink")
     _require(bool(sizes) or not needs_file, f"{where}.file", "this task needs a file")
-    if task.kind == "io":
+    if task.kind in IO_KINDS:
         _require(task.io_bytes > 0, f"{where}.io_size", "must be over 0")
         _require(task.io_bytes * task.loops <= MAX_VALUE, f"{where}.loops", "more bytes than can be counted")
         _require(task.offset_bytes + task.bs_bytes <= min(sizes), f"{where}.bs", "offset and bs reach beyond the file")
         _require(task.runtime_ns > 0 or not task.time_based, f"{where}.time_based", "needs a runtime")
         _check_distribution(where, task)
-    elif task.kind in ("alloc", "select", "fork", "hugepages"):
+    elif task.kind in PERIODIC_KINDS:
         bounded = task.interval_ns >= 1000 or task.count > 0
         _require(bounded, f"{where}.interval", "needs an interval of at least 1us, or a count")
     elif task.kind == "hog":
@@ -460,7 +471,7 @@ def _check_run(scenario: Scenario) -> None:
     )
     groups = {task.group for task in tasks}
     _require(groups == set(range(len(groups))), "task.group", "groups must be numbered 0, 1, 2 without a gap")
-    endless = [task for task in tasks if not task.background and task.kind in ("alloc", "select", "fork", "hugepages")]
+    endless = [task for task in tasks if not task.background and task.kind in PERIODIC_KINDS]
     ends = all(task.count for task in endless)
     text = "an endless task in the foreground: set background = true, a count, or [run] length"
     _require(ends or scenario.length_ns > 0, "task.background", text)

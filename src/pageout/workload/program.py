@@ -12,6 +12,8 @@ import msgspec
 from pageout.vocabulary.errors import SettingError, UsageError, did_you_mean, shown
 from pageout.vocabulary.machines import load_machine, parse_toml, read_machine, read_text
 from pageout.vocabulary.scenario import (
+    IO_KINDS,
+    PERIODIC_KINDS,
     FieldError,
     File,
     Key,
@@ -39,9 +41,9 @@ from pageout.workload.fio import load_fio
 ROOMS = ("name", "machine", "disk", "filesystem", "swap", "settings", "design", "run", "file", "task")
 TASK_EXTRAS = {
     "size": Key("size", "size", int, (), None, "size of a file of its own, in place of `file`", "size", 1, 64 * TIB,
-                frozenset({"io"})),
+                frozenset(IO_KINDS)),
     "filesystem": Key("filesystem", "filesystem", str, (), "", "where a file of its own is; unset: the first",
-                      "", 0, 0, frozenset({"io"})),
+                      "", 0, 0, frozenset(IO_KINDS)),
     "numjobs": Key("numjobs", "numjobs", int, (), 1, "tasks alike, each with its own file unless `file` is given",
                    "", 1, MAX_TASKS, frozenset()),
 }  # fmt: skip
@@ -231,15 +233,15 @@ def _task(where: str, own: dict[str, Any], size: int, files: list[File], seed: i
     file = own["file"]
     if size and file:
         raise FieldError(f"{where}.size", "is for a task with a file of its own: give it in [[file]]")
-    if kind == "io" and not file:
+    if kind in IO_KINDS and not file:
         offset = own.get("offset_bytes", 0)
         size = size or own.get("io_bytes", 0) + offset
         if not size:
-            raise FieldError(where, "an io task needs size, io_size or file")
+            raise FieldError(where, f"an {shown(kind)} task needs size, io_size or file")
         exists = own.get("rw", "read") not in ("write", "randwrite")
         files.append(File(name=own["name"], size_bytes=size, exists=exists, filesystem=filesystem))
         file = (len(files) - 1,)
-    if kind == "io" and "io_bytes" not in own:
+    if kind in IO_KINDS and "io_bytes" not in own:
         own = own | {"io_bytes": sum(files[number].size_bytes - own.get("offset_bytes", 0) for number in file)}
-    endless = kind in ("alloc", "select", "fork", "hugepages") and not own.get("count")
+    endless = kind in PERIODIC_KINDS and not own.get("count")
     return Task(**{"seed": seed, "background": endless} | own | {"file": file or ()})

@@ -41,6 +41,7 @@ from pageout.kernel.block.elevator import (
 from pageout.kernel.block.endio import bio_endio
 from pageout.kernel.costs import SUBMIT_NS
 from pageout.kernel.drivers.devices import done_at
+from pageout.kernel.drivers.scsi import scsi_dispatch, sg_free
 from pageout.kernel.drivers.stripes import raid5_unplug
 from pageout.kernel.drivers.wire import RESPONSE, TO_TARGET, acknowledge, arrive, queue_command, take_response
 from pageout.kernel.frames import FN, LEAF
@@ -269,6 +270,7 @@ def _queue_request(k, t, queue, request):
 def start_requests(k, t, queue, now):
     """Feed the device as long as it takes requests."""
     q = k.queue[queue]
+    nr_queued = q.nr_sort_read + q.nr_sort_write
     while q.in_flight < q.depth:
         request = next_request(k, queue, now)
         if request == NIL:
@@ -278,8 +280,11 @@ def start_requests(k, t, queue, now):
             q.busy_since_ns = now
         q.in_flight += 1
         rq.started_ns = now
-        if t >= 0:
-            touch(k, t, LEAF.iscsi_queue if q.kind == DEV_ISCSI else LEAF.dispatch)
+        if q.kind == DEV_ISCSI:
+            if t >= 0:
+                touch(k, t, LEAF.iscsi_queue)
+        else:
+            scsi_dispatch(k, t, queue, request, nr_queued, UNPLUG_THRESH)
         if not q.remote:
             emit(k, t, EV.block_rq_issue, queue, _rwbs(rq), 0, rq.block * 8, rq.nr_pages * 8)
         if q.kind == DEV_ISCSI:
@@ -384,6 +389,8 @@ def _end_request(k, request):
         following = k.bio[bio].next
         bio_endio(k, bio, failed)
         bio = following
+    if q.kind != DEV_ISCSI:
+        sg_free(k, rq.nr_pages)
     q.in_flight -= 1
     if q.in_flight == 0:
         q.busy_ns += k.stat.now_ns - q.busy_since_ns
@@ -432,6 +439,7 @@ def submit_bio(k, t, f):
             request = _get_request(k, t, queue, f.bio)
             if request == NIL:
                 return call(k, t, f, FN.get_request_wait, 1, queue, _is_sync_side(b), 0)
+            touch(k, t, LEAF.get_request)
             _queue_request(k, t, queue, request)
         f.bio = following
     return ret(k, t, f, 0)
@@ -451,4 +459,5 @@ def get_request_wait(k, t, f):
         request_unplug(k, t, f.a)
         return sleep_on(k, t, q.wait_read if f.b else q.wait_write, 0, 1)
     _set_batching(k, t)
+    touch(k, t, LEAF.after_wait)
     return ret(k, t, f, 0)

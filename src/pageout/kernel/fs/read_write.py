@@ -252,7 +252,8 @@ def _read_more(k, t, f, index, nr_asked, hit_marker, resume):
         f.pc = resume
         return 0
     k.task[t].readahead_mark = mark
-    return call(k, t, f, FN.do_readahead, resume, f.inode, start, nr_pages)
+    how = FN.async_readahead if hit_marker else FN.do_readahead
+    return call(k, t, f, how, resume, f.inode, start, nr_pages)
 
 
 @kfn

@@ -6,6 +6,8 @@ One frame, `user`, at the bottom of each user task's stack, goes through its job
 
 from pageout.engine.clock import now_of, out_of_slice, spend
 from pageout.engine.constants import (
+    CALLER_SENDFILE,
+    CALLER_SYSCALL,
     ENTRY,
     EXIT,
     HIST_READ,
@@ -287,6 +289,9 @@ def _sync_due(f, job):
 def _issue(k, t, f, job, CALLED, RESTART):
     """Make the call; -1 if it was served on the spot from the cache."""
     inode, offset, nbytes = job.call_inode, job.call_offset, f.nr_to_write
+    if job.caller != CALLER_SYSCALL:
+        how = FN.sys_sendfile if job.caller == CALLER_SENDFILE else FN.nfsd
+        return call(k, t, f, how, CALLED, inode, offset, nbytes)
     if job.mmap:
         while f.pos < nbytes:
             here = offset + f.pos
