@@ -27,7 +27,7 @@ def storm(seed: int = 1, memory_mib: int = 32, **disk: object) -> Scenario:
            runtime_ns=S, seed=seed),
         io("read", 1024, "reader", of=1, bs_bytes=64 * KIB, rate_bps=200 * MIB, background=True),
         io("write", 256, "writer", of=2, bs_bytes=128 * KIB, background=True),
-        Task(name="hog", kind="hog", anon_bytes=memory_mib * MIB * 6 // 10, rate_bps=60 * MIB, hold_ns=60 * S,
+        Task(name="hog", kind="hog", anon_bytes=memory_mib * MIB * 7 // 10, rate_bps=60 * MIB, hold_ns=60 * S,
              background=True),
         *(Task(name=f"selector{n}", kind="select", interval_ns=MS // 10, background=True) for n in range(4)),
         Task(name="netrx", kind="alloc", interval_ns=MS, hold=128, background=True),
