@@ -10,7 +10,7 @@ from tests.naive import oom as naive
 from pageout.engine import constants as c
 from pageout.engine.klog import klog, printk_ratelimit
 from pageout.engine.waitqueue import sleep_on, sleep_until
-from pageout.kernel.mm.buddy import rmqueue
+from pageout.kernel.mm.buddy import try_alloc
 from pageout.kernel.mm.oom_kill import badness, out_of_memory
 from pageout.kernel.mm.show_mem import show_mem
 from pageout.kernel.sched.allocators import _hold
@@ -91,7 +91,7 @@ def forks(m, t: int, births_ms: list[int], lifetime_ms: int) -> list[int]:
     stacks = []
     for at in births_ms:
         m.k.stat.now_ns = at * c.NS_PER_MS
-        stacks.append(rmqueue(m.k, 1, 1))
+        stacks.append(try_alloc(m.k, t, 1, c.GFP_KERNEL))
         _hold(m.k, t, stacks[-1], 1)
         m.k.stat.stack_pages += 2
         m.k.stat.fork_nr += 1
