@@ -36,7 +36,7 @@ LAYERS: dict[str, set[str]] = {
     "__init__": {"machine"},
 }
 LIGHT_ROOMS = ("vocabulary", "workload", "report", "cli")  # importing all their modules brings in none of HEAVY
-HEAVY = {"numba", "polars", "altair", "numpy"}
+HEAVY = {"numba", "polars", "vl_convert", "numpy"}
 
 RECORD_TABLES = ("engine/state.py", "engine/ring.py", "engine/ledger.py")
 

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from pageout.cli import workers
 from pageout.vocabulary.scenario import Disk, File, Machine, Scenario, Task
-from tests.report.documents import document, series
+from tests.report.documents import document, histograms, series
 
 SCENARIO = Scenario(
     name="storm",
@@ -31,9 +32,17 @@ class FakeResult:
     def __init__(self, scenario: Scenario, figures: dict[str, Any]) -> None:
         self._document = document(scenario.design, **figures) | {"seed": scenario.seed}
         self.series = series()
+        self.dmesg = "[    1.000000] writer used greatest stack depth: 5296 bytes left\n"
+        self.histograms = histograms()
+        self.watermarks = {"min": 100, "low": 125, "high": 150}
 
     def document(self) -> dict[str, Any]:
         return self._document
+
+    def proc_files(self) -> dict[str, str]:
+        from pageout.cli.run import PROC_FILES
+
+        return {name: f"{name} of the run\n" for name in PROC_FILES}
 
 
 class FakeEngine:
@@ -68,7 +77,9 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
     simulate.simulate = fake.simulate  # type: ignore[attr-defined]
     jit.compiling = fake.compiling  # type: ignore[attr-defined]
     demo.demo_scenario = lambda: SCENARIO  # type: ignore[attr-defined]
+    demo.DEMO_DESIGNS = ("linux-2.6.34", "no-direct-writeback", "flushers-only", "throttle-earlier")  # type: ignore[attr-defined]
     for module in (simulate, jit, demo):
         monkeypatch.setitem(sys.modules, module.__name__, module)
     monkeypatch.setattr(pageout, "jit", jit, raising=False)
+    monkeypatch.setattr(workers, "cores", lambda: 1)  # a made-up engine does not reach other processes
     return fake

@@ -51,6 +51,11 @@ def _raise(error: BaseException) -> Callable[[], None]:
         ("demo --designs linux-2.6.34 --trace a.svg --plot a.svg", "too"),
         ("demo --designs linux-2.6.34 --trace .", "folder"),
         ("compare x.fio", "--designs"),
+        ("demo --jobs 0", "--jobs"),
+        ("demo --seeds 0", "--seeds"),
+        ("demo --seeds 1000001", "--seeds"),
+        ("demo --report no/such/folder/r.html", "no/such/folder"),
+        ("demo --report a.html --csv a.html", "too"),
         ("run x.fio --fail-on ooms", "oom"),
     ],
 )

@@ -101,6 +101,45 @@ def test_demo_plays_only_the_designs_asked_for(engine: FakeEngine) -> None:
     assert [scenario.design for scenario, _ in engine.calls] == ["flushers-only"]
 
 
+def test_one_design_alone_is_read_as_a_run_is(engine: FakeEngine, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["demo", "--designs", "flushers-only"]) == 0
+    reading = capsys.readouterr().out.partition("reading\n")[2]
+    assert "flusher threads 90 %" in reading
+
+
+def test_the_header_names_the_stack_of_the_design_not_of_the_machine(
+    engine: FakeEngine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["demo", "--designs", "all", "--set", "stack.bytes=16K"]) == 0
+    assert "16 KiB stacks" in capsys.readouterr().out
+
+
+def test_each_seed_is_played_under_each_design(engine: FakeEngine, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["demo", "--designs", "linux-2.6.34,flushers-only", "--seeds", "3", "--seed", "5"]) == 0
+    assert [(one.design, one.seed) for one, _ in engine.calls] == [
+        (design, seed) for design in ("linux-2.6.34", "flushers-only") for seed in (5, 6, 7)
+    ]
+    assert "3 seeds, 5 to 7" in capsys.readouterr().out
+
+
+def test_a_workload_that_keeps_its_own_seed_cannot_have_several(
+    engine: FakeEngine, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job = tmp_path / "j.fio"
+    job.write_text("[w]\nrw=randwrite\nsize=1m\nrandseed=7\n")
+    assert main(["compare", str(job), "--designs", "all", "--seeds", "2"]) == 2
+    assert "randseed wins" in capsys.readouterr().err
+
+
+def test_a_report_and_a_csv_are_written(engine: FakeEngine, storm: Path) -> None:
+    words = ["compare", "storm.fio", "--designs", "linux-2.6.34,flushers-only", "--report", "r.html", "--csv", "c.csv"]
+    assert main(words) == 0
+    assert Path("r.html").read_text().startswith("<!DOCTYPE html>")
+    lines = Path("c.csv").read_text().splitlines()
+    assert len(lines) == 3
+    assert lines[0].startswith("workload,machine,design,kernel,seed,digest,ending,sim_seconds,write_mb_s")
+
+
 def test_fail_on_exits_with_1_for_what_happened_and_only_then(
     engine: FakeEngine, storm: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -112,11 +151,45 @@ def test_fail_on_exits_with_1_for_what_happened_and_only_then(
     assert "oom (2 tasks killed by the OOM killer)" in capsys.readouterr().err
 
 
+def test_proc_writes_the_kernels_files_into_a_folder(engine: FakeEngine, storm: Path) -> None:
+    from pageout.cli.run import PROC_FILES
+
+    for _ in range(2):  # a folder that is there already will do
+        assert main(["run", "storm.fio", "--proc", "proc"]) == 0
+    assert sorted(path.name for path in Path("proc").iterdir()) == sorted(PROC_FILES)
+    assert Path("proc/buddyinfo").read_text() == "buddyinfo of the run\n"
+
+
+@pytest.mark.parametrize("folder", ["storm.fio", "missing/proc", "/proc/pageout"])
+def test_a_folder_that_cannot_be_is_refused_before_the_run(
+    folder: str, engine: FakeEngine, storm: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["run", "storm.fio", "--proc", folder]) == 2
+    assert f"--proc {folder}" in capsys.readouterr().err
+    assert not engine.calls
+
+
+def test_the_files_of_proc_are_those_the_machine_has() -> None:
+    from pageout.cli.run import PROC_FILES
+    from pageout.machine.procfs import FILES
+
+    assert PROC_FILES == FILES
+
+
 def test_a_trace_is_written_for_each_design(engine: FakeEngine, storm: Path) -> None:
     assert main(["run", "storm.fio", "--trace", "t.txt"]) == 0
     assert main(["compare", "storm.fio", "--designs", "linux-2.6.34,flushers-only", "--trace", "u.txt"]) == 0
     names = {path.name for path in Path().iterdir()}
     assert names == {"storm.fio", "t.txt", "u.linux-2.6.34.txt", "u.flushers-only.txt"}
+
+
+def test_the_kernels_log_is_written(engine: FakeEngine, storm: Path) -> None:
+    assert main(["run", "storm.fio", "--dmesg", "log.txt"]) == 0
+    assert Path("log.txt").read_text() == "[    1.000000] writer used greatest stack depth: 5296 bytes left\n"
+    assert main(["run", "storm.fio", "--dmesg", "a.txt", "--trace", "a.txt"]) == 2
+    assert main(["run", "storm.fio", "--dmesg", "storm.fio"]) == 2
+    assert not Path("a.txt").exists()
+    assert storm.read_text().startswith("[writer]")
 
 
 def test_a_plot_is_drawn(engine: FakeEngine, storm: Path) -> None:

@@ -272,7 +272,7 @@ def test_a_stack_overflow_is_counted_once_and_the_deepest_chain_kept() -> None:
     m = lab()
     start_thread(m.k, USER, FN.user, 0)
     size = m.k.function[FN.alloc_pages].frame_bytes
-    m.k.param.stack_bytes = m.task.used + size
+    m.k.param.stack_limit = m.task.used + size
     m.k.stat.peak = 0
     call(m.k, USER, m.f, FN.alloc_pages, 1, 0, 0, 0)
     assert m.task.overflows == 0
@@ -281,7 +281,19 @@ def test_a_stack_overflow_is_counted_once_and_the_deepest_chain_kept() -> None:
     call(m.k, USER, m.f, FN.try_to_free_pages, 1, 0, 0, 0)
     assert (m.task.overflows, m.k.stat.peak_task) == (1, USER)
     chain = [m.k.chain[i] for i in range(m.k.stat.peak_nr)]
-    assert chain[:2] == [FN.user, FN.alloc_pages]
+    assert chain == [FN.user, FN.alloc_pages, ~LEAF.freelist]
+    first = [m.k.chain[c.CHAIN_ROWS + i] for i in range(m.k.stat.overflow_nr)]
+    assert (first, m.k.stat.overflow_task) == ([FN.user, FN.alloc_pages, ~LEAF.freelist], USER)
+    assert m.k.stat.stop == c.GO
+
+
+def test_an_overflow_ends_the_run_where_the_scenario_says_so() -> None:
+    m = lab()
+    start_thread(m.k, USER, FN.user, 0)
+    m.k.param.stack_overflow = c.OVERFLOW_STOP
+    m.k.param.stack_limit = m.task.used + m.k.function[FN.alloc_pages].frame_bytes - 1
+    call(m.k, USER, m.f, FN.alloc_pages, 1, 0, 0, 0)
+    assert (m.k.stat.stop, m.k.stat.overflows) == (c.STOP_OVERFLOW, 1)
 
 
 def test_nesting_beyond_the_limit_stops_the_run() -> None:

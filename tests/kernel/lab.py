@@ -19,8 +19,8 @@ from pageout.engine.waitqueue import wake_task
 from pageout.kernel import frames
 from pageout.kernel.block.bio import bio_alloc
 from pageout.kernel.frames import FN
-from pageout.kernel.mm.buddy import rmqueue
 from pageout.kernel.mm.filemap import set_page_dirty, set_page_writeback
+from pageout.kernel.mm.free_area import rmqueue
 from pageout.kernel.mm.swap import lru_add
 from pageout.kernel.mm.swapfile import get_swap_page
 from pageout.machine.boot import boot
@@ -151,8 +151,7 @@ class Lab:
         inode: int = -1,
     ) -> int:
         """A page of the file (of anonymous memory with PG_SWAPBACKED), at the head of its list."""
-        page = rmqueue(self.k, zone, 0)
-        assert page != c.NIL
+        page = self.block(0, zone)
         return self.place(
             page,
             flags,
@@ -213,9 +212,11 @@ class Lab:
 
     def block(self, order: int, zone: int = 1) -> int:
         """Take 2^order frames off the free lists; returns the first. For `place`."""
-        page = rmqueue(self.k, zone, order)
+        seen = self.k.stat.ring_nr
+        page = rmqueue(self.k, self.t, zone, order, c.MIGRATE_MOVABLE)
+        self.k.stat.ring_nr = seen  # it is the test that takes them, not the kernel
         assert page != c.NIL
-        return page
+        return int(page)
 
     def flags(self, page: int) -> int:
         return int(self.k.page[page].pflags)
@@ -306,16 +307,19 @@ def scenario(**options: Any) -> Scenario:
             "memory_mb": 32,
             "fs": "xfs",
             "delalloc": None,
+            "lower": "xfs",
+            "exists": False,
             "disk_mb": 64,
             "settings": (),
             "choices": (),
             "file_pages": 1024,
             "disk": (),
+            "stacked": (),  # more Disks; the filesystem lies on the last
             **options,
         }
     )
     disk = Disk(size_bytes=o.disk_mb * MIB, **{"nr_requests": 16, "max_sectors_kb": 64, **dict(o.disk)})
-    files = tuple(File(name=f"f{i}", size_bytes=o.file_pages * 4096) for i in range(o.files))
+    files = tuple(File(name=f"f{i}", size_bytes=o.file_pages * 4096, exists=o.exists) for i in range(o.files))
     tasks = (Task(name="hog", kind="hog", anon_bytes=4 * MIB), Task(name="w", file=(0,), rw="write"))
     machine = Machine(
         memory_bytes=o.memory_mb * MIB,
@@ -323,8 +327,14 @@ def scenario(**options: Any) -> Scenario:
         cpus=o.cpus,
         swap_bytes=o.swap * 4096,
         swap_disk="sda" if o.swap else "",
-        disks=(disk,),
-        filesystem=Filesystem(kind=o.fs, delalloc=o.delalloc),
+        disks=(disk, *o.stacked),
+        filesystem=Filesystem(
+            kind=o.fs,
+            delalloc=o.delalloc,
+            disk=(disk, *o.stacked)[-1].name,
+            lower="data" if o.fs == "union" else "",
+        ),
+        more_filesystems=(Filesystem(name="data", kind=o.lower),) if o.fs == "union" else (),
     )
     return Scenario(
         name="lab", machine=machine, files=files, tasks=tasks, settings=dict(o.settings), choices=dict(o.choices)

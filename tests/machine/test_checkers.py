@@ -67,6 +67,24 @@ def add(table: str, field: str, row: int = 0, by: int = 1) -> Callable[[Tables],
     return spoil
 
 
+def log_of_the_future(tables: Tables) -> None:
+    tables["stat"]["klog_nr"][0] = 1
+    tables["klog"]["snapshot"][0] = c.NIL
+    tables["klog"]["time_ns"][0] = 10 * S
+
+
+def wrong_snapshot(tables: Tables) -> None:
+    tables["stat"]["klog_nr"][0] = tables["stat"]["klog_snapshot_nr"][0] = 1
+    tables["klog"]["time_ns"][0] = 0
+    tables["klog"]["snapshot"][0] = 0
+    tables["klog_zone"]["nr_free"][0] += 1
+
+
+def two_dying(tables: Tables) -> None:
+    tables["task"]["memdie"][2:4] = 1
+    tables["task"]["state"][2:4] = c.T_SLEEPING
+
+
 def lru_link(tables: Tables) -> None:
     head = tables["lru"]["head"]
     queue = int(np.flatnonzero(head != c.NIL)[-1])
@@ -104,6 +122,47 @@ def nowhere(tables: Tables) -> None:
 
 def overlapping_blocks(tables: Tables) -> None:
     tables["page"]["pflags"][large_block(tables) + 1] |= c.PG_BUDDY
+
+
+def free_type(tables: Tables) -> None:
+    tables["page"]["pflags"][large_block(tables)] ^= 1 << c.MT_SHIFT
+
+
+def free_link(tables: Tables) -> None:
+    head = tables["free_list"]["head"]
+    longer = [page for page in head[head != c.NIL].tolist() if tables["page"]["lru_next"][page] != c.NIL]
+    tables["page"]["lru_prev"][tables["page"]["lru_next"][longer[0]]] = c.NIL
+
+
+def unmerged_buddies(tables: Tables) -> None:
+    """Split a listed block of order 9 in two of order 8, counts and links kept right."""
+    page, area, lists = tables["page"], tables["free_area"], tables["free_list"]["head"]
+    is_nine = (page["pflags"] & c.PG_BUDDY != 0) & (page["pflags"] & c.ORDER_MASK == 9 << c.ORDER_SHIFT)
+    block = int(np.flatnonzero(is_nine)[0])
+    zone = int(np.searchsorted(tables["zone"]["end_page"], block, side="right"))
+    kind = int(page["pflags"][block] & c.MT_MASK) >> c.MT_SHIFT
+    nine, eight = ((zone * c.MAX_ORDER + order) * c.NR_FREE_LISTS + kind for order in (9, 8))
+    before, after = int(page["lru_prev"][block]), int(page["lru_next"][block])
+    if before == c.NIL:
+        lists[nine] = after
+    else:
+        page["lru_next"][before] = after
+    if after != c.NIL:
+        page["lru_prev"][after] = before
+    area["nr"][zone * c.MAX_ORDER + 9] -= 1
+    area["nr"][zone * c.MAX_ORDER + 8] += 2
+    for half in (block + 256, block):
+        page["pflags"][half] = c.PG_BUDDY | 8 << c.ORDER_SHIFT | kind << c.MT_SHIFT
+        page["lru_prev"][half], page["lru_next"][half] = c.NIL, lists[eight]
+        if lists[eight] != c.NIL:
+            page["lru_prev"][lists[eight]] = half
+        lists[eight] = half
+
+
+def pcp_lost_page(tables: Tables) -> None:
+    lists = tables["pcp_list"]
+    longest = next(i for i, page in enumerate(lists["head"].tolist()) if page != c.NIL)
+    lists["head"][longest] = tables["page"]["lru_next"][lists["head"][longest]]
 
 
 def dirty_flag(tables: Tables) -> None:
@@ -144,6 +203,11 @@ def dead_with_frames(tables: Tables) -> None:
     tables["task"]["used"][t] += size[tables["frame"]["fn"][t * c.MAX_DEPTH + 1]]
 
 
+def in_line_for_nothing(tables: Tables) -> None:
+    worker = int(tables["param"]["first_worker"][0])
+    tables["task"]["rq_head"][worker] = 2
+
+
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
@@ -158,7 +222,12 @@ def dead_with_frames(tables: Tables) -> None:
         (add("zone", "nr_writeback", 1), "zone 1 nr_writeback"),
         (add("zone", "isolated_file"), "zone 0 isolated_file"),
         (add("zone", "isolated_anon"), "zone 0 isolated_anon"),
-        (add("free_area", "nr", 3), "zone 0 nr_free"),
+        (add("free_area", "nr", 3), "free blocks of order 3"),
+        (free_type, "does not link its blocks"),
+        (free_link, "does not link its blocks"),
+        (unmerged_buddies, "not merged"),
+        (pcp_lost_page, "CPU list"),
+        (add("pcp", "nr", 0), "frames on CPUs' lists"),
         (add("lru", "nr", 2), "list 2 length"),
         (add("inode", "nr_dirty", 0), "inode 0 nr_dirty"),
         (add("bdi", "reclaimable"), "bdi 0 reclaimable"),
@@ -184,6 +253,13 @@ def dead_with_frames(tables: Tables) -> None:
         (slot_of_another, "slot points at a frame"),
         (emptied_slot, "cached pages"),
         (dead_with_frames, "died with 1 frames"),
+        (add("stat", "klog_nr", 0, c.KLOG_RECORDS), "more than fit"),
+        (add("stat", "klog_snapshot_nr"), "refers to snapshots"),
+        (log_of_the_future, "from the future"),
+        (two_dying, "access to all reserves at once"),
+        (wrong_snapshot, "free pages of a zone in the kernel log"),
+        (add("task", "stack_base", 1, 1 << 20), "is on a stack that begins at"),
+        (in_line_for_nothing, "stand in line for one"),
     ],
     ids=lambda value: value.replace(" ", "-") if isinstance(value, str) else "",
 )

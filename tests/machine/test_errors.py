@@ -7,7 +7,9 @@ import msgspec
 import pytest
 
 from pageout.jit import INTERPRETED
-from pageout.machine import boot
+from pageout.kernel import frames
+from pageout.machine import boot, room
+from pageout.machine.dispatch import UNITS
 from pageout.machine.simulate import simulate
 from pageout.vocabulary.errors import JobFileError, PageoutError, ScenarioError, TooLargeError
 from pageout.vocabulary.scenario import Filesystem, Machine, Task
@@ -188,15 +190,15 @@ def test_a_run_too_large_for_this_computer_is_refused_with_the_figure_before_it_
 ) -> None:
     monkeypatch.setattr(boot, "new_state", lambda sizes: pytest.fail("it began to allocate"))
     huge = msgspec.structs.replace(machine(64), memory_bytes=4 << 40, cpus=64)
-    free = boot.os.sysconf
-    monkeypatch.setattr(boot.os, "sysconf", lambda name: min(free(name), 8 * GIB // 4096))
+    free = room.os.sysconf
+    monkeypatch.setattr(room.os, "sysconf", lambda name: min(free(name), 8 * GIB // 4096))
 
     with pytest.raises(TooLargeError, match=r"needs [\d.]+ GiB of memory and [\d.]+ GiB are free here"):
         simulate(scenario(huge, (file(1),), io("write", 1)))
 
 
 def test_the_figure_counts_memory_of_the_machine_at_32_bytes_a_page(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(boot.os, "sysconf", lambda name: 1)
+    monkeypatch.setattr(room.os, "sysconf", lambda name: 1)
     large = msgspec.structs.replace(machine(64), memory_bytes=256 * GIB)
 
     with pytest.raises(TooLargeError) as error:
@@ -255,3 +257,19 @@ def test_dirty_data_is_as_old_as_the_cut_finds_it() -> None:
 
     assert result.metrics["oldest_dirty_s"] == pytest.approx(10, abs=0.1)
     assert result.metrics["pages_lost"] == 256
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), RuntimeError("no machine code")])
+def test_what_goes_wrong_while_a_unit_is_compiled_in_mid_run_reaches_the_caller(
+    error: BaseException, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unit = UNITS[frames.UNITS.index("task")]
+
+    def refuse() -> None:
+        raise error
+
+    monkeypatch.setattr(unit, "_compiled", None)
+    monkeypatch.setattr(unit, "_load", refuse)
+
+    with pytest.raises(type(error)):
+        simulate(scenario(machine(64), (file(1),), io("write", 1)))

@@ -23,10 +23,10 @@ def bounded_storm(filesystem: str, swap_mib: int) -> Scenario:
     return scenario(
         machine(32, swap_mib=swap_mib, cpus=4, filesystem=Filesystem(kind=filesystem)),  # type: ignore[arg-type]
         (file(64, "table"), file(1024, "image"), file(128, "stream")),
-        io("randwrite", 64, "updater", of=0, norandommap=True, rate_bps=20 * MIB, runtime_ns=S, seed=4),
+        io("randwrite", 64, "updater", of=0, norandommap=True, rate_bps=20 * MIB, runtime_ns=S, seed=7),
         io("read", 1024, "reader", of=1, bs_bytes=64 * KIB, rate_bps=200 * MIB, runtime_ns=S),
         io("write", 128, "writer", of=2, bs_bytes=128 * KIB, runtime_ns=S),
-        Task(name="hog", kind="hog", anon_bytes=18 * MIB, rate_bps=60 * MIB, hold_ns=S),
+        Task(name="hog", kind="hog", anon_bytes=22 * MIB, rate_bps=60 * MIB, hold_ns=S),
         *(Task(name=f"selector{n}", kind="select", interval_ns=MS // 10, count=8000) for n in range(3)),
         Task(name="order2", kind="alloc", order=2, interval_ns=4 * MS, hold=32, count=250),
         prefill_bytes=32 * MIB,

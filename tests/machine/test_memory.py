@@ -150,3 +150,10 @@ def test_high_orders_fail_where_memory_is_in_pieces_and_single_pages_do_not() ->
 
     assert metrics["highorder_attempts"] == 100
     assert 0 < metrics["highorder_failures"] < 100
+
+
+def test_a_hog_in_a_hurry_gives_way_at_the_end_of_each_slice() -> None:
+    result = simulate(scenario(machine(64), (), hog(32)))
+
+    stat, task = result.booted.arrays["stat"], result.booted.arrays["task"]
+    assert int(task["cpu_ns"][result.first_task]) < int(stat["slices"][0]) * 60_000  # 50 us, and the fault that ends it

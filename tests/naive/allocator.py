@@ -7,39 +7,180 @@ MAX_ORDER = 11
 COSTLY = 3
 
 
+UNMOVABLE, RECLAIMABLE, MOVABLE, RESERVE = "unmovable", "reclaimable", "movable", "reserve"
+TYPES = (UNMOVABLE, RECLAIMABLE, MOVABLE, RESERVE)
+FALLBACK = {
+    UNMOVABLE: (RECLAIMABLE, MOVABLE),
+    RECLAIMABLE: (UNMOVABLE, MOVABLE),
+    MOVABLE: (RECLAIMABLE, UNMOVABLE),
+    RESERVE: (),
+}
+PAGEBLOCK = 512
+
+
 class Buddy:
-    """Free blocks of one zone as a set for each order. It says what may be handed out, not which of several."""
+    """Free blocks of one zone: lists by (order, type), head first, and the type of each pageblock."""
 
     def __init__(self, start: int, end: int) -> None:
         self.start, self.end = start, end
-        self.free: list[set[int]] = [set() for _ in range(MAX_ORDER)]
+        self.lists: dict[tuple[int, str], list[int]] = {(o, kind): [] for o in range(MAX_ORDER) for kind in TYPES}
+        self.blocks = dict.fromkeys(range(start // PAGEBLOCK, -(-end // PAGEBLOCK)), MOVABLE)
+        self.borrowed: list[tuple[int, int, str, str]] = []  # page, order of the block, wanted type, its type then
+
+    @property
+    def free(self) -> list[set[int]]:
+        return [set().union(*(self.lists[order, kind] for kind in TYPES)) for order in range(MAX_ORDER)]
 
     @property
     def nr_free(self) -> int:
         return sum(len(blocks) << order for order, blocks in enumerate(self.free))
 
-    def release(self, page: int, order: int) -> None:
+    def type_of(self, page: int) -> str:
+        return self.blocks[page // PAGEBLOCK]
+
+    def release(self, page: int, order: int, kind: str = MOVABLE) -> None:
         while order < MAX_ORDER - 1:
-            buddy = page ^ (1 << order)
-            if buddy not in self.free[order]:
+            buddy = page ^ 2**order
+            listed = next((t for t in TYPES if buddy in self.lists[order, t]), None)
+            if listed is None:
                 break
-            self.free[order].discard(buddy)
+            self.lists[order, listed].remove(buddy)
             page = min(page, buddy)
             order += 1
-        self.free[order].add(page)
+        self.lists[order, kind].insert(0, page)
 
-    def order_to_split(self, order: int) -> int | None:
-        return next((larger for larger in range(order, MAX_ORDER) if self.free[larger]), None)
+    def take(self, order: int, kind: str) -> int | None:
+        for take in (self._own, self._borrowed):
+            page = take(order, kind)
+            if page is not None:
+                return page
+        return self._own(order, RESERVE)
 
-    def take(self, page: int, order: int) -> None:
-        """Account for `page` having been handed out; it must be the lowest part of a smallest sufficient block."""
-        current = self.order_to_split(order)
-        assert current is not None
-        assert page in self.free[current], "not the first page of a block of the smallest sufficient order"
-        self.free[current].discard(page)
-        while current > order:
-            current -= 1
-            self.free[current].add(page + (1 << current))
+    def _own(self, order: int, kind: str) -> int | None:
+        for larger in range(order, MAX_ORDER):
+            if self.lists[larger, kind]:
+                page = self.lists[larger, kind].pop(0)
+                self._split(page, larger, order, kind)
+                return page
+        return None
+
+    def _split(self, page: int, larger: int, order: int, kind: str) -> None:
+        for half in range(larger - 1, order - 1, -1):
+            self.lists[half, kind].insert(0, page + 2**half)
+
+    def _borrowed(self, order: int, kind: str) -> int | None:
+        for larger in range(MAX_ORDER - 1, order - 1, -1):
+            for lender in FALLBACK[kind]:
+                if self.lists[larger, lender]:
+                    page, owner = self.lists[larger, lender][0], lender
+                    if larger >= 4 or kind == RECLAIMABLE:
+                        moved = self._move_block(page, kind)
+                        if moved >= PAGEBLOCK // 2:
+                            self.blocks[page // PAGEBLOCK] = kind
+                        owner = kind
+                    for listed in TYPES:
+                        if page in self.lists[larger, listed]:
+                            self.lists[larger, listed].remove(page)
+                    if larger >= 9:
+                        for i in range(2 ** (larger - 9)):
+                            self.blocks[page // PAGEBLOCK + i] = kind
+                    self._split(page, larger, order, owner)
+                    self.borrowed.append((page, larger, kind, owner))
+                    return page
+        return None
+
+    def _move_block(self, page: int, kind: str) -> int:
+        first = page // PAGEBLOCK * PAGEBLOCK
+        if first + PAGEBLOCK > self.end:
+            return 0
+        inside = sorted(
+            (head, order, listed)
+            for (order, listed), heads in self.lists.items()
+            for head in heads
+            if max(first, self.start) <= head < first + PAGEBLOCK
+        )
+        for head, order, listed in inside:
+            self.lists[order, listed].remove(head)
+            self.lists[order, kind].insert(0, head)
+        return sum(2**order for _, order, _ in inside)
+
+
+class PerCpu:
+    """One CPU's free pages of a zone: a list for each type, hot end first; the count is for all three."""
+
+    def __init__(self, zone: Buddy, batch: int, high: int) -> None:
+        self.zone, self.batch, self.high = zone, batch, high
+        self.lists: dict[str, list[tuple[int, str]]] = {kind: [] for kind in TYPES[:3]}
+
+    @property
+    def nr(self) -> int:
+        return sum(map(len, self.lists.values()))
+
+    def take(self, kind: str, *, cold: bool = False) -> int | None:
+        pages = self.lists[kind]
+        if not pages:
+            for _ in range(self.batch):
+                page = self.zone.take(0, kind)
+                if page is None:
+                    break
+                pages.insert(0 if cold else len(pages), (page, kind))
+            if not pages:
+                return None
+        return pages.pop(-1 if cold else 0)[0]
+
+    def release(self, page: int, *, cold: bool = False) -> None:
+        kind = self.zone.type_of(page)
+        pages = self.lists[MOVABLE if kind == RESERVE else kind]
+        pages.insert(len(pages) if cold else 0, (page, kind))
+        if self.nr >= self.high:
+            self.drain(self.batch)
+
+    def drain(self, count: int) -> None:
+        """Go round the lists, beginning with the second; each list found empty lets the next one give a page more."""
+        order, turn, due = (UNMOVABLE, RECLAIMABLE, MOVABLE), 0, 0
+        while count:
+            due += 1
+            turn = (turn + 1) % 3
+            pages = self.lists[order[turn]]
+            while pages and count:
+                page, kind = pages.pop()
+                self.zone.release(page, 0, kind)
+                count, due = count - 1, due - 1
+                if not due:
+                    break
+
+
+def boot(start: int, end: int, first_free: int, last_free: int, min_mark: int) -> Buddy:
+    """Free every frame from low to high as movable, then set the lowest pageblocks aside, two at most."""
+    zone = Buddy(start, end)
+    page = first_free
+    while page < last_free:
+        order = max(o for o in range(MAX_ORDER) if page % 2**o == 0 and page + 2**o <= last_free)
+        zone.lists[order, MOVABLE].insert(0, page)
+        page += 2**order
+    wanted = min(2, -(-min_mark // PAGEBLOCK))
+    usable = [block for block in sorted(zone.blocks) if first_free <= block * PAGEBLOCK < last_free]
+    for block in usable[:wanted]:
+        zone.blocks[block] = RESERVE
+        zone._move_block(block * PAGEBLOCK, RESERVE)
+    return zone
+
+
+def fragmentation_index(nr_free: list[int], order: int) -> int:
+    """In thousandths: -1000 if such a block is free, else towards 0 for want of memory, towards 1000 for splinters."""
+    blocks = sum(nr_free)
+    if not blocks:
+        return 0
+    if any(nr_free[order:]):
+        return -1000
+    pages = sum(nr * 2**o for o, nr in enumerate(nr_free))
+    return 1000 - (1000 + pages * 1000 // 2**order) // blocks
+
+
+def unusable_index(nr_free: list[int], order: int) -> int:
+    """The share of free memory in blocks too small, in thousandths; 1000 if nothing is free."""
+    pages = [nr * 2**o for o, nr in enumerate(nr_free)]
+    return sum(pages[:order]) * 1000 // sum(pages) if sum(pages) else 1000
 
 
 def min_free_kbytes(lowmem_kbytes: int) -> int:

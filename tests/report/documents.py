@@ -42,6 +42,10 @@ METRICS: dict[str, Any] = {
     "stack_overflows": 0,
     "highorder_attempts": 400,
     "highorder_failures": 3,
+    "highorder_success_share": 0.9925,
+    "fragmentation_index_order2": None,
+    "fragmentation_index_order3": None,
+    "fragmentation_index_order9": 0.913,
     "oom_kills": 0,
     "pages_lost": 0,
 }
@@ -74,4 +78,18 @@ def series(length: int = 5) -> dict[str, list[float]]:
         "nr_writeback": [50] * length,
         "nr_free": [4000 - step for step in range(length)],
         "written_mb_s": [80.0] * length,
+        "dirty_limit": [9000] * length,
+        "background_limit": [4500] * length,
+        "written_flusher": [2000 * step for step in range(length)],
+        "written_writer": [0] * length,
+        "written_kswapd": [100 * step for step in range(length)],
+        "written_direct": [10 * step for step in range(length)],
+        "alloc_stall_ns": [5_000_000 * step for step in range(length)],
+        "throttle_slept_ns": [50_000_000 * step for step in range(length)],
+        "stack_max_bytes": [6000] * length,
     }
+
+
+def histograms() -> dict[str, dict[str, list[tuple[int, int]]]]:
+    """Return made-up histograms of one device."""
+    return {"sda": {"write_kib": [(4, 10), (8, 0), (16, 3)], "seek_kib": [(1024, 7), (2048, 2)]}}

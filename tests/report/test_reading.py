@@ -2,7 +2,7 @@
 import pytest
 
 from pageout.report import reading
-from pageout.report.contrast import against, best, broken, contrast
+from pageout.report.contrast import against, best, broken, contrast, finding
 from tests.report.documents import METRICS, document
 
 
@@ -82,7 +82,7 @@ def test_the_contrast_names_what_moved_and_by_how_much() -> None:
         document(),
         document("flushers-only", alloc_stall_s=2.7, written_direct=0, seek_count=1501, oom_kills=2),
     )
-    assert against(first, other) == (
+    assert against([first], [other]) == (
         "flushers-only beside linux-2.6.34: time stalled in direct reclaim from 5.40 to 2.70 s (-50 %); "
         "written by direct reclaim from 3,000 to 0 pages (-100 %); OOM kills from none to 2."
     )
@@ -90,8 +90,44 @@ def test_the_contrast_names_what_moved_and_by_how_much() -> None:
 
 def test_equal_digests_are_the_same_run() -> None:
     first, other = document(), document("throttle-earlier") | {"digest": "made-up-linux-2.6.34"}
-    assert "the same run to the last bit" in against(first, other)
-    assert "none of the figures shown moved" in against(first, document("throttle-earlier"))
+    assert contrast([first, other]) == [
+        (
+            "throttle-earlier beside linux-2.6.34: the same run to the last bit; "
+            "nothing in this workload reached what it changes."
+        )
+    ]
+    assert "none of the figures shown moved" in against([first], [document("throttle-earlier")])
+
+
+def test_the_reading_begins_with_who_stalls_least_and_what_that_costs() -> None:
+    runs = [document(), document("a", alloc_stall_s=1.0, seek_count=3000, write_mb_s=90.0), document("b", oom_kills=1)]
+    assert contrast(runs)[0] == (
+        "a stalls allocations least: 1 s in direct reclaim, 5.40 s under linux-2.6.34. "
+        "It pays with seeks from 1,500 to 3,000 (+100 %)."
+    )
+    free = [document(), document("a", alloc_stall_s=1.0)]
+    assert contrast(free)[0].endswith("It is worse in none of the other figures weighed.")
+    assert contrast([document(), document("a", alloc_stall_s=9.0)])[0].startswith("linux-2.6.34, the first, stalls")
+
+
+def test_of_many_designs_only_the_greatest_moves_are_told_and_equal_ones_together() -> None:
+    changed = {"alloc_stall_s": 1.0, "throttle_s": 1.0, "write_mb_s": 1.0, "seek_count": 1, "oom_kills": 1}
+    same = [document(name) | {"digest": "made-up-linux-2.6.34"} for name in ("c", "d", "e")]
+    text = contrast([document(), document("a", **changed), *same])
+    beside = next(line for line in text if line.startswith("a beside"))
+    assert beside.count(";") == 2
+    assert "c, d and e beside linux-2.6.34: the same run to the last bit" in " ".join(text)
+
+
+def test_with_seeds_only_what_lies_beyond_their_noise_is_told() -> None:
+    first = [document(alloc_stall_s=s, seek_count=n) for s, n in ((5.0, 100), (6.0, 200), (7.0, 300))]
+    other = [document("a", alloc_stall_s=s, seek_count=n) for s, n in ((1.0, 250), (2.0, 350), (3.0, 450))]
+    text = against(first, other)
+    assert "from 6 to 2 s (-67 %)" in text
+    assert "seeks" not in text
+    near = [document("a", alloc_stall_s=s, seek_count=n) for s, n in ((5.5, 150), (6.5, 250), (7.5, 50))]
+    assert against(first, near).endswith("none of the figures shown moved beyond the noise of 3 seeds.")
+    assert finding(first + other).startswith("a stalls least in direct reclaim: 2 s against 6 s under linux-2.6.34")
 
 
 def test_the_contrast_ranks_only_where_one_run_is_best_and_says_what_broke() -> None:

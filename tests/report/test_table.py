@@ -2,6 +2,7 @@
 import io
 import re
 
+import pytest
 from rich.console import Console
 
 from pageout.report import table
@@ -48,6 +49,35 @@ def test_all_tables_fit_their_columns_however_large_the_figures() -> None:
     assert "..." not in text
     assert "…" not in text
     assert "24 more" in text
+
+
+@pytest.mark.parametrize("width", [100, 79, 60, 40])
+def test_a_narrow_terminal_gets_more_tables_and_loses_no_figure(width: int) -> None:
+    runs = [document(name, alloc_stall_s=12345.0 + n) for n, name in enumerate(("linux-2.6.34", "no-direct-writeback"))]
+    out = io.StringIO()
+    console = Console(file=out, width=width)
+    for block in (
+        table.storm_text(runs, width=width),
+        table.designs_table(runs, width),
+        table.jobs_table(runs[0], width),
+    ):
+        console.print(block)
+    text = out.getvalue()
+    assert max(map(len, text.splitlines())) <= width
+    assert "…" not in text
+    assert "12.3k" in text
+    for label in ("stalled", "kswapd", "seeks", "OOM", "o >= 1", "reclaims", "best value of the column"):
+        assert label in text.replace("\n", " "), label
+
+
+def test_several_seeds_of_a_design_give_its_median_lowest_and_highest() -> None:
+    runs = [document("a", alloc_stall_s=s) for s in (1.0, 5.0, 3.0)] + [
+        document("b", alloc_stall_s=s) for s in (4.0, 4.5)
+    ]
+    lines = rendered(table.designs_table(runs)).splitlines()
+    rows = {line.split()[0]: line.split()[1] for line in reversed(lines) if line[:3] in ("a  ", "  l", "  h", "b  ")}
+    assert rows == {"a": "3*", "lowest": "1", "highest": "5", "b": "4.25"}
+    assert "median" in rendered(table.designs_table(runs))
 
 
 def test_only_the_columns_that_apply_to_a_job_are_shown() -> None:

@@ -5,11 +5,15 @@ from __future__ import annotations
 
 import random
 
+import msgspec
+
 from pageout.vocabulary.scenario import Disk, File, Filesystem, Machine, Scenario, Task
 from pageout.vocabulary.settings import DESIGNS
 
 MIB, S, MS = 1 << 20, 1_000_000_000, 1_000_000
-WORK_NS, REST_NS = 3 * S, 60 * S  # tasks work, then the machine is left alone until all must be clean
+# Tasks work, then the machine is left alone until all must be clean: data is written when 30 s old, and what that
+# allocates makes metadata dirty, which is written 30 s later.
+WORK_NS, REST_NS = 3 * S, 90 * S
 
 
 def _disk(r: random.Random, name: str) -> Disk:
@@ -20,6 +24,29 @@ def _disk(r: random.Random, name: str) -> Disk:
         queue_depth=r.choice([1, 4, 32]), write_bps=r.choice([0, 5, 50]) * MIB if kind == "throttled" else 0,
         write_iops=r.choice([0, 500]) if kind == "throttled" else 0,
     )  # fmt: skip
+
+
+def _stack(r: random.Random, disks: tuple[Disk, ...]) -> tuple[Disk, ...]:
+    """Put a stack on the disks: an array, perhaps of iSCSI sessions, perhaps with a linear device on top."""
+    kind = r.choice(["raid0", "raid1", "raid5", "linear", "iscsi"])
+    count = {"raid5": 3, "iscsi": 1}.get(kind, 2)
+    names = [f"m{i}" for i in range(count)]
+    plain = [_disk(r, name) for name in names]
+    stacked = []
+    if kind == "iscsi" or r.random() < 0.3:
+        plain = [msgspec.structs.replace(disk, nr_requests=64) for disk in plain]
+        stacked = [
+            Disk(name=f"i{i}", kind="iscsi", members=(name,), queue_depth=r.choice([1, 32]), mb_s=r.choice([5, 100]),
+                 rtt_us=r.choice([0, 200, 5000]), socket_buffer_bytes=r.choice([4, 64, 256]) * 1024)
+            for i, name in enumerate(names)
+        ]  # fmt: skip
+        names = [disk.name for disk in stacked]
+    if kind != "iscsi":
+        stacked.append(
+            Disk(name="md0", kind=kind, members=tuple(names), chunk_bytes=r.choice([4, 64, 512]) * 1024)  # type: ignore[arg-type]
+        )
+    stacked.append(Disk(name="dm0", kind="linear", members=(stacked[-1].name,)))
+    return (*disks, *plain, *stacked)
 
 
 def _io(r: random.Random, i: int, file: int, exists: bool) -> Task:
@@ -43,10 +70,30 @@ def _others(r: random.Random, memory: int) -> list[Task]:
         tasks.append(Task(name="select", kind="select", interval_ns=MS, count=500))
     if r.random() < 0.4:
         tasks.append(Task(name="fork", kind="fork", interval_ns=5 * MS, lifetime_ns=100 * MS, count=200))
+    if r.random() < 0.3:
+        tasks.append(Task(name="huge", kind="hugepages", interval_ns=100 * MS, count=2))
+    if r.random() < 0.3:
+        tasks.append(Task(name="jumbo", kind="alloc", order=r.choice([1, 2]), interval_ns=5 * MS, hold=50, count=200,
+                          gfp=r.choice(["atomic", "kernel", "nofs", "noio"])))  # type: ignore[arg-type]  # fmt: skip
     if r.random() < 0.6:
         tasks.append(Task(name="hog", kind="hog", anon_bytes=int(memory * r.choice([0.3, 0.6, 0.9])), hold_ns=S,
                           rate_bps=r.choice([0, 100 * MIB]), start_delay_ns=r.choice([0, S])))  # fmt: skip
     return tasks
+
+
+def _more_filesystems(
+    r: random.Random, disks: tuple[Disk, ...], first: Filesystem
+) -> tuple[tuple[Filesystem, ...], list[str]]:
+    """A filesystem on the second disk, a union over one of the two; and the names files may be on."""
+    more: list[Filesystem] = []
+    if len(disks) > 1 and r.random() < 0.6:
+        kind = r.choice(["xfs", "ext2", "ext3", "ext4", "btrfs"])
+        more.append(Filesystem(name="data", kind=kind, disk="sdb", size_bytes=256 * MIB))  # type: ignore[arg-type]
+    if r.random() < 0.4:
+        readonly = r.choice(["", "data"]) if more else ""
+        more.append(Filesystem(name="u", kind="union", lower=r.choice(["root", *(fs.name for fs in more)]),
+                               readonly=readonly))  # fmt: skip
+    return tuple(more), ["", *(fs.name for fs in more)]
 
 
 def draw(seed: int) -> Scenario:
@@ -55,18 +102,29 @@ def draw(seed: int) -> Scenario:
     memory = r.choice([24, 32, 64, 128]) * MIB
     disks = tuple(_disk(r, name) for name in ("sda", "sdb")[: r.choice([1, 2])])
     swap = r.choice([0, 0, 32 * MIB])
+    kind = r.choice(["xfs", "ext2", "xfs", "ext2", "ext3", "ext4", "btrfs"])
     fs = Filesystem(
-        kind=r.choice(["xfs", "ext2"]), delalloc=r.choice([None, True, False]), disk="sda",  # type: ignore[arg-type]
+        kind=kind, delalloc=r.choice([None, True, False]) if kind in ("xfs", "ext2") else None, disk="sda",  # type: ignore[arg-type]
+        data=r.choice(["ordered", "writeback"]),  # type: ignore[arg-type]
         layout=r.choice(["contiguous", "fragmented"]), fragment_pages=r.choice([1, 16]),  # type: ignore[arg-type]
         size_bytes=r.choice([0, 0, 48 * MIB]),
     )  # fmt: skip
+    more, where = _more_filesystems(r, disks, fs)
     machine = Machine(
-        name="drawn", memory_bytes=memory, cpus=r.choice([1, 2, 4]), hz=r.choice([100, 250, 1000]), disks=disks,  # type: ignore[arg-type]
+        name="drawn", more_filesystems=more,
+        memory_bytes=memory, cpus=r.choice([1, 2, 4]), hz=r.choice([100, 250, 1000]), disks=disks,  # type: ignore[arg-type]
         filesystem=fs, swap_bytes=swap, swap_disk=disks[-1].name, stack_bytes=r.choice([4096, 8192, 16384]),
     )  # fmt: skip
-    files = tuple(File(name=f"f{i}", size_bytes=r.choice([1, 9, 30]) * MIB, exists=r.random() < 0.5) for i in range(3))
+    if r.random() < 0.5:
+        machine = msgspec.structs.replace(
+            machine, disks=_stack(r, disks), filesystem=msgspec.structs.replace(fs, disk="dm0")
+        )
+    files = tuple(
+        File(name=f"f{i}", size_bytes=r.choice([1, 9, 30]) * MIB, exists=r.random() < 0.5, filesystem=r.choice(where))
+        for i in range(3)
+    )
     if fs.size_bytes:
-        files = tuple(File(name=f.name, size_bytes=f.size_bytes, exists=False) for f in files)
+        files = tuple(File(name=f.name, size_bytes=f.size_bytes, exists=False, filesystem=f.filesystem) for f in files)
     tasks = [_io(r, i, r.randrange(3), False) for i in range(r.choice([1, 2, 4]))] + _others(r, memory)
     if r.random() < 0.3:
         tasks.append(Task(name="rm", kind="unlink", file=(r.randrange(3),), start_delay_ns=S))

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pageout.vocabulary import errors
-from pageout.vocabulary.errors import InvariantError, PageoutError, did_you_mean, shown
+from pageout.vocabulary.errors import InvariantError, PageoutError, WorkerError, did_you_mean, shown
 
 
 @given(st.text())
@@ -17,7 +17,7 @@ def test_a_message_is_always_one_printable_line(text: str) -> None:
 
 def test_every_mistake_of_a_user_exits_2_and_a_bug_of_ours_70() -> None:
     for error in PageoutError.__subclasses__():
-        assert error.exit_code == (70 if error is InvariantError else 2)
+        assert error.exit_code == (70 if error in (InvariantError, WorkerError) else 2)
 
 
 def test_the_tree_at_the_top_of_the_module_names_every_error() -> None:

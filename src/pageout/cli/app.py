@@ -13,7 +13,8 @@ from types import FrameType
 from cyclopts import App, CycloptsError
 
 from pageout import __version__
-from pageout.cli import compare, demo, run
+from pageout.cli import compare, demo, run, stack
+from pageout.cli import why as why_verb
 from pageout.cli.terminal import complain, tidy_streams
 from pageout.vocabulary.errors import PageoutError
 
@@ -30,6 +31,8 @@ class Terminated(BaseException):
 
 def entry() -> None:
     """Run the `pageout` command."""
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:  # nohup's wish stands
             signal.signal(number, _terminate)
@@ -82,7 +85,7 @@ def make_app() -> App:
         result_action="return_value",
         suppress_keyboard_interrupt=False,
     )
-    for verb in (demo.demo, run.run, compare.compare):
+    for verb in (demo.demo, run.run, compare.compare, stack.stack, why_verb.why):
         app.command(verb)
     return app
 

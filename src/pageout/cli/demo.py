@@ -5,7 +5,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from pageout.cli.options import Common
+from pageout.cli.options import Common, Many
 from pageout.cli.terminal import hint
 
 
@@ -13,17 +13,19 @@ def demo(
     *,
     designs: Annotated[
         str | None,
-        Parameter(metavar="D1,D2", help="Designs to play, separated by commas; unset: all of them."),
+        Parameter(metavar="D1,D2", help="Designs to play, separated by commas; unset or `all`: all of them."),
     ] = None,
+    many: Many = Many(),  # noqa: B008  frozen
     common: Common = Common(),  # noqa: B008  frozen
 ) -> int:
-    """Play one storm on a 2 GB server under every design, and print one table and what it says."""
+    """Play one storm on a 2 GB server under several designs, and print one table and what it says."""
     from pageout.cli.compare import play_designs
     from pageout.cli.load import adapted, all_designs, chosen_designs
+    from pageout.cli.play import seeded
     from pageout.machine.demo import demo_scenario
 
     names = chosen_designs(designs) if designs is not None else all_designs()
-    play_designs(adapted(demo_scenario(), common), names, common)
+    play_designs(seeded(lambda options: adapted(demo_scenario(), options), common, many), names, common, many)
     if not common.json:
-        hint("pageout run JOB.fio  (a fio job file of your own), or pageout demo --plot demo.html")
+        hint("pageout run JOB.fio  (a fio job file of your own), or pageout demo --report demo.html")
     return 0

@@ -45,8 +45,8 @@ def all_designs() -> tuple[str, ...]:
 
 
 def chosen_designs(text: str) -> tuple[str, ...]:
-    """Return the designs of a comma-separated list. Raises UsageError on an unknown one."""
-    return words("--designs", text, all_designs())
+    """Return the designs of a comma-separated list, or `all`. Raises UsageError on an unknown one."""
+    return all_designs() if text.strip() == "all" else words("--designs", text, all_designs())
 
 
 def stack_bytes(scenario: Scenario) -> int:

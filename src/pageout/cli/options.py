@@ -11,6 +11,7 @@ from cyclopts import Parameter
 from pageout.report.text import plain
 from pageout.vocabulary.errors import UsageError, did_you_mean
 
+MANY = 1000  # seeds, or runs at a time: more is a slip of the key
 CHECK_EVERY = 10_000  # events between two recounts of the whole machine with --check
 
 Workload = Annotated[Path, Parameter(name="WORKLOAD", help="A fio job file (.fio) or a scenario (.toml).")]
@@ -53,7 +54,16 @@ class Common:
     ] = "decisions"
     plot: Annotated[
         Path | None,
-        Parameter(metavar="FILE", help="Draw memory and throughput over time, as .svg, .png or .html."),
+        Parameter(
+            metavar="FILE",
+            help="Draw one run over time, or several designs' figures as bars, as .svg, .png or .html.",
+        ),
+    ] = None
+    report: Annotated[
+        Path | None,
+        Parameter(
+            metavar="FILE", help="Write one self-contained page: what was run, the reading, tables, plots over time."
+        ),
     ] = None
     check: Annotated[
         bool,
@@ -78,6 +88,29 @@ class Common:
             return parse_duration(self.power_cut)
         except ValueError as error:
             raise UsageError(f"--power-cut {plain(self.power_cut)}: {error}") from None
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Many:
+    """What `compare` and `demo` take beside: several runs of one workload."""
+
+    jobs: Annotated[
+        int | None, Parameter(metavar="N", help="Runs at a time, each in its own process; unset: one a core.")
+    ] = None
+    seeds: Annotated[
+        int, Parameter(metavar="N", help="Play each design with N seeds in turn: medians, and how far they lie apart.")
+    ] = 1
+    csv: Annotated[
+        Path | None, Parameter(metavar="FILE", help="Write the figures, one row a design and seed, as .csv.")
+    ] = None
+
+    def checked(self) -> "Many":
+        """Return these options. Raises UsageError on a number that makes no sense."""
+        for option, value in (("--jobs", self.jobs), ("--seeds", self.seeds)):
+            if value is not None and not 1 <= value <= MANY:
+                raise UsageError(f"{option} {value}: must be from 1 to {MANY}")
+        return self
 
 
 def words(option: str, text: str, known: Iterable[str]) -> tuple[str, ...]:

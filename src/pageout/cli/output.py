@@ -1,11 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Files and documents that are whole or not there at all."""
 
+import csv
+import io
 import json
 import os
+import re
+import shutil
 import stat
 import sys
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -20,6 +25,9 @@ def replacing(path: Path) -> Iterator[Path]:
 
     A device or pipe is given as it is. Raises UsageError, before any work is done, if nothing can be written there.
     """
+    if (stream := _own_stream(path)) is not None:
+        yield from _through(stream, path.suffix)
+        return
     target = Path(os.path.realpath(path))
     if _is_special(target, path):
         yield target
@@ -35,6 +43,29 @@ def replacing(path: Path) -> Iterator[Path]:
     finally:
         with suppress(FileNotFoundError):
             part.unlink()
+
+
+def _own_stream(path: Path) -> int | None:
+    """Return the file descriptor that a name such as /dev/stdout stands for, if it is open."""
+    text = str(path.absolute())
+    named = {"/dev/stdout": 1, "/dev/stderr": 2}
+    found = re.fullmatch(r"/(?:dev|proc/self)/fd/(\d{1,4})", text)
+    number = named.get(text, int(found[1]) if found else None)
+    try:
+        return number if number is not None and os.fstat(number) else None
+    except OSError:
+        return None
+
+
+def _through(stream: int, suffix: str) -> Iterator[Path]:
+    """Give a file of our own and copy it to the stream once it is whole: another process may have to write it."""
+    with tempfile.TemporaryDirectory(prefix="pageout-") as folder:
+        part = Path(folder) / f"part{suffix}"
+        part.touch()
+        yield part
+        sys.stdout.flush()
+        with part.open("rb") as whole, os.fdopen(os.dup(stream), "wb") as out:
+            shutil.copyfileobj(whole, out)
 
 
 def _is_special(target: Path, path: Path) -> bool:
@@ -62,3 +93,21 @@ def distinct(files: dict[str, Path | None], workload: Path | None = None) -> Non
 def print_json(document: dict[str, Any]) -> None:
     """Print one JSON document on standard output."""
     sys.stdout.write(json.dumps(document, indent=1, allow_nan=False) + "\n")
+
+
+def csv_text(documents: Sequence[dict[str, Any]]) -> str:
+    """Return one row a run: what it was, then every figure; null is an empty cell."""
+    about = ("workload", "machine", "design", "kernel", "seed", "digest", "ending", "sim_seconds")
+    figures = list(dict.fromkeys(name for document in documents for name in document["metrics"]))
+    out = io.StringIO()
+    table = csv.writer(out, lineterminator="\n")
+    table.writerow([*about, *figures])
+    for document in documents:
+        cells = [document.get(name) for name in about] + [document["metrics"].get(name) for name in figures]
+        table.writerow(["" if cell is None else _harmless(cell) for cell in cells])
+    return out.getvalue()
+
+
+def _harmless(cell: Any) -> Any:
+    """Return a cell that no spreadsheet takes for a formula, whatever a workload is called."""
+    return f"'{cell}" if isinstance(cell, str) and cell[:1] in ("=", "+", "-", "@", "\t", "\r") else cell

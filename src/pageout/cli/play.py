@@ -1,77 +1,143 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Simulate scenarios one after the other, with everything around a run: files, progress, warnings, pictures."""
+"""Simulate scenarios, one or several at a time, with everything around a run: files, progress, warnings, pictures."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Union
 
-from pageout.cli.options import Common
-from pageout.cli.output import distinct, replacing
+from pageout.cli import workers
+from pageout.cli.bars import Bars
+from pageout.cli.options import Common, Many
+from pageout.cli.output import csv_text, distinct, replacing
 from pageout.cli.terminal import Progress, warn
+from pageout.cli.workers import Order, Played
+from pageout.vocabulary.errors import UsageError
 
 if TYPE_CHECKING:
     from pageout.machine.simulate import Result
     from pageout.vocabulary.scenario import Scenario
 
+Outcome = Union["Result", Played]  # both have document(), series, histograms, watermarks
 
-def play(scenarios: "Sequence[Scenario]", common: Common, workload: Path | None = None) -> "list[Result]":
-    """Return the results in order; traces and the plot are in place once all are done, else not at all."""
-    traces = trace_paths(common.trace, [scenario.design for scenario in scenarios])
-    power_cut_ns = common.power_cut_ns()
-    distinct({**{f"--trace {n}": path for n, path in enumerate(traces)}, "--plot": common.plot}, workload)
+
+def play(
+    scenarios: "Sequence[Scenario]", common: Common, workload: Path | None = None, many: Many | None = None
+) -> "list[Outcome]":
+    """Return the outcomes in order; files are in place once all runs are done, else not at all.
+
+    One scenario is simulated in this process and gives its Result, with the machine's tables; several run side by side.
+    """
+    many = (many or Many()).checked()
+    orders = _orders(scenarios, common)
+    outputs = {"--plot": common.plot, "--report": common.report, "--csv": many.csv}
+    distinct({**{f"--trace {n}": order.trace for n, order in enumerate(orders)}, **outputs}, workload)
+    if common.plot is not None:
+        from pageout.report.plot import checked_suffix
+
+        checked_suffix(common.plot)
     with ExitStack() as files:
-        picture = _picture(common.plot, files)
-        parts = [files.enter_context(replacing(path)) if path else None for path in traces]
+        parts = {option: files.enter_context(replacing(path)) for option, path in outputs.items() if path is not None}
+        orders = [
+            replace(order, trace=files.enter_context(replacing(order.trace)) if order.trace else None)
+            for order in orders
+        ]
         warn([text for scenario in scenarios for text in scenario.warnings])
-        results = _simulate(scenarios, common, power_cut_ns, parts)
-        if picture is not None:
-            _draw(picture, results)
-    return results
+        outcomes = _simulate(orders, many)
+        _write(parts, outcomes, scenarios)
+    return outcomes
 
 
-def _picture(path: Path | None, files: ExitStack) -> Path | None:
-    """Make sure of the picture's file before a run is spent on it."""
-    if path is None:
-        return None
-    from pageout.report.plot import checked_suffix
+def seeded(load: "Callable[[Common], Scenario]", common: Common, many: Many) -> "list[Scenario]":
+    """Return the scenario once for each seed: its own, and those that follow. Raises UsageError if it has no other."""
+    first = load(common)
+    found = [first]
+    for seed in range(first.seed + 1, first.seed + many.checked().seeds):
+        other = load(replace(common, seed=seed))
+        if other.seed != seed:
+            raise UsageError(f"--seeds {many.seeds}: the workload's own randseed wins over other seeds: take it out")
+        found.append(other)
+    return found
 
-    checked_suffix(path)
-    return files.enter_context(replacing(path))
+
+def _orders(scenarios: "Sequence[Scenario]", common: Common) -> list[Order]:
+    options = {
+        "events": common.events,
+        "check": common.check_every(),
+        "power_cut_ns": common.power_cut_ns(),
+    }
+    seeds = {scenario.seed for scenario in scenarios}
+    names = [
+        f"{scenario.design}, seed {scenario.seed}" if len(seeds) > 1 else scenario.design for scenario in scenarios
+    ]
+    words = [f"{one.design}.seed-{one.seed}" if len(seeds) > 1 else one.design for one in scenarios]
+    traces = trace_paths(common.trace, words)
+    return [
+        Order(scenario, name, trace, options) for scenario, name, trace in zip(scenarios, names, traces, strict=True)
+    ]
 
 
-def _simulate(
-    scenarios: "Sequence[Scenario]", common: Common, power_cut_ns: int | None, traces: Sequence[Path | None]
-) -> "list[Result]":
-    results = []
+def _simulate(orders: Sequence[Order], many: Many) -> "list[Outcome]":
+    at_once = min(many.jobs or workers.cores(), len(orders))
+    if at_once > 1:
+        with Bars([order.name for order in orders]) as bars:
+            return list(workers.simulate_all(orders, at_once, bars))
+    return _one_after_the_other(orders)
+
+
+def _one_after_the_other(orders: Sequence[Order]) -> "list[Outcome]":
+    outcomes: list[Outcome] = []
     with Progress() as progress:
         from pageout import jit
         from pageout.machine.simulate import simulate
 
         with jit.compiling(progress.note):
-            for number, (scenario, trace) in enumerate(zip(scenarios, traces, strict=True)):
-                progress.part(number, len(scenarios), scenario.design)
-                result = simulate(
-                    scenario,
-                    trace=trace,
-                    events=common.events,
-                    check=common.check_every(),
-                    power_cut_ns=power_cut_ns,
-                    progress=progress,
-                )
-                results.append(result)
-    return results
+            for number, order in enumerate(orders):
+                progress.part(number, len(orders), order.name)
+                result = simulate(order.scenario, trace=order.trace, progress=progress, **order.options)
+                outcomes.append(result if len(orders) == 1 else Played.of(result))
+    return outcomes
 
 
-def _draw(path: Path, results: "Sequence[Result]") -> None:
+def _write(parts: dict[str, Path], outcomes: "Sequence[Outcome]", scenarios: "Sequence[Scenario]") -> None:
+    """Write what was asked for beside the table."""
+    documents = [outcome.document() for outcome in outcomes]
+    if "--csv" in parts:
+        parts["--csv"].write_text(csv_text(documents))
+    if not parts.keys() & {"--plot", "--report"}:
+        return
+    from pageout.report.charts import Drawn
     from pageout.report.plot import checked_suffix, plot_bytes
 
-    panels = [(result.document()["design"], result.series) for result in results]
-    path.write_bytes(plot_bytes(panels, checked_suffix(path)))
+    drawn = [
+        Drawn(document, outcome.series, outcome.histograms, outcome.watermarks)
+        for document, outcome in zip(documents, outcomes, strict=True)
+    ]
+    if "--plot" in parts:
+        parts["--plot"].write_bytes(plot_bytes(drawn, checked_suffix(parts["--plot"])))
+    if "--report" in parts:
+        parts["--report"].write_bytes(_page(drawn, scenarios))
 
 
-def trace_paths(path: Path | None, designs: Sequence[str]) -> list[Path | None]:
-    """Return each design's trace file: the one named for a single design, else storm.txt -> storm.DESIGN.txt."""
-    if path is None or len(designs) == 1:
-        return [path] * len(designs)
-    return [path.with_name(f"{path.stem}.{design}{path.suffix}") for design in designs]
+def _page(drawn: Sequence[Any], scenarios: "Sequence[Scenario]") -> bytes:
+    from pageout.cli.load import stack_bytes
+    from pageout.report import describe
+    from pageout.report.page import report_page
+
+    documents = [run.document for run in drawn]
+    stacks = {scenario.design: stack_bytes(scenario) for scenario in scenarios}
+    first = scenarios[0]
+    what = {
+        "workload": describe.workload_line(first),
+        "machine": describe.machine_line(first.machine, stacks.values()),
+        **describe.run_lines(documents),
+    }
+    return report_page(drawn, what, describe.sentences(documents, stacks), stacks)
+
+
+def trace_paths(path: Path | None, words: Sequence[str]) -> list[Path | None]:
+    """Return each run's trace file: the one named for a single run, else storm.txt -> storm.DESIGN.txt."""
+    if path is None or len(words) == 1:
+        return [path] * len(words)
+    return [path.with_name(f"{path.stem}.{word}{path.suffix}") for word in words]

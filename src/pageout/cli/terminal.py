@@ -53,6 +53,11 @@ def console(stderr: bool = False) -> "Console":
     return found
 
 
+def width() -> int:
+    """Return how many columns results on standard output may take."""
+    return console().width
+
+
 def show(*blocks: Any) -> None:
     """Print results on standard output, a blank line between two."""
     out = console()

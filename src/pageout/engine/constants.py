@@ -8,6 +8,7 @@ ENTRY = 0  # the label at which every sleeping function begins
 RUN, YIELD, SLEEP, EXIT, SWITCH = 0, 1, 2, 3, 4
 
 MAX_DEPTH = 32  # frames a simulated thread may nest
+CHAIN_ROWS = 2 * MAX_DEPTH + 2  # rows of a chain that is kept: its frames, what each is called through, a leaf chain
 
 # struct page flags
 PG_LOCKED = 1 << 0
@@ -34,13 +35,18 @@ PG_TAIL = 1 << 20  # not the first page of a higher-order allocation
 PG_ERROR = 1 << 21
 PG_RESERVED = 1 << 22  # never given to the allocator
 PG_DELAYED = 1 << 23  # its block is reserved, not chosen (delayed allocation)
+PG_WRITTEN = 1 << 30  # has been written to the device since it came into the cache
+PG_PRIVATE = 1 << 28  # has buffers that know their disk block: no need to look it up
 ORDER_SHIFT = 24
 ORDER_MASK = 15 << ORDER_SHIFT
+MT_SHIFT = 28  # of a free frame: the type of the list it is on, or would go back to from a CPU's list
+MT_MASK = 3 << MT_SHIFT
 
 # Task states and flags
 T_NEW, T_RUNNABLE, T_RUNNING, T_SLEEPING, T_DEAD = 0, 1, 2, 3, 4
 PF_MEMALLOC, PF_KSWAPD, PF_SWAPWRITE, PF_FLUSHER, PF_LESS_THROTTLE, PF_KTHREAD = 1, 2, 4, 8, 16, 32
-PF_FSTRANS = 1 << 10  # inside a filesystem transaction: memory is asked for without entering a filesystem
+PF_RECLAIMER = 1 << 10  # a thread that does direct reclaim for others
+PF_FSTRANS = 1 << 11  # inside a filesystem transaction: memory is asked for without entering a filesystem
 
 # Request for memory (only the bits that steer the model); values of Linux v2.6.34 include/linux/gfp.h
 GFP_WAIT, GFP_HIGH, GFP_IO, GFP_FS = 0x10, 0x20, 0x40, 0x80
@@ -49,11 +55,18 @@ GFP_ATOMIC = GFP_HIGH
 GFP_NOFS = GFP_WAIT | GFP_IO
 GFP_KERNEL = GFP_WAIT | GFP_IO | GFP_FS
 GFP_COMP, GFP_ZERO, GFP_HARDWALL, GFP_HIGHMEM, GFP_MOVABLE = 0x4000, 0x8000, 0x20000, 0x2, 0x8
+GFP_RECLAIMABLE, GFP_THISNODE = 0x80000, 0x40000
+GFP_HIGHUSER = GFP_KERNEL | GFP_HARDWALL | GFP_HIGHMEM
 GFP_HIGHUSER_MOVABLE = GFP_KERNEL | GFP_HARDWALL | GFP_HIGHMEM | GFP_MOVABLE
 
 MAX_ORDER = 11
+# Which pages lie together: types of pageblocks of 512 frames and of free lists (ISOLATE, for hot-unplug, is left out)
+MIGRATE_UNMOVABLE, MIGRATE_RECLAIMABLE, MIGRATE_MOVABLE, MIGRATE_RESERVE, NR_FREE_LISTS = 0, 1, 2, 3, 4
+MIGRATE_PCPTYPES = 3
+PAGEBLOCK_ORDER = 9
 PAGE_ALLOC_COSTLY_ORDER = 3
 ALLOC_HIGH, ALLOC_HARDER, ALLOC_NO_WATERMARKS = 1, 2, 4
+ALLOC_SPREAD_DIRTY = 64  # a page for writing: only from zones within their share of the dirty limit
 WMARK_MIN, WMARK_LOW, WMARK_HIGH = 0, 8, 16  # which mark, beside the bits above
 
 LRU_INACTIVE_ANON, LRU_ACTIVE_ANON, LRU_INACTIVE_FILE, LRU_ACTIVE_FILE, NR_LRU = 0, 1, 2, 3, 4
@@ -61,14 +74,16 @@ PAGEVEC_SIZE = 14
 SWAP_CLUSTER_MAX = 32
 DEF_PRIORITY = 12
 
+ISOLATE_INACTIVE, ISOLATE_ACTIVE, ISOLATE_BOTH = 0, 1, 2
+
 # Verdicts on a page in reclaim
 PAGE_RECLAIM, PAGE_RECLAIM_CLEAN, PAGE_KEEP, PAGE_ACTIVATE = 0, 1, 2, 3
 PAGE_SUCCESS, PAGE_CLEAN = 4, 5
 
 # Inodes
 INODE_FILE, INODE_ANON = 0, 1
-INODE_META = 2  # a filesystem's own blocks: the page cache of its block device
 I_DIRTY_SYNC, I_DIRTY_DATASYNC, I_DIRTY_PAGES, I_SYNC = 1, 2, 4, 128
+I_DIRTY_RECLAIM = 256  # reclaim has met a dirty page of it and moved it to b_io
 LIST_NONE, LIST_DIRTY, LIST_IO, LIST_MORE_IO = 0, 1, 2, 3
 
 # Heap events
@@ -80,18 +95,44 @@ PAGE_WAIT_TABLE = 64  # hashed queues of tasks that wait for a page
 
 # Devices
 DEV_DISK, DEV_SSD, DEV_THROTTLED, DEV_NULL = 0, 1, 2, 3
+DEV_ISCSI = 4  # a request queue whose device is across a network
+DEV_LINEAR, DEV_RAID0, DEV_RAID1, DEV_RAID5, DEV_LOOP = 5, 6, 7, 8, 9  # no requests of their own
+END_PAGES, END_CHILD, END_STRIPE, END_TARGET, END_XFS = 0, 1, 2, 3, 4  # what to do when a bio is done
 ELEVATOR_NOOP, ELEVATOR_DEADLINE = 0, 1
 BLK_BATCH_REQ = 32
 READ, WRITE = 0, 1
+DRIVER_AHCI, DRIVER_SATA_MV = 0, 1
+DISPATCH_KICK, DISPATCH_THRESHOLD, DISPATCH_UNPLUGGED = 0, 1, 2  # how a request comes down to the driver
+END_TABLE, END_SLAB, END_AHCI, END_MV, END_MV_POLLED, NR_ENDS = 0, 1, 2, 3, 4, 5  # what the driver does with it
+NR_SG_POOLS = 5  # scatter tables of 8, 16, 32, 64, 128 entries
+CALLER_SYSCALL, CALLER_SENDFILE, CALLER_NFSD = 0, 1, 2  # through what an io job moves its bytes
 
-FS_EXT2, FS_XFS = 0, 1
+FS_EXT2, FS_XFS, FS_EXT3, FS_EXT4, FS_BTRFS, FS_UNION = 0, 1, 2, 3, 4, 5
+PAGES_PER_INDIRECT = 1024  # blocks that one indirect block of ext2 and ext3 names
+DIRECT_BLOCKS = 12  # of a file of ext2 and ext3, named in the inode itself
+BLOCKS_PER_GROUP = 32768  # of ext2, ext3, ext4: one bitmap block of bits
 
 # Designs: values of the choice points
 WRITEBACK_ALWAYS, WRITEBACK_KSWAPD, WRITEBACK_NEVER = 0, 1, 2
 KICK_SCANNED, KICK_DIRTY, KICK_NONE = 0, 1, 2
-LUMPY_OFF, LUMPY_ON = 0, 1
+LUMPY_ON, LUMPY_OFF, LUMPY_GENTLE = 0, 1, 2
 WAIT_DIRTY_OFF, WAIT_DIRTY_CONGESTION = 0, 1
 THROTTLE_MIDPOINT, THROTTLE_BACKGROUND = 0, 1
+OVERFLOW_REPORT, OVERFLOW_STOP = 0, 1
+DIET_OFF, DIET_ON = 0, 1
+WRITEBACK_HIGH_ORDER, WRITEBACK_PRIORITY, WRITEBACK_URGENT = 3, 4, 5
+KICK_INODES = 3
+STALL_CONGESTION, STALL_WRITEBACK = 0, 1
+PROGRESS_FREED, PROGRESS_RECLAIMABLE = 0, 1
+WORKER_OFF, WORKER_NODE, WORKER_CPU = 0, 1, 2
+WORKER_LRU, WORKER_FILE = 0, 1
+LIMITS_GLOBAL, LIMITS_ZONE = 0, 1
+BACKGROUND_RATIO, BACKGROUND_HALF = 0, 1
+FLUSH_ALL, FLUSH_OLDEST = 0, 1
+FLUSH_DIRTIED_WHEN, FLUSH_PAGE_AGE = 0, 1
+SPLIT_ON, SPLIT_OFF = 0, 1
+GAP_KERNEL, GAP_WIDE = 0, 1
+SWITCH_OFF, SWITCH_RECLAIM, SWITCH_WRITEPAGE = 0, 1, 2
 
 # Why a run stops (stat.stop)
 GO, STOP_DONE, STOP_DRAIN, STOP_ERROR, STOP_LENGTH, STOP_POWER, STOP_STEPS, STOP_DEADLOCK, STOP_PANIC = (
@@ -105,8 +146,29 @@ GO, STOP_DONE, STOP_DRAIN, STOP_ERROR, STOP_LENGTH, STOP_POWER, STOP_STEPS, STOP
     7,
     8,
 )
+STOP_OVERFLOW = 9  # a kernel stack ran over, and the scenario wants that to be the end
 ERR_DEPTH, ERR_HEAP, ERR_BIOS = 1, 2, 3
 ERR_META = 4
+
+# The kernel log (engine/klog.py)
+KLOG_RECORDS, KLOG_SNAPSHOTS, KLOG_STACK = 2048, 24, 2 * MAX_DEPTH
+(
+    KLOG_OOM,
+    KLOG_OOM_SCORE,
+    KLOG_OOM_KILLED,
+    KLOG_PANIC,
+    KLOG_ALLOC_FAILURE,
+    KLOG_STACK_USED,
+    KLOG_STACK_OVERRUN,
+    KLOG_IO_ERROR,
+    KLOG_PAGE_LOST,
+    KLOG_SWAP_ERROR,
+    KLOG_HUNG,
+    KLOG_SUPPRESSED,
+) = range(1, 13)
+RATELIMIT_OOM, RATELIMIT_ALLOC, RATELIMIT_BUFFER = 0, 1, 2  # who asks printk_ratelimit
+PANIC_NO_VICTIM, PANIC_ON_OOM, PANIC_ALWAYS = 1, 2, 3
+OOM_DISABLE = -17
 
 NS_PER_MS = 1_000_000
 NS_PER_S = 1_000_000_000
@@ -114,4 +176,4 @@ NEVER = 1 << 62
 
 HIST_BUCKETS = 512  # eight buckets an octave of nanoseconds
 HIST_WRITE, HIST_READ, HIST_STALL, HIST_FORK, NR_HIST_GLOBAL = 0, 1, 2, 3, 4
-SERIES_COLUMNS = 12
+SERIES_COLUMNS = 24

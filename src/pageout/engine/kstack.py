@@ -2,7 +2,18 @@
 """The simulated kernel stack: the frames of a thread are its continuation, and their bytes its depth."""
 
 from pageout.engine.clock import fail
-from pageout.engine.constants import ENTRY, ERR_DEPTH, MAX_DEPTH, NIL, RUN
+from pageout.engine.constants import (
+    CHAIN_ROWS,
+    ENTRY,
+    ERR_DEPTH,
+    KLOG_STACK_OVERRUN,
+    MAX_DEPTH,
+    NIL,
+    OVERFLOW_STOP,
+    RUN,
+    STOP_OVERFLOW,
+)
+from pageout.engine.klog import klog, klog_stack
 from pageout.jit import kfn
 
 
@@ -24,42 +35,54 @@ def _reset(g, fn):
 
 
 @kfn
-def _record_deepest(k, t, leaf):
-    """Keep the chain of the deepest stack met: what the stack tracer would print."""
-    task = k.task[t]
-    k.stat.peak_task = t
+def _record_chain(k, t, start, leaf):
+    """Keep the functions on a stack, outermost first, from row `start` of the table of chains on. Returns how many."""
     n = 0
-    for i in range(task.depth + 1):
+    for i in range(k.task[t].stack_bottom, k.task[t].depth + 1):
         via = k.frame[t * MAX_DEPTH + i].via
         if via:
-            k.chain[n] = -via
+            k.chain[start + n] = -via
             n += 1
-        k.chain[n] = k.frame[t * MAX_DEPTH + i].fn
+        k.chain[start + n] = k.frame[t * MAX_DEPTH + i].fn
         n += 1
     if leaf >= 0:
-        k.chain[n] = ~leaf
+        k.chain[start + n] = ~leaf
         n += 1
-    k.stat.peak_nr = n
+    return n
+
+
+@kfn
+def _overflow(k, t, used, leaf):
+    """The stack has grown over thread_info. The kernel does not notice; by choice the run ends as if it had crashed."""
+    k.task[t].overflows += 1
+    k.stat.overflows += 1
+    klog_stack(k, klog(k, t, KLOG_STACK_OVERRUN, t, used, leaf, 0, 0), t)
+    if k.stat.overflows == 1:
+        k.stat.overflow_task = t
+        k.stat.overflow_nr = _record_chain(k, t, CHAIN_ROWS, leaf)
+    if k.param.stack_overflow == OVERFLOW_STOP:
+        k.stat.stop = STOP_OVERFLOW
 
 
 @kfn
 def _mark_depth(k, t, used, leaf):
+    """A task's stack is deeper than ever before."""
     task = k.task[t]
-    if used > task.peak:
-        if used > k.param.stack_bytes and task.peak <= k.param.stack_bytes:
-            task.overflows += 1
-            k.stat.overflows += 1
-        task.peak = used
-        if used > k.stat.peak:
-            k.stat.peak = used
-            _record_deepest(k, t, leaf)
+    if used > k.param.stack_limit and task.peak <= k.param.stack_limit:
+        _overflow(k, t, used, leaf)
+    task.peak = used
+    if used > k.stat.peak:
+        k.stat.peak = used
+        k.stat.peak_task = t
+        k.stat.peak_nr = _record_chain(k, t, 0, leaf)
 
 
 @kfn
 def touch(k, t, leaf):
     """A chain of leaf functions that never sleep runs on this stack: only its depth matters."""
-    used = k.task[t].used + k.leaf[leaf]
-    if used > k.task[t].peak:
+    task = k.task[t]
+    used = task.used - task.stack_base + k.leaf[leaf]
+    if used > task.peak:
         _mark_depth(k, t, used, leaf)
 
 
@@ -76,8 +99,8 @@ def call(k, t, f, fn, resume, a, b, c):
     g = k.frame[t * MAX_DEPTH + task.depth]
     _reset(g, fn)
     g.a, g.b, g.c = a, b, c
-    if task.used > task.peak:
-        _mark_depth(k, t, task.used, NIL)
+    if task.used - task.stack_base > task.peak:
+        _mark_depth(k, t, task.used - task.stack_base, NIL)
     return RUN
 
 
@@ -97,8 +120,8 @@ def call_via(k, t, f, fn, resume, leaf, a, b, c):
     g = k.frame[t * MAX_DEPTH + task.depth]
     _reset(g, fn)
     g.a, g.b, g.c, g.via = a, b, c, leaf + 1
-    if task.used > task.peak:
-        _mark_depth(k, t, task.used, NIL)
+    if task.used - task.stack_base > task.peak:
+        _mark_depth(k, t, task.used - task.stack_base, NIL)
     return RUN
 
 
@@ -111,6 +134,31 @@ def ret(k, t, f, value):
     if f.via:
         task.used -= k.leaf[f.via - 1]
     task.depth -= 1
+    return RUN
+
+
+@kfn
+def switch_stack(k, t):
+    """Go on with an empty stack: the frames pushed from here on count from 0, until `leave_stack`."""
+    k.task[t].stack_base = k.task[t].used
+    k.task[t].stack_bottom = k.task[t].depth + 1
+
+
+@kfn
+def leave_stack(k, t):
+    """Back on the task's own stack."""
+    k.task[t].stack_base = 0
+    k.task[t].stack_bottom = 0
+
+
+@kfn
+def become(k, t, f, fn):
+    """Let the running frame begin anew as another function, called in its place with the same arguments."""
+    task = k.task[t]
+    task.used += k.function[fn].frame_bytes - k.function[f.fn].frame_bytes
+    f.fn, f.pc = fn, ENTRY
+    if task.used > task.peak:
+        _mark_depth(k, t, task.used, NIL)
     return RUN
 
 

@@ -58,11 +58,48 @@ def highest(k):
 
 
 @kfn
-def sample(k):
-    """Append one row to the series: time, levels and running totals."""
+def observe_request(k, queue, is_write, nr_pages):
+    """Count the size of a write request that a device has finished, in KiB."""
+    if is_write:
+        observe(k, k.param.hist_device + 2 * queue, nr_pages * 4)
+
+
+@kfn
+def observe_seek(k, queue, blocks):
+    """Count the distance of a seek, in KiB, so that the shortest is told from none."""
+    observe(k, k.param.hist_device + 2 * queue + 1, blocks * 4)
+
+
+@kfn
+def _stalled_ns(k):
+    """Time in direct reclaim up to now, of tasks still in it too."""
+    total = k.stat.alloc_stall_ns
+    for t in range(k.param.nr_tasks):
+        begun = k.task[t].stall_begin_ns
+        if begun > 0 and begun < k.stat.now_ns:
+            total += k.stat.now_ns - begun
+    return total
+
+
+@kfn
+def _halve_series(k):
+    """Keep every second sample and take them half as often from here on: a run of any length fits."""
+    kept = (k.stat.series_nr + 1) // 2
+    for row in range(1, kept):
+        for column in range(SERIES_COLUMNS):
+            k.series[row * SERIES_COLUMNS + column] = k.series[2 * row * SERIES_COLUMNS + column]
+    for cell in range(kept * SERIES_COLUMNS, k.stat.series_nr * SERIES_COLUMNS):
+        k.series[cell] = 0
+    k.stat.series_nr = kept
+    k.param.series_ns *= 2
+
+
+@kfn
+def sample(k, background, limit):
+    """Append one row to the series: time, levels beside the dirty limits in force, and running totals."""
+    if k.stat.series_nr >= k.param.nr_series:
+        _halve_series(k)
     n = k.stat.series_nr
-    if n >= k.param.nr_series:
-        return
     k.stat.series_nr = n + 1
     at = n * SERIES_COLUMNS
     k.series[at] = k.stat.now_ns
@@ -71,9 +108,26 @@ def sample(k):
     k.series[at + 3] = k.vm.nr_free_pages
     k.series[at + 4] = k.vm.pgpgout
     k.series[at + 5] = k.vm.pgpgin
-    k.series[at + 6] = k.stat.alloc_stall_ns
+    k.series[at + 6] = _stalled_ns(k)
     k.series[at + 7] = k.stat.throttle_asked_ns
     k.series[at + 8] = k.vm.nr_inactive_file
     k.series[at + 9] = k.vm.nr_active_file
     k.series[at + 10] = k.vm.nr_inactive_anon + k.vm.nr_active_anon
     k.series[at + 11] = k.stat.reclaimed_direct + k.stat.reclaimed_kswapd
+    k.series[at + 12] = background
+    k.series[at + 13] = limit
+    k.series[at + 14] = k.stat.written_direct
+    k.series[at + 15] = k.stat.written_kswapd
+    k.series[at + 16] = k.stat.written_flusher
+    k.series[at + 17] = k.stat.written_writer
+    k.series[at + 18] = k.stat.throttle_ns
+    k.series[at + 19] = k.stat.peak
+    requests, seeks, distance = 0, 0, 0
+    for q in range(k.param.nr_queues):
+        requests += k.queue[q].nr_write_requests
+        seeks += k.queue[q].nr_seeks
+        distance += k.queue[q].seek_blocks
+    k.series[at + 20] = requests
+    k.series[at + 21] = seeks
+    k.series[at + 22] = distance
+    k.series[at + 23] = k.stat.stack_pages

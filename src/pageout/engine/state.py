@@ -22,7 +22,7 @@ PAGE = (
     ("lru_prev", I4),
     ("mapping", I4),  # inode that owns the page, NIL for none
     ("index", I4),  # page number within that inode
-    ("pflags", I4),  # PG_* bits; buddy order, or the order of a kernel allocation, in bits 24-27
+    ("pflags", I4),  # PG_* bits; order of a free or a kernel block in bits 24-27, type of a free one in 28-29
     ("dirtied_when", I4),  # milliseconds since boot when the page was last made dirty
     ("refs", I2),  # references beside the page cache's own
     ("node_zone", I1),  # node and zone, for later kernels; zones of 2.6.34 follow from the frame number
@@ -55,7 +55,13 @@ TASK = tuple(
         "dirtier_period allocated_head allocated_tail allocated_nr io_error sc_scanned sc_reclaimed sc_order "
         "sc_gfp sc_writepage sc_to_reclaim sc_priority sc_dirty sc_lumpy_waits kept_head kept_tail kept_nr wbc_nr "
         "wbc_more_io wbc_cyclic wbc_kupdate wbc_background wbc_older_ns wbc_sync op_started_ns "
-        "nr_highorder nr_highorder_failed stall_begin_ns xt_head xt_bytes xt_first xt_nr xt_ticket"
+        "nr_highorder nr_highorder_failed stall_begin_ns "
+        # an XFS transaction: its buffers, bytes to log, the extent it was given, whether it has a ticket
+        "xt_head xt_bytes xt_first xt_nr xt_ticket "
+        # designs: what a batch met; bytes and frames below a fresh stack; a request to a reclaim thread; its queue
+        "sc_writeback sc_congested wbc_zone stack_base stack_bottom rq_next rq_order rq_gfp rq_done rq_result "
+        "rq_head rq_tail "
+        "oom_adj nice privileged parent hung_gen"
     ).split()
 )
 
@@ -65,7 +71,8 @@ ZONE = tuple(
         "start_page end_page present wmark_min wmark_low wmark_high reserve0 reserve1 reserve2 nr_free "
         "pages_scanned all_unreclaimable isolated_anon isolated_file recent_scanned_anon recent_scanned_file "
         "recent_rotated_anon recent_rotated_file inactive_ratio pcp_batch pcp_high nr_dirty nr_writeback pgalloc "
-        "pgscan_kswapd pgscan_direct pgsteal pgrefill"
+        "pgscan_kswapd pgscan_direct pgsteal pgrefill congested dirty_reserve "
+        "unreclaimable_since_ns"
     ).split()
 )
 
@@ -74,7 +81,13 @@ INODE = tuple(
     for name in (
         "slot_start nr_slots dirty_bits writeback_bits dirty_summary writeback_summary kind bdi nr_pages nr_dirty "
         "nr_writeback istate dirtied_when list_kind list_next list_prev writeback_index nr_mapped last_block "
-        "io_error unlinked delayed wait_queue size_pages users disk_pages"
+        "io_error unlinked delayed wait_queue size_pages users disk_pages oldest_ms "
+        # filesystem; of a union's file: the file below, and the one to copy it up to (NIL: none)
+        "fs lower copy_to copying "
+        # its operations, by function number
+        "writepage writepages f_write f_read vfs_write vfs_read "
+        "meta_start "  # ext2, ext3: where its indirect blocks begin in the filesystem's metadata inode
+        "trans_id"  # the journal's transaction that last held this inode
     ).split()
 )
 
@@ -83,11 +96,11 @@ BDI = tuple(
     for name in (
         "queue b_dirty b_dirty_tail b_io b_io_tail b_more_io b_more_io_tail reclaimable writeback completions "
         "period dirty_exceeded congested_write congested_read work_head work_tail work_nr flusher "
-        "last_old_flush_ns min_ratio max_ratio nr_inodes is_swap old_work"
+        "last_old_flush_ns min_ratio max_ratio nr_inodes is_swap old_work flushed_dirtied_ms"
     ).split()
 )
 
-WORK = tuple((name, I8) for name in "used next nr_pages for_kupdate for_background range_cyclic".split())
+WORK = tuple((name, I8) for name in "used next nr_pages for_kupdate for_background range_cyclic zone".split())
 
 QUEUE = tuple(
     (name, I8)
@@ -98,9 +111,33 @@ QUEUE = tuple(
         "rotation_ns outer_ns_per_block inner_ns_per_block channel_start nr_channels read_ns write_ns page_ns "
         "link_ns read_bps write_bps read_iops write_iops bucket_read_ns bucket_write_ns error_every "
         "nr_write_requests nr_read_requests blocks_written blocks_read nr_seeks seek_blocks merged errors "
-        "nr_blocks"
+        "nr_blocks "
+        # stacked devices: members, leaves (for congestion and unplugging), the kernel thread and who waits for it
+        "worker_wait submit_wait member_start nr_members leaf_start nr_leaves chunk_pages bio_head bio_tail "
+        "last_used next_block stripe_start nr_stripes page_start stripe_list stripe_hash active_stripes preread_active "
+        "inactive_blocked pending_full bypass_count last_hold rmw_reads "
+        # iSCSI: the target's queue (remote: this queue is a target's), the socket, both directions of the link
+        "target remote xmit_head xmit_tail half_rtt_ns socket_bytes socket_used tx_free_ns rx_free_ns skb_failures "
+        "segments_sent backing_inode "
+        "driver"
     ).split()
 )
+
+# A member of a stacked device; `start` is its first block in a linear device.
+MEMBER = tuple((name, I8) for name in "queue start nr_blocks head pending".split())
+
+# One page of each member of a RAID5, at the same place: Linux's stripe_head.
+STRIPE = tuple(
+    (name, I8)
+    for name in (
+        "queue block parity refs which next prev hash_next handle delayed preread io_started full locked writing "
+        "nr_towrite failed"
+    ).split()
+)
+STRIPE_PAGE = tuple((name, I8) for name in "towrite written uptodate want".split())  # [stripe's first + member]
+
+# A run of bytes on the way through a socket, or a response on its way back.
+SEGMENT = tuple((name, I8) for name in "next stage queue request page length".split())
 
 REQUEST = tuple(
     (name, I8)
@@ -109,29 +146,44 @@ REQUEST = tuple(
     ).split()
 )
 
-BIO = tuple((name, I8) for name in "used next inode index nr_pages block is_write is_sync page submitter".split())
+BIO = tuple(
+    (name, I8)
+    for name in (
+        "used next inode index nr_pages block is_write is_sync page submitter queue parent member end children failed"
+    ).split()
+)
 
 FILESYSTEM = tuple(
     (name, I8)
-    for name in ("kind bdi nr_blocks free_blocks delalloc fragment_pages nr_groups bitmap reserved_blocks").split()
+    for name in (
+        "kind bdi nr_blocks free_blocks delalloc fragment_pages nr_groups bitmap reserved_blocks "
+        "first_block "  # where on its disk it begins
+        "cow meta_inode "  # the inode that caches its metadata blocks; NIL: none
+        # the journal: its inode (NIL: none), where it writes next, the running and the last committed transaction
+        "journal_inode journal_head tid committed_tid commit_request trans_blocks trans_expires_ns commit_ns "
+        "ordered journald wait_queue "
+        "xfs"  # row of the table xfs; NIL if it is of another kind, or allocates when it writes
+    ).split()
 )
 
 # XFS beside what every filesystem has: its log, its buffers, its trees. Rows of the tables named xfs_*, iclog, slab.
 XFS = tuple(
     (name, I8)
     for name in (
-        "inode nr_ags ag_blocks free_slot next_slot nr_slots lock_owner log_start log_blocks log_pos head synced "
+        "fs inode nr_ags ag_blocks free_slot next_slot nr_slots lock_owner log_start log_blocks log_pos head synced "
         "reserved reserve_bytes "
-        "log_bytes iclog_cur iclog_oldest ail_head ail_tail nr_ail push daemon wait tracked nr_trans_open "
+        # where are: its rows of xfs_block (AG headers first), its inodes' rows and trees, the slot that row 0 would have
+        "first_row inode_rows inode_trees slots bitmap "
+        "log_bytes iclog_cur iclog_oldest ail_head ail_tail nr_ail push daemon wait nr_trans_open "
         "meta_reads meta_writes log_writes log_forces log_waits splits joins shifts redirtied grants_slept"
     ).split()
 )
 XFS_AG = (("slot", I8), ("fl_first", I8), ("fl_count", I8))  # its header block; its list of free metadata blocks
-# A metadata block (row = page number in the filesystem's metadata inode): a btree block, an AG header, an inode.
+# A metadata block: an AG header, an inode, a btree block. Page of the metadata inode: row less the filesystem's first.
 XFS_BLOCK = tuple(
     (name, I8)
     for name in (
-        "tree nr key last next prev state lsn when_ms ail_next ail_prev in_trans trans_next held has_buf is_item"
+        "tree block nr key last next prev state lsn when_ms ail_next ail_prev in_trans trans_next held has_buf is_item"
     ).split()
 )
 # A btree: 2 for each allocation group (by block, by size), then one for the extents of each inode.
@@ -147,7 +199,8 @@ JOB = tuple(
         "thinktime_blocks runtime_ns time_based start_delay_ns group norandommap distribution mmap loops order "
         "count interval_ns hold anon_bytes hold_ns lifetime_ns background file_start nr_files file_bytes "
         "zipf_start zipf_nr requests_start nr_requests done_bytes position next_due_ns issued state is_read lap "
-        "touched nr_blocks feistel_bits key hist call_offset call_inode"
+        "touched nr_blocks feistel_bits key hist call_offset call_inode gfp "
+        "caller"
     ).split()
 )
 
@@ -158,8 +211,16 @@ PARAM = tuple(
         "stack_order dirty_ratio dirty_bytes background_ratio background_bytes dirty_expire_ns dirty_writeback_ns "
         "swappiness laptop_mode ratelimit_pages ring_size heap_size reclaim_writeback reclaim_kick "
         "reclaim_wait_dirty reclaim_lumpy throttle_start zero_cost copy_ns syscall_ns nr_bios swap_bdi "
-        "nr_swap_slots swap_bits swap_summary swap_block series_ns nr_series policy_isolate ring_drain stop_at_ns "
-        "power_cut_ns total_pages prop_shift check_every nr_groups"
+        "nr_swap_slots swap_bits swap_summary swap_block series_ns nr_series policy_isolate policy_dirty_page "
+        "policy_next_inode policy_throttle policy_wake_flushers ring_drain stop_at_ns "
+        "power_cut_ns total_pages prop_shift check_every nr_groups reclaim_throttle reclaim_progress reclaim_around "
+        "reclaim_worker worker_order dirty_limits background_start flush_background flush_order lru_split "
+        "watermark_gap stack_switch first_worker "
+        "panic_on_oom oom_kill_allocating oom_dump_tasks hung_timeout_ns klog_size klog_snapshots "
+        "hist_device "
+        "nr_fs nr_xfs "
+        "mobility_off "
+        "stack_limit stack_overflow stack_diet"
     ).split()
 )
 
@@ -176,9 +237,30 @@ STAT = tuple(
         "stack_pages stack_pages_max fork_nr dirtied lost_io lost_cut enospc oldest_dirty_ms alloc_stall_ns "
         "throttle_ns throttle_asked_ns throttle_count pages_dirtied_total pages_cleaned_total "
         "pages_truncated_dirty kswapd_max_order transactions slice_ns slices wakeups events_handled "
-        "readahead_pages fsyncs request_hits"
+        "readahead_pages fsyncs request_hits "
+        "kswapd_woken_ns kswapd_scanned_before kswapd_reclaimed_before "
+        "klog_nr klog_dropped klog_snapshot_nr rate_begin rate_printed rate_missed hung_due_ns "
+        "hung_warnings lowest_stack panic_reason "
+        "free_segment segments_used "
+        "metadata_reads journal_commits writepage_refused copyups "
+        "overflow_nr overflow_task kmalloc_page kmalloc_pages kmalloc_free kmalloc_reaped_ns"
     ).split()
 )
+
+# The kernel log: what printk would have said, and what the machine looked like when it did.
+KLOG = tuple((name, I8) for name in "time_ns kind task who a b c d snapshot nr_stack".split())
+KLOG_MEM = tuple((name, I8) for name in "nr_free nr_file nr_dirty nr_writeback swap_free nr_tasks".split())
+KLOG_ZONE = tuple(
+    (name, I8)
+    for name in (
+        "nr_free isolated_anon isolated_file nr_dirty nr_writeback pages_scanned all_unreclaimable "
+        "unreclaimable_since_ns stack_pages "
+        "nr0 nr1 nr2 nr3 nr4 nr5 nr6 nr7 nr8 nr9 nr10"  # free blocks of each order
+    ).split()
+)
+# Pages of one LRU list: those with each mark, and those that no mark keeps from being freed.
+KLOG_LIST = tuple((name, I8) for name in "nr dirty writeback locked young mapped swapcache idle".split())
+KLOG_TASK = tuple((name, I8) for name in "task total_vm anon_rss file_rss cpu".split())
 
 CPU = tuple((name, I8) for name in "task busy_until_ns pvec_nr dirty_count idle busy_ns".split())
 
@@ -193,6 +275,13 @@ LAYOUT_FIELDS: Mapping[str, tuple[Any, bool]] = {
     "queue": (QUEUE, False),
     "request": (REQUEST, False),
     "bio": (BIO, False),
+    "member": (MEMBER, False),
+    "leaf_queue": (I8, False),  # request queues and RAID5s below each stacked device
+    "stripe": (STRIPE, False),
+    "stripe_page": (STRIPE_PAGE, False),
+    "stripe_list": ((("head", I8), ("tail", I8)), False),  # [queue.stripe_list + list]
+    "stripe_hash": (I8, False),  # [queue.stripe_hash + block % nr_stripes]: first stripe of the chain
+    "segment": (SEGMENT, False),
     "fs": (FILESYSTEM, False),
     "xfs": (XFS, False),
     "xfs_ag": (XFS_AG, False),
@@ -206,8 +295,12 @@ LAYOUT_FIELDS: Mapping[str, tuple[Any, bool]] = {
     "param": (PARAM, True),
     "stat": (STAT, True),
     "vm": (tuple((name, I8) for name in VMSTAT), True),
-    "free_area": ((("head", I4), ("nr", I4)), False),  # [zone * MAX_ORDER + order]
-    "pcp": ((("head", I4), ("tail", I4), ("nr", I4)), False),  # [zone * nr_cpus + cpu]: free frames a CPU keeps
+    "free_area": ((("nr", I8),), False),  # [zone * MAX_ORDER + order]: free blocks of all types
+    "free_list": ((("head", I4),), False),  # [(zone * MAX_ORDER + order) * NR_FREE_LISTS + type]
+    "order_stat": ((("attempts", I8), ("failures", I8)), False),  # [order]: requests of order 1 and above by tasks
+    "pageblock": (I1, False),  # by frame number / 512: what the block is for, MIGRATE_*
+    "pcp": ((("nr", I8),), False),  # [zone * nr_cpus + cpu]: free frames a CPU keeps
+    "pcp_list": ((("head", I4), ("tail", I4)), False),  # [(zone * nr_cpus + cpu) * MIGRATE_PCPTYPES + type]
     "lru": ((("head", I4), ("tail", I4), ("nr", I8), ("saved_scan", I8)), False),  # [zone * NR_LRU + list]
     "pvec": (I4, False),  # [cpu * PAGEVEC_SIZE + i]: pages on their way to an LRU list
     "slot": ((("page", I4), ("block", I4)), False),  # a file page: its frame and its disk block; NIL, NIL for neither
@@ -221,14 +314,41 @@ LAYOUT_FIELDS: Mapping[str, tuple[Any, bool]] = {
     "group_left": (I8, False),  # tasks of each stonewall group that are not done
     "request_list": (I8, False),  # an access list to replay: file page numbers
     "function": ((("frame_bytes", I8), ("unit", I8)), False),  # by function number
+    "sg_pool": ((("used", I8), ("objects", I8)), False),  # scatter tables in use, and room for them in slab pages
     "unit": (I8, False),  # where each compiled unit begins
-    "chain": (I4, False),  # functions of the deepest stack met, outermost first; a leaf chain last, as ~number
+    "chain": (I4, False),  # the deepest stack met, CHAIN_ROWS on the first overflow: functions, leaf chain as ~number
     "leaf": (I8, False),  # bytes of each leaf chain
     "hist": (I8, False),  # log-bucket histograms, HIST_BUCKETS each
     "hist_sum": ((("nr", I8), ("total", I8), ("largest", I8)), False),
+    # why reclaim wrote, why tasks entered it, by cause; total, largest: ms dirty, or ms kswapd had been awake
+    "cause": (tuple((name, I8) for name in "nr nr_direct total largest total_ahead".split()), False),
+    "fact": (I8, False),  # pages written by reclaim of which a fact held
+    "cause_age": (I8, False),  # pages written by reclaim, by log2 of the milliseconds they had been dirty
+    "example": (
+        tuple((n, I8) for n in "time_ns pid number page inode index age_ms ahead facts zone order".split()),
+        False,
+    ),
     "event_on": (I1, False),  # by tracepoint number
     "series": (I8, False),  # SERIES_COLUMNS columns a sample
+    # what a policy that has no page or inode to look at is shown: pages, and limits in pages
+    "policy_view": (
+        tuple(
+            (name, I8)
+            for name in (
+                "nr_dirty nr_writeback nr_free background_limit dirty_limit bdi_dirty bdi_writeback bdi_limit "
+                "nr_scanned nr_reclaimed"
+            ).split()
+        ),
+        True,
+    ),
     "policy_ctx": ((("knob0", I8), ("knob1", I8), ("knob2", I8), ("acc0", I8), ("acc1", I8), ("acc2", I8)), False),
+    "klog": (KLOG, False),
+    "klog_stack": (I4, False),  # [record * KLOG_STACK + i]: functions of the task's stack, outermost first
+    "klog_mem": (KLOG_MEM, False),  # [snapshot]
+    "klog_zone": (KLOG_ZONE, False),  # [snapshot * nr_zones + zone]
+    "klog_list": (KLOG_LIST, False),  # [(snapshot * nr_zones + zone) * NR_LRU + list]
+    "klog_pcp": (I4, False),  # [(snapshot * nr_zones + zone) * nr_cpus + cpu]: free pages on the CPU's list
+    "klog_task": (KLOG_TASK, False),  # [snapshot * nr_tasks + i], with vm.oom_dump_tasks
     "ring": (
         (("time_ns", I8), ("pid", I4), ("event", I2), ("cpu", I2), *((f"a{i}", I8) for i in range(14))),
         False,

@@ -17,7 +17,7 @@ INTERPRETED = os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
 os.environ.setdefault("NUMBA_LOOP_VECTORIZE", "0")
 os.environ.setdefault("NUMBA_SLP_VECTORIZE", "0")
 
-from pageout.jit.cache import compiling  # noqa: E402
+from pageout.jit.cache import compiling, loading_seconds  # noqa: E402
 
 if INTERPRETED:
     from pageout.jit.interpreted import (
@@ -44,5 +44,6 @@ __all__ = [
     "kentry",
     "kernel_view",
     "kfn",
+    "loading_seconds",
     "lowest_bit",
 ]

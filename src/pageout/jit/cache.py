@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import sys
@@ -47,9 +48,20 @@ def cache_root() -> Path:
 
 
 class _Notes:
-    """Who wants to know which unit is being compiled."""
+    """Who wants to know which unit is being compiled, and the time spent on loading and compiling so far."""
 
     listener: Callable[[str], None] | None = None
+    seconds = 0.0
+
+
+def loading_seconds() -> float:
+    """Return the wall time this process has spent on compiling and loading units."""
+    return _Notes.seconds
+
+
+def add_loading(seconds: float) -> None:
+    """Count time spent on compiling or loading a unit."""
+    _Notes.seconds += seconds
 
 
 @contextmanager
@@ -60,6 +72,15 @@ def compiling(note: Callable[[str], None]) -> Iterator[None]:
         yield
     finally:
         _Notes.listener = before
+
+
+@contextmanager
+def sole_compiler(folder: Path, unit: str) -> Iterator[None]:
+    """Let one process at a time make this unit: whoever waited finds it in the cache."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / f"{unit}.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def announce(unit: str) -> None:

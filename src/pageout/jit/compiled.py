@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numba
@@ -18,7 +19,7 @@ from numba.core.cpu import CPUContext
 from numba.core.typed_passes import IRLegalization, NativeLowering, NoPythonBackend, NopythonTypeInference
 from numba.core.untyped_passes import FixupArgs, IRProcessing, TranslateByteCode
 
-from pageout.jit.cache import announce, cache_root, source_key
+from pageout.jit.cache import add_loading, announce, cache_root, sole_compiler, source_key
 from pageout.jit.pointers import Layout, RowType, pointer_from_word
 
 CACHE_DIR = cache_root() / source_key()
@@ -135,6 +136,9 @@ def _all_below(library: Any) -> list[Any]:
     return [below for below in found.values() if below is not None]
 
 
+_ENTRY = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
+
+
 class Unit:
     """A compiled unit: one entry `int64(int64 k, int64 argument)`, cached on disk, known by its address."""
 
@@ -146,15 +150,23 @@ class Unit:
 
     def _load(self) -> Any:
         if self._compiled is None:
-            if not self.is_cached():
-                announce(self.name)
-            with _OneLink(self._function.__qualname__):
-                compiled = numba.cfunc("int64(int64, int64)", cache=True, **_OPTIONS)(self._function)
-                address = compiled.address
-            self.compiled_now = compiled.cache_hits == 0
-            call = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)(address)
-            self._compiled = (compiled, call)
+            begun = time.perf_counter()
+            if self.is_cached():
+                self._compiled = self._make()
+            else:
+                with sole_compiler(CACHE_DIR, self.name):
+                    if not self.is_cached():
+                        announce(self.name)
+                    self._compiled = self._make()
+            add_loading(time.perf_counter() - begun)
         return self._compiled
+
+    def _make(self) -> Any:
+        with _OneLink(self._function.__qualname__):
+            compiled = numba.cfunc("int64(int64, int64)", cache=True, **_OPTIONS)(self._function)
+            address = compiled.address
+        self.compiled_now = compiled.cache_hits == 0
+        return compiled, _ENTRY(address)
 
     def is_cached(self) -> bool:
         return any(CACHE_DIR.rglob(f"*.{self.name}-*.nbi")) if CACHE_DIR.exists() else False
@@ -162,6 +174,28 @@ class Unit:
     @property
     def address(self) -> int:
         return int(self._load()[0].address)
+
+    def install(self, addresses: Any, number: int, failed: Callable[[BaseException], int]) -> Any:
+        """Put the unit's address at addresses[number]; returns what must stay alive.
+
+        A unit not loaded yet is stood in for by a callback, which compiles or loads it at its first call, puts the true
+        address there and goes on: a run compiles only what it reaches. Should that go wrong, `failed` gets the
+        exception (none can cross machine code) and its value is returned to the caller.
+        """
+        if self._compiled is not None:
+            addresses[number] = self.address
+            return None
+
+        def stand_in(k: int, argument: int) -> int:
+            try:
+                addresses[number] = self.address
+                return self(k, argument)
+            except BaseException as error:  # noqa: BLE001  Ctrl-C too: it would be printed and lost here
+                return failed(error)
+
+        callback = _ENTRY(stand_in)
+        addresses[number] = ctypes.cast(callback, ctypes.c_void_p).value
+        return callback
 
     def __call__(self, k: int, argument: int) -> int:
         return int(self._load()[1](k, argument))

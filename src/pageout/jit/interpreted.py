@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -123,6 +123,10 @@ class Unit:
 
     def is_cached(self) -> bool:
         return True
+
+    def install(self, addresses: Any, number: int, failed: Callable[[BaseException], int]) -> Any:
+        """Put the unit's number at addresses[number]."""
+        addresses[number] = self.address
 
     def __call__(self, k: Any, argument: int) -> int:
         return int(self._function(k, argument))

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,17 +11,23 @@ from pageout import jit
 from pageout.engine import constants as c
 from pageout.engine.rng import seed_words
 from pageout.engine.state import LAYOUT, new_state
-from pageout.kernel import frames
+from pageout.kernel import frames, policies
+from pageout.kernel.mm import causes
 from pageout.kernel.sched import user as programs
-from pageout.machine import boot_xfs, jobs
-from pageout.machine.devices import queue_fields
+from pageout.machine import boot_xfs, designs, jobs
+from pageout.machine.devices import Stacks, queue_fields
 from pageout.machine.dispatch import UNITS
-from pageout.machine.memory_map import Zone, free_blocks, zones_of
+from pageout.machine.filesystems import Inode, Mounts
+from pageout.machine.functions import boot_functions
+from pageout.machine.memory_map import zones_of
+from pageout.machine.oom_boot import log_params, log_sizes, task_fields
 from pageout.machine.prepare import prepare_unit
+from pageout.machine.room import refuse_if_too_large
 from pageout.machine.tables import seek_table
-from pageout.vocabulary.errors import TooLargeError
+from pageout.machine.zones import boot_zones
 from pageout.vocabulary.scenario import Scenario
 from pageout.vocabulary.settings import choices, sysctls
+from pageout.vocabulary.storage import sized_scenario
 from pageout.vocabulary.tracepoints import enabled
 
 PAGE = 4096
@@ -32,18 +36,22 @@ RING_MARGIN = 16384
 NR_WORKS = 4096
 SERIES_ROWS = 8192
 CHOICE_VALUES = {
-    "reclaim.writeback": {"always": c.WRITEBACK_ALWAYS, "kswapd": c.WRITEBACK_KSWAPD, "never": c.WRITEBACK_NEVER},
-    "reclaim.kick": {"scanned": c.KICK_SCANNED, "dirty": c.KICK_DIRTY, "none": c.KICK_NONE},
+    **designs.CHOICE_VALUES,
     "reclaim.wait_on_dirty": {"off": c.WAIT_DIRTY_OFF, "congestion": c.WAIT_DIRTY_CONGESTION},
-    "reclaim.lumpy": {"on": c.LUMPY_ON, "off": c.LUMPY_OFF},
+    "reclaim.lumpy": {"on": c.LUMPY_ON, "off": c.LUMPY_OFF, "gentle": c.LUMPY_GENTLE},
     "throttle.start": {"midpoint": c.THROTTLE_MIDPOINT, "background": c.THROTTLE_BACKGROUND},
+    "stack.overflow": {"report": c.OVERFLOW_REPORT, "stop": c.OVERFLOW_STOP},
+    "stack.diet": {"off": c.DIET_OFF, "on": c.DIET_ON},
 }
 CHOICE_PARAMS = {
+    **designs.CHOICE_PARAMS,
     "reclaim.writeback": "reclaim_writeback",
     "reclaim.kick": "reclaim_kick",
     "reclaim.wait_on_dirty": "reclaim_wait_dirty",
     "reclaim.lumpy": "reclaim_lumpy",
     "throttle.start": "throttle_start",
+    "stack.overflow": "stack_overflow",
+    "stack.diet": "stack_diet",
 }
 
 
@@ -56,6 +64,7 @@ class Booted(NamedTuple):
     block: Any
     nr_files: int
     filled_pages: int
+    trouble: list[BaseException]  # what went wrong while a unit was compiled, in the middle of a run
 
 
 class _Plan:
@@ -67,20 +76,21 @@ class _Plan:
         self.choices = choices(scenario)
         self.zones = zones_of(machine.memory_bytes, self.values["vm.min_free_kbytes"])
         self.nr_pages = machine.memory_bytes // PAGE
-        self.inodes = jobs.inodes_of(scenario)
-        self.jobs = jobs.jobs_of(scenario, self.inodes, request_list)
+        self.mounts = Mounts(scenario)
+        self.inodes = jobs.inodes_of(scenario, self.mounts)
+        self.jobs = jobs.jobs_of(scenario, request_list)
         self.swap_pages = machine.swap_bytes // PAGE
         self.nr_queues = len(machine.disks)
         self.nr_bdis = self.nr_queues + (1 if self.swap_pages else 0)
-        self.is_xfs = machine.filesystem.kind == "xfs"
-        self.nr_tasks = 1 + self.nr_queues + len(scenario.tasks) + self.is_xfs
-        self.file_slots = sum(inode.nr_slots for inode in self.inodes)
-        self.xfs_slots = boot_xfs.nr_slots(len(self.inodes), self.file_slots, self.is_xfs)
-        self.fs_disk = [disk.name for disk in machine.disks].index(machine.filesystem.disk)
-        self.fs_blocks = _fs_blocks(scenario, self.fs_disk, self.swap_pages)
+        self.stacks = Stacks(scenario)
+        self.first_storage = 1 + self.nr_queues + len(scenario.tasks)
+        self.first_journald = self.first_storage + len(self.stacks.workers)
+        self.first_xfsbufd = self.first_journald + len(self.mounts.journaled)
+        self.first_worker = self.first_xfsbufd + len(self.mounts.allocating)
+        self.nr_tasks = self.first_worker + designs.nr_workers(machine.cpus)
         self._lay_bits()
         self.nr_requests = sum(3 * disk.nr_requests + 8 for disk in machine.disks)
-        self.nr_bios = sum(3 * disk.nr_requests * max(1, disk.max_sectors_kb // 4) for disk in machine.disks) + 16384
+        self.nr_bios = self.stacks.nr_bios
         self.ring = ring
 
     def _lay_bits(self) -> None:
@@ -91,36 +101,50 @@ class _Plan:
             words, summary = inode.nr_slots // 32 + 1, inode.nr_slots // 1024 + 1
             self.bit_places.append((at, at + words, at + 2 * words, at + 2 * words + summary))
             at += 2 * (words + summary)
-        self.fs_bitmap = at
-        at += self.fs_blocks // 32 + 2
+        self.fs_bitmaps = []
+        for place in self.mounts.places:
+            self.fs_bitmaps.append(at)
+            at += place.nr_blocks // 32 + 2
         self.swap_bits = at
         at += self.swap_pages // 32 + 1
         self.swap_summary = at
         self.nr_bits = at + self.swap_pages // 1024 + 2
 
+    def fs_wait(self) -> int:
+        """The first filesystem's wait queue: behind those of frames, requests, inodes and stacked devices."""
+        return c.WQ_FIXED + c.PAGE_WAIT_TABLE + 4 * self.nr_queues + len(self.inodes)
+
+    def xfs_wait(self) -> int:
+        return self.fs_wait() + len(self.mounts.filesystems)
+
     def sizes(self, machine_cpus: int) -> dict[str, int]:
+        nr_slots = sum(inode.nr_slots for inode in self.inodes)
         return {
-            **boot_xfs.sizes(len(self.inodes), self.xfs_slots),
+            **boot_xfs.sizes(self.mounts),
             "page": self.nr_pages,
             "frame": self.nr_tasks * c.MAX_DEPTH,
             "task": self.nr_tasks,
             "zone": len(self.zones),
-            "inode": len(self.inodes) + 1,
+            "inode": len(self.inodes),
             "bdi": self.nr_bdis,
             "work": NR_WORKS,
             "queue": self.nr_queues,
             "request": self.nr_requests,
             "bio": self.nr_bios,
-            "fs": 1,
+            "fs": len(self.mounts.filesystems),
             "job": max(1, len(self.jobs.rows)),
             "cpu": machine_cpus,
             "free_area": len(self.zones) * c.MAX_ORDER,
+            "free_list": len(self.zones) * c.MAX_ORDER * c.NR_FREE_LISTS,
+            "order_stat": c.MAX_ORDER,
+            "pageblock": (self.nr_pages >> c.PAGEBLOCK_ORDER) + 1,
             "pcp": len(self.zones) * machine_cpus,
+            "pcp_list": len(self.zones) * machine_cpus * c.MIGRATE_PCPTYPES,
             "lru": len(self.zones) * c.NR_LRU,
             "pvec": machine_cpus * c.PAGEVEC_SIZE,
-            "slot": self.file_slots + self.xfs_slots,
+            "slot": nr_slots,
             "bits": self.nr_bits,
-            "wait": c.WQ_FIXED + c.PAGE_WAIT_TABLE + 2 * self.nr_queues + len(self.inodes) + 3,
+            "wait": self.xfs_wait() + boot_xfs.NR_WAITS * len(self.mounts.allocating),
             "heap": 65536 + 2048 * self.nr_tasks + self.nr_requests,
             "sort": 2 * self.nr_requests,
             "channel": 64 * self.nr_queues + 1024,
@@ -129,88 +153,24 @@ class _Plan:
             "group_left": self.jobs.nr_groups + 1,
             "request_list": len(self.jobs.request_list),
             "function": len(frames.TABLE),
+            "sg_pool": c.NR_SG_POOLS,
             "unit": len(UNITS),
-            "chain": 2 * c.MAX_DEPTH + 2,
+            "chain": 2 * c.CHAIN_ROWS,
             "leaf": len(frames.LEAVES),
-            "hist": c.HIST_BUCKETS * (c.NR_HIST_GLOBAL + 2 * len(self.jobs.rows)),
-            "hist_sum": c.NR_HIST_GLOBAL + 2 * len(self.jobs.rows),
+            "hist": c.HIST_BUCKETS * (c.NR_HIST_GLOBAL + 2 * len(self.jobs.rows) + 2 * self.nr_queues),
+            "hist_sum": c.NR_HIST_GLOBAL + 2 * len(self.jobs.rows) + 2 * self.nr_queues,
+            **causes.TABLE_SIZES,
             "event_on": len(enabled("full")),
             "series": SERIES_ROWS * c.SERIES_COLUMNS,
-            "policy_ctx": 1,
+            "policy_ctx": policies.NR_HOOKS,
             "ring": self.ring,
-        }
-
-
-def _fs_blocks(scenario: Scenario, fs_disk: int, swap_pages: int) -> int:
-    """Blocks of the filesystem: as told, or its disk less the swap area at the disk's end."""
-    machine = scenario.machine
-    disk = machine.disks[fs_disk]
-    blocks = disk.size_bytes // PAGE
-    if swap_pages and machine.swap_disk == disk.name:
-        blocks -= swap_pages
-    if machine.filesystem.size_bytes:
-        blocks = min(blocks, machine.filesystem.size_bytes // PAGE)
-    return blocks
-
-
-def _refuse_if_too_large(sizes: Mapping[str, int]) -> None:
-    need = sum(LAYOUT[name][0].itemsize * rows for name, rows in sizes.items())
-    room = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    if need > room:
-        raise TooLargeError(
-            f"this run needs {need / 2**30:.1f} GiB of memory and {room / 2**30:.1f} GiB are free here; "
-            "make the machine's memory or the files smaller"
-        )
+            **log_sizes(len(self.zones), machine_cpus, self.nr_tasks),
+        } | self.stacks.sizes()
 
 
 def _put(arrays: dict[str, Any], table: str, row: int, **values: int) -> None:
     for name, value in values.items():
         arrays[table][name][row] = value
-
-
-def _boot_zones(arrays: dict[str, Any], zones: list[Zone], nr_cpus: int) -> None:
-    arrays["free_area"]["head"][:] = c.NIL
-    arrays["pcp"]["head"][:] = c.NIL
-    arrays["pcp"]["tail"][:] = c.NIL
-    arrays["lru"]["head"][:] = c.NIL
-    arrays["lru"]["tail"][:] = c.NIL
-    for z, zone in enumerate(zones):
-        _put(
-            arrays,
-            "zone",
-            z,
-            start_page=zone.start,
-            end_page=zone.end,
-            present=zone.present,
-            wmark_min=zone.wmark_min,
-            wmark_low=zone.wmark_low,
-            wmark_high=zone.wmark_high,
-            reserve0=zone.reserve[0],
-            reserve1=zone.reserve[1],
-            reserve2=zone.reserve[2],
-            pcp_batch=zone.pcp_batch,
-            pcp_high=zone.pcp_high,
-            inactive_ratio=zone.inactive_ratio,
-            nr_free=zone.present,
-        )
-        for start, end in ((zone.start, zone.first_free), (zone.last_free, zone.end)):
-            arrays["page"]["pflags"][start:end] = c.PG_RESERVED
-        _boot_free_lists(arrays, z, zone)
-    arrays["vm"]["nr_free_pages"][0] = sum(zone.present for zone in zones)
-
-
-def _boot_free_lists(arrays: dict[str, Any], z: int, zone: Zone) -> None:
-    """Free the zone's frames from low to high, as boot does: the highest block comes first out again."""
-    by_order: dict[int, list[int]] = {}
-    for page, order in free_blocks(zone.first_free, zone.last_free):
-        by_order.setdefault(order, []).append(page)
-    page_table = arrays["page"]
-    for order, pages in by_order.items():
-        at = np.array(pages, dtype=np.int64)
-        page_table["pflags"][at] = c.PG_BUDDY | order << c.ORDER_SHIFT
-        page_table["lru_next"][at] = np.concatenate(([c.NIL], at[:-1]))
-        page_table["lru_prev"][at] = np.concatenate((at[1:], [c.NIL]))
-        _put(arrays, "free_area", z * c.MAX_ORDER + order, head=pages[-1], nr=len(pages))
 
 
 def _boot_params(arrays: dict[str, Any], scenario: Scenario, plan: _Plan, events: str, zero_cost: bool) -> None:
@@ -223,6 +183,7 @@ def _boot_params(arrays: dict[str, Any], scenario: Scenario, plan: _Plan, events
         nr_pages=plan.nr_pages, nr_zones=len(plan.zones), nr_cpus=machine.cpus, nr_tasks=plan.nr_tasks,
         nr_jobs=len(plan.jobs.rows), nr_inodes=len(plan.inodes), nr_bdis=plan.nr_bdis, nr_queues=plan.nr_queues,
         jiffy_ns=c.NS_PER_S // machine.hz, hz=machine.hz, stack_bytes=stack,
+        stack_limit=stack - frames.THREAD_INFO_BYTES,
         stack_order=max(0, (stack // PAGE).bit_length() - 1),
         dirty_ratio=values["vm.dirty_ratio"], dirty_bytes=values["vm.dirty_bytes"],
         background_ratio=values["vm.dirty_background_ratio"], background_bytes=values["vm.dirty_background_bytes"],
@@ -235,7 +196,9 @@ def _boot_params(arrays: dict[str, Any], scenario: Scenario, plan: _Plan, events
         swap_bdi=plan.nr_bdis - 1 if plan.swap_pages else c.NIL, nr_swap_slots=plan.swap_pages,
         swap_bits=plan.swap_bits, swap_summary=plan.swap_summary, swap_block=_swap_block(scenario, plan),
         stop_at_ns=scenario.length_ns, total_pages=total, prop_shift=1 + max(1, limit - 1).bit_length() - 1,
-        nr_groups=plan.jobs.nr_groups, nr_series=SERIES_ROWS,
+        nr_groups=plan.jobs.nr_groups, nr_fs=len(plan.mounts.filesystems), nr_series=SERIES_ROWS,
+        **log_params(values),
+        hist_device=c.NR_HIST_GLOBAL + 2 * len(plan.jobs.rows),
     )  # fmt: skip
     for name, allowed in CHOICE_VALUES.items():
         arrays["param"][CHOICE_PARAMS[name]][0] = allowed[str(plan.choices[name])]
@@ -260,7 +223,7 @@ def _boot_pools(arrays: dict[str, Any], plan: _Plan) -> None:
         arrays[table]["next"][nr - 1] = c.NIL
     arrays["wait"]["head"][:] = c.NIL
     arrays["wait"]["tail"][:] = c.NIL
-    _put(arrays, "stat", 0, run_head=c.NIL, run_tail=c.NIL, swap_free=plan.swap_pages)
+    _put(arrays, "stat", 0, run_head=c.NIL, run_tail=c.NIL, swap_free=plan.swap_pages, kmalloc_page=c.NIL)
 
 
 def _boot_storage(arrays: dict[str, Any], scenario: Scenario, plan: _Plan) -> None:
@@ -282,6 +245,7 @@ def _boot_storage(arrays: dict[str, Any], scenario: Scenario, plan: _Plan) -> No
             **queue_fields(disk),
         )
         sort_at, wait_at, table_at = sort_at + 6 * disk.nr_requests, wait_at + 2, table_at + 1025
+    plan.stacks.boot(arrays, wait_at + len(plan.inodes))
     for b in range(plan.nr_bdis):
         is_swap = b >= plan.nr_queues
         queue = [d.name for d in machine.disks].index(machine.swap_disk) if is_swap else b
@@ -308,20 +272,15 @@ def _boot_storage(arrays: dict[str, Any], scenario: Scenario, plan: _Plan) -> No
                 c.NIL,
             ),
         )
-    fs = machine.filesystem
-    delalloc = fs.delalloc if fs.delalloc is not None else fs.kind == "xfs"
-    _put(
-        arrays,
-        "fs",
-        0,
-        kind=c.FS_XFS if fs.kind == "xfs" else c.FS_EXT2,
-        bdi=plan.fs_disk,
-        nr_blocks=plan.fs_blocks,
-        free_blocks=plan.fs_blocks,
-        delalloc=int(delalloc),
-        bitmap=plan.fs_bitmap,
-        fragment_pages=fs.fragment_pages if fs.layout == "fragmented" else 0,
-    )
+    for number in range(len(plan.mounts.filesystems)):
+        journaled = number in plan.mounts.journaled
+        journald = plan.first_journald + plan.mounts.journaled.index(number) if journaled else c.NIL
+        _put(
+            arrays,
+            "fs",
+            number,
+            **plan.mounts.fields(number, plan.fs_bitmaps[number], plan.fs_wait() + number, journald),
+        )
 
 
 def _boot_inodes(arrays: dict[str, Any], plan: _Plan) -> None:
@@ -331,7 +290,6 @@ def _boot_inodes(arrays: dict[str, Any], plan: _Plan) -> None:
     arrays["slot"]["block"][:] = c.NIL
     for i, inode in enumerate(plan.inodes):
         words = plan.bit_places[i]
-        goal = plan.fs_blocks * i // len(plan.inodes) - 1
         _put(
             arrays,
             "inode",
@@ -344,35 +302,36 @@ def _boot_inodes(arrays: dict[str, Any], plan: _Plan) -> None:
             dirty_summary=words[2],
             writeback_summary=words[3],
             kind=c.INODE_ANON if inode.anonymous else c.INODE_FILE,
-            bdi=_bdi_of(plan, inode.anonymous),
+            bdi=_bdi_of(plan, inode),
             list_next=c.NIL,
             list_prev=c.NIL,
             wait_queue=wait_at + i,
-            last_block=goal,
+            last_block=plan.mounts.goal(i),
             disk_pages=-1 if inode.exists else 0,
+            **plan.mounts.inode_fields(i),
         )
         slot_at += inode.nr_slots
-    boot_xfs.boot_slab(arrays)
-    if plan.is_xfs:
-        boot_xfs.boot_xfs(arrays, nr_inodes=len(plan.inodes), slot_at=slot_at, bdi=plan.fs_disk,
-                          wait_at=wait_at + len(plan.inodes), daemon=plan.nr_tasks - 1)  # fmt: skip
+    boot_xfs.boot_xfs(arrays, plan.mounts, plan.xfs_wait(), plan.first_xfsbufd)
 
 
-def _bdi_of(plan: _Plan, anonymous: bool) -> int:
-    return plan.nr_bdis - 1 if anonymous and plan.swap_pages else plan.fs_disk
+def _bdi_of(plan: _Plan, inode: Inode) -> int:
+    return plan.nr_bdis - 1 if inode.anonymous and plan.swap_pages else plan.mounts.places[inode.fs].disk
 
 
-def _boot_functions(arrays: dict[str, Any]) -> None:
-    for number, row in enumerate(frames.TABLE):
-        _put(arrays, "function", number, frame_bytes=frames.frame_bytes(row), unit=frames.UNITS.index(row.unit))
-    for number, chain in enumerate(frames.LEAVES.values()):
-        arrays["leaf"][number] = frames.chain_bytes(tuple(chain.split()))
-    for number, unit in enumerate(UNITS):
-        arrays["unit"][number] = unit.address
+def _install_units(arrays: dict[str, Any]) -> tuple[list[Any], list[BaseException]]:
+    """Make the units known by address. Returns (what to keep, what fails in mid run)."""
+    trouble: list[BaseException] = []
+
+    def failed(error: BaseException) -> int:
+        trouble.append(error)
+        _put(arrays, "stat", 0, stop=c.STOP_ERROR)
+        return c.YIELD
+
+    return [unit.install(arrays["unit"], number, failed) for number, unit in enumerate(UNITS)], trouble
 
 
 def _boot_tasks(arrays: dict[str, Any], scenario: Scenario, plan: _Plan) -> dict[int, str]:
-    """Start kswapd, a flusher for each device, and the scenario's tasks; all are on the run queue. Returns comms."""
+    """Start kswapd, a flusher for each device, the scenario's tasks, the devices' threads; all run. Returns comms."""
     comms = {32: "kswapd0"}
     for field in (
         "wait_queue",
@@ -385,6 +344,7 @@ def _boot_tasks(arrays: dict[str, Any], scenario: Scenario, plan: _Plan) -> dict
         "allocated_head",
         "allocated_tail",
         "prev_index",
+        "parent",
     ):
         arrays["task"][field][:] = c.NIL
     _start(arrays, 0, frames.FN.kswapd, 0, pid=32, tflags=c.PF_MEMALLOC | c.PF_KSWAPD | c.PF_SWAPWRITE | c.PF_KTHREAD)
@@ -402,27 +362,31 @@ def _boot_tasks(arrays: dict[str, Any], scenario: Scenario, plan: _Plan) -> dict
             frames.FN.user,
             0,
             pid=1000 + i,
+            tflags=c.PF_LESS_THROTTLE | c.PF_KTHREAD if task.kind == "nfsd" else 0,
             job=i,
             rng0=s0,
             rng1=s1,
             rng2=s2,
             rng3=s3,
             mm_inode=mm_inode,
-            total_vm=TASK_VM_PAGES + (plan.inodes[mm_inode].nr_slots if mm_inode >= 0 else 0),
+            **task_fields(scenario, i, first, plan.inodes[mm_inode].nr_slots if mm_inode >= 0 else 0),
         )
-    if plan.is_xfs:
-        comms[300] = "xfsbufd"
-        _start(arrays, plan.nr_tasks - 1, frames.FN.xfsbufd, 0, pid=300, tflags=c.PF_KTHREAD)
-    _chain_run_queue(arrays, plan.nr_tasks)
-    return comms
-
-
-TASK_VM_PAGES = 1024  # assumed: text, libraries and stack of a small program, 4 MiB of address space
+    for t, worker in enumerate(plan.stacks.workers, plan.first_storage):
+        comms[400 + worker.queue] = worker.comm
+        rng = dict(zip(("rng0", "rng1", "rng2", "rng3"), seed_words(scenario.seed, 1 << 20 | t), strict=True))
+        _start(arrays, t, worker.fn, worker.queue, pid=400 + worker.queue, tflags=c.PF_KTHREAD, **rng)
+    for j, number in enumerate(plan.mounts.journaled):
+        comms[900 + j] = "kjournald" if scenario.machine.filesystems[number].kind == "ext3" else "jbd2"
+        _start(arrays, plan.first_journald + j, frames.FN.kjournald, number, pid=900 + j, tflags=c.PF_KTHREAD)
+    for x in range(len(plan.mounts.allocating)):
+        comms[700 + x] = "xfsbufd"
+        _start(arrays, plan.first_xfsbufd + x, frames.FN.xfsbufd, x, pid=700 + x, tflags=c.PF_KTHREAD)
+    _chain_run_queue(arrays, plan.first_worker)
+    return comms | designs.boot_workers(arrays, plan.first_worker, scenario.machine.cpus)
 
 
 def _start(arrays: dict[str, Any], t: int, fn: int, a: int, **fields: int) -> None:
-    row = frames.TABLE[fn]
-    used = frames.frame_bytes(row)
+    used = int(arrays["function"]["frame_bytes"][fn])
     _put(arrays, "task", t, state=c.T_RUNNABLE, used=used, peak=used, **fields)
     frame = t * c.MAX_DEPTH
     for name in ("page", "inode", "list_head", "work", "bio"):
@@ -466,27 +430,31 @@ def boot(
     request_list: page numbers that the first io task reads in turn (int64)
     Raises ScenarioError if memory is too small, TooLargeError if the tables do not fit into this computer's memory.
     """
+    scenario = sized_scenario(scenario)
     plan = _Plan(scenario, ring, request_list)
     sizes = plan.sizes(scenario.machine.cpus)
-    _refuse_if_too_large(sizes)
+    refuse_if_too_large(sizes)
     arrays = new_state(sizes)
-    _boot_zones(arrays, plan.zones, scenario.machine.cpus)
+    boot_zones(arrays, plan.zones)
     _boot_params(arrays, scenario, plan, events, zero_cost)
+    designs.boot_zone_shares(arrays)
     _boot_pools(arrays, plan)
     _boot_storage(arrays, scenario, plan)
     _boot_inodes(arrays, plan)
-    _boot_functions(arrays)
+    boot_functions(arrays, plan.choices)
     comms = _boot_tasks(arrays, scenario, plan)
     _boot_jobs(arrays, plan)
-    _put(arrays, "stat", 0, idle_cpus=scenario.machine.cpus)
+    _put(arrays, "stat", 0, idle_cpus=scenario.machine.cpus, lowest_stack=arrays["param"]["stack_bytes"][0])
+    arrays["stat"]["hung_due_ns"][0] = arrays["param"]["hung_timeout_ns"][0]
     arrays["cpu"]["idle"][:] = 1
     arrays["cpu"]["task"][:] = c.NIL
     arrays["param"]["series_ns"][0] = series_ns
     _first_events(arrays, series_ns, power_cut_ns)
+    units, trouble = _install_units(arrays)
     block, address = jit.bind_state(arrays, LAYOUT)
     filled = prepare_unit(address, plan.jobs.fill_inode)
     arrays["stat"]["level_since_ns"][0] = 0
-    return Booted(arrays, address, comms, block, len(scenario.files), int(filled))
+    return Booted(arrays, address, comms, (block, units), len(scenario.files), int(filled), trouble)
 
 
 def _first_events(arrays: dict[str, Any], series_ns: int, power_cut_ns: int | None) -> None:

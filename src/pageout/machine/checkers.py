@@ -15,17 +15,36 @@ import numpy as np
 from pageout.engine import constants as c
 from pageout.kernel import frames
 from pageout.machine.boot import Booted
-from pageout.machine.checkers_xfs import check_xfs
+from pageout.machine.checkers_xfs import check_xfs, own_blocks, under_way
 from pageout.vocabulary.errors import InvariantError
 from pageout.vocabulary.scenario import Scenario
 
+NS_AHEAD = 1_000_000  # a CPU runs a slice of 50 us ahead of the clock, and one step beyond
 PAGE_PLACES = c.PG_LRU | c.PG_BUDDY | c.PG_PCP | c.PG_PVEC | c.PG_ISOLATED | c.PG_KERNEL | c.PG_RESERVED | c.PG_TAIL
 
 
 def check(booted: Booted, scenario: Scenario) -> None:
     """Run every checker. Raises InvariantError with the first thing that is wrong."""
     seen = _Frames(booted.arrays)
-    for checker in (_frames, _lists, _counters, _dirty, _cache, _pools, _stacks, _xfs):
+    for checker in (
+        _frames,
+        _free_lists,
+        _per_cpu,
+        _lists,
+        _counters,
+        _dirty,
+        _cache,
+        _blocks,
+        _pools,
+        _stacks,
+        _handed_over,
+        _log,
+        _parts,
+        _stripes,
+        _sockets,
+        _slabs,
+        _xfs,
+    ):
         for complaint in checker(booted.arrays, seen):
             stat = booted.arrays["stat"]
             raise InvariantError(
@@ -78,6 +97,51 @@ def _frames(arrays: dict[str, Any], seen: _Frames) -> Iterator[str]:
     in_transit = len(arrays["page"]) - free - int((where != 0).sum())
     if not 0 <= in_transit <= len(arrays["task"]):
         yield f"{in_transit} pages are nowhere: neither free, listed nor held"
+
+
+def _free_lists(arrays: dict[str, Any], seen: _Frames) -> Iterator[str]:
+    """Each free block is on the list of its order and type and no other; two free buddies would have been merged."""
+    is_head = seen.has(c.PG_BUDDY)
+    heads, zone = seen.page[is_head], seen.zone[is_head]
+    order = (seen.pflags[is_head] & c.ORDER_MASK) >> c.ORDER_SHIFT
+    area = zone * c.MAX_ORDER + order
+    listed = area * c.NR_FREE_LISTS + ((seen.pflags[is_head] & c.MT_MASK) >> c.MT_SHIFT)
+    counted = np.bincount(area, minlength=len(arrays["free_area"]))
+    for wrong in np.flatnonzero(counted != arrays["free_area"]["nr"]):
+        name = f"zone {wrong // c.MAX_ORDER} free blocks of order {wrong % c.MAX_ORDER}"
+        yield from _differ(name, int(arrays["free_area"]["nr"][wrong]), int(counted[wrong]))
+    for number, head in enumerate(arrays["free_list"]["head"].tolist()):
+        members = heads[listed == number]
+        if not _headed(arrays, head, members):
+            yield f"free list {number % c.NR_FREE_LISTS} of area {number // c.NR_FREE_LISTS} does not link its blocks"
+    buddy = heads ^ (np.int64(1) << order.astype(np.int64))
+    place = np.minimum(np.searchsorted(heads, buddy), max(0, len(heads) - 1))
+    if len(heads) and ((heads[place] == buddy) & (area[place] == area) & (order < c.MAX_ORDER - 1)).any():
+        yield "two free buddies of one order are not merged"
+
+
+def _headed(arrays: dict[str, Any], head: int, members: Any) -> bool:
+    """True if a list without a tail pointer links just these frames, both ways."""
+    if not len(members):
+        return bool(head == c.NIL)
+    following, before = arrays["page"]["lru_next"][members], arrays["page"]["lru_prev"][members]
+    inner = following != c.NIL
+    mutual = (arrays["page"]["lru_prev"][following[inner]] == members[inner]).all()
+    same = np.isin(following[inner], members).all() and int((~inner).sum()) == 1
+    return bool(mutual and same and members[before == c.NIL].tolist() == [head])
+
+
+def _per_cpu(arrays: dict[str, Any], seen: _Frames) -> Iterator[str]:
+    """The frames that CPUs keep are on three lists a CPU and zone, and its count is theirs together."""
+    kept = seen.page[seen.has(c.PG_PCP)]
+    yield from _differ("frames on CPUs' lists", int(arrays["pcp"]["nr"].sum()), len(kept))
+    found = 0
+    for number, nr in enumerate(arrays["pcp"]["nr"].tolist()):
+        lists = arrays["pcp_list"][number * c.MIGRATE_PCPTYPES :][: c.MIGRATE_PCPTYPES]
+        walks = [_walk(arrays, int(pages["head"]), nr) for pages in lists]
+        yield from _differ(f"CPU list {number} length", nr, sum(map(len, walks)))
+        found += int(np.isin(kept, np.concatenate(walks)).sum())
+    yield from _differ("frames found on CPUs' lists", len(kept), found)
 
 
 WALKED = 1 << 18  # lists up to this length are walked link by link, longer ones by comparing links both ways
@@ -200,10 +264,118 @@ def _cache(arrays: dict[str, Any], seen: _Frames) -> Iterator[str]:
     yield from _differ("nr_file_pages + nr_anon_pages", counted, len(filled))
 
 
+def _blocks(arrays: dict[str, Any], seen: _Frames) -> Iterator[str]:
+    """Each block of a filesystem belongs to one page of one file at most; bitmap, free and promised blocks agree."""
+    inode, slot, fs = arrays["inode"], arrays["slot"]["block"], arrays["fs"]
+    nr_inodes = int(arrays["param"]["nr_inodes"][0])
+    delayed = np.bincount(inode["fs"][seen.mapping[seen.has(c.PG_DELAYED)]].astype(np.int64), minlength=len(fs))
+    for number in range(int(arrays["param"]["nr_fs"][0])):
+        own = np.flatnonzero(inode["fs"][:nr_inodes] == number)
+        rows = [slot[file["slot_start"] : file["slot_start"] + file["nr_slots"]] for file in inode[own]]
+        blocks = np.concatenate(rows) if rows else slot[:0]
+        blocks = blocks[blocks != c.NIL] - int(fs["first_block"][number])
+        nr_blocks, name = int(fs["nr_blocks"][number]), f"filesystem {number}"
+        if len(blocks) and not 0 <= int(blocks.min()) <= int(blocks.max()) < nr_blocks:
+            yield f"{name}: a file's block lies outside of it"
+        yield from _differ(f"{name}: disk pages of its files", int(inode["disk_pages"][own].sum()), len(blocks))
+        x = int(fs["xfs"][number])
+        if x != c.NIL:
+            blocks = np.concatenate([blocks, own_blocks(arrays, x)])
+        yield from _differ(f"{name}: blocks named once", len(blocks), len(np.unique(blocks)))
+        if x == c.NIL or not under_way(arrays, x):
+            yield from _differ(f"{name}: used blocks", nr_blocks - int(fs["free_blocks"][number]), len(blocks))
+        yield from _differ(f"{name}: promised blocks", int(fs["reserved_blocks"][number]), int(delayed[number]))
+        used = _bits(arrays, int(fs["bitmap"][number]), nr_blocks)
+        yield from _differ(f"{name}: bits set", int(used.sum()), nr_blocks - int(fs["free_blocks"][number]))
+        if len(blocks) and not used[blocks].all():
+            yield f"{name}: a file's block is marked free"
+
+
 def _pools(arrays: dict[str, Any], seen: _Frames) -> Iterator[str]:
     """Requests, bios and work items in use equal what is marked used."""
     for table, counter in (("request", "requests_used"), ("bio", "bios_used"), ("work", "works_used")):
         yield from _differ(f"{table}s in use", int(arrays["stat"][counter][0]), int((arrays[table]["used"] == 1).sum()))
+
+
+def _parts(arrays: dict[str, Any], seen: _Frames) -> Iterator[str]:
+    """A bio cut into parts counts those under way: clones, pages in stripes, and itself while it is cut."""
+    bio, page = arrays["bio"], arrays["stripe_page"]
+    used = bio["used"] == 1
+    clones = bio["parent"][used & (bio["end"] == c.END_CHILD)]
+    parts = np.bincount(clones, minlength=len(bio))
+    for name in ("towrite", "written"):
+        held = page[name][page[name] != c.NIL] if len(arrays["stripe"]) > 1 else np.zeros(0, dtype=int)
+        parts = parts + np.bincount(held, minlength=len(bio))
+    cut = used & (bio["children"] > 0)
+    if (parts[~cut] != 0).any():
+        yield f"bio {int(np.flatnonzero(~cut & (parts != 0))[0])} is done or whole and has parts under way"
+    looped = _looped(arrays)
+    for i in np.flatnonzero(cut):
+        extra = int(bio["children"][i]) - int(parts[i])
+        if extra not in (0, 1) or (extra == 0 and not parts[i]) or (i in looped and extra != 1):
+            yield f"bio {i} counts {int(bio['children'][i])} parts, a recount finds {int(parts[i])}"
+    members = bio["member"][used & (bio["member"] != c.NIL)]
+    pending = np.bincount(members, minlength=len(arrays["member"]))
+    for wrong in np.flatnonzero(arrays["member"]["pending"] != pending):
+        yield from _differ(f"member {wrong} pending", int(arrays["member"]["pending"][wrong]), int(pending[wrong]))
+
+
+def _looped(arrays: dict[str, Any]) -> set[int]:
+    """Bios that wait for a loop device's thread."""
+    waiting: set[int] = set()
+    for bio in arrays["queue"]["bio_head"]:
+        at = int(bio)
+        while at > 0 and at not in waiting:
+            waiting.add(at)
+            at = int(arrays["bio"]["next"][at])
+    return waiting
+
+
+def _stripes(arrays: dict[str, Any], seen: _Frames) -> Iterator[str]:
+    """Each RAID5's stripes: on the list their state says, counted, with as many I/Os and writes as they say."""
+    stripe, page, bio = arrays["stripe"], arrays["stripe_page"], arrays["bio"]
+    for q in np.flatnonzero(arrays["queue"]["kind"] == c.DEV_RAID5):
+        row = arrays["queue"][q]
+        nr, first = int(row["nr_stripes"]), int(row["stripe_start"])
+        own = stripe[first : first + nr]
+        pages = page[int(row["page_start"]) :][: nr * int(row["nr_members"])].reshape(nr, -1)
+        listed = [_stripe_list(arrays, int(row["stripe_list"]) + which, nr) for which in range(4)]
+        for which, found in enumerate(listed):
+            if sorted(found) != (np.flatnonzero(own["which"] == which) + first).tolist():
+                yield f"queue {q}: stripe list {which} holds other stripes than say so"
+        yield from _differ(f"queue {q} active stripes", int(row["active_stripes"]), nr - len(listed[0]))
+        yield from _differ(f"queue {q} prereading", int(row["preread_active"]), int((own["preread"] != 0).sum()))
+        yield from _differ(f"queue {q} full writes", int(row["pending_full"]), int((own["full"] != 0).sum()))
+        if (own["locked"] != (pages["want"] != 0).sum(axis=1)).any():
+            yield f"queue {q}: a stripe counts other I/Os than its pages want"
+        if (own["nr_towrite"] != (pages["towrite"] != c.NIL).sum(axis=1)).any():
+            yield f"queue {q}: a stripe counts other writes than its pages hold"
+        mine = (
+            (bio["used"] == 1) & (bio["end"] == c.END_STRIPE) & (bio["parent"] >= first) & (bio["parent"] < first + nr)
+        )
+        under_way = np.bincount(bio["parent"][mine] - first, minlength=nr)
+        if (own["locked"] != under_way).any():
+            yield f"queue {q}: a stripe counts other I/Os than there are bios for it"
+
+
+def _stripe_list(arrays: dict[str, Any], ends: int, limit: int) -> list[int]:
+    found: list[int] = []
+    at = int(arrays["stripe_list"]["head"][ends])
+    while at != c.NIL and len(found) <= limit:
+        found.append(at)
+        at = int(arrays["stripe"]["next"][at])
+    return found
+
+
+def _sockets(arrays: dict[str, Any], seen: _Frames) -> Iterator[str]:
+    """Bytes in each send buffer are those of the segments under way, and each of these has its network buffer."""
+    segment = arrays["segment"]
+    for q in np.flatnonzero(arrays["queue"]["kind"] == c.DEV_ISCSI):
+        out = segment[(segment["queue"] == q) & (segment["stage"] != 2)]
+        yield from _differ(f"queue {q} send buffer", int(arrays["queue"]["socket_used"][q]), int(out["length"].sum()))
+        if (arrays["page"]["pflags"][out["page"]] & c.PG_KERNEL == 0).any():
+            yield f"queue {q}: a segment under way has no network buffer"
+    yield from _differ("segments", int(arrays["stat"]["segments_used"][0]), int((segment["queue"] != c.NIL).sum()))
 
 
 def _stacks(arrays: dict[str, Any], seen: _Frames) -> Iterator[str]:
@@ -217,6 +389,62 @@ def _stacks(arrays: dict[str, Any], seen: _Frames) -> Iterator[str]:
         yield from _differ(f"task {t} stack bytes", int(task["used"][t]), int(size[fns].sum()) + chains)
         if task["state"][t] == c.T_DEAD and depth:
             yield f"task {t} died with {depth} frames on its stack ({frames.TABLE[int(fns[-1])].name})"
+        if not 0 <= int(task["stack_base"][t]) <= int(task["used"][t]):
+            yield f"task {t} is on a stack that begins at {int(task['stack_base'][t])} of {int(task['used'][t])} bytes"
+
+
+def _log(arrays: dict[str, Any], seen: _Frames) -> Iterator[str]:
+    """The kernel log holds no more than its room, nothing from the future, snapshots that exist; one dies at a time."""
+    stat, param, klog = arrays["stat"], arrays["param"], arrays["klog"]
+    nr, snapshots = int(stat["klog_nr"][0]), int(stat["klog_snapshot_nr"][0])
+    if nr > len(klog) or snapshots > int(param["klog_snapshots"][0]):
+        yield f"the kernel log has {nr} records and {snapshots} snapshots: more than fit"
+    used = klog[:nr]
+    taken = np.sort(used["snapshot"][used["snapshot"] != c.NIL])
+    if not np.array_equal(taken, np.arange(snapshots)):
+        yield f"the kernel log refers to snapshots {taken.tolist()}, {snapshots} were taken"
+    latest = int(stat["now_ns"][0]) + int(arrays["task"]["spent_ns"].max(initial=0)) + NS_AHEAD
+    if nr and int(used["time_ns"].max()) > latest:
+        yield "the kernel log has a record from the future"
+    dying = np.flatnonzero((arrays["task"]["memdie"] != 0) & (arrays["task"]["state"] != c.T_DEAD))
+    if len(dying) > 1 and not int(param["oom_kill_allocating"][0]):
+        yield f"tasks {dying.tolist()} have access to all reserves at once"
+    for row in arrays["klog_zone"][: snapshots * int(param["nr_zones"][0])]:
+        blocks = sum(int(row[f"nr{order}"]) << order for order in range(c.MAX_ORDER))
+        yield from _differ("free pages of a zone in the kernel log", int(row["nr_free"]), blocks)
+
+
+def _handed_over(arrays: dict[str, Any], seen: _Frames) -> Iterator[str]:
+    """Each task that waits for a reclaim thread stands in exactly one line, and nobody else does."""
+    task, frame = arrays["task"], arrays["frame"]
+    nr_tasks = int(arrays["param"]["nr_tasks"][0])
+    top = np.arange(nr_tasks) * c.MAX_DEPTH + task["depth"][:nr_tasks]
+    handed = frame["fn"][top] == frames.FN.hand_to_worker
+    waiting = np.flatnonzero(handed & (task["rq_done"][:nr_tasks] == 0))
+    standing: list[int] = []
+    for worker in range(int(arrays["param"]["first_worker"][0]), nr_tasks):
+        in_work = int(frame["list_head"][worker * c.MAX_DEPTH]) if task["depth"][worker] else c.NIL
+        for one in (in_work, int(task["rq_head"][worker])):
+            while one != c.NIL and len(standing) <= nr_tasks:
+                standing.append(one)
+                one = int(task["rq_next"][one])
+    if sorted(standing) != waiting.tolist():
+        yield f"tasks {waiting.tolist()} wait for a reclaim thread, and {sorted(standing)} stand in line for one"
+
+
+def _slabs(arrays: dict[str, Any], seen: _Frames) -> Iterator[str]:
+    """Slabs hold what is said to be in them; a stack that ran over is one of those deeper than its usable size."""
+    stat, pools, task = arrays["stat"], arrays["sg_pool"], arrays["task"]
+    pages = _walk(arrays, int(stat["kmalloc_page"][0]), int(stat["kmalloc_pages"][0]))
+    yield from _differ("size-1024 slabs", int(stat["kmalloc_pages"][0]), len(pages))
+    if (arrays["page"]["pflags"][pages] & c.PG_KERNEL == 0).any():
+        yield "a slab of size-1024 is no page of the kernel's"
+    if not 0 <= int(stat["kmalloc_free"][0]) <= 4 * len(pages):
+        yield f"{int(stat['kmalloc_free'][0])} objects of size-1024 are free in {len(pages)} slabs"
+    if (pools["used"] < 0).any() or (pools["used"] > pools["objects"]).any():
+        yield "more scatter tables are in use than there is room for"
+    over = int((task["peak"] > int(arrays["param"]["stack_limit"][0])).sum())
+    yield from _differ("stack overflows", int(stat["overflows"][0]), over)
 
 
 def _xfs(arrays: dict[str, Any], seen: _Frames) -> Iterator[str]:

@@ -19,17 +19,40 @@ def _differ(what: str, counted: int, found: int) -> Iterator[str]:
 
 
 def check_xfs(arrays: dict[str, Any]) -> Iterator[str]:
-    """Complaints about the XFS tables; none when the filesystem is of another kind."""
+    """Complaints about the XFS tables, those of each filesystem in turn."""
     yield from _slabs(arrays)
-    if arrays["fs"]["kind"][0] != c.FS_XFS or not arrays["xfs"]["tracked"][0]:
-        return
-    yield from _log_and_ail(arrays)
-    yield from _holds(arrays)
-    if arrays["xfs"]["lock_owner"][0] != c.NIL or arrays["xfs_tree"]["locked"].any():
-        return  # a transaction is under way: blocks are taken before the trees are told
-    yield from _trees(arrays)
-    yield from _extents(arrays)
-    yield from _free_space(arrays)
+    for x in range(int(arrays["param"]["nr_xfs"][0])):
+        yield from _log_and_ail(arrays, x)
+        yield from _holds(arrays, x)
+        if under_way(arrays, x):
+            continue
+        yield from _trees(arrays, x)
+        yield from _extents(arrays, x)
+        yield from _free_space(arrays, x)
+
+
+def under_way(arrays: dict[str, Any], x: int) -> bool:
+    """True while a transaction changes a filesystem: blocks are taken before the trees are told."""
+    tree = arrays["xfs_tree"]
+    return bool(arrays["xfs"]["lock_owner"][x] != c.NIL or tree["locked"][tree["fs"] == x].any())
+
+
+def own_blocks(arrays: dict[str, Any], x: int) -> Any:
+    """Blocks that a filesystem keeps for its trees and for its free lists, counted from its first."""
+    row, block = arrays["xfs"][x], arrays["xfs_block"]
+    used = block[_first_tree_block(arrays, x) : int(row["next_slot"])]
+    lists = [_free_list(arrays, ag) for ag in range(x * NR_AGS, (x + 1) * NR_AGS)]
+    return np.concatenate([used["block"][used["tree"] != c.NIL], *lists])
+
+
+def _first_tree_block(arrays: dict[str, Any], x: int) -> int:
+    return int(arrays["xfs"]["inode_rows"][x]) + int(arrays["param"]["nr_inodes"][0])
+
+
+def _free_list(arrays: dict[str, Any], ag: int) -> Any:
+    row = arrays["xfs_ag"][ag]
+    at = (int(row["fl_first"]) + np.arange(int(row["fl_count"]))) % AGFL_SIZE
+    return arrays["xfs_agfl"]["block"][ag * AGFL_SIZE + at]
 
 
 def _slabs(arrays: dict[str, Any]) -> Iterator[str]:
@@ -46,11 +69,11 @@ def _slabs(arrays: dict[str, Any]) -> Iterator[str]:
         yield from _differ(f"slab {i} pages", int(cache["nr_pages"]), pages)
 
 
-def _trees(arrays: dict[str, Any]) -> Iterator[str]:
+def _trees(arrays: dict[str, Any], x: int) -> Iterator[str]:
     """Leaves are linked both ways and hold what their tree holds."""
-    for i, tree in enumerate(arrays["xfs_tree"]):
-        if tree["head"] == c.NIL:
-            continue
+    all_trees = arrays["xfs_tree"]
+    for i in np.flatnonzero((all_trees["fs"] == x) & (all_trees["head"] != c.NIL)).tolist():
+        tree = all_trees[i]
         leaves, records, leaf, before = 0, 0, int(tree["head"]), c.NIL
         while leaf != c.NIL and leaves <= tree["nr_leaves"]:
             block = arrays["xfs_block"][leaf]
@@ -61,42 +84,51 @@ def _trees(arrays: dict[str, Any]) -> Iterator[str]:
         yield from _differ(f"xfs tree {i} records", int(tree["nr"]), records)
 
 
-def _extents(arrays: dict[str, Any]) -> Iterator[str]:
+def _extents(arrays: dict[str, Any], x: int) -> Iterator[str]:
     """A file has as many records as its slots have runs of adjacent blocks."""
-    for i in range(int(arrays["param"]["nr_inodes"][0])):
+    inode, trees = arrays["inode"], int(arrays["xfs"]["inode_trees"][x])
+    own = inode["fs"][: int(arrays["param"]["nr_inodes"][0])] == arrays["xfs"]["fs"][x]
+    for i in np.flatnonzero(own).tolist():
         start, nr = int(arrays["inode"]["slot_start"][i]), int(arrays["inode"]["nr_slots"][i])
         block = arrays["slot"]["block"][start : start + nr].astype(np.int64)
-        if arrays["inode"]["kind"][i] != c.INODE_FILE:
-            continue
         goes_on = np.zeros(nr, dtype=bool)
         goes_on[1:] = (block[:-1] != c.NIL) & (block[1:] == block[:-1] + 1)
         found = int(((block != c.NIL) & ~goes_on).sum())
-        yield from _differ(f"inode {i} extents", int(arrays["xfs_tree"]["nr"][2 * NR_AGS + i]), found)
+        yield from _differ(f"inode {i} extents", int(arrays["xfs_tree"]["nr"][trees + i]), found)
 
 
-def _free_space(arrays: dict[str, Any]) -> Iterator[str]:
+RECOUNTED_BLOCKS = 1 << 26  # a larger disk's bitmap is not gone through: 256 GiB
+
+
+def _free_space(arrays: dict[str, Any], x: int) -> Iterator[str]:
     """Both trees of an allocation group have a record for each run of free blocks in it."""
-    fs = arrays["fs"][0]
+    fs = arrays["fs"][int(arrays["xfs"]["fs"][x])]
     nr = int(fs["nr_blocks"])
+    if nr > RECOUNTED_BLOCKS:
+        return
     words = arrays["bits"][int(fs["bitmap"]) : int(fs["bitmap"]) + nr // 32 + 1]
-    ag_blocks = int(arrays["xfs"]["ag_blocks"][0])
-    free = ~np.unpackbits(words.view(np.uint8), bitorder="little")[:nr].astype(bool)
-    yield from _differ("free blocks", int(fs["free_blocks"]), int(free.sum()))
+    busy = np.flatnonzero(words)
+    word, bit = np.nonzero(np.unpackbits(words[busy].view(np.uint8), bitorder="little").reshape(len(busy), 32))
+    used = busy[word].astype(np.int64) * 32 + bit
+    used = used[used < nr]
+    yield from _differ("free blocks", int(fs["free_blocks"]), nr - len(used))
+    ag_blocks = int(arrays["xfs"]["ag_blocks"][x])
     for ag in range(NR_AGS):
-        here = free[ag * ag_blocks : nr if ag == NR_AGS - 1 else (ag + 1) * ag_blocks]
-        runs = int(here[:1].sum()) + int((here[1:] & ~here[:-1]).sum())
+        start, end = ag * ag_blocks, nr if ag == NR_AGS - 1 else (ag + 1) * ag_blocks
+        edges = np.concatenate(([start - 1], used[(used >= start) & (used < end)], [end]))
+        runs = int((np.diff(edges) > 1).sum())
         for kind in range(2):
-            yield from _differ(f"AG {ag} free extents", int(arrays["xfs_tree"]["nr"][2 * ag + kind]), runs)
-        row = arrays["xfs_ag"][ag]
-        at = (int(row["fl_first"]) + np.arange(int(row["fl_count"]))) % AGFL_SIZE
-        listed = arrays["xfs_agfl"]["block"][ag * AGFL_SIZE + at]
-        if len(np.unique(listed)) != len(listed) or free[listed].any():
+            yield from _differ(
+                f"xfs {x} AG {ag} free extents", int(arrays["xfs_tree"]["nr"][2 * (x * NR_AGS + ag) + kind]), runs
+            )
+        listed = _free_list(arrays, x * NR_AGS + ag)
+        if len(np.unique(listed)) != len(listed) or not np.isin(listed, used).all():
             yield f"AG {ag}: its free list names a block twice, or one that is free"
 
 
-def _log_and_ail(arrays: dict[str, Any]) -> Iterator[str]:
+def _log_and_ail(arrays: dict[str, Any], x: int) -> Iterator[str]:
     """The AIL is in order of the log and of its length; the log holds no more than it can."""
-    xfs, block = arrays["xfs"][0], arrays["xfs_block"]
+    xfs, block = arrays["xfs"][x], arrays["xfs_block"]
     entries, slot, before, lsn = 0, int(xfs["ail_head"]), c.NIL, 0
     while slot != c.NIL and entries <= xfs["nr_ail"]:
         row = block[slot]
@@ -104,7 +136,7 @@ def _log_and_ail(arrays: dict[str, Any]) -> Iterator[str]:
             yield f"xfs AIL: entry {slot} is not linked back, out of order, or clean"
         entries, before, lsn, slot = entries + 1, slot, int(row["lsn"]), int(row["ail_next"])
     yield from _differ("xfs AIL entries", int(xfs["nr_ail"]), entries)
-    yield from _differ("xfs logged buffers", int((block["state"] != 0).sum()), entries)
+    yield from _differ("xfs logged buffers", int((_rows(arrays, x)["state"] != 0).sum()), entries)
     tail = int(block["lsn"][xfs["ail_head"]]) if entries else int(xfs["head"])
     if xfs["head"] - tail > xfs["log_bytes"]:
         yield f"the log is overrun: {int(xfs['head']) - tail} bytes in {int(xfs['log_bytes'])}"
@@ -113,14 +145,18 @@ def _log_and_ail(arrays: dict[str, Any]) -> Iterator[str]:
         yield "more of the log is on disk than was ever written"
 
 
-def _holds(arrays: dict[str, Any]) -> Iterator[str]:
+def _rows(arrays: dict[str, Any], x: int) -> Any:
+    return arrays["xfs_block"][int(arrays["xfs"]["first_row"][x]) : int(arrays["xfs"]["next_slot"][x])]
+
+
+def _holds(arrays: dict[str, Any], x: int) -> Iterator[str]:
     """A buffer is held by the AIL, by a transaction, or by both; a held one keeps its page."""
-    block = arrays["xfs_block"]
+    block = _rows(arrays, x)
     held = (block["state"] != 0).astype(int) + (block["in_trans"] != 0)
     wrong = np.flatnonzero(block["held"] != held)
     if len(wrong):
         yield f"xfs block {int(wrong[0])} is held {int(block['held'][wrong[0]])} times, should be {int(held[wrong[0]])}"
-    start = int(arrays["inode"]["slot_start"][arrays["xfs"]["inode"][0]])
+    start = int(arrays["inode"]["slot_start"][arrays["xfs"]["inode"][x]])
     kept = np.flatnonzero((held > 0) & (block["is_item"] == 0))
     pages = arrays["slot"]["page"][start + kept]
     if (pages < 0).any() or (arrays["page"]["refs"][pages] < 1).any():

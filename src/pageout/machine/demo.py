@@ -9,7 +9,6 @@ from pageout.vocabulary.scenario import File, Scenario, Task
 MIB, GIB = 1 << 20, 1 << 30
 MS, S = 1_000_000, 1_000_000_000
 LENGTH_NS = 30 * S
-DEMO_DESIGNS = ("linux-2.6.34", "no-direct-writeback", "flushers-only", "throttle-earlier")
 
 
 def _periodic(name: str, kind: str, interval_ns: int, **more: int) -> Task:

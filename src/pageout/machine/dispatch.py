@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The compiled units: each runs the frames that belong to it and hands over at the border to another.
 
-Only this module imports all rooms. A unit is compiled by itself and cached by itself; units call each other by address.
+Only this module imports all rooms. A unit is compiled by itself, when a run first reaches it, and cached by itself;
+units call each other by address.
 """
 
 from pageout.engine.constants import RUN, SWITCH
@@ -9,7 +10,15 @@ from pageout.engine.kstack import frame_of
 from pageout.engine.state import kernel_at
 from pageout.jit import kentry, kfn
 from pageout.kernel.block.blk_core import get_request_wait, submit_bio
+from pageout.kernel.drivers.iscsi import iscsi_send, iscsi_xmitworker
+from pageout.kernel.drivers.loop import lo_send, loop_thread
+from pageout.kernel.drivers.raid5 import handle_stripe, raid5_make_request, raid5d
+from pageout.kernel.drivers.stacked import generic_make_request
 from pageout.kernel.frames import FN
+from pageout.kernel.fs.btrfs import extent_write_cache_pages
+from pageout.kernel.fs.buffer import block_write_full_page, bread
+from pageout.kernel.fs.commit import journal_commit_transaction, kjournald, log_wait_commit
+from pageout.kernel.fs.ext4 import ext4_da_writepages
 from pageout.kernel.fs.fs_writeback import (
     bdi_writeback_thread,
     wb_writeback,
@@ -17,20 +26,32 @@ from pageout.kernel.fs.fs_writeback import (
     writeback_inodes_wb,
     writeback_single_inode,
 )
+from pageout.kernel.fs.nfsd import nfsd, svc_recv
 from pageout.kernel.fs.read_write import sys_fsync, sys_read, sys_unlink, sys_write
-from pageout.kernel.fs.writepage import ext2_writepage, swap_writepage
+from pageout.kernel.fs.splice import splice_read, sys_sendfile
+from pageout.kernel.fs.union import (
+    copyup_dentry,
+    unionfs_read,
+    unionfs_readpage,
+    unionfs_write,
+    unionfs_writepage,
+)
+from pageout.kernel.fs.writepage import swap_writepage
 from pageout.kernel.fs.xfs import xfs_iomap_write_allocate, xfs_vm_writepage
 from pageout.kernel.fs.xfs_alloc import xfs_alloc_vextent, xfs_bmap_add_extent, xfs_bmapi
 from pageout.kernel.fs.xfs_btree import xfs_btree
 from pageout.kernel.fs.xfs_buf import kmem_zone_alloc, xfs_buf_read, xfsbufd
 from pageout.kernel.fs.xfs_log import xfs_log_force, xfs_log_reserve, xfs_trans_commit, xlog_sync
+from pageout.kernel.mm.kmalloc import kmalloc_refill
 from pageout.kernel.mm.kswapd import balance_pgdat, kswapd
 from pageout.kernel.mm.memory import anonymous_fault, page_fault
 from pageout.kernel.mm.page_alloc import alloc_pages
 from pageout.kernel.mm.page_wait import wait_on_page
 from pageout.kernel.mm.page_writeback import balance_dirty_pages
 from pageout.kernel.mm.readahead import do_readahead
+from pageout.kernel.mm.reclaim_worker import hand_to_worker, reclaim_worker
 from pageout.kernel.mm.shrink_list import shrink_page_list
+from pageout.kernel.mm.throttle import wait_iff_congested
 from pageout.kernel.mm.vmscan import (
     congestion_wait,
     shrink_inactive_list,
@@ -38,8 +59,9 @@ from pageout.kernel.mm.vmscan import (
     throttle_vm_writeout,
     try_to_free_pages,
 )
-from pageout.kernel.sched.allocators import sys_clone, sys_recvmsg, sys_select
+from pageout.kernel.sched.allocators import do_select, sys_clone, sys_recvmsg, sys_select
 from pageout.kernel.sched.core import run_machine
+from pageout.kernel.sched.highorder import get_pages
 from pageout.kernel.sched.user import user
 
 
@@ -53,7 +75,7 @@ def core_unit(address, max_steps):
 def _block_step(k, t):
     f = frame_of(k, t)
     fn = f.fn
-    if fn == FN.submit_bio:
+    if fn == FN.submit_bio or fn == FN.make_request:
         return submit_bio(k, t, f)
     if fn == FN.get_request_wait:
         return get_request_wait(k, t, f)
@@ -78,26 +100,32 @@ def _task_step(k, t):
     fn = f.fn
     if fn == FN.user:
         return user(k, t, f)
-    if fn == FN.sys_write:
+    if FN.sys_write <= fn <= FN.btrfs_vfs_write or fn == FN.nfsd_write:
         return sys_write(k, t, f)
-    if fn == FN.sys_read:
+    if FN.sys_read <= fn <= FN.ext2_vfs_read or fn == FN.lo_receive:
         return sys_read(k, t, f)
-    if fn == FN.do_readahead:
+    if fn == FN.do_readahead or fn == FN.async_readahead:
         return do_readahead(k, t, f)
     if fn == FN.page_fault:
         return page_fault(k, t, f)
     if fn == FN.anonymous_fault:
         return anonymous_fault(k, t, f)
-    if fn == FN.sys_fsync:
+    if fn == FN.sys_fsync or fn == FN.unionfs_fsync:
         return sys_fsync(k, t, f)
-    if fn == FN.sys_select:
+    if fn == FN.sys_select or fn == FN.sys_poll:
         return sys_select(k, t, f)
+    if fn == FN.do_select or fn == FN.do_poll:
+        return do_select(k, t, f)
+    if fn == FN.kmalloc_refill:
+        return kmalloc_refill(k, t, f)
     if fn == FN.sys_clone:
         return sys_clone(k, t, f)
     if fn == FN.sys_recvmsg:
         return sys_recvmsg(k, t, f)
     if fn == FN.sys_unlink:
         return sys_unlink(k, t, f)
+    if fn == FN.sys_nr_hugepages or fn == FN.sys_ioctl or fn == FN.net_rx_action:
+        return get_pages(k, t, f)
     return SWITCH
 
 
@@ -115,7 +143,7 @@ def task_unit(address, t):
 def _mm_step(k, t):
     f = frame_of(k, t)
     fn = f.fn
-    if fn == FN.alloc_pages:
+    if fn == FN.alloc_pages or fn == FN.page_cache_alloc:
         return alloc_pages(k, t, f)
     if fn == FN.try_to_free_pages:
         return try_to_free_pages(k, t, f)
@@ -133,6 +161,12 @@ def _mm_step(k, t):
         return kswapd(k, t, f)
     if fn == FN.balance_pgdat:
         return balance_pgdat(k, t, f)
+    if fn == FN.wait_iff_congested:
+        return wait_iff_congested(k, t, f)
+    if fn == FN.hand_to_worker:
+        return hand_to_worker(k, t, f)
+    if fn == FN.reclaim_worker:
+        return reclaim_worker(k, t, f)
     return SWITCH
 
 
@@ -160,10 +194,8 @@ def _writeback_step(k, t):
         return writeback_inodes_wb(k, t, f)
     if fn == FN.writeback_single_inode:
         return writeback_single_inode(k, t, f)
-    if fn == FN.write_cache_pages:
+    if fn == FN.write_cache_pages or fn == FN.ext2_writepages or fn == FN.generic_writepages:
         return write_cache_pages(k, t, f)
-    if fn == FN.ext2_writepage:
-        return ext2_writepage(k, t, f)
     if fn == FN.swap_writepage:
         return swap_writepage(k, t, f)
     return SWITCH
@@ -176,6 +208,122 @@ def writeback_unit(address, t):
     verb = RUN
     while verb == RUN:
         verb = _writeback_step(k, t)
+    return verb
+
+
+@kfn
+def _storage_step(k, t):
+    f = frame_of(k, t)
+    fn = f.fn
+    if fn == FN.submit_bio_stacked or fn == FN.generic_make_request:
+        return generic_make_request(k, t, f)
+    if fn == FN.raid5_make_request:
+        return raid5_make_request(k, t, f)
+    if fn == FN.raid5d:
+        return raid5d(k, t, f)
+    if fn == FN.handle_stripe:
+        return handle_stripe(k, t, f)
+    if fn == FN.iscsi_xmitworker:
+        return iscsi_xmitworker(k, t, f)
+    if fn == FN.iscsi_send:
+        return iscsi_send(k, t, f)
+    if fn == FN.loop_thread:
+        return loop_thread(k, t, f)
+    if fn == FN.lo_send:
+        return lo_send(k, t, f)
+    return SWITCH
+
+
+@kentry
+def storage_unit(address, t):
+    """Devices stacked on others: md, dm, iSCSI, loop, and their threads."""
+    k = kernel_at(address)
+    verb = RUN
+    while verb == RUN:
+        verb = _storage_step(k, t)
+    return verb
+
+
+@kfn
+def _ext_step(k, t):
+    f = frame_of(k, t)
+    fn = f.fn
+    if FN.ext2_writepage <= fn <= FN.btrfs_writepage:
+        return block_write_full_page(k, t, f)
+    if fn == FN.ext2_get_branch or fn == FN.ext3_get_branch or fn == FN.ext4_mb_load_buddy:
+        return bread(k, t, f)
+    if fn == FN.ext4_da_writepages:
+        return ext4_da_writepages(k, t, f)
+    if fn == FN.btrfs_writepages:
+        return extent_write_cache_pages(k, t, f)
+    if fn == FN.kjournald:
+        return kjournald(k, t, f)
+    if fn == FN.journal_commit_transaction:
+        return journal_commit_transaction(k, t, f)
+    if fn == FN.log_wait_commit:
+        return log_wait_commit(k, t, f)
+    return SWITCH
+
+
+@kentry
+def ext_unit(address, t):
+    """ext2, ext3, ext4 and btrfs, metadata blocks, the journal."""
+    k = kernel_at(address)
+    verb = RUN
+    while verb == RUN:
+        verb = _ext_step(k, t)
+    return verb
+
+
+@kfn
+def _union_step(k, t):
+    f = frame_of(k, t)
+    fn = f.fn
+    if fn == FN.unionfs_write:
+        return unionfs_write(k, t, f)
+    if fn == FN.unionfs_read:
+        return unionfs_read(k, t, f)
+    if fn == FN.unionfs_readpage:
+        return unionfs_readpage(k, t, f)
+    if fn == FN.unionfs_writepage:
+        return unionfs_writepage(k, t, f)
+    if fn == FN.copyup_dentry:
+        return copyup_dentry(k, t, f)
+    return SWITCH
+
+
+@kentry
+def union_unit(address, t):
+    """A union mount: its calls go on to the filesystem below."""
+    k = kernel_at(address)
+    verb = RUN
+    while verb == RUN:
+        verb = _union_step(k, t)
+    return verb
+
+
+@kfn
+def _callers_step(k, t):
+    f = frame_of(k, t)
+    fn = f.fn
+    if fn == FN.sys_sendfile or fn == FN.nfsd_read:
+        return sys_sendfile(k, t, f)
+    if fn == FN.xfs_splice_read or fn == FN.splice_read:
+        return splice_read(k, t, f)
+    if fn == FN.nfsd:
+        return nfsd(k, t, f)
+    if fn == FN.svc_recv:
+        return svc_recv(k, t, f)
+    return SWITCH
+
+
+@kentry
+def callers_unit(address, t):
+    """sendfile() and the NFS server."""
+    k = kernel_at(address)
+    verb = RUN
+    while verb == RUN:
+        verb = _callers_step(k, t)
     return verb
 
 
@@ -223,4 +371,14 @@ def xfs_unit(address, t):
 
 
 # In the order of kernel.frames.UNITS, by which a frame's function finds its unit.
-UNITS = (block_unit, task_unit, mm_unit, writeback_unit, xfs_unit)
+UNITS = (
+    block_unit,
+    task_unit,
+    mm_unit,
+    writeback_unit,
+    storage_unit,
+    ext_unit,
+    union_unit,
+    callers_unit,
+    xfs_unit,
+)

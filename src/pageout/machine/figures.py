@@ -17,13 +17,19 @@ from pageout.engine.constants import (
 )
 from pageout.kernel.sched.user import HIST_JOBS
 from pageout.machine.boot import Booted
-from pageout.vocabulary.scenario import Scenario
+from pageout.machine.procfs import fragmentation_index, nr_free_of
+from pageout.vocabulary.scenario import IO_KINDS, Disk, Scenario
+from pageout.vocabulary.storage import PLAIN
 
 PAGE = 4096
 MIB_PAGES = 256
+QUANTILES = ("p50", "p99", "p999", "max")
+HOLDERS = ("alloc", "fork", "hugepages")  # kinds of task that take blocks of memory
 SERIES_NAMES = (
     "t_s", "nr_dirty", "nr_writeback", "nr_free", "written_kib", "read_kib", "alloc_stall_ns", "throttle_ns",
-    "nr_inactive_file", "nr_active_file", "nr_anon", "reclaimed",
+    "nr_inactive_file", "nr_active_file", "nr_anon", "reclaimed", "background_limit", "dirty_limit",
+    "written_direct", "written_kswapd", "written_flusher", "written_writer", "throttle_slept_ns", "stack_max_bytes",
+    "write_requests", "seek_count", "seek_blocks", "stack_pages",
 )  # fmt: skip
 
 
@@ -63,6 +69,19 @@ class Ledger:
         record = self._arrays[table][row]
         return lambda name: int(record[name])
 
+    def fragmentation(self) -> dict[str, float | None]:
+        """Fragmentation index of all memory at the end, by order; None where a free block of the order is left."""
+        zones = [nr_free_of(self._arrays, z) for z in range(len(self._arrays["zone"]))]
+        free = [sum(counts) for counts in zip(*zones, strict=True)]
+        indices = {order: fragmentation_index(free, order) for order in (2, 3, 9)}
+        return {f"fragmentation_index_order{o}": None if i < 0 and any(free[o:]) else i / 1000
+                for o, i in indices.items()}  # fmt: skip
+
+    def by_order(self) -> list[dict[str, int]]:
+        """Allocations of order 1 and above that tasks asked for, and those that got nothing, by order."""
+        rows = zip(range(len(self._arrays["order_stat"])), self._arrays["order_stat"].tolist(), strict=True)
+        return [{"order": o, "attempts": asked, "failures": failed} for o, (asked, failed) in rows if asked]
+
     def histogram(self, row: int) -> Any:
         return self._arrays["hist"][row * HIST_BUCKETS : (row + 1) * HIST_BUCKETS]
 
@@ -77,16 +96,25 @@ def _us(ns: float | None) -> float | None:
     return None if ns is None else round(ns / 1000, 1)
 
 
-def _latencies(ledger: Ledger, row: int) -> dict[str, float | None]:
+def _latencies(ledger: Ledger, row: int, call: str = "write") -> dict[str, float | None]:
     """Latency of one kind of call, in microseconds; a quantile never exceeds the maximum."""
     counts, most = ledger.histogram(row), ledger.largest(row)
     figures = {name: quantile(counts, share) for name, share in (("p50", 0.5), ("p99", 0.99), ("p999", 0.999))}
-    named = {f"write_{name}_us": _us(None if value is None else min(value, most)) for name, value in figures.items()}
-    return named | {"write_max_us": _us(most) if ledger.count(row) else None}
+    named = {f"{call}_{name}_us": _us(None if value is None else min(value, most)) for name, value in figures.items()}
+    return named | {f"{call}_max_us": _us(most) if ledger.count(row) else None}
+
+
+def _call_latencies(ledger: Ledger, row: int, call: str, applies: bool) -> dict[str, float | None]:
+    """The same for a job that may not make such calls: null then."""
+    return _latencies(ledger, row, call) if applies else dict.fromkeys(f"{call}_{name}_us" for name in QUANTILES)
 
 
 def _rate(nbytes: int, ns: int) -> float | None:
     return round(nbytes * 1000 / ns, 3) if ns > 0 else None
+
+
+def _share(part: int, whole: int) -> float | None:
+    return round(part / whole, 6) if whole else None
 
 
 def _seconds(ns: int) -> float:
@@ -100,7 +128,7 @@ def job_figures(scenario: Scenario, ledger: Ledger, first_task: int, now_ns: int
         get = ledger.row("task", first_task + i)
         ended = get("ended_ns") or now_ns
         elapsed = ended - get("begun_ns")
-        is_io = task.kind == "io"
+        is_io = task.kind in IO_KINDS
         writes = is_io and task.rw not in ("read", "randread")
         reads = is_io and task.rw not in ("write", "randwrite")
         jobs.append(
@@ -112,19 +140,18 @@ def job_figures(scenario: Scenario, ledger: Ledger, first_task: int, now_ns: int
                 "read_mb_s": _rate(get("bytes_read"), elapsed) if reads else None,
                 "write_mib": round(get("bytes_written") / (1 << 20), 3) if writes else None,
                 "read_mib": round(get("bytes_read") / (1 << 20), 3) if reads else None,
-                **(
-                    _latencies(ledger, HIST_JOBS + 2 * i)
-                    if writes
-                    else dict.fromkeys(("write_p50_us", "write_p99_us", "write_p999_us", "write_max_us"))
-                ),
+                **_call_latencies(ledger, HIST_JOBS + 2 * i, "write", writes),
+                **_call_latencies(ledger, HIST_JOBS + 2 * i + 1, "read", reads),
                 "throttle_count": get("throttle_count") if writes else None,
                 "throttle_s": _seconds(get("throttle_asked_ns")) if writes else None,
                 "throttle_slept_s": _seconds(get("throttle_ns")) if writes else None,
                 "alloc_stall_count": get("stall_count"),
                 "alloc_stall_s": _seconds(get("stall_ns")),
                 "stack_max_bytes": get("peak"),
-                "highorder_attempts": get("nr_highorder") if task.kind in ("alloc", "fork") else None,
-                "highorder_failures": get("nr_highorder_failed") if task.kind in ("alloc", "fork") else None,
+                "highorder_attempts": get("nr_highorder") if task.kind in ("alloc", "fork", "hugepages") else None,
+                "highorder_failures": get("nr_highorder_failed")
+                if task.kind in ("alloc", "fork", "hugepages")
+                else None,
                 "error": {0: None, -28: "ENOSPC", -12: "ENOMEM", -5: "EIO"}[get("io_error")],
                 "killed": bool(get("killed")),
             }
@@ -132,29 +159,36 @@ def job_figures(scenario: Scenario, ledger: Ledger, first_task: int, now_ns: int
     return jobs
 
 
-def _device_figures(ledger: Ledger, q: int, now_ns: int) -> dict[str, Any]:
+def _device_figures(disk: Disk, ledger: Ledger, q: int, now_ns: int) -> dict[str, Any]:
+    """Figures of one device; a stacked one has no head and is never busy itself."""
     get = ledger.row("queue", q)
+    plain = disk.kind in PLAIN
     writes, seeks = get("nr_write_requests"), get("nr_seeks")
     busy = get("busy_ns") + (now_ns - get("busy_since_ns") if get("in_flight") else 0)
     return {
         "write_requests": writes,
         "read_requests": get("nr_read_requests"),
         "mean_write_kib": round(get("blocks_written") * 4 / writes, 3) if writes else None,
-        "seek_count": seeks,
+        "seek_count": seeks if plain else None,
         "seek_mean_mib": round(get("seek_blocks") / seeks / MIB_PAGES, 3) if seeks else None,
-        "device_busy_share": round(busy / now_ns, 6) if now_ns else None,
+        "device_busy_share": round(busy / now_ns, 6) if now_ns and (plain or disk.kind == "iscsi") else None,
         "write_errors": get("errors"),
+        **({"rmw_reads": get("rmw_reads")} if disk.kind == "raid5" else {}),
+        **({"skb_failures": get("skb_failures")} if disk.kind == "iscsi" else {}),
     }
 
 
 def device_figures(scenario: Scenario, ledger: Ledger, now_ns: int) -> dict[str, dict[str, Any]]:
     """Return what reached each device after merging, by the device's name."""
-    return {disk.name: _device_figures(ledger, q, now_ns) for q, disk in enumerate(scenario.machine.disks)}
+    return {disk.name: _device_figures(disk, ledger, q, now_ns) for q, disk in enumerate(scenario.machine.disks)}
 
 
 def _together(devices: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """The machine's device figures: sums, means weighted by what they are means of, the busiest device's share."""
-    rows = list(devices.values())
+    """The machine's device figures: sums, means weighted by what they are means of, the busiest device's share.
+
+    Only devices that work by themselves count: what a stacked one sent has reached them.
+    """
+    rows = [row for row in devices.values() if row["seek_count"] is not None]
     writes, seeks = sum(row["write_requests"] for row in rows), sum(row["seek_count"] for row in rows)
     kib = sum(row["write_requests"] * (row["mean_write_kib"] or 0) for row in rows)
     mib = sum(row["seek_count"] * (row["seek_mean_mib"] or 0) for row in rows)
@@ -187,7 +221,7 @@ def _level_figures(ledger: Ledger, now_ns: int) -> dict[str, Any]:
 def metrics(scenario: Scenario, ledger: Ledger, first_task: int, now_ns: int) -> dict[str, Any]:
     """Return the run's figures, named and in units as the reference says."""
     jobs = job_figures(scenario, ledger, first_task, now_ns)
-    ios = [i for i, task in enumerate(scenario.tasks) if task.kind == "io"]
+    ios = [i for i, task in enumerate(scenario.tasks) if task.kind in IO_KINDS]
     rows = [ledger.row("task", first_task + i) for i in ios]
     spans = [(get("begun_ns"), get("ended_ns") or now_ns) for get in rows]
     span = max((end for _, end in spans), default=0) - min((begin for begin, _ in spans), default=0)
@@ -219,6 +253,9 @@ def metrics(scenario: Scenario, ledger: Ledger, first_task: int, now_ns: int) ->
         "stack_overflows": stat("overflows"),
         "highorder_attempts": stat("highorder_attempts"),
         "highorder_failures": stat("highorder_failures"),
+        "highorder_success_share": _share(stat("highorder_attempts") - stat("highorder_failures"),
+                                          stat("highorder_attempts")),
+        **ledger.fragmentation(),
         "oom_kills": stat("oom_victims"),
         "pages_lost": stat("pages_lost"),
     }  # fmt: skip
@@ -237,3 +274,30 @@ def series(booted: Booted) -> dict[str, list[float]]:
         for i in range(1, n)
     ]
     return columns
+
+
+def octaves(counts: Any) -> list[tuple[int, int]]:
+    """Return (lower bound, count) by powers of two, from the first to the last that is not empty; 0 stands for 0."""
+    totals: dict[int, int] = {}
+    for bucket in counts.nonzero()[0].tolist():
+        floor = bucket_floor(bucket)
+        octave = 1 << floor.bit_length() - 1 if floor else 0
+        totals[octave] = totals.get(octave, 0) + int(counts[bucket])
+    if not totals:
+        return []
+    low, high = max(1, min(totals)), max(totals)
+    bounds = [0] * (0 in totals) + [1 << n for n in range(low.bit_length() - 1, high.bit_length())]
+    return [(bound, totals.get(bound, 0)) for bound in bounds]
+
+
+def histograms(scenario: Scenario, booted: Booted) -> dict[str, dict[str, list[tuple[int, int]]]]:
+    """Return each device's write request sizes and seek distances: (KiB from, count), by powers of two."""
+    ledger = Ledger(booted)
+    first = ledger.row("param", 0)("hist_device")
+    return {
+        disk.name: {
+            "write_kib": octaves(ledger.histogram(first + 2 * q)),
+            "seek_kib": octaves(ledger.histogram(first + 2 * q + 1)),
+        }
+        for q, disk in enumerate(scenario.machine.disks)
+    }

@@ -7,11 +7,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pageout.engine.constants import NIL
+from pageout.engine import constants as c
+from pageout.engine.constants import GFP_ATOMIC, GFP_COMP, GFP_KERNEL, GFP_NOFS, GFP_WAIT, NIL
+from pageout.kernel.sched import allocators
 from pageout.kernel.sched import user as programs
+from pageout.kernel.sched.highorder import JOB_HUGEPAGES
+from pageout.machine.filesystems import Inode, Mounts
 from pageout.machine.tables import pareto_table, zipf_table
 from pageout.vocabulary.errors import UsageError
-from pageout.vocabulary.scenario import Scenario, Task
+from pageout.vocabulary.mounts import number_of
+from pageout.vocabulary.scenario import IO_KINDS, Scenario, Task
 
 PAGE = 4096
 MAX_RANKS = 1 << 22  # a distribution over more blocks than this is drawn in groups of equal weight
@@ -22,16 +27,14 @@ KINDS = {
     "fork": programs.JOB_FORK,
     "hog": programs.JOB_HOG,
     "unlink": programs.JOB_UNLINK,
+    "hugepages": JOB_HUGEPAGES,
+    "poll": allocators.JOB_POLL,
+    "sendfile": programs.JOB_IO,
+    "nfsd": programs.JOB_IO,
 }
+GFP = {"auto": 0, "kernel": GFP_KERNEL, "nofs": GFP_NOFS, "noio": GFP_WAIT, "atomic": GFP_ATOMIC}
+CALLERS = {"sendfile": c.CALLER_SENDFILE, "nfsd": c.CALLER_NFSD}
 DIRECTIONS = {"read": 0, "write": 1, "randread": 2, "randwrite": 3, "rw": 4, "randrw": 5}
-
-
-class Inode(NamedTuple):
-    """A file, or a task's anonymous memory."""
-
-    nr_slots: int
-    exists: bool
-    anonymous: bool
 
 
 class Jobs(NamedTuple):
@@ -45,14 +48,24 @@ class Jobs(NamedTuple):
     fill_inode: int
 
 
-def inodes_of(scenario: Scenario) -> list[Inode]:
-    """Files first, in the scenario's order; then anonymous memory of hogs; last the file the cache is filled from."""
-    inodes = [Inode(-(-file.size_bytes // PAGE), file.exists, False) for file in scenario.files]
+def inodes_of(scenario: Scenario, mounts: Mounts) -> list[Inode]:
+    """Files first, in the scenario's order; anonymous memory of hogs; the file the cache is filled from; the hidden."""
+    machine = scenario.machine
+    inodes = [
+        mounts.file(-(-file.size_bytes // PAGE), file.exists, number_of(machine, file.filesystem))
+        for file in scenario.files
+    ]
     inodes += [Inode(-(-task.anon_bytes // PAGE), False, True) for task in scenario.tasks if task.kind == "hog"]
     if scenario.prefill_bytes:
-        pages = min(scenario.prefill_bytes, scenario.machine.memory_bytes) // PAGE
-        inodes.append(Inode(max(1, pages), True, False))
-    return inodes
+        pages = min(scenario.prefill_bytes, machine.memory_bytes) // PAGE
+        first = next(i for i, filesystem in enumerate(machine.filesystems) if filesystem.kind != "union")
+        inodes.append(mounts.file(max(1, pages), True, first))
+    return mounts.with_hidden(scenario, inodes)
+
+
+def _fill_inode(scenario: Scenario) -> int:
+    hogs = sum(task.kind == "hog" for task in scenario.tasks)
+    return len(scenario.files) + hogs if scenario.prefill_bytes else NIL
 
 
 def _feistel_bits(nr_blocks: int) -> int:
@@ -64,6 +77,7 @@ def _io_fields(scenario: Scenario, task: Task) -> dict[str, int]:
     size = min(scenario.files[i].size_bytes for i in task.file)
     return {
         "rw": DIRECTIONS[task.rw],
+        "caller": CALLERS.get(task.kind, c.CALLER_SYSCALL),
         "rwmixread": task.rwmixread,
         "block_bytes": task.bs_bytes,
         "io_bytes": task.io_bytes or sum(scenario.files[i].size_bytes for i in task.file),
@@ -91,6 +105,7 @@ def _common_fields(task: Task) -> dict[str, int]:
         "start_delay_ns": task.start_delay_ns,
         "group": task.group,
         "order": task.order,
+        "gfp": GFP[task.gfp] | (GFP_COMP if task.order and task.gfp != "auto" else 0),  # as kmalloc asks for blocks
         "count": task.count,
         "interval_ns": task.interval_ns,
         "hold": task.hold,
@@ -122,7 +137,7 @@ def _replay(rows: list[dict[str, int]], request_list: Any) -> Any:
     return requests
 
 
-def jobs_of(scenario: Scenario, inodes: list[Inode], request_list: Any = None) -> Jobs:
+def jobs_of(scenario: Scenario, request_list: Any = None) -> Jobs:
     """Build the job records; equal distributions share one table.
 
     request_list: page numbers that the first io task reads in turn, in place of what it would do
@@ -136,9 +151,9 @@ def jobs_of(scenario: Scenario, inodes: list[Inode], request_list: Any = None) -
         row = _common_fields(task)
         row["file_start"] = len(file_list)
         file_list += task.file
-        if task.kind == "io":
+        if task.kind in IO_KINDS:
             row |= _io_fields(scenario, task)
-        if task.kind == "io" and task.distribution != "random":
+        if task.kind in IO_KINDS and task.distribution != "random":
             key = (task.distribution, task.theta, row["nr_blocks"])
             if key not in made:
                 made[key] = table_at
@@ -150,6 +165,6 @@ def jobs_of(scenario: Scenario, inodes: list[Inode], request_list: Any = None) -
         rows.append(row)
     groups = 1 + max((task.group for task in scenario.tasks), default=0)
     table = np.concatenate(tables) if tables else np.zeros(0, dtype=np.int64)
-    fill = len(inodes) - 1 if scenario.prefill_bytes else NIL
+    fill = _fill_inode(scenario)
     requests = np.zeros(0, dtype=np.int64) if request_list is None else _replay(rows, request_list)
     return Jobs(rows, table, file_list, requests, groups, fill)

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Zones, watermarks and reserves of a machine, as its kernel computes them at boot.
+"""Zones, watermarks, reserves and free lists of a machine, as its kernel computes them at boot.
 
-Source: Linux v2.6.34 mm/page_alloc.c:setup_per_zone_wmarks, setup_per_zone_lowmem_reserve, zone_batchsize.
+Source: Linux v2.6.34 mm/page_alloc.c:setup_per_zone_wmarks, setup_per_zone_lowmem_reserve, zone_batchsize,
+setup_zone_migrate_reserve, build_all_zonelists.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import math
 from itertools import pairwise
 from typing import NamedTuple
 
+from pageout.engine.constants import MIGRATE_MOVABLE, MIGRATE_RESERVE, PAGEBLOCK_ORDER
 from pageout.vocabulary.errors import ScenarioError
 
 PAGE = 4096
@@ -19,6 +21,8 @@ LOWMEM_RESERVE_RATIO = 256
 BIOS_PAGES = 96  # assumed: what the firmware keeps of the first megabyte
 KERNEL_IMAGE_PAGES = (12 << 20) // PAGE  # assumed: text, data and early tables of a distribution kernel
 STRUCT_PAGE_BYTES = 56
+PAGEBLOCK = 1 << PAGEBLOCK_ORDER
+MIGRATE_TYPES = 5  # the kernel counts ISOLATE too
 
 
 class Zone(NamedTuple):
@@ -103,3 +107,41 @@ def free_blocks(first: int, last: int) -> list[tuple[int, int]]:
         blocks.append((page, order))
         page += 1 << order
     return blocks
+
+
+def mobility_is_off(zones: list[Zone]) -> int:
+    """1 if memory is too small for pages to be grouped by mobility. No watermark is set yet when the kernel decides."""
+    return int(sum(zone.present for zone in zones) < PAGEBLOCK * MIGRATE_TYPES)
+
+
+def free_lists(zone: Zone) -> tuple[dict[tuple[int, int], list[int]], list[int]]:
+    """Free lists at boot, {(order, type): frames, head first}, and the pageblocks set aside as a reserve.
+
+    Frames are freed from low to high, all of them movable: the highest block is at the head. Then the lowest pageblocks
+    that begin with a free frame, two at most, become the reserve for short-lived allocations of high order; their
+    blocks change lists unless the pageblock reaches beyond the zone's end.
+    """
+    lists: dict[tuple[int, int], list[int]] = {}
+    for page, order in free_blocks(zone.first_free, zone.last_free):
+        lists.setdefault((order, MIGRATE_MOVABLE), []).append(page)
+    lists = {key: pages[::-1] for key, pages in lists.items()}
+    reserve = min(2, -(-zone.wmark_min // PAGEBLOCK))
+    reserved: list[int] = []
+    for start in range(zone.start, zone.end, PAGEBLOCK):
+        if len(reserved) == reserve:
+            break
+        if not zone.first_free <= start < zone.last_free:
+            continue
+        reserved.append(start >> PAGEBLOCK_ORDER)
+        if start + PAGEBLOCK <= zone.end:
+            _move(lists, start)
+    return {key: pages for key, pages in lists.items() if pages}, reserved
+
+
+def _move(lists: dict[tuple[int, int], list[int]], start: int) -> None:
+    """Move the free blocks that begin in a pageblock to the reserve's lists, each to the head, low ones first."""
+    inside = [(page, order) for (order, kind), pages in lists.items() if kind == MIGRATE_MOVABLE
+              for page in pages if start <= page < start + PAGEBLOCK]  # fmt: skip
+    for page, order in sorted(inside):
+        lists[order, MIGRATE_MOVABLE].remove(page)
+        lists.setdefault((order, MIGRATE_RESERVE), []).insert(0, page)

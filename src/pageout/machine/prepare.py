@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What is done inside the machine before its clock starts: files laid out, the page cache filled."""
 
-from pageout.engine.constants import FS_XFS, NIL, PG_UPTODATE, WMARK_HIGH
+from pageout.engine.constants import FS_EXT4, GFP_HIGHUSER_MOVABLE, NIL, PG_UPTODATE, WMARK_HIGH
 from pageout.engine.state import kernel_at
 from pageout.jit import kentry, kfn
-from pageout.kernel.fs.extents import lay_out
+from pageout.kernel.fs.extents import lay_out, lay_out_groups
 from pageout.kernel.fs.xfs_mount import xfs_mount
 from pageout.kernel.mm.buddy import get_page_from_freelist
 from pageout.kernel.mm.filemap import add_to_page_cache
@@ -16,7 +16,7 @@ def _fill_cache(k, inode):
     """Read a file into the cache without time passing, as far as memory goes. Returns pages read."""
     index = 0
     while index < k.inode[inode].nr_slots:
-        page = get_page_from_freelist(k, 0, 0, WMARK_HIGH)
+        page = get_page_from_freelist(k, 0, 0, WMARK_HIGH, GFP_HIGHUSER_MOVABLE)
         if page == NIL:
             break
         add_to_page_cache(k, 0, page, inode, index, PG_UPTODATE)
@@ -29,12 +29,15 @@ def _fill_cache(k, inode):
 def prepare_unit(address, fill_inode):
     """Lay out every file that exists, then fill the cache from `fill_inode` (NIL: from none). Returns pages read."""
     k = kernel_at(address)
+    for number in range(k.param.nr_fs):
+        if k.fs[number].kind == FS_EXT4:
+            lay_out_groups(k, number)
     for inode in range(k.param.nr_inodes):
         if k.inode[inode].disk_pages < 0:
             k.inode[inode].disk_pages = 0
             lay_out(k, inode, k.inode[inode].nr_slots)
-    if k.fs[0].kind == FS_XFS and k.xfs[0].tracked:
-        xfs_mount(k, 0)
+    for x in range(k.param.nr_xfs):
+        xfs_mount(k, x)
     filled = 0
     if fill_inode != NIL:
         filled = _fill_cache(k, fill_inode)

@@ -13,19 +13,28 @@ import msgspec
 import numpy as np
 
 import pageout
+from pageout import jit
 from pageout.engine import constants as c
-from pageout.kernel import frames
-from pageout.machine import checkers, figures
+from pageout.machine import checkers, figures, stacks, why
 from pageout.machine.boot import CHOICE_PARAMS, Booted, boot
 from pageout.machine.dispatch import core_unit
-from pageout.machine.policy import Policy
+from pageout.machine.dmesg import dmesg
+from pageout.machine.oom_why import oom_events
+from pageout.machine.policy import HOOKS, Policy
+from pageout.machine.procfs import proc_files
 from pageout.vocabulary.errors import InvariantError, UsageError
 from pageout.vocabulary.scenario import Scenario
 from pageout.vocabulary.settings import choices, validate
 
 STEPS_A_TURN = 20_000  # compiled steps between two looks at progress and Ctrl-C
-UNHASHED = {"ring", "unit", "event_on"}  # not state: the drained ring, addresses of this process, what is traced
-DESIGN_PARAMS = tuple(CHOICE_PARAMS.values())  # what was chosen is no state: only what came of it
+# Not state: the drained ring, addresses of this process, what is traced, constants of the kernel build.
+UNHASHED = {"ring", "unit", "event_on", "function", "leaf"}
+DESIGN_PARAMS = (
+    *CHOICE_PARAMS.values(),
+    "stack_bytes",
+    "stack_order",
+    "stack_limit",
+)  # what was chosen is no state: only what came of it
 ERRORS = {
     c.ERR_DEPTH: "a task nests more frames than the model allows",
     c.ERR_HEAP: "too many pending events",
@@ -38,6 +47,11 @@ ENDINGS = {
     c.STOP_POWER: "power cut",
     c.STOP_DEADLOCK: "deadlock",
     c.STOP_PANIC: "panic: out of memory and no killable processes",
+    c.STOP_OVERFLOW: "panic: kernel stack overflow",
+}
+PANIC_ENDINGS = {
+    c.PANIC_ON_OOM: "panic: out of memory, and vm.panic_on_oom is set",
+    c.PANIC_ALWAYS: "panic: out of memory, and vm.panic_on_oom is set",
 }
 Progress = Callable[[float, str], None]
 
@@ -55,9 +69,25 @@ class Result:
         self.now_ns = self._ledger.stat("now_ns")
 
     @property
+    def why(self) -> dict[str, Any]:
+        """Why reclaim wrote each page and why each direct reclaim was entered, by cause: see machine/why.py."""
+        return why.why(self.booted)
+
+    @property
     def series(self) -> dict[str, list[float]]:
-        """Samples every 100 ms of simulated time: t_s, nr_dirty, nr_writeback, nr_free (pages), written_mb_s, ..."""
+        """Samples of the run, 100 ms apart or more: t_s, nr_dirty, nr_writeback, nr_free (pages), written_mb_s, ..."""
         return figures.series(self.booted)
+
+    @property
+    def histograms(self) -> dict[str, dict[str, list[tuple[int, int]]]]:
+        """By device: write_kib and seek_kib, rows (KiB from, count) by powers of two."""
+        return figures.histograms(self.scenario, self.booted)
+
+    @property
+    def watermarks(self) -> dict[str, int]:
+        """Pages that the zones keep free, all together: min, low, high."""
+        zones = self.booted.arrays["zone"]
+        return {mark: int(zones[f"wmark_{mark}"].sum()) for mark in ("min", "low", "high")}
 
     @property
     def metrics(self) -> dict[str, Any]:
@@ -74,26 +104,36 @@ class Result:
                 values[f"{name}_{zone}"] = int(self.booted.arrays["zone"][name][z])
         return values
 
+    def proc_files(self) -> dict[str, str]:
+        """Texts of buddyinfo, pagetypeinfo, zoneinfo, ... at the end of the run, as the kernel would print them."""
+        return proc_files(self.booted.arrays, self.vmstat)
+
     @property
     def deepest_stack(self) -> list[tuple[int, int, str]]:
         """Rows (depth, size, function) of the deepest kernel stack met, innermost first, as the stack tracer prints."""
-        chain = self.booted.arrays["chain"][: self._ledger.stat("peak_nr")].tolist()
-        names: list[str] = []
-        for number in chain:
-            if number >= 0:
-                names += frames.names_of(frames.TABLE[number])
-            else:
-                names += list(frames.LEAVES.values())[~number].split()
-        rows, depth = [], 0
-        for name in names:
-            depth += frames.SIZES[name][0]
-            rows.append((depth, frames.SIZES[name][0], name))
-        return rows[::-1]
+        return stacks.rows(self.booted, self.scenario, 0, self._ledger.stat("peak_nr"))
+
+    @property
+    def first_overflow(self) -> list[tuple[int, int, str]]:
+        """The stack as it was when one ran over for the first time; empty if none did."""
+        return stacks.rows(self.booted, self.scenario, c.CHAIN_ROWS, self._ledger.stat("overflow_nr"))
 
     @property
     def ending(self) -> str:
         """Why the run ended: done, length, power cut, deadlock, panic."""
+        if self._ledger.stat("stop") == c.STOP_PANIC and self._ledger.stat("panic_reason") in PANIC_ENDINGS:
+            return PANIC_ENDINGS[self._ledger.stat("panic_reason")]
         return ENDINGS.get(self._ledger.stat("stop"), "stopped")
+
+    @property
+    def dmesg(self) -> str:
+        """The kernel log, as dmesg prints it: OOM reports, failed allocations, I/O errors, hung tasks."""
+        return dmesg(self.booted, self.scenario)
+
+    @property
+    def oom(self) -> list[dict[str, Any]]:
+        """Each OOM kill: when, who asked, who died, and why each zone had nothing to give."""
+        return oom_events(self.booted, self.scenario)
 
     def document(self) -> dict[str, Any]:
         """The run as `run --json` prints it."""
@@ -114,8 +154,13 @@ class Result:
             "jobs": figures.job_figures(scenario, self._ledger, self.first_task, self.now_ns),
             "devices": figures.device_figures(scenario, self._ledger, self.now_ns),
             "metrics": self.metrics,
+            "highorder": self._ledger.by_order(),
             "vmstat": self.vmstat,
-            "deepest_stack": [{"depth": d, "size": s, "location": name} for d, s, name in self.deepest_stack],
+            "oom": self.oom,
+            "deepest_stack": stacks.entries(self.deepest_stack),
+            "first_overflow": stacks.entries(self.first_overflow),
+            "stack": stacks.facts(self.booted, scenario, self._ledger),
+            "why": self.why,
             "warnings": list(scenario.warnings),
         }
 
@@ -195,7 +240,7 @@ def _install(booted: Booted, policies: Sequence[Policy]) -> None:
         _, address = one.compiled()
         booted.arrays["param"][f"policy_{one.hook}"][0] = address
         for i, knob in enumerate(one.knobs):
-            booted.arrays["policy_ctx"][f"knob{i}"][0] = knob
+            booted.arrays["policy_ctx"][f"knob{i}"][HOOKS.index(one.hook)] = knob
 
 
 def _fraction(booted: Booted, scenario: Scenario) -> float:
@@ -214,6 +259,8 @@ def _advance(booted: Booted, scenario: Scenario, drain: _Drain, check: int, prog
     steps = check or STEPS_A_TURN
     while True:
         why = core_unit(booted.address, steps)
+        if booted.trouble:
+            raise booted.trouble[0]
         if why == c.STOP_ERROR:
             raise _broken(booted, scenario)
         if check:
@@ -289,7 +336,7 @@ def simulate(
     if seed is not None:
         scenario = _reseeded(scenario, seed)
     validate(scenario)
-    begun = time.perf_counter()
+    begun = time.perf_counter() - jit.loading_seconds()
     booted = boot(scenario, events=events, zero_cost=zero_cost, power_cut_ns=power_cut_ns, request_list=request_list)
     _install(booted, policies)
     drain = _Drain(booted, trace)
@@ -300,5 +347,12 @@ def simulate(
         of_events = drain.close()
     checkers.check(booted, scenario)
     _settle(booted)
-    booted.arrays["param"]["policy_isolate"][0] = min(1, int(booted.arrays["param"]["policy_isolate"][0]))
-    return Result(scenario, booted, _state_digest(booted, of_events), time.perf_counter() - begun, policies)
+    for one in policies:
+        booted.arrays["param"][f"policy_{one.hook}"][0] = 1  # that it was there is state, its address is not
+    return Result(
+        scenario,
+        booted,
+        _state_digest(booted, of_events),
+        time.perf_counter() - jit.loading_seconds() - begun,
+        policies,
+    )

@@ -6,6 +6,7 @@ from typing import Any
 
 from pageout.report.figures import BY_NAME, Document
 from pageout.report.reading import figure
+from pageout.report.spread import apart, by_design, middle
 from pageout.report.text import counted, is_figure, joined, number_text, plain
 
 MOVED = 0.01  # smaller relative changes are not worth a reader's time
@@ -30,25 +31,109 @@ RANKED = (  # figure, the sentence's words for being best at it
 )
 
 
+PAID = (  # figure, what it is called as a price
+    ("seek_count", "seeks"),
+    ("write_mb_s", "write throughput"),
+    ("throttle_slept_s", "time writers are throttled"),
+    ("oom_kills", "OOM kills"),
+    ("highorder_failures", "failed high-order allocations"),
+    ("data_at_risk_max_mib", "data at risk"),
+    ("stack_memory_mib", "memory in stacks"),
+    ("pages_lost", "lost"),
+)
+FEW = 4  # designs; of more than these only the greatest moves are told
+MOST_MOVES = 3
+
+
 def contrast(runs: Sequence[Document]) -> list[str]:
-    """Return the reading of runs of one workload: each beside the first, then who is best, then what broke."""
-    if not runs:
+    """Return the reading of runs of one workload: who stalls least and what it pays, each beside the first, what broke.
+
+    Several runs of a design are its seeds: figures are medians then, and only what moved beyond their noise counts.
+    """
+    groups = by_design(runs)
+    if len(groups) < 2:
         return []
-    first = runs[0]
-    sentences = [against(first, other) for other in runs[1:]]
-    return [text for text in (*sentences, ranking(runs), *map(broken, runs)) if text]
+    middles = [middle(group) for group in groups]
+    same = [other for other in middles[1:] if _same(middles[0], other)]
+    most = None if len(groups) <= FEW else MOST_MOVES
+    sentences = [price(middles)]
+    sentences += [
+        against(groups[0], group, most) for group, one in zip(groups[1:], middles[1:], strict=True) if one not in same
+    ]
+    return [text for text in (*sentences, untouched(middles[0], same), ranking(middles), *map(broken, middles)) if text]
 
 
-def against(first: Document, other: Document) -> str:
-    """Say what moved between two runs, or that nothing did."""
-    names = f"{plain(other['design'])} beside {plain(first['design'])}"
-    if first.get("digest") and first.get("digest") == other.get("digest"):
-        return f"{names}: the same run to the last bit; nothing in this workload reached what the design changes."
-    moved = [change(first["metrics"], other["metrics"], *row) for row in CONTRASTED]
-    parts = [text for text in moved if text]
-    if not parts:
-        return f"{names}: none of the figures shown moved by {MOVED:.0%} or more."
-    return f"{names}: {'; '.join(parts)}."
+def finding(runs: Sequence[Document]) -> str:
+    """Return the comparison in one line: who stalls least, beside the first design."""
+    middles = [middle(group) for group in by_design(runs)]
+    first, seconds = middles[0], {}
+    for run in middles:
+        if is_figure(run["metrics"].get("alloc_stall_s")):
+            seconds[str(run["design"])] = run["metrics"]["alloc_stall_s"]
+    if len(seconds) < 2 or len(set(seconds.values())) < 2:
+        return f"{first['workload']}: {counted(len(middles), 'design')} side by side"
+    least = min(seconds, key=seconds.__getitem__)
+    base = str(first["design"])
+    other = base if base in seconds and base != least else max(seconds, key=seconds.__getitem__)
+    text = f"{number_text(seconds[least])} s against {number_text(seconds[other])} s under {other}"
+    return f"{least} stalls least in direct reclaim: {text}"
+
+
+def price(runs: Sequence[Document]) -> str:
+    """Say which design stalls allocations least, and in which figures it is worse than the first."""
+    winners = best(runs, "alloc_stall_s")
+    if len(winners) != 1:
+        return ""
+    first, least = runs[0], runs[winners[0]]
+    seconds = number_text(least["metrics"]["alloc_stall_s"])
+    if least is first:
+        return f"{plain(first['design'])}, the first, stalls allocations least: {seconds} s in direct reclaim."
+    worse = [
+        text
+        for name, words in PAID
+        if _worse(first["metrics"].get(name), least["metrics"].get(name), BY_NAME[name].better)
+        and (text := change(first["metrics"], least["metrics"], name, words))
+    ]
+    before = number_text(first["metrics"].get("alloc_stall_s"))
+    paid = f"It pays with {'; '.join(worse)}." if worse else "It is worse in none of the other figures weighed."
+    return (
+        f"{plain(least['design'])} stalls allocations least: {seconds} s in direct reclaim, "
+        f"{before} s under {plain(first['design'])}. {paid}"
+    )
+
+
+def _worse(before: Any, after: Any, better: str) -> bool:
+    return is_figure(before) and is_figure(after) and (after > before if better == "less" else after < before)
+
+
+def _same(first: Document, other: Document) -> bool:
+    return bool(first.get("digest")) and first.get("digest") == other.get("digest")
+
+
+def untouched(first: Document, same: Sequence[Document]) -> str:
+    """Say which designs ran as the first did."""
+    if not same:
+        return ""
+    names = joined([plain(run["design"]) for run in same])
+    many = "what it changes" if len(same) == 1 else "what they change"
+    beside = f"{names} beside {plain(first['design'])}"
+    return f"{beside}: the same run to the last bit; nothing in this workload reached {many}."
+
+
+def against(first: Sequence[Document], other: Sequence[Document], most: int | None = None) -> str:
+    """Say what moved between two designs, the `most` telling moves first, or that nothing did."""
+    one, two = middle(first), middle(other)
+    names = f"{plain(two['design'])} beside {plain(one['design'])}"
+    seeds = max(len(first), len(other))
+    moved = [
+        text
+        for row in CONTRASTED
+        if apart(first, other, row[0]) and (text := change(one["metrics"], two["metrics"], *row))
+    ]
+    if not moved:
+        noise = f" beyond the noise of {seeds} seeds" if seeds > 1 else f" by {MOVED:.0%} or more"
+        return f"{names}: none of the figures shown moved{noise}."
+    return f"{names}: {'; '.join(moved[:most])}."
 
 
 def change(first: dict[str, Any], other: dict[str, Any], name: str, words: str) -> str:

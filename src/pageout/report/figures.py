@@ -61,6 +61,10 @@ FIGURES = (
     Figure("stack_overflows", "", _STACK, "times a kernel stack overflowed", "less"),
     Figure("highorder_attempts", "", _FAILURES, "allocations of order 1 and above"),
     Figure("highorder_failures", "", _FAILURES, "of these failed", "less"),
+    Figure("highorder_success_share", "%", _FAILURES, "of these succeeded", "more"),
+    Figure("fragmentation_index_order2", "", _FAILURES, "0: order 2 lacks memory, 1: blocks; -: it would succeed"),
+    Figure("fragmentation_index_order3", "", _FAILURES, "the same of order 3"),
+    Figure("fragmentation_index_order9", "", _FAILURES, "the same of order 9, a huge page"),
     Figure("oom_kills", "", _FAILURES, "tasks killed by the OOM killer", "less"),
     Figure("pages_lost", "pages", _FAILURES, "dirty pages lost to I/O errors or power cut", "less"),
 )

@@ -9,6 +9,7 @@
     +-- TooLargeError       2   a run that would not fit in this computer
     +-- UsageError          2   the command line
     +-- InvariantError     70   the model contradicts itself: a bug of ours
+    +-- WorkerError        70   a process that simulated one of several runs failed or died
 
 The number is the exit status of the command line.
 """
@@ -57,6 +58,12 @@ class UsageError(PageoutError):
 
 class InvariantError(PageoutError):
     """A checker found the model contradicting itself."""
+
+    exit_code: ClassVar[int] = 70
+
+
+class WorkerError(PageoutError):
+    """A process that simulated one of several runs failed or died; the text says which run."""
 
     exit_code: ClassVar[int] = 70
 

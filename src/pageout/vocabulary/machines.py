@@ -134,27 +134,58 @@ def read_machine(table: dict[str, Any], folder: Path, *, nested: bool = False) -
 
 
 def _with_storage(machine: Machine, filesystem: object) -> Machine:
-    """Lay filesystem and swap on the first disk unless told."""
+    """Lay filesystems and swap on the first disk unless told."""
     names = [disk.name for disk in machine.disks]
     first = names[0] if names else ""
-    fields = read_table("filesystem", filesystem, keys_of(Filesystem))
-    if "disk" not in fields and machine.filesystem.disk not in names:
-        fields["disk"] = first
-    placed = msgspec.structs.replace(machine, filesystem=msgspec.structs.replace(machine.filesystem, **fields))
+    tables = filesystem if isinstance(filesystem, list) else [filesystem]
+    mounted = [_read_filesystem(index, table, machine, names) for index, table in enumerate(tables)]
+    placed = machine
+    if mounted:
+        placed = msgspec.structs.replace(placed, filesystem=mounted[0])
+    if len(mounted) > 1:
+        placed = msgspec.structs.replace(placed, more_filesystems=tuple(mounted[1:]))
     if placed.swap_bytes and not placed.swap_disk:
         placed = msgspec.structs.replace(placed, swap_disk=first)
     return placed
+
+
+def _read_filesystem(index: int, table: object, machine: Machine, disks: list[str]) -> Filesystem:
+    """Return one filesystem of a [filesystem] or a [[filesystem]] array; the first builds on the preset's."""
+    where = nth("filesystem", index)
+    if isinstance(table, dict) and "type" in table:
+        if "kind" in table:
+            raise FieldError(f"{where}.type", "is another word for kind, which is given too: keep one")
+        table = {"kind" if name == "type" else name: value for name, value in table.items()}
+    base = machine.filesystem if index == 0 else Filesystem(name=f"fs{index}")
+    if isinstance(table, dict) and index == 0:
+        table = {"kind": base.kind} | table
+    fields = read_table(where, table, keys_of(Filesystem))
+    if "disk" not in fields and base.disk not in disks:
+        fields["disk"] = disks[0] if disks else ""
+    return msgspec.structs.replace(base, **fields)
 
 
 def read_disks(tables: object) -> tuple[Disk, ...]:
     """Return the disks of a [[disk]] array; without a name they are sda, sdb, ...  Raises FieldError."""
     disks = []
     for index, table in enumerate(tables if isinstance(tables, list) else [tables]):
-        fields = read_table(nth("disk", index), table, keys_of(Disk))
+        where = nth("disk", index)
+        own = {key: value for key, value in table.items() if key != "members"} if isinstance(table, dict) else table
+        fields = read_table(where, own, keys_of(Disk))
+        if isinstance(table, dict) and "members" in table:
+            fields["members"] = _members(where, table["members"])
         default = Disk(name=f"sd{chr(ord('a') + index % 26)}")
         depth = default_queue_depth(fields.get("kind", default.kind))
         disks.append(msgspec.structs.replace(default, **{"queue_depth": depth} | fields))
     return tuple(disks)
+
+
+def _members(where: str, names: object) -> tuple[str, ...]:
+    listed = names if isinstance(names, list) else [names]
+    wanted = tuple(name for name in listed if isinstance(name, str))
+    if not wanted or len(wanted) < len(listed):
+        raise FieldError(f"{where}.members", "must be a list of the names of disks")
+    return wanted
 
 
 def _machine_keys() -> dict[str, Key]:

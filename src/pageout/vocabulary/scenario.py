@@ -34,8 +34,11 @@ from pageout.vocabulary.units import (
 )
 
 DAY_NS = 86400 * NS_PER_S
-DiskKind = Literal["disk", "ssd", "throttled", "null"]
-TaskKind = Literal["io", "alloc", "select", "fork", "hog", "unlink"]
+DiskKind = Literal["disk", "ssd", "throttled", "null", "linear", "raid0", "raid1", "raid5", "iscsi", "loop"]
+_PLAIN = "disk ssd throttled null"
+TaskKind = Literal["io", "alloc", "select", "fork", "hog", "unlink", "hugepages", "poll", "sendfile", "nfsd"]
+IO_KINDS = ("io", "sendfile", "nfsd")  # move bytes of files; by read() and write(), sendfile(), as an NFS server
+PERIODIC_KINDS = ("alloc", "select", "fork", "poll", "hugepages")  # one call each interval
 ReadWrite = Literal["read", "write", "randread", "randwrite", "rw", "randrw"]
 
 
@@ -51,12 +54,31 @@ class Disk(msgspec.Struct, frozen=True, kw_only=True):
     """A block device and its request queue."""
 
     name: Annotated[str, note("name, used by `disk =` keys and `--set NAME.KEY=`")] = "sda"
-    kind: Annotated[DiskKind, note("rotating disk, SSD, token buckets of bps and iops, or no latency at all")] = "disk"
-    size_bytes: Annotated[int, note("capacity of the device", "size", 16 * MIB, 8 * TIB)] = 500 * 1000**3
+    kind: Annotated[
+        DiskKind,
+        note(
+            "disk: rotating; ssd; throttled: token buckets of bps and iops; null: no latency at all; on other disks: "
+            "linear (device-mapper), raid0, raid1, raid5, iscsi (a disk across a network), loop (a file as a disk)"
+        ),
+    ] = "disk"
+    size_bytes: Annotated[int, note("capacity of the device", "size", 16 * MIB, 8 * TIB, of=_PLAIN)] = 500 * 1000**3
+    members: Annotated[
+        tuple[str, ...], note("names of the disks it stands on", of="linear raid0 raid1 raid5 iscsi")
+    ] = ()
+    chunk_bytes: Annotated[int, note("bytes in a row on one member", "size", 4 * KIB, 16 * MIB, of="raid0 raid5")] = (
+        64 * KIB
+    )
+    rtt_us: Annotated[int, note("round trip to the target", "duration", 0, 10**6, of="iscsi")] = 200
+    socket_buffer_bytes: Annotated[
+        int, note("bytes on their way before the sender waits", "size", 4 * KIB, 64 * MIB, of="iscsi")
+    ] = 256 * KIB
+    file: Annotated[str, note("the [[file]] that holds its data", of="loop")] = ""
     nr_requests: Annotated[int, note("requests per direction before a task waits (kernel: 128)", "", 4, 4096)] = 128
     elevator: Annotated[Literal["deadline", "noop"], note("I/O scheduler; noop sorts and merges only")] = "deadline"
     max_sectors_kb: Annotated[int, note("largest request, in KiB", "", 4, 4096)] = 512
-    queue_depth: Annotated[int, note("requests the device holds at once; an ssd has 32 unless told", "", 1, 1024)] = 1
+    queue_depth: Annotated[
+        int, note("requests the device holds at once; an ssd or iscsi has 32 unless told", "", 1, 1024)
+    ] = 1
     rpm: Annotated[int, note("revolutions per minute", "", 60, 100_000, of="disk")] = 7200
     seek_min_us: Annotated[int, note("seek to the next track", "duration", 0, 10**6, of="disk")] = 800
     seek_avg_us: Annotated[int, note("seek over a third of the disk", "duration", 0, 10**6, of="disk")] = 8500
@@ -66,26 +88,46 @@ class Disk(msgspec.Struct, frozen=True, kw_only=True):
     channels: Annotated[int, note("flash channels that work side by side", "", 1, 1024, of="ssd")] = 8
     read_us: Annotated[int, note("latency of a read", "duration", 0, 10**6, "read_latency", "ssd")] = 90
     write_us: Annotated[int, note("latency of a write", "duration", 0, 10**6, "write_latency", "ssd")] = 60
-    mb_s: Annotated[int, note("rate of its link, in 10^6 bytes/s", "", 1, 100_000, of="ssd")] = 250
+    mb_s: Annotated[int, note("rate of its link, in 10^6 bytes/s", "", 1, 100_000, of="ssd iscsi")] = 250
     read_bps: Annotated[int, note("read limit, 0 = none", "rate", of="throttled")] = 0
     write_bps: Annotated[int, note("write limit, 0 = none", "rate", of="throttled")] = 0
     read_iops: Annotated[int, note("read requests per second, 0 = no limit", "", 0, 10**9, of="throttled")] = 0
     write_iops: Annotated[int, note("write requests per second, 0 = no limit", "", 0, 10**9, of="throttled")] = 0
+    driver: Annotated[
+        Literal["ahci", "sata_mv"],
+        note("host adapter; sata_mv polls for a cache flush from the submitter's stack, ahci does not"),
+    ] = "ahci"
     write_error_every: Annotated[int, note("every n-th write request fails with EIO, 0 = never", "", 0, 10**12)] = 0
 
 
-class Filesystem(msgspec.Struct, frozen=True, kw_only=True):
-    """The one mounted filesystem and how it places blocks."""
+FilesystemKind = Literal["xfs", "ext2", "ext3", "ext4", "btrfs", "union"]
 
+
+class Filesystem(msgspec.Struct, frozen=True, kw_only=True):
+    """A mounted filesystem and how it places blocks."""
+
+    name: Annotated[str, note("name, used by `filesystem =` and `lower =` keys and `--set NAME.KEY=`")] = "root"
     kind: Annotated[
-        Literal["xfs", "ext2"],
-        note("xfs: delayed allocation, clustered writepage; ext2: blocks allocated at write(), single-page writepage"),
+        FilesystemKind,
+        note(
+            "(or `type`) xfs: delayed allocation, clustered writepage; ext2: blocks allocated at write(), single-page "
+            "writepage; ext3: as ext2, with a journal; ext4: delayed allocation, only flushers allocate; btrfs: copy "
+            "on write, refuses reclaim; union: passes on to `lower`"
+        ),
     ] = "xfs"
     disk: Annotated[str, note("the disk it lies on (TOML: the first disk unless told)")] = "sda"
     delalloc: Annotated[bool | None, note("blocks allocated when written back; unset: as the kind does")] = None
     layout: Annotated[Literal["contiguous", "fragmented"], note("how files lie on the disk")] = "contiguous"
     fragment_pages: Annotated[int, note("fragmented: pages in one piece", "", 1, 1 << 20)] = 16
-    size_bytes: Annotated[int, note("its size, 0 = the whole disk", "size", 0, 64 * TIB)] = 0
+    size_bytes: Annotated[int, note("its size, 0 = what its disk has left", "size", 0, 64 * TIB)] = 0
+    lower: Annotated[str, note("the filesystem a union writes to, by name", of="union")] = ""
+    readonly: Annotated[str, note("where a union's files that exist lie; unset: on `lower`", of="union")] = ""
+    commit_ns: Annotated[
+        int, note("time between two commits of the journal", "duration", 10**7, DAY_NS, "commit", "ext3 ext4")
+    ] = 5 * NS_PER_S
+    data: Annotated[
+        Literal["ordered", "writeback"], note("whether a commit first writes the transaction's data", of="ext3 ext4")
+    ] = "ordered"
 
 
 class Machine(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,6 +144,12 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     syscall_ns: Annotated[int, note("cost of entering and leaving the kernel", "duration", 0, 10**6)] = 300
     disks: tuple[Disk, ...] = (Disk(),)
     filesystem: Filesystem = Filesystem()
+    more_filesystems: tuple[Filesystem, ...] = ()  # beside the first, which is used unless told
+
+    @property
+    def filesystems(self) -> tuple[Filesystem, ...]:
+        """All mounted filesystems, the first first."""
+        return (self.filesystem, *self.more_filesystems)
 
 
 class File(msgspec.Struct, frozen=True, kw_only=True):
@@ -110,6 +158,10 @@ class File(msgspec.Struct, frozen=True, kw_only=True):
     name: Annotated[str, note("name, used by the tasks' `file =`")]
     size_bytes: Annotated[int, note("the size that random offsets and wrapping round go by", "size", 1, 64 * TIB)]
     exists: Annotated[bool, note("its blocks are on disk before the run starts")] = False
+    filesystem: Annotated[str, note("the filesystem it is on, by name; unset: the first")] = ""
+
+
+IO = " ".join(IO_KINDS)
 
 
 class Task(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,33 +172,47 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
         TaskKind,
         note(
             "io: reads and writes files; alloc: allocates pages in the kernel; select: a select() caller, one page a "
-            "call; fork: a child is forked, lives, exits; hog: takes anonymous memory; unlink: removes a file"
+            "call; poll: the same by poll(); sendfile: sends a file's pages; nfsd: a thread of the NFS server; "
+            "fork: a child is forked, lives, exits; hog: takes anonymous memory; unlink: removes a file; "
+            "hugepages: adds huge pages of 2 MiB to the pool, as a write to nr_hugepages does"
         ),
     ] = "io"
     file: Annotated[tuple[int, ...], note("the files it uses, by name; served round robin")] = ()
-    rw: Annotated[ReadWrite, note("direction and order, as in fio", of="io")] = "read"
-    rwmixread: Annotated[int, note("percentage of reads of rw and randrw", "", 0, 100, of="io")] = 50
-    bs_bytes: Annotated[int, note("bytes of one call", "size", 1, GIB, of="io")] = 4 * KIB
-    io_bytes: Annotated[int, note("bytes in all; unset: its files' size", "size", 0, MAX_VALUE, "io_size", of="io")] = 0
-    offset_bytes: Annotated[int, note("where in the file it starts", "size", 0, 64 * TIB, of="io")] = 0
+    rw: Annotated[ReadWrite, note("direction and order, as in fio", of="io nfsd")] = "read"
+    rwmixread: Annotated[int, note("percentage of reads of rw and randrw", "", 0, 100, of="io nfsd")] = 50
+    bs_bytes: Annotated[int, note("bytes of one call", "size", 1, GIB, of=IO)] = 4 * KIB
+    io_bytes: Annotated[int, note("bytes in all; unset: its files' size", "size", 0, MAX_VALUE, "io_size", of=IO)] = 0
+    offset_bytes: Annotated[int, note("where in the file it starts", "size", 0, 64 * TIB, of=IO)] = 0
     fsync_every: Annotated[int, note("fsync after so many writes, 0 = never", "", 0, 10**12, "fsync", of="io")] = 0
     end_fsync: Annotated[bool, note("fsync once at the end", of="io")] = False
-    rate_bps: Annotated[int, note("limit of each direction, 0 = none", "rate", 0, 1 << 50, "rate", of="io hog")] = 0
-    thinktime_ns: Annotated[int, note("pause between blocks of calls", "duration", 0, 365 * DAY_NS, of="io")] = 0
-    thinktime_blocks: Annotated[int, note("calls before each pause", "", 1, 10**12, of="io")] = 1
-    runtime_ns: Annotated[int, note("stop after this time, 0 = when done", "duration", 0, 365 * DAY_NS, of="io")] = 0
-    time_based: Annotated[bool, note("start over until `runtime` is up", of="io")] = False
+    rate_bps: Annotated[int, note("limit of each direction, 0 = none", "rate", 0, 1 << 50, "rate", of=IO + " hog")] = 0
+    thinktime_ns: Annotated[int, note("pause between blocks of calls", "duration", 0, 365 * DAY_NS, of=IO)] = 0
+    thinktime_blocks: Annotated[int, note("calls before each pause", "", 1, 10**12, of=IO)] = 1
+    runtime_ns: Annotated[int, note("stop after this time, 0 = when done", "duration", 0, 365 * DAY_NS, of=IO)] = 0
+    time_based: Annotated[bool, note("start over until `runtime` is up", of=IO)] = False
     start_delay_ns: Annotated[int, note("wait before starting", "duration", 0, 365 * DAY_NS, "startdelay")] = 0
     group: Annotated[int, note("starts when all tasks of the group before are done", "", 0, 4096)] = 0
-    norandommap: Annotated[bool, note("random offsets may repeat before every block was covered", of="io")] = False
+    norandommap: Annotated[bool, note("random offsets may repeat before every block was covered", of=IO)] = False
     seed: Annotated[int, note("of its own random numbers (TOML: from the run's seed unless told)")] = 0
-    distribution: Annotated[Literal["random", "zipf", "pareto"], note("of random offsets", of="io")] = "random"
-    theta: Annotated[float, note("zipf exponent (over 0), or pareto h (0 to 1)", "", 0, 100, of="io")] = 1.0
+    distribution: Annotated[Literal["random", "zipf", "pareto"], note("of random offsets", of=IO)] = "random"
+    theta: Annotated[float, note("zipf exponent (over 0), or pareto h (0 to 1)", "", 0, 100, of=IO)] = 1.0
     mmap: Annotated[bool, note("through a shared mapping instead of read() and write()", of="io")] = False
-    loops: Annotated[int, note("times the whole job is done", "", 1, 10**9, of="io")] = 1
+    loops: Annotated[int, note("times the whole job is done", "", 1, 10**9, of=IO)] = 1
     order: Annotated[int, note("each allocation is 2^order pages", "", 0, 10, of="alloc")] = 0
-    count: Annotated[int, note("how many, 0 = until the foreground is done", "", 0, 10**12, of="alloc select fork")] = 0
-    interval_ns: Annotated[int, note("time between two", "duration", 0, 365 * DAY_NS, of="alloc select fork")] = 0
+    count: Annotated[
+        int, note("how many, 0 = until the foreground is done", "", 0, 10**12, of="alloc select fork poll hugepages")
+    ] = 0
+    interval_ns: Annotated[
+        int, note("time between two", "duration", 0, 365 * DAY_NS, of="alloc select fork poll hugepages")
+    ] = 0
+    gfp: Annotated[
+        Literal["auto", "kernel", "nofs", "noio", "atomic"],
+        note(
+            "what it may do to get memory; auto: as kernel for single pages, one try without a warning above; "
+            "atomic: in softirq context, it can neither wait nor reclaim",
+            of="alloc",
+        ),
+    ] = "auto"
     hold: Annotated[int, note("how many are kept before the oldest is freed", "", 0, 1 << 20, of="alloc")] = 0
     lifetime_ns: Annotated[int, note("how long a child lives", "duration", 0, 365 * DAY_NS, of="fork")] = 0
     anon_bytes: Annotated[int, note("anonymous memory touched, at `rate`", "size", 0, 4 * TIB, of="hog")] = 0
@@ -154,6 +220,12 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
         int, note("how long it is kept, touched each second", "duration", 0, 365 * DAY_NS, "hold_time", of="hog")
     ] = 0
     background: Annotated[bool, note("the run does not wait for it")] = False
+    parent: Annotated[str, note("the task whose child it is: for the OOM killer, and for that only")] = ""
+    oom_adj: Annotated[int, note("shifts its score for the OOM killer, -17: never killed", "", -17, 15)] = 0
+    nice: Annotated[
+        int, note("over 0 doubles its score for the OOM killer; scheduling is not touched", "", -20, 19)
+    ] = 0
+    privileged: Annotated[bool, note("has root's capabilities: a 16th of its score for the OOM killer")] = False
 
 
 class Scenario(msgspec.Struct, frozen=True, kw_only=True):

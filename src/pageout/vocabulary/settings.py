@@ -10,7 +10,10 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 
 from pageout.vocabulary.errors import ScenarioError, SettingError, did_you_mean, shown
+from pageout.vocabulary.mounts import check_filesystems, check_room
 from pageout.vocabulary.scenario import (
+    IO_KINDS,
+    PERIODIC_KINDS,
     Disk,
     FieldError,
     Filesystem,
@@ -21,6 +24,7 @@ from pageout.vocabulary.scenario import (
     nth,
     value_of_text,
 )
+from pageout.vocabulary.storage import check_loops, check_stacks, sized, sized_scenario
 from pageout.vocabulary.units import KIB, MAX_VALUE, PAGE_BYTES, format_size, parse_count, parse_size
 
 MAX_TASKS, MAX_FILES = 1024, 65536
@@ -49,15 +53,44 @@ SYSCTLS = {
     "vm.min_free_kbytes": Sysctl(0, 0, 1 << 34, False, "KiB kept free, 0 = isqrt(16 * lowmem KiB) as at boot"),
     "vm.swappiness": Sysctl(60, 0, 100, False, "how readily anonymous memory is reclaimed"),
     "vm.laptop_mode": Sysctl(0, 0, 10**9, False, "seconds from a read to a full flush, 0 = off"),
+    "vm.panic_on_oom": Sysctl(0, 0, 2, False, "1 or 2: panic in place of killing a task"),
+    "vm.oom_kill_allocating_task": Sysctl(0, 0, 1, False, "1: kill the task that asks for memory, if it can be killed"),
+    "vm.oom_dump_tasks": Sysctl(0, 0, 1, False, "1: the kernel's report of an OOM lists all tasks"),
+    "kernel.hung_task_timeout_secs": Sysctl(
+        120, 0, 10**6, False, "how long a task may be blocked unreported, 0 = ever"
+    ),
     "vm.vfs_cache_pressure": Sysctl(100, 0, 10**9, False, "accepted, without effect: slab caches are not modelled"),
 }
 
 CHOICES: dict[str, tuple[tuple[str, ...], str]] = {
-    "reclaim.writeback": (("always", "kswapd", "never"), "who may write dirty file pages from reclaim"),
-    "reclaim.kick": (("scanned", "dirty", "none"), "what direct reclaim asks the flushers for"),
+    "reclaim.writeback": (
+        ("always", "kswapd", "never", "high-order", "priority", "urgent"),
+        "who may write dirty file pages from reclaim",
+    ),
+    "reclaim.kick": (("scanned", "dirty", "none", "inodes"), "what direct reclaim asks the flushers for"),
     "reclaim.wait_on_dirty": (("off", "congestion"), "whether reclaim that meets dirty pages waits for the device"),
-    "reclaim.lumpy": (("on", "off"), "whether reclaim for high orders takes physical neighbours"),
+    "reclaim.lumpy": (("on", "off", "gentle"), "whether reclaim for high orders takes physical neighbours, or how"),
+    "reclaim.throttle": (("congestion", "writeback"), "what makes reclaim wait: any time a device, or pages in flight"),
+    "reclaim.progress": (("freed", "reclaimable"), "when direct reclaim reports success: pages freed, or a zone left"),
+    "reclaim.around": (("off", "16", "32", "64"), "window of file pages written with a dirty page that reclaim writes"),
+    "reclaim.worker": (("off", "node", "cpu"), "whether a thread does direct reclaim: one a node, or one a CPU"),
+    "reclaim.worker_order": (("lru", "file"), "order in which that thread takes its pages"),
     "throttle.start": (("midpoint", "background"), "dirty level from which writers are held back"),
+    "stack.overflow": (
+        ("report", "stop"),
+        "a kernel stack that runs over: go on and report it, or end as a crash would",
+    ),
+    "stack.diet": (("off", "on"), "frames of reclaim, select() and splice made smaller; select() allocates instead"),
+    "dirty.limits": (("global", "zone"), "whether pages for writing come from zones within their share only"),
+    "background.start": (("ratio", "half"), "dirty level at which flushers start: as set, or half of it"),
+    "flusher.background": (("all", "oldest"), "inodes of background writeback: all, or the long dirty ones first"),
+    "flusher.order": (
+        ("dirtied_when", "page_age"),
+        "which inode a flusher takes next: by stamp or by oldest page",
+    ),
+    "lru.split": (("on", "off"), "whether file pages have an active list beside the inactive one"),
+    "watermark.gap": (("kernel", "wide"), "LOW and HIGH above MIN: as in the kernel, or eight times as far"),
+    "stack.switch": (("off", "reclaim", "writepage"), "where a task that reclaims goes over to a fresh stack"),
     "stack.bytes": ((), "kernel stack of a task, a power of two from 4K to 64K; unset: the machine's"),
 }
 
@@ -66,14 +99,45 @@ _STATUS_QUO: dict[str, str | int] = {
     "reclaim.kick": "scanned",
     "reclaim.wait_on_dirty": "off",
     "reclaim.lumpy": "on",
+    "reclaim.throttle": "congestion",
+    "reclaim.progress": "freed",
+    "reclaim.around": "off",
+    "reclaim.worker": "off",
+    "reclaim.worker_order": "lru",
     "throttle.start": "midpoint",
+    "stack.overflow": "report",
+    "stack.diet": "off",
+    "dirty.limits": "global",
+    "background.start": "ratio",
+    "flusher.background": "all",
+    "flusher.order": "dirtied_when",
+    "lru.split": "on",
+    "watermark.gap": "kernel",
+    "stack.switch": "off",
 }
+_GORMAN: dict[str, str | int] = {
+    "reclaim.writeback": "kswapd",
+    "reclaim.wait_on_dirty": "congestion",
+    "flusher.background": "oldest",
+}
+# Who proposed each, its cost and what became of it: docs/designs, a page each.
 DESIGNS: dict[str, dict[str, str | int]] = {
     "linux-2.6.34": _STATUS_QUO,
     "no-direct-writeback": _STATUS_QUO | {"reclaim.writeback": "kswapd"},
-    "flushers-only": _STATUS_QUO
-    | {"reclaim.writeback": "kswapd", "reclaim.kick": "dirty", "reclaim.wait_on_dirty": "congestion"},
+    "order-0-only": _STATUS_QUO | {"reclaim.writeback": "high-order"},
+    "kosaki-priority": _STATUS_QUO | {"reclaim.writeback": "priority"},
+    "flushers-only": _STATUS_QUO | _GORMAN | {"reclaim.kick": "dirty"},
+    "inode-targeting": _STATUS_QUO | _GORMAN | {"reclaim.kick": "inodes"},
+    "write-around": _STATUS_QUO | {"reclaim.around": "32"},
+    "reclaim-thread": _STATUS_QUO | {"reclaim.worker": "node"},
+    "stack-switch": _STATUS_QUO | {"stack.switch": "reclaim"},
+    "gentle-lumpy": _STATUS_QUO | {"reclaim.lumpy": "gentle"},
     "throttle-earlier": _STATUS_QUO | {"throttle.start": "background"},
+    "stack-diet": _STATUS_QUO | {"stack.diet": "on"},
+    "stack-16k": _STATUS_QUO | {"stack.bytes": 16384},
+    "zone-dirty-limits": _STATUS_QUO | {"dirty.limits": "zone"},
+    "reclaim-3.2": _STATUS_QUO
+    | {"reclaim.writeback": "urgent", "reclaim.throttle": "writeback", "reclaim.progress": "reclaimable"},
 }
 _EXCLUDES = {
     "vm.dirty_bytes": "vm.dirty_ratio",
@@ -128,9 +192,10 @@ def choice(name: str, value: object) -> str | int:
         raise ValueError(f"no such choice{did_you_mean(name, CHOICES)}")
     allowed = CHOICES[name][0]
     if allowed:
-        if value not in allowed:
+        written = str(value) if type(value) is int else value
+        if written not in allowed:
             raise ValueError(f"must be one of {', '.join(allowed)}")
-        return str(value)
+        return str(written)
     amount = _whole(value, parse_size)
     if not _is_stack_size(amount):
         raise ValueError("must be a power of two from 4096 to 65536 (the article's machine: 8192)")
@@ -196,9 +261,9 @@ def _assigned(scenario: Scenario, name: str, value: str) -> Scenario:
         room = machine.filesystem.disk
     if room in disks and key in keys_of(Disk):
         return _with_disk(scenario, disks.index(room), key, value)
-    if room == "filesystem" and key in keys_of(Filesystem):
-        filesystem = _replaced(machine.filesystem, key, value)
-        return _with_machine(scenario, filesystem=filesystem)
+    mounted = [filesystem.name for filesystem in machine.filesystems]
+    if (room == "filesystem" or room in mounted) and key in FILESYSTEM_KEYS:
+        return _with_filesystem(scenario, 0 if room == "filesystem" else mounted.index(room), key, value)
     if room == "run" and key in keys_of(Scenario):
         return _replaced(scenario, key, value)
     if room in ("machine", "swap") and (key if room == "machine" else name) in keys_of(Machine):
@@ -213,6 +278,7 @@ def setting_names(scenario: Scenario) -> list[str]:
     """Return every name --set takes for this scenario."""
     rooms: list[tuple[str, type[msgspec.Struct]]] = [(disk.name, Disk) for disk in scenario.machine.disks]
     rooms += [("machine", Machine), ("filesystem", Filesystem), ("run", Scenario)]
+    rooms += [(filesystem.name, Filesystem) for filesystem in scenario.machine.filesystems]
     names = [f"{room}.{key}" for room, struct in rooms for key in keys_of(struct) if "." not in key]
     return [*SYSCTLS, *CHOICES, *names, "swap.size", "swap.disk"]
 
@@ -225,6 +291,8 @@ def warnings_of_sysctl(origin: str, name: str) -> tuple[str, ...]:
 
 def _replaced(struct: S, key: str, text: str) -> S:
     field = keys_of(type(struct))[key]
+    if field.field == "members":
+        return msgspec.structs.replace(struct, members=tuple(name.strip() for name in text.split(",")))
     return msgspec.structs.replace(struct, **{field.field: value_of_text(field, text)})
 
 
@@ -237,6 +305,16 @@ def renamed(machine: Machine, before: Machine) -> Machine:
 def _with_machine(scenario: Scenario, **fields: Any) -> Scenario:
     machine = msgspec.structs.replace(scenario.machine, **fields)
     return msgspec.structs.replace(scenario, machine=renamed(machine, scenario.machine))
+
+
+FILESYSTEM_KEYS = {*keys_of(Filesystem), "type"}
+
+
+def _with_filesystem(scenario: Scenario, index: int, key: str, value: str) -> Scenario:
+    """Set a key of a filesystem; `type` is another word for kind."""
+    mounted = list(scenario.machine.filesystems)
+    mounted[index] = _replaced(mounted[index], "kind" if key == "type" else key, value)
+    return _with_machine(scenario, filesystem=mounted[0], more_filesystems=tuple(mounted[1:]))
 
 
 def _with_disk(scenario: Scenario, index: int, key: str, value: str) -> Scenario:
@@ -255,7 +333,7 @@ def _with_disk(scenario: Scenario, index: int, key: str, value: str) -> Scenario
 
 def default_queue_depth(kind: str) -> int:
     """Return how many requests a device of this kind holds at once unless told."""
-    return 32 if kind == "ssd" else 1
+    return 32 if kind in ("ssd", "iscsi") else 1
 
 
 # The check at the door
@@ -272,7 +350,8 @@ def validate(scenario: Scenario) -> None:
 def check_machine(machine: Machine, settings: Mapping[str, int] | None = None) -> None:
     """Check that memory, kernel settings and storage fit together.  Raises FieldError."""
     _check_memory(machine, settings or {})
-    _check_storage(machine)
+    check_stacks(machine)
+    _check_storage(sized(machine))
 
 
 def check(scenario: Scenario, origins: Sequence[int] | None = None) -> None:
@@ -281,9 +360,13 @@ def check(scenario: Scenario, origins: Sequence[int] | None = None) -> None:
     origins: for each task, the number of the [[task]] it came from; None: its own number
     """
     check_machine(scenario.machine, scenario.settings)
+    check_loops(scenario)
+    scenario = sized_scenario(scenario)
+    _check_storage(scenario.machine)
     _check_files(scenario)
     for index, task in enumerate(scenario.tasks):
         _check_task(nth("task", origins[index] if origins else index), task, scenario)
+    _check_parents(scenario, origins)
     _check_run(scenario)
     known = scenario.design in DESIGNS
     _require(known, "design.name", f"{scenario.design}: no such design{did_you_mean(scenario.design, DESIGNS)}")
@@ -321,10 +404,7 @@ def _check_storage(machine: Machine) -> None:
         ordered = disk.seek_min_us <= disk.seek_avg_us <= disk.seek_max_us
         _require(ordered, f"{where}.seek_avg", "must lie between seek_min and seek_max")
         _require(disk.inner_mb_s <= disk.outer_mb_s, f"{where}.inner_mb_s", "must not be over outer_mb_s")
-    filesystem = machine.filesystem
-    _require(filesystem.disk in disks, "filesystem.disk", f"no such disk{did_you_mean(filesystem.disk, disks)}")
-    room = disks[filesystem.disk].size_bytes
-    _require(filesystem.size_bytes <= room, "filesystem.size", f"is more than its disk, {format_size(room)}")
+    check_filesystems(machine, disks)
     if machine.swap_bytes:
         _require(machine.swap_disk in disks, "swap.disk", f"no such disk{did_you_mean(machine.swap_disk, disks)}")
         room = disks[machine.swap_disk].size_bytes
@@ -336,31 +416,41 @@ def _check_files(scenario: Scenario) -> None:
     names = [file.name for file in scenario.files]
     _require(len(set(names)) == len(names), "file", "two files have the same name")
     _require(all(file.size_bytes > 0 for file in scenario.files), "file", "every file needs a size over 0")
-    machine = scenario.machine
-    disk = next(disk for disk in machine.disks if disk.name == machine.filesystem.disk)
-    room = machine.filesystem.size_bytes or disk.size_bytes
-    laid_out = sum(file.size_bytes for file in scenario.files if file.exists)
-    text = f"files laid out before the run take {format_size(laid_out)}, the filesystem has {format_size(room)}"
-    _require(laid_out <= room, "file", text)
+    check_room(scenario)
 
 
 def _check_task(where: str, task: Task, scenario: Scenario) -> None:
     """Check one task against its kind and the files it names."""
     _require(all(0 <= file < len(scenario.files) for file in task.file), f"{where}.file", "no such file")
     sizes = [scenario.files[file].size_bytes for file in task.file]
-    needs_file = task.kind in ("io", "unlink")
+    needs_file = task.kind in (*IO_KINDS, "unlink")
     _require(bool(sizes) or not needs_file, f"{where}.file", "this task needs a file")
-    if task.kind == "io":
+    if task.kind in IO_KINDS:
         _require(task.io_bytes > 0, f"{where}.io_size", "must be over 0")
         _require(task.io_bytes * task.loops <= MAX_VALUE, f"{where}.loops", "more bytes than can be counted")
         _require(task.offset_bytes + task.bs_bytes <= min(sizes), f"{where}.bs", "offset and bs reach beyond the file")
         _require(task.runtime_ns > 0 or not task.time_based, f"{where}.time_based", "needs a runtime")
         _check_distribution(where, task)
-    elif task.kind in ("alloc", "select", "fork"):
+    elif task.kind in PERIODIC_KINDS:
         bounded = task.interval_ns >= 1000 or task.count > 0
         _require(bounded, f"{where}.interval", "needs an interval of at least 1us, or a count")
     elif task.kind == "hog":
         _require(task.anon_bytes > 0, f"{where}.anon", "a hog needs memory to touch")
+
+
+def _check_parents(scenario: Scenario, origins: Sequence[int] | None) -> None:
+    """Check that every parent named is another task, and nobody its own ancestor."""
+    parents = {task.name: task.parent for task in scenario.tasks}
+    for index, task in enumerate(scenario.tasks):
+        where = f"{nth('task', origins[index] if origins else index)}.parent"
+        _require(not task.parent or task.parent in parents, where, f"no such task{did_you_mean(task.parent, parents)}")
+    for index, task in enumerate(scenario.tasks):
+        where = f"{nth('task', origins[index] if origins else index)}.parent"
+        above, seen = task.parent, {task.name}
+        while above:
+            _require(above not in seen, where, "a task cannot be its own ancestor")
+            seen.add(above)
+            above = parents[above]
 
 
 def _check_distribution(where: str, task: Task) -> None:
@@ -381,7 +471,7 @@ def _check_run(scenario: Scenario) -> None:
     )
     groups = {task.group for task in tasks}
     _require(groups == set(range(len(groups))), "task.group", "groups must be numbered 0, 1, 2 without a gap")
-    endless = [task for task in tasks if not task.background and task.kind in ("alloc", "select", "fork")]
+    endless = [task for task in tasks if not task.background and task.kind in PERIODIC_KINDS]
     ends = all(task.count for task in endless)
     text = "an endless task in the foreground: set background = true, a count, or [run] length"
     _require(ends or scenario.length_ns > 0, "task.background", text)

@@ -205,7 +205,12 @@ def read_fio(
     shelf.warn_of_parts()
     warnings = tuple(dict.fromkeys(warning for job in jobs for warning in job.warnings))
     scenario = Scenario(
-        name=Path(path).stem, machine=machine, files=shelf.files(), tasks=tuple(tasks), seed=run_seed, warnings=warnings
+        name=Path(path).stem,
+        machine=machine,
+        files=shelf.files(machine),
+        tasks=tuple(tasks),
+        seed=run_seed,
+        warnings=warnings,
     )
     try:
         check(scenario)
@@ -364,10 +369,15 @@ class Shelf:
         self.exists[number] |= exists
         return number
 
-    def files(self) -> tuple[File, ...]:
-        """Return the files in the order of their numbers."""
+    def files(self, machine: Machine) -> tuple[File, ...]:
+        """Return the files in the order of their numbers; a path that begins with a filesystem's name lies on it."""
+        mounted = {filesystem.name for filesystem in machine.more_filesystems}
         rows = zip(self.numbers, self.sizes, self.exists, strict=True)
-        return tuple(File(name=name, size_bytes=size, exists=exists) for name, size, exists in rows)
+        return tuple(
+            File(name=name, size_bytes=size, exists=exists, filesystem=top if top in mounted else "")
+            for name, size, exists in rows
+            for top in [name.lstrip("/").partition("/")[0] if "/" in name else ""]
+        )
 
     def warn_of_parts(self) -> None:
         """Warn where a job should roam only the first part of a file another job made larger."""

@@ -12,6 +12,8 @@ import msgspec
 from pageout.vocabulary.errors import SettingError, UsageError, did_you_mean, shown
 from pageout.vocabulary.machines import load_machine, parse_toml, read_machine, read_text
 from pageout.vocabulary.scenario import (
+    IO_KINDS,
+    PERIODIC_KINDS,
     FieldError,
     File,
     Key,
@@ -39,7 +41,9 @@ from pageout.workload.fio import load_fio
 ROOMS = ("name", "machine", "disk", "filesystem", "swap", "settings", "design", "run", "file", "task")
 TASK_EXTRAS = {
     "size": Key("size", "size", int, (), None, "size of a file of its own, in place of `file`", "size", 1, 64 * TIB,
-                frozenset({"io"})),
+                frozenset(IO_KINDS)),
+    "filesystem": Key("filesystem", "filesystem", str, (), "", "where a file of its own is; unset: the first",
+                      "", 0, 0, frozenset(IO_KINDS)),
     "numjobs": Key("numjobs", "numjobs", int, (), 1, "tasks alike, each with its own file unless `file` is given",
                    "", 1, MAX_TASKS, frozenset()),
 }  # fmt: skip
@@ -175,14 +179,17 @@ def _program(table: dict[str, Any], seed: int) -> tuple[tuple[File, ...], tuple[
         if "name" not in own:
             raise FieldError(f"{where}.name", "every task needs a name")
         own["file"] = _file_numbers(where, entry["file"], files) if "file" in entry else None
-        copies, size = own.pop("numjobs", 1), own.pop("size", 0)
+        copies, size, filesystem = own.pop("numjobs", 1), own.pop("size", 0), own.pop("filesystem", "")
+        if filesystem and own["file"]:
+            raise FieldError(f"{where}.filesystem", "is for a task with a file of its own: give it in [[file]]")
         if len(tasks) + copies > MAX_TASKS:
             raise FieldError(where, f"more than {MAX_TASKS} tasks")
         for copy in range(copies):
             name = f"{own['name']}.{copy}" if copies > 1 else own["name"]
             if copies * len(own["file"] or ()) > MAX_USES:
                 raise FieldError(f"{where}.file", f"more than {MAX_USES} files over all tasks")
-            tasks.append(_task(where, own | {"name": name}, size, files, task_seed(seed, len(tasks))))
+            seed_of_task = task_seed(seed, len(tasks))
+            tasks.append(_task(where, own | {"name": name}, size, files, seed_of_task, filesystem))
             origins.append(index)
     names = [task.name for task in tasks]
     twice = next((name for name in names if names.count(name) > 1), None)
@@ -220,22 +227,21 @@ def _file_numbers(where: str, names: object, files: list[File]) -> tuple[int, ..
     return tuple(known[name] for name in wanted)
 
 
-def _task(where: str, own: dict[str, Any], size: int, files: list[File], seed: int) -> Task:
+def _task(where: str, own: dict[str, Any], size: int, files: list[File], seed: int, filesystem: str) -> Task:
     """Return one task, its defaults filled in from its files and its kind."""
     kind = own.get("kind", "io")
     file = own["file"]
     if size and file:
         raise FieldError(f"{where}.size", "is for a task with a file of its own: give it in [[file]]")
-    if kind == "io" and not file:
+    if kind in IO_KINDS and not file:
         offset = own.get("offset_bytes", 0)
         size = size or own.get("io_bytes", 0) + offset
         if not size:
-            raise FieldError(where, "an io task needs size, io_size or file")
-        files.append(
-            File(name=own["name"], size_bytes=size, exists=own.get("rw", "read") not in ("write", "randwrite"))
-        )
+            raise FieldError(where, f"an {shown(kind)} task needs size, io_size or file")
+        exists = own.get("rw", "read") not in ("write", "randwrite")
+        files.append(File(name=own["name"], size_bytes=size, exists=exists, filesystem=filesystem))
         file = (len(files) - 1,)
-    if kind == "io" and "io_bytes" not in own:
+    if kind in IO_KINDS and "io_bytes" not in own:
         own = own | {"io_bytes": sum(files[number].size_bytes - own.get("offset_bytes", 0) for number in file)}
-    endless = kind in ("alloc", "select", "fork") and not own.get("count")
+    endless = kind in PERIODIC_KINDS and not own.get("count")
     return Task(**{"seed": seed, "background": endless} | own | {"file": file or ()})

@@ -65,11 +65,7 @@ def names(m: Lab) -> list[str]:
     """Functions of the deepest chain recorded, outermost first."""
     found: list[str] = []
     for i in range(m.k.stat.peak_nr):
-        number = m.k.chain[i]
-        if number >= 0:
-            found += frames.names_of(frames.TABLE[number])
-        else:
-            found += list(frames.LEAVES.values())[~number].split()
+        found += frames.names_in_chain(m.k.chain[i])
     return found
 
 
@@ -182,6 +178,7 @@ def test_chain_a_select_reclaim_xfs_split_metadata_read() -> None:
     for zone in range(2):  # enough again for what reclaim itself needs
         m.k.zone[zone].wmark_min = m.k.zone[zone].wmark_low = m.k.zone[zone].wmark_high = 8
     m.enter("sys_select")
+    m.enter("do_select")
     m.enter("alloc_pages")
     kstack.call(m.k, m.t, m.f, FN.try_to_free_pages, 1, 0, c.GFP_KERNEL, 0)
 

@@ -144,8 +144,8 @@ def test_neighbours_in_the_block_are_taken_if_of_the_same_list_or_lumpy(lumpy: i
     tag_flags = c.PG_SWAPBACKED if lru == c.LRU_INACTIVE_ANON else 0
     first = neighbours(m, [{"flags": tag_flags}, *[KINDS[name] for name in names[1:]]])
     m.k.stat.swap_free = swap
-    of_tag = {"dirty"} if lru == c.LRU_INACTIVE_FILE else {"anon", "swapped"}
-    taken = {"dirty", "active", "anon", "active_anon", "swapped"} if lumpy else of_tag
+    of_tag = {"dirty", "held"} if lru == c.LRU_INACTIVE_FILE else {"anon", "swapped"}
+    taken = {"dirty", "active", "anon", "active_anon", "swapped", "held"} if lumpy else of_tag
     if not swap:
         taken -= {"anon", "active_anon"}
     expected = [first, *[first + i for i, name in enumerate(names) if name in taken]]
@@ -153,7 +153,7 @@ def test_neighbours_in_the_block_are_taken_if_of_the_same_list_or_lumpy(lumpy: i
     assert m.kept() == expected
     assert scanned == m.task.kept_nr == len(expected)
     assert m.events("mm_vmscan_lru_isolate") == [
-        (2 if lumpy else 0, 3, 1, scanned, scanned, len(taken), int("dirty" in taken), 7 - len(taken))
+        (2 if lumpy else 0, 3, 1, scanned, scanned, len(taken), int("dirty" in taken), lumpy)
     ]
 
 
@@ -190,7 +190,7 @@ def test_neighbours_beyond_the_zones_borders_are_passed_over() -> None:
     m.k.lru[1 * c.NR_LRU + 2].head = first + 3
     for i in (0, 1, 2, 4, 5, 6, 7):
         m.k.page[first + i].pflags &= ~c.PG_LRU
-    isolate(m, 1, order=3)
+    isolate(m, 1, lumpy=1, order=3)
     assert m.events("mm_vmscan_lru_isolate")[0][5:] == (0, 0, 4)
     z.end_page = end
 

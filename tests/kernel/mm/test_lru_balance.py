@@ -82,7 +82,25 @@ def test_active_pages_go_from_the_tail_to_the_inactive_head_and_lose_their_page_
     assert counts == ((4, 2, 0, 0) if kind else (0, 0, 4, 2))
     assert (z.pages_scanned, z.pgrefill, m.k.vm.pgdeactivate) == (104, 54, 14)
     assert m.task.spent_ns == 4 * SCAN_NS
-    assert m.events() == [("mm_vmscan_lru_isolate", 1, 2, 4, 4, 4, 0, 0, 0)]
+    neighbours = 0 if kind else 3  # anonymous ones without swap are left to come as tags of their own
+    assert m.events() == [("mm_vmscan_lru_isolate", 1, 2, 4, 4, 4, neighbours, 0, 0)]
+
+
+@pytest.mark.parametrize("order", [0, 1, 3])
+def test_ageing_for_a_high_order_takes_active_neighbours_of_the_same_list(order: int) -> None:
+    m = lab()
+    first = m.block(3)
+    kinds = [c.PG_ACTIVE, 0, c.PG_ACTIVE, c.PG_ACTIVE | c.PG_SWAPBACKED, c.PG_ACTIVE, None, c.PG_ACTIVE, c.PG_ACTIVE]
+    for i, flags in enumerate(kinds):
+        if flags is not None:
+            m.place(first + i, flags)
+    m.task.sc_order = order
+    shrink_active_list(m.k, USER, 1, c.LRU_ACTIVE_FILE, 1)
+    taken = {0: [0], 1: [0], 3: [0, 2, 4, 6, 7]}[order]
+    assert m.list_of(c.LRU_INACTIVE_FILE) == [first + i for i in reversed([1, *taken])]
+    assert m.k.zone[1].pgrefill == m.k.zone[1].recent_scanned_file == m.k.vm.pgdeactivate == len(taken)
+    assert not any(m.flags(first + i) & (c.PG_ISOLATED | c.PG_ACTIVE) for i in taken)
+    assert m.kept() == []
 
 
 def test_an_active_list_shorter_than_asked_is_emptied() -> None:

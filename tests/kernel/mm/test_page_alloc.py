@@ -76,7 +76,9 @@ def test_reclaimers_and_oom_victims_ignore_watermarks_and_never_reclaim(why: str
         short(m, 1)
         if not left:
             for area in range(2 * c.MAX_ORDER):
-                m.k.free_area[area].head = c.NIL
+                m.k.free_area[area].nr = 0
+                for kind in range(c.NR_FREE_LISTS):
+                    m.k.free_list[area * c.NR_FREE_LISTS + kind].head = c.NIL
         if why == "victim":
             m.task.memdie = 1
         else:
@@ -131,6 +133,7 @@ def test_without_progress_a_task_is_killed_unless_memory_is_above_high_by_now(fr
     for t in (USER, OTHER):
         if t < m.k.param.nr_tasks:
             m.k.frame[t * c.MAX_DEPTH].stage = 2
+    m.k.task[OTHER].total_vm = 1 << 20
     short(m)
     request(m)
     go(m)
@@ -146,6 +149,30 @@ def test_without_progress_a_task_is_killed_unless_memory_is_above_high_by_now(fr
         assert m.k.stat.oom_lock == 0
     else:
         assert got(step)
+
+
+def test_the_victim_itself_does_not_wait_and_takes_from_the_reserves() -> None:
+    m = lab()
+    m.k.frame[USER * c.MAX_DEPTH].stage = 2
+    assert no_progress(m).kind == "run"
+    assert m.task.memdie
+    m.k.zone[1].nr_free = 1
+    assert got(go(m))
+    assert m.k.stat.oom_lock == 0
+
+
+@pytest.mark.parametrize("gfp", [c.GFP_ATOMIC, c.GFP_ATOMIC | c.GFP_NOWARN])
+def test_a_failure_is_logged_with_the_stack_and_the_state_of_memory_unless_it_was_asked_to_be_quiet(gfp: int) -> None:
+    m = lab()
+    short(m)
+    request(m, 2, gfp)
+    assert go(m) == returned(c.NIL)
+    assert m.k.stat.klog_nr == (0 if gfp & c.GFP_NOWARN else 1)
+    if m.k.stat.klog_nr:
+        record = m.k.klog[0]
+        assert (record.kind, record.task, record.a, record.b) == (c.KLOG_ALLOC_FAILURE, USER, gfp, 2)
+        assert (record.snapshot, record.nr_stack) == (0, 2)
+        assert m.k.klog_zone[1].nr_free == 0
 
 
 def test_nobody_is_killed_while_someone_else_is_at_it() -> None:
@@ -181,7 +208,7 @@ def test_after_reclaim_for_more_than_one_page_the_cpus_lists_are_drained(order: 
     m.k.zone[1].pcp_batch = 5
     from pageout.kernel.mm.buddy import buffered_rmqueue
 
-    buffered_rmqueue(m.k, 1, 0, 0)
+    buffered_rmqueue(m.k, USER, 1, 0, 0, c.GFP_KERNEL)
     short(m)
     request(m, order)
     go(m)

@@ -224,7 +224,7 @@ def test_an_anonymous_page_gets_a_swap_slot_becomes_dirty_and_is_written() -> No
 
 
 @pytest.mark.parametrize(("t", "submitter"), [(USER, 0), (KSWAPD, 1)])
-@pytest.mark.parametrize(("fs", "name", "budget"), [("xfs", "xfs_vm_writepage", 128), ("ext2", "ext2_writepage", 1)])
+@pytest.mark.parametrize(("fs", "name", "budget"), [("xfs", "xfs_vm_writepage", 128), ("ext2", "ext2_writepage", 128)])
 def test_pageout_calls_the_filesystems_writepage_with_its_budget(
     t: int, submitter: int, fs: str, name: str, budget: int
 ) -> None:

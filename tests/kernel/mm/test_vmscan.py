@@ -10,7 +10,6 @@ from tests.naive import reclaim as naive
 
 from pageout.engine import constants as c
 from pageout.kernel.fs.bdi_work import ALL_PAGES
-from pageout.kernel.mm import vmscan
 from pageout.kernel.mm.swap import lru_cache_add
 from pageout.kernel.mm.vmscan import (
     congestion_wait,
@@ -167,7 +166,6 @@ def test_the_stall_is_measured_and_forgotten_at_the_end() -> None:
     assert task.tflags == c.PF_LESS_THROTTLE
     row = m.k.hist_sum[c.HIST_STALL]
     assert (row.nr, row.total) == (1, 5 * MS)
-    assert vmscan.HIST_STALL == c.HIST_STALL
 
 
 def kick(scanned: list[int], **options):

@@ -2,7 +2,7 @@
 """Bios: runs of file pages that lie in adjacent disk blocks, on their way to a queue."""
 
 from pageout.engine.clock import fail
-from pageout.engine.constants import ERR_BIOS, NIL
+from pageout.engine.constants import DEV_RAID1, DEV_RAID5, END_PAGES, ERR_BIOS, NIL, READ, WRITE
 from pageout.jit import kfn
 
 
@@ -17,7 +17,20 @@ def bio_alloc(k, inode, index, block, is_write, is_sync, submitter):
     k.stat.free_bio = b.next
     b.used, b.next, b.inode, b.index, b.nr_pages, b.block = 1, NIL, inode, index, 1, block
     b.is_write, b.is_sync, b.submitter = is_write, is_sync, submitter
+    b.queue, b.parent, b.member, b.end, b.children, b.failed = NIL, NIL, NIL, END_PAGES, 0, 0
+    if inode != NIL:
+        b.queue = k.bdi[k.inode[inode].bdi].queue
     k.stat.bios_used += 1
+    return bio
+
+
+@kfn
+def bio_for_member(k, member, block, nr_pages, is_write, is_sync, submitter, end, parent):
+    """Take a bio for a block run of a member device; `end` and `parent` say who hears when it is done."""
+    bio = bio_alloc(k, NIL, 0, block, is_write, is_sync, submitter)
+    b = k.bio[bio]
+    b.nr_pages, b.queue, b.member, b.end, b.parent = nr_pages, k.member[member].queue, member, end, parent
+    k.member[member].pending += 1
     return bio
 
 
@@ -39,7 +52,7 @@ def bio_add(k, first, last, inode, index, block, is_write, is_sync, submitter):
     """
     if last != NIL:
         b = k.bio[last]
-        queue = k.bdi[k.inode[inode].bdi].queue
+        queue = b.queue
         if (
             b.inode == inode
             and b.index + b.nr_pages == index
@@ -58,4 +71,43 @@ def bio_add(k, first, last, inode, index, block, is_write, is_sync, submitter):
 def bdi_write_congested(k, bdi):
     """True if the device's asynchronous side is congested. Swap never reports it."""
     device = k.bdi[bdi]
-    return device.congested_write if not device.is_swap else 0
+    if device.is_swap:
+        return 0
+    return device.congested_write or _members_congested(k, device.queue, WRITE)
+
+
+@kfn
+def bdi_read_congested(k, bdi):
+    """True if the device's synchronous side is congested."""
+    device = k.bdi[bdi]
+    return device.congested_read or _members_congested(k, device.queue, READ)
+
+
+@kfn
+def _members_congested(k, queue, direction):
+    """A stack is congested if any queue below it is; a RAID5 when its stripes are used up, whatever its members say.
+
+    Source: Linux v2.6.34 drivers/md/raid0.c:raid0_congested, raid1.c:raid1_congested (writes; reads only if every
+    mirror is), raid5.c:raid5_congested, dm.c:dm_any_congested. A loop device reports nothing.
+    """
+    q = k.queue[queue]
+    nr_congested = 0
+    for i in range(q.nr_leaves):
+        leaf = k.leaf_queue[q.leaf_start + i]
+        device = k.bdi[k.queue[leaf].bdi]
+        if k.queue[leaf].kind == DEV_RAID5:
+            nr_congested += 1 if stripes_short(k, leaf) else 0
+        elif direction == WRITE:
+            nr_congested += 1 if device.congested_write else 0
+        else:
+            nr_congested += 1 if device.congested_read else 0
+    if q.kind == DEV_RAID1 and direction == READ:
+        return 1 if nr_congested == q.nr_leaves else 0
+    return 1 if nr_congested > 0 else 0
+
+
+@kfn
+def stripes_short(k, queue):
+    """True if a RAID5 has no stripe to spare, or lets nobody have one."""
+    q = k.queue[queue]
+    return q.inactive_blocked or k.stripe_list[q.stripe_list].head == NIL

@@ -8,25 +8,26 @@ writes), "write" its async side.
 from pageout.engine.clock import now_of, post, spend
 from pageout.engine.constants import (
     BLK_BATCH_REQ,
+    DEV_ISCSI,
     DEV_NULL,
+    DEV_RAID5,
     DEV_SSD,
+    END_TARGET,
     EV_IO_DONE,
     EV_UNPLUG,
-    INODE_META,
+    KLOG_IO_ERROR,
     MAX_DEPTH,
     NIL,
-    PG_ERROR,
-    PG_RECLAIM,
-    PG_SWAPBACKED,
-    PG_UPTODATE,
     WQ_CONGESTION_READ,
     WQ_CONGESTION_WRITE,
 )
-from pageout.engine.kstack import call, ret, touch
+from pageout.engine.klog import klog
+from pageout.engine.kstack import become, call, ret, touch
+from pageout.engine.ledger import observe_request
 from pageout.engine.ring import emit
 from pageout.engine.waitqueue import sleep_on, timeout_jiffies, wake_all, wake_one
 from pageout.jit import kfn
-from pageout.kernel.block.bio import bio_free
+from pageout.kernel.block.bio import bio_for_member
 from pageout.kernel.block.elevator import (
     READ_EXPIRE_NS,
     WRITE_EXPIRE_NS,
@@ -37,12 +38,13 @@ from pageout.kernel.block.elevator import (
     sort_remove,
     sorted_start,
 )
+from pageout.kernel.block.endio import bio_endio
 from pageout.kernel.costs import SUBMIT_NS
 from pageout.kernel.drivers.devices import done_at
+from pageout.kernel.drivers.scsi import scsi_dispatch, sg_free
+from pageout.kernel.drivers.stripes import raid5_unplug
+from pageout.kernel.drivers.wire import RESPONSE, TO_TARGET, acknowledge, arrive, queue_command, take_response
 from pageout.kernel.frames import FN, LEAF
-from pageout.kernel.fs.xfs_items import xfs_end_io
-from pageout.kernel.mm.dirty_limits import count_completion
-from pageout.kernel.mm.filemap import end_page_writeback, redirty_page, unlock_page
 from pageout.vocabulary.tracepoints import EV
 
 UNPLUG_THRESH = 4
@@ -105,6 +107,8 @@ def _free_request(k, queue, request):
 @kfn
 def _clear_congested(k, queue, side_sync):
     """Every sleeper in congestion_wait wakes, whether or not the device was congested. Source: clear_bdi_congested."""
+    if k.queue[queue].remote:
+        return
     device = k.bdi[k.queue[queue].bdi]
     if side_sync:
         device.congested_read = 0
@@ -112,6 +116,19 @@ def _clear_congested(k, queue, side_sync):
     else:
         device.congested_write = 0
         wake_all(k, WQ_CONGESTION_WRITE)
+
+
+@kfn
+def _now(k, t):
+    """The time of a task, or of the event being handled (NIL)."""
+    return now_of(k, t) if t >= 0 else k.stat.now_ns
+
+
+@kfn
+def _trace(k, t, event, queue, rwbs, sector, nr_sectors):
+    """Emit an event of a bio on a queue of this machine; a target's are not seen here."""
+    if not k.queue[queue].remote:
+        emit(k, t, event, queue, rwbs, sector, nr_sectors)
 
 
 @kfn
@@ -128,7 +145,7 @@ def _try_merge(k, t, queue, bio):
         if rq.block + rq.nr_pages == b.block and rq.nr_pages + b.nr_pages <= q.max_pages and rq.is_sync == b.is_sync:
             _add_bio(k, rq, bio, 0)
             q.merged += 1
-            emit(k, t, EV.block_bio_backmerge, queue, _rwbs(rq), b.block * 8, b.nr_pages * 8)
+            _trace(k, t, EV.block_bio_backmerge, queue, _rwbs(rq), b.block * 8, b.nr_pages * 8)
             _merge_with_next(k, queue, direction, place)
             return 1
     if place < nr_sorted(k, queue, direction):
@@ -137,7 +154,7 @@ def _try_merge(k, t, queue, bio):
             _add_bio(k, rq, bio, 1)
             rq.block = b.block
             q.merged += 1
-            emit(k, t, EV.block_bio_frontmerge, queue, _rwbs(rq), b.block * 8, b.nr_pages * 8)
+            _trace(k, t, EV.block_bio_frontmerge, queue, _rwbs(rq), b.block * 8, b.nr_pages * 8)
             _merge_with_next(k, queue, direction, place)
             return 1
     return 0
@@ -221,7 +238,8 @@ def _new_request(k, t, queue, bio):
     k.stat.seq += 1
     rq.used, rq.next, rq.queue, rq.block, rq.nr_pages, rq.seq = 1, NIL, queue, b.block, 0, k.stat.seq
     rq.is_write, rq.is_sync, rq.bio_head, rq.bio_tail, rq.submitter = b.is_write, b.is_sync, NIL, NIL, b.submitter
-    rq.deadline_ns = now_of(k, t) + (WRITE_EXPIRE_NS if b.is_write else READ_EXPIRE_NS)
+    rq.failed = 0
+    rq.deadline_ns = _now(k, t) + (WRITE_EXPIRE_NS if b.is_write else READ_EXPIRE_NS)
     _add_bio(k, rq, bio, 0)
     return request
 
@@ -238,19 +256,21 @@ def _queue_request(k, t, queue, request):
         q.plugged = 1
         q.plug_gen += 1
         ticks = (UNPLUG_DELAY_NS + k.param.jiffy_ns - 1) // k.param.jiffy_ns
-        post(k, (now_of(k, t) // k.param.jiffy_ns + ticks) * k.param.jiffy_ns, EV_UNPLUG, queue, q.plug_gen)
+        post(k, (_now(k, t) // k.param.jiffy_ns + ticks) * k.param.jiffy_ns, EV_UNPLUG, queue, q.plug_gen)
     sort_insert(k, queue, rq.is_write, request)
-    emit(k, t, EV.block_rq_insert, queue, _rwbs(rq), 0, rq.block * 8, rq.nr_pages * 8)
+    if not q.remote:
+        emit(k, t, EV.block_rq_insert, queue, _rwbs(rq), 0, rq.block * 8, rq.nr_pages * 8)
     if q.nr_sort_read + q.nr_sort_write >= UNPLUG_THRESH:
         q.plugged = 0
     if not q.plugged:
-        start_requests(k, t, queue, now_of(k, t))
+        start_requests(k, t, queue, _now(k, t))
 
 
 @kfn
 def start_requests(k, t, queue, now):
     """Feed the device as long as it takes requests."""
     q = k.queue[queue]
+    nr_queued = q.nr_sort_read + q.nr_sort_write
     while q.in_flight < q.depth:
         request = next_request(k, queue, now)
         if request == NIL:
@@ -260,78 +280,55 @@ def start_requests(k, t, queue, now):
             q.busy_since_ns = now
         q.in_flight += 1
         rq.started_ns = now
-        if t >= 0:
-            touch(k, t, LEAF.dispatch)
-        emit(k, t, EV.block_rq_issue, queue, _rwbs(rq), 0, rq.block * 8, rq.nr_pages * 8)
-        post(k, done_at(k, queue, request, now), EV_IO_DONE, request, 0)
+        if q.kind == DEV_ISCSI:
+            if t >= 0:
+                touch(k, t, LEAF.iscsi_queue)
+        else:
+            scsi_dispatch(k, t, queue, request, nr_queued, UNPLUG_THRESH)
+        if not q.remote:
+            emit(k, t, EV.block_rq_issue, queue, _rwbs(rq), 0, rq.block * 8, rq.nr_pages * 8)
+        if q.kind == DEV_ISCSI:
+            queue_command(k, queue, request)
+        else:
+            post(k, done_at(k, queue, request, now), EV_IO_DONE, request, 0)
 
 
 @kfn
 def unplug(k, queue):
     """Let a plugged queue go."""
+    if k.queue[queue].kind == DEV_RAID5:
+        raid5_unplug(k, queue)
+        return
     k.queue[queue].plugged = 0
     start_requests(k, -1, queue, k.stat.now_ns)
 
 
 @kfn
 def request_unplug(k, t, queue):
-    """Someone waits for this queue: unplug it at once (done by the core, which owns the drivers)."""
+    """Someone waits for this queue: unplug it, or those below, at once (done by the core, which owns the drivers)."""
+    if k.queue[queue].kind <= DEV_ISCSI:
+        _unplug_soon(k, t, queue)
+        return
+    for i in range(k.queue[queue].nr_leaves):
+        _unplug_soon(k, t, k.leaf_queue[k.queue[queue].leaf_start + i])
+
+
+@kfn
+def _unplug_soon(k, t, queue):
     if k.queue[queue].plugged:
         post(k, now_of(k, t), EV_UNPLUG, queue, k.queue[queue].plug_gen)
 
 
 @kfn
-def _end_write_page(k, page, failed):
-    """One page of a finished write. A file page that failed is lost, a swap page stays dirty.
-
-    Source: Linux v2.6.34 fs/buffer.c:end_buffer_async_write, mm/page_io.c:end_swap_bio_write.
-    """
-    pg = k.page[page]
-    bdi = k.inode[pg.mapping].bdi
-    if not k.bdi[bdi].is_swap:
-        count_completion(k, bdi)
-    k.vm.nr_written += 1
-    if failed:
-        pg.pflags |= PG_ERROR
-        pg.pflags &= ~PG_RECLAIM
-        k.inode[pg.mapping].io_error = EIO
-        if pg.pflags & PG_SWAPBACKED:
-            redirty_page(k, -1, page)
-        else:
-            k.stat.pages_lost += 1
-            k.stat.lost_io += 1
-    elif not pg.pflags & PG_SWAPBACKED:
-        k.stat.pages_cleaned_total += 1
-    end_page_writeback(k, page)
-
-
-@kfn
-def _end_bio(k, bio, failed):
-    b = k.bio[bio]
-    if b.is_write and k.inode[b.inode].kind == INODE_META:
-        xfs_end_io(k, b.inode, b.index)
-        return
-    start = k.inode[b.inode].slot_start + b.index
-    for i in range(b.nr_pages):
-        page = k.slot[start + i].page
-        if b.is_write:
-            _end_write_page(k, page, failed)
-        else:
-            k.page[page].pflags |= PG_UPTODATE
-            unlock_page(k, page)
-
-
-@kfn
 def _account_transfer(k, queue, is_write, nr_pages):
     q = k.queue[queue]
+    observe_request(k, queue, is_write, nr_pages)
     if is_write:
         q.nr_write_requests += 1
         q.blocks_written += nr_pages
-        k.vm.pgpgout += nr_pages * 4
     else:
         q.nr_read_requests += 1
         q.blocks_read += nr_pages
-        k.vm.pgpgin += nr_pages * 4
 
 
 @kfn
@@ -341,22 +338,59 @@ def _fails(q, is_write):
 
 
 @kfn
-def end_request(k, request):
+def end_request(k, number):
+    """A device has finished request `number`, or something has come over the network: ~number is the segment."""
+    if number >= 0:
+        _end_request(k, number)
+        return
+    segment = ~number
+    stage = k.segment[segment].stage
+    if stage == RESPONSE:
+        _end_request(k, take_response(k, segment))
+    elif stage == TO_TARGET:
+        request = arrive(k, segment)
+        if request != NIL:
+            _submit_at_target(k, request)
+    else:
+        acknowledge(k, segment)
+
+
+@kfn
+def _submit_at_target(k, request):
+    """A command is whole at the target: it goes to the disk there, past that machine's elevator.
+
+    The session's queue depth is below the far queue's requests, so there is always one free.
+    """
+    rq = k.request[request]
+    q = k.queue[rq.queue]
+    far = k.member[q.member_start].queue
+    bio = bio_for_member(
+        k, q.member_start, rq.block, rq.nr_pages, rq.is_write, rq.is_sync, rq.submitter, END_TARGET, request
+    )
+    if not _try_merge(k, -1, far, bio):
+        _queue_request(k, -1, far, _get_request(k, -1, far, bio))
+
+
+@kfn
+def _end_request(k, request):
     """The device has finished a request: end its pages, free it, start the next."""
     rq = k.request[request]
     queue = rq.queue
     q = k.queue[queue]
     _account_transfer(k, queue, rq.is_write, rq.nr_pages)
-    failed = _fails(q, rq.is_write)
+    failed = 1 if rq.failed or _fails(q, rq.is_write) else 0
     if failed:
         q.errors += 1
-    emit(k, -1, EV.block_rq_complete, queue, _rwbs(rq), rq.block * 8, rq.nr_pages * 8, EIO if failed else 0)
+        klog(k, -1, KLOG_IO_ERROR, NIL, queue, rq.block * 8, 0, 0)
+    if not q.remote:
+        emit(k, -1, EV.block_rq_complete, queue, _rwbs(rq), rq.block * 8, rq.nr_pages * 8, EIO if failed else 0)
     bio = rq.bio_head
     while bio != NIL:
         following = k.bio[bio].next
-        _end_bio(k, bio, failed)
-        bio_free(k, bio)
+        bio_endio(k, bio, failed)
         bio = following
+    if q.kind != DEV_ISCSI:
+        sg_free(k, rq.nr_pages)
     q.in_flight -= 1
     if q.in_flight == 0:
         q.busy_ns += k.stat.now_ns - q.busy_since_ns
@@ -371,17 +405,16 @@ def _complete_inline(k, queue, bio):
     b = k.bio[bio]
     q = k.queue[queue]
     _account_transfer(k, queue, b.is_write, b.nr_pages)
-    failed = _fails(q, b.is_write)
-    if failed:
-        q.errors += 1
-    _end_bio(k, bio, failed)
-    bio_free(k, bio)
+    failed = 1 if _fails(q, b.is_write) else 0
+    q.errors += failed
+    bio_endio(k, bio, failed)
 
 
 @kfn
 def submit_bio(k, t, f):
     """Send a chain of bios to their queue; sleeps in get_request_wait when it is full.
 
+    A device stacked on others has no queue of requests: there it goes on as generic_make_request.
     f.a   in: first bio of the chain (linked by next).  Sleeps: yes.
     Source: Linux v2.6.34 block/blk-core.c:__make_request.
     """
@@ -390,8 +423,11 @@ def submit_bio(k, t, f):
         f.bio = f.a
     while f.bio != NIL:
         b = k.bio[f.bio]
-        queue = k.bdi[k.inode[b.inode].bdi].queue
+        queue = b.queue
         following = b.next
+        if k.queue[queue].kind > DEV_ISCSI:
+            f.a = f.bio
+            return become(k, t, f, FN.submit_bio_stacked)
         if pc == 0:
             spend(k, t, SUBMIT_NS)
             emit(k, t, EV.block_bio_queue, queue, RWBS_WRITE if b.is_write else RWBS_READ, b.block * 8, b.nr_pages * 8)
@@ -403,6 +439,7 @@ def submit_bio(k, t, f):
             request = _get_request(k, t, queue, f.bio)
             if request == NIL:
                 return call(k, t, f, FN.get_request_wait, 1, queue, _is_sync_side(b), 0)
+            touch(k, t, LEAF.get_request)
             _queue_request(k, t, queue, request)
         f.bio = following
     return ret(k, t, f, 0)
@@ -422,4 +459,5 @@ def get_request_wait(k, t, f):
         request_unplug(k, t, f.a)
         return sleep_on(k, t, q.wait_read if f.b else q.wait_write, 0, 1)
     _set_batching(k, t)
+    touch(k, t, LEAF.after_wait)
     return ret(k, t, f, 0)

@@ -6,6 +6,7 @@ No seek time is in the kernel. Figures for the disk are the scenario's; the shap
 """
 
 from pageout.engine.constants import DEV_DISK, DEV_SSD, WRITE
+from pageout.engine.ledger import observe_seek
 from pageout.jit import kfn
 
 SEEK_STEPS = 1024  # resolution of the seek table over the whole disk
@@ -100,5 +101,6 @@ def done_at(k, queue, request, now):
         q.nr_seeks += 1
         distance = rq.block - q.head_block
         q.seek_blocks += distance if distance >= 0 else -distance
+        observe_seek(k, queue, distance if distance >= 0 else -distance)
     q.head_block = rq.block + rq.nr_pages
     return done

@@ -7,7 +7,10 @@ Source: Linux v2.6.34 fs/fs-writeback.c, mm/page-writeback.c:write_cache_pages, 
 from pageout.engine.clock import now_of, out_of_slice
 from pageout.engine.constants import (
     ENTRY,
+    FLUSH_OLDEST,
+    FLUSH_PAGE_AGE,
     I_DIRTY_PAGES,
+    I_DIRTY_RECLAIM,
     I_SYNC,
     LIST_DIRTY,
     LIST_IO,
@@ -25,8 +28,11 @@ from pageout.engine.waitqueue import sleep_on, wake_all
 from pageout.jit import kfn
 from pageout.kernel.frames import FN, LEAF
 from pageout.kernel.fs.bdi_work import trace_work
+from pageout.kernel.fs.inode_order import oldest_to_the_tail, oldest_window, queue_by_page_age
+from pageout.kernel.mm.buddy import zone_of
 from pageout.kernel.mm.dirty_limits import over_background
 from pageout.kernel.mm.filemap import clear_page_dirty_for_io, find_page, inode_list_add, inode_list_del, next_dirty
+from pageout.kernel.policies import choose_inode
 from pageout.vocabulary.tracepoints import EV
 
 MAX_WRITEBACK_PAGES = 1024
@@ -81,7 +87,7 @@ def _take_work(k, t, bdi):
 @kfn
 def _free_work(k, work):
     item = k.work[work]
-    item.used = 0
+    item.used, item.zone = 0, 0
     item.next = k.stat.free_work
     k.stat.free_work = work
     k.stat.works_used -= 1
@@ -120,7 +126,7 @@ def wb_writeback(k, t, f):
     task = k.task[t]
     if pc == ENTRY:
         task.wbc_kupdate, task.wbc_background = item.for_kupdate, item.for_background
-        task.wbc_cyclic, task.wbc_sync = item.range_cyclic, 0
+        task.wbc_cyclic, task.wbc_sync, task.wbc_zone = item.range_cyclic, 0, item.zone
         task.wbc_older_ns = now_of(k, t) - k.param.dirty_expire_ns if item.for_kupdate else NEVER
     elif pc == WRITTEN:
         done = MAX_WRITEBACK_PAGES - task.wbc_nr
@@ -164,7 +170,14 @@ def _queue_io(k, t, bdi):
         inode_list_add(k, bdi, LIST_IO, inode, 1)
     moved = 0
     older = k.task[t].wbc_older_ns
-    while device.b_dirty_tail != NIL and k.inode[device.b_dirty_tail].dirtied_when <= older:
+    if k.param.flush_background == FLUSH_OLDEST and k.task[t].wbc_background:
+        older = oldest_window(k, t, bdi)
+    if k.param.flush_order == FLUSH_PAGE_AGE:
+        moved = queue_by_page_age(k, bdi, older)
+        older_stamp = -1
+    else:
+        older_stamp = older
+    while device.b_dirty_tail != NIL and k.inode[device.b_dirty_tail].dirtied_when <= older_stamp:
         inode = device.b_dirty_tail
         inode_list_del(k, inode)
         inode_list_add(k, bdi, LIST_IO, inode, 0)
@@ -191,7 +204,11 @@ def writeback_inodes_wb(k, t, f):
             return ret(k, t, f, 0)
         if device.b_more_io != NIL:
             task.wbc_more_io = 1
+    if k.param.flush_order == FLUSH_PAGE_AGE:
+        oldest_to_the_tail(k, f.a)
     inode = device.b_io_tail
+    if k.param.policy_next_inode:
+        inode = choose_inode(k, t, f.a)
     if inode == NIL or k.inode[inode].dirtied_when > f.start_ns:
         return ret(k, t, f, 0)
     if out_of_slice(k, t) and f.flag == 0:
@@ -253,9 +270,9 @@ def writeback_single_inode(k, t, f):
             f.pc = UNLOCKED
             return sleep_on(k, t, file.wait_queue, 0, 0)
         file.istate |= I_SYNC
-        file.istate &= ~I_DIRTY
+        file.istate &= ~(I_DIRTY | I_DIRTY_RECLAIM)
         f.nr_to_write = task.wbc_nr
-        return call(k, t, f, FN.write_cache_pages, WRITTEN, f.a, f.b, 0)
+        return call(k, t, f, file.writepages, WRITTEN, f.a, f.b, 0)
     file.istate &= ~I_SYNC
     _file_away(k, t, f.a)
     _trace_inode(k, t, EV.writeback_single_inode, f.a, f.nr_to_write, f.nr_to_write - task.wbc_nr)
@@ -303,7 +320,8 @@ def _next_to_write(k, f):
 def write_cache_pages(k, t, f):
     """Write an inode's dirty pages in ascending order, at most task.wbc_nr calls of writepage.
 
-    f.a, f.b   in: inode, submitter.  Leaves task.wbc_nr reduced by the number of CALLS, as 2.6.34 counts; f.c is the
+    f.a, f.b   in: inode, submitter.  Leaves task.wbc_nr reduced by the number of CALLS, as 2.6.34 counts (for work that
+    carries a zone, of calls for its pages: Gorman, RFC of 4 August 2010); f.c is the
     budget the filesystem sees, which it multiplies by four at each call and pays its clustered pages from.
     """
     NEXT, WRITTEN, WAITED = 1, 2, 3
@@ -318,7 +336,7 @@ def write_cache_pages(k, t, f):
         f.index = f.pos
         f.left = file.nr_slots
     elif pc == WRITTEN:
-        f.nr_to_write -= 1
+        f.nr_to_write -= f.count
         f.index += 1 + task.retval
         f.c -= task.retval
         if f.c < BUDGET_FLOOR:
@@ -340,6 +358,7 @@ def write_cache_pages(k, t, f):
         if pflags & PG_WRITEBACK:
             f.index += 1
             continue
+        k.bdi[k.inode[f.inode].bdi].flushed_dirtied_ms = k.page[page].dirtied_when
         clear_page_dirty_for_io(k, page)
         return _writepage(k, t, f, page, WRITTEN)
 
@@ -348,6 +367,7 @@ def write_cache_pages(k, t, f):
 def _writepage(k, t, f, page, WRITTEN):
     task = k.task[t]
     k.page[page].pflags |= PG_LOCKED
+    f.count = 1 if task.wbc_zone == 0 or zone_of(k, page) == task.wbc_zone - 1 else 0
     emit(
         k,
         t,
@@ -363,8 +383,9 @@ def _writepage(k, t, f, page, WRITTEN):
         0,
         (1 << 63) - 1,
     )
-    if k.fs[0].kind == 0:
-        return call(k, t, f, FN.ext2_writepage, WRITTEN, page, f.b, 1)
+    writepage = k.inode[f.inode].writepage
+    if writepage != FN.xfs_vm_writepage:
+        return call(k, t, f, writepage, WRITTEN, page, f.b, 1)
     f.c = f.c * 4 if f.c < UNLIMITED else UNLIMITED
     budget = f.c if f.c > 1 else 1
     return call_via(k, t, f, FN.xfs_vm_writepage, WRITTEN, LEAF.writepage, page, f.b, budget)

@@ -15,6 +15,7 @@ from pageout.engine.constants import (
     PG_ISOLATED,
     PG_LOCKED,
     PG_LRU,
+    PG_PRIVATE,
     PG_READAHEAD,
     PG_UPTODATE,
     PG_WRITEBACK,
@@ -24,12 +25,13 @@ from pageout.engine.constants import (
 from pageout.engine.kstack import call, ret
 from pageout.engine.waitqueue import sleep_until
 from pageout.jit import kfn
-from pageout.kernel.block.bio import bio_alloc
+from pageout.kernel.block.bio import bdi_read_congested, bio_alloc
 from pageout.kernel.costs import LOOKUP_NS
 from pageout.kernel.frames import FN
-from pageout.kernel.fs.extents import prepare_block
+from pageout.kernel.fs.extents import get_branch_of, metadata_cached, prepare_block
+from pageout.kernel.fs.journal import log_start_commit
 from pageout.kernel.fs.xfs_space import drop_block
-from pageout.kernel.mm.buddy import free_page, try_alloc
+from pageout.kernel.mm.buddy import free_page, try_alloc_for_write
 from pageout.kernel.mm.filemap import (
     add_to_page_cache,
     cancel_dirty_page,
@@ -66,11 +68,11 @@ def _must_read_first(k, page, inode, index, nbytes):
 @kfn
 def _fill_page(k, t, f, page, nbytes):
     """Copy into the page, make it dirty, count. Returns 0 or -ENOSPC."""
-    failed = prepare_block(k, f.inode, f.pos >> 12, page)
+    failed = prepare_block(k, t, f.inode, f.pos >> 12, page)
     if failed:
         return failed
     copy_cost(k, t, nbytes)
-    k.page[page].pflags |= PG_UPTODATE
+    k.page[page].pflags |= PG_UPTODATE | PG_PRIVATE
     k.page[page].pflags &= ~PG_ERROR
     if not set_page_dirty(k, t, page):
         k.stat.rewrites_saved += 1
@@ -86,7 +88,7 @@ def sys_write(k, t, f):
 
     f.a, f.b, f.c   in: inode, offset, bytes.  Returns bytes written, or -errno if none were.  Sleeps: yes.
     """
-    PAGES, ALLOCATED, UNLOCKED, READ_IN, THROTTLED = 1, 2, 3, 4, 5
+    PAGES, ALLOCATED, UNLOCKED, READ_IN, THROTTLED, MAPPED = 1, 2, 3, 4, 5, 6
     task = k.task[t]
     pc = f.pc
     if pc == ENTRY:
@@ -97,6 +99,8 @@ def sys_write(k, t, f):
         if task.retval == NIL:
             return _end_write(k, t, f, ENOMEM)
         _adopt(k, t, f.inode, f.pos >> 12, task.retval)
+    elif pc == MAPPED and task.retval < 0:
+        return _end_write(k, t, f, task.retval)
     while f.left > 0:
         index = f.pos >> 12
         nbytes = PAGE_SIZE - (f.pos & 4095)
@@ -104,7 +108,7 @@ def sys_write(k, t, f):
             nbytes = f.left
         page = find_page(k, f.inode, index)
         if page == NIL:
-            page = try_alloc(k, t, 0, GFP_HIGHUSER_MOVABLE)
+            page = try_alloc_for_write(k, t, GFP_HIGHUSER_MOVABLE)
             if page == NIL:
                 if task.killed:
                     return _end_write(k, t, f, ENOMEM)
@@ -114,6 +118,8 @@ def sys_write(k, t, f):
             return call(k, t, f, FN.wait_on_page, UNLOCKED, page, PG_LOCKED, 0)
         if _must_read_first(k, page, f.inode, index, nbytes):
             return _read_page(k, t, f, page, READ_IN)
+        if not k.page[page].pflags & PG_PRIVATE and not metadata_cached(k, f.inode, index):
+            return call(k, t, f, get_branch_of(k, f.inode), MAPPED, f.inode, index, 0)
         failed = _fill_page(k, t, f, page, nbytes)
         if failed:
             return _end_write(k, t, f, failed)
@@ -208,7 +214,7 @@ def sys_read(k, t, f):
         pflags = k.page[page].pflags
         if pflags & PG_READAHEAD:
             k.page[page].pflags = pflags & ~PG_READAHEAD
-            if not k.bdi[k.inode[f.inode].bdi].congested_read:
+            if not bdi_read_congested(k, k.inode[f.inode].bdi):
                 return _read_more(k, t, f, index, nr_asked, 1, ASYNC_READ)
         if pflags & PG_LOCKED:
             return call(k, t, f, FN.wait_on_page, UNLOCKED, page, PG_LOCKED, 0)
@@ -247,7 +253,8 @@ def _read_more(k, t, f, index, nr_asked, hit_marker, resume):
         f.pc = resume
         return 0
     k.task[t].readahead_mark = mark
-    return call(k, t, f, FN.do_readahead, resume, f.inode, start, nr_pages)
+    how = FN.async_readahead if hit_marker else FN.do_readahead
+    return call(k, t, f, how, resume, f.inode, start, nr_pages)
 
 
 @kfn
@@ -256,26 +263,42 @@ def sys_fsync(k, t, f):
 
     f.a   in: inode.  Returns 0 or -EIO.  Sleeps: yes.
     """
-    WRITTEN, WAITED = 1, 2
+    WRITTEN, WAITED, COMMITTED, LOWER = 1, 2, 3, 4
     task = k.task[t]
     pc = f.pc
+    if pc == LOWER:
+        return ret(k, t, f, task.retval)
+    if pc == COMMITTED:
+        return _end_fsync(k, t, f, LOWER)
     if pc == ENTRY:
         spend(k, t, k.param.syscall_ns)
         f.inode = f.a
         task.wbc_nr, task.wbc_cyclic, task.wbc_sync, task.wbc_older_ns = WHOLE_FILE, 0, 1, NEVER
         task.wbc_kupdate, task.wbc_background = 0, 0
         if k.inode[f.inode].nr_dirty > 0:
-            return call(k, t, f, FN.write_cache_pages, WRITTEN, f.inode, SUBMIT_WRITER, 0)
+            return call(k, t, f, k.inode[f.inode].writepages, WRITTEN, f.inode, SUBMIT_WRITER, 0)
     task.wbc_sync = 0
     f.index = next_writeback(k, f.inode, f.index, k.inode[f.inode].nr_slots)
     if f.index != NIL:
         page = find_page(k, f.inode, f.index)
         f.index += 1
         return call(k, t, f, FN.wait_on_page, WAITED, page, PG_WRITEBACK, 0)
-    error = k.inode[f.inode].io_error
-    k.inode[f.inode].io_error = 0
+    file = k.inode[f.inode]
+    if k.fs[file.fs].journal_inode != NIL and log_start_commit(k, file.fs, file.trans_id):
+        return call(k, t, f, FN.log_wait_commit, COMMITTED, file.fs, file.trans_id, 0)
+    return _end_fsync(k, t, f, LOWER)
+
+
+@kfn
+def _end_fsync(k, t, f, LOWER):
+    """Report an error of writing; of a union's file, go on with the one below."""
+    file = k.inode[f.inode]
+    error = file.io_error
+    file.io_error = 0
     if error:
-        task.io_error = error
+        k.task[t].io_error = error
+    if file.lower != NIL:
+        return call(k, t, f, FN.unionfs_fsync, LOWER, file.lower, 0, 0)
     k.stat.fsyncs += 1
     return ret(k, t, f, error)
 
@@ -327,4 +350,15 @@ def sys_unlink(k, t, f):
     if not k.inode[f.inode].istate & 128:
         inode_list_del(k, f.inode)
         k.inode[f.inode].istate = 0
-    return ret(k, t, f, 0)
+    return _unlink_lower(k, t, f, PAGES)
+
+
+@kfn
+def _unlink_lower(k, t, f, resume):
+    """Of a union's file, go on with the one below, unless that lies on the branch that is only read."""
+    lower = k.inode[f.inode].lower
+    if lower == NIL or k.inode[f.inode].copy_to != NIL:
+        return ret(k, t, f, 0)
+    k.inode[lower].unlinked = 1
+    f.inode, f.index, f.pc = lower, 0, resume
+    return YIELD

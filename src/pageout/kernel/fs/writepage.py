@@ -1,23 +1,21 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What a filesystem does when asked to write a page: choose blocks, gather neighbours, submit.
 
-XFS has its own module.  Source: Linux v2.6.34 fs/ext2/inode.c, fs/buffer.c, mm/page_io.c.
+XFS has its own module.  Source: Linux v2.6.34 fs/buffer.c, mm/page_io.c.
 """
 
 from pageout.engine.clock import spend
 from pageout.engine.constants import (
     ENTRY,
     NIL,
-    PG_DELAYED,
     PG_LOCKED,
 )
-from pageout.engine.kstack import call, ret, touch
+from pageout.engine.kstack import call, ret
 from pageout.engine.waitqueue import wake_page
 from pageout.jit import kfn
 from pageout.kernel.block.bio import bio_add
 from pageout.kernel.costs import WRITEPAGE_NS
-from pageout.kernel.frames import FN, LEAF
-from pageout.kernel.fs.extents import convert_delayed
+from pageout.kernel.frames import FN
 from pageout.kernel.mm.filemap import (
     block_of,
     set_page_writeback,
@@ -41,7 +39,7 @@ def count_written(k, t, submitter, nr_pages):
 
 
 @kfn
-def _start_page(k, t, page):
+def start_page(k, t, page):
     """Put a page, clean by now, under writeback and unlock it."""
     set_page_writeback(k, page)
     if k.page[page].pflags & PG_LOCKED:
@@ -53,27 +51,11 @@ def _start_page(k, t, page):
 @kfn
 def add_page(k, t, f, page):
     """Put a page under writeback and into the chain; returns the chain's first bio if it began with this page."""
-    _start_page(k, t, page)
+    start_page(k, t, page)
     began = f.d == NIL
     pg = k.page[page]
     f.d = bio_add(k, NIL, f.d, pg.mapping, pg.index, f.pos, 1, k.task[t].wbc_sync if f.b >= 2 else 0, f.b)
     return f.d if began else f.bio
-
-
-@kfn
-def ext2_writepage(k, t, f):
-    """Write one page where it lies. f.a, f.b in: page, submitter. Sleeps: yes."""
-    if f.pc == ENTRY:
-        pg = k.page[f.a]
-        f.inode, f.index, f.d = pg.mapping, pg.index, NIL
-        touch(k, t, LEAF.ext2_allocate)
-        if pg.pflags & PG_DELAYED:
-            convert_delayed(k, f.inode, f.index)
-        f.pos = block_of(k, f.inode, f.index)
-        f.bio = add_page(k, t, f, f.a)
-        count_written(k, t, f.b, 1)
-        return call(k, t, f, FN.submit_bio, 1, f.bio, 0, 0)
-    return ret(k, t, f, 0)
 
 
 @kfn

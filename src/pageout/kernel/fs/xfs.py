@@ -23,7 +23,7 @@ from pageout.kernel.fs.writepage import BIO_PAGES_A_TURN, add_page, count_writte
 from pageout.kernel.fs.xfs_items import WAIT_LOCK, trans_log, xfs_of
 from pageout.kernel.fs.xfs_log import grant, log_has_room
 from pageout.kernel.fs.xfs_space import is_delayed
-from pageout.kernel.fs.xfs_trees import NR_AGS, tree_of_inode
+from pageout.kernel.fs.xfs_trees import tree_of_inode
 from pageout.kernel.mm.filemap import block_of, clear_page_dirty_for_io, redirty_page, unlock_page
 from pageout.kernel.mm.slab import CACHE_XFS_TICKET, CACHE_XFS_TRANS, slab_alloc
 
@@ -66,7 +66,7 @@ def xfs_iomap_write_allocate(k, t, f):
             return sleep_on(k, t, k.xfs[x].wait + WAIT_LOCK, 0, 0)
         tree.locked = t + 1
         if is_delayed(k, f.a, f.b):
-            trans_log(k, t, x, x * NR_AGS + NR_AGS + f.a, INODE_BYTES)
+            trans_log(k, t, x, k.xfs[x].inode_rows + f.a, INODE_BYTES)
         return call(k, t, f, FN.xfs_bmapi, MAPPED, f.a, f.b, 0)
     return call(k, t, f, FN.xfs_trans_commit, COMMITTED, x, f.a, 0)
 

@@ -17,6 +17,7 @@ from pageout.kernel.fs.xfs_btree import BLOCK_BYTES, DELETE, INSERT, LOOKUP, fre
 from pageout.kernel.fs.xfs_buf import GET_BUF, READ_BUF
 from pageout.kernel.fs.xfs_items import WAIT_LOCK, buf_ready, trans_log, xfs_of
 from pageout.kernel.fs.xfs_space import (
+    after_last,
     ag_of,
     convert_extent,
     free_beside,
@@ -25,6 +26,7 @@ from pageout.kernel.fs.xfs_space import (
     freelist_need,
     is_delayed,
     joins,
+    near,
     take_for_freelist,
     take_one,
 )
@@ -61,8 +63,7 @@ def xfs_alloc_vextent(k, t, f):
             f.pc = _LOCKED
             return sleep_on(k, t, k.xfs[x].wait + WAIT_LOCK, 0, 0)
         k.xfs[x].lock_owner = t
-        goal = k.inode[f.a].last_block + 1
-        f.zone = ag_of(k, x, goal if 0 <= goal < k.fs[0].nr_blocks else 0)
+        f.zone = ag_of(k, x, near(k, x, after_last(k, x, f.a)))
         pc = _AGF
     if pc == _SEARCHED:
         _choose(k, t, f, x)
@@ -90,7 +91,7 @@ def _fix_freelist(k, t, f, x):
             return call_via(k, t, f, FN.xfs_log_force, _FORCED, LEAF.freelist_busy, x, lsn, 0)
         block = freelist_get(k, x, f.zone)
         before, after = free_beside(k, x, block, 1)
-        release_block(k, block)
+        release_block(k, k.xfs[x].fs, block)
         f.stage, f.pos, f.flag = GIVE, block, 0
         f.count, f.total, f.left = before + after, 1, 1 - before - after
         return _fix_first(k, t, f, x)
@@ -115,7 +116,7 @@ def _changes(f, why, block, before, after):
 def _choose(k, t, f, x):
     """Take the blocks; the trees follow."""
     if f.b == WANT_BLOCK:
-        block = take_one(k, x, k.inode[f.a].last_block + 1)
+        block = take_one(k, x, after_last(k, x, f.a))
         f.nr_taken = block
         nr = 1
     else:
@@ -234,7 +235,7 @@ def xfs_bmap_add_extent(k, t, f):
 @kfn
 def _plant(k, t, f, x, tree):
     """The first block of a file's tree."""
-    k.xfs_tree[tree].ag = ag_of(k, x, k.slot[k.inode[k.xfs[x].inode].slot_start + f.index].block)
+    k.xfs_tree[tree].ag = ag_of(k, x, k.xfs_block[f.index].block)
     plant(k, x, tree, f.index)
     k.xfs_block[f.index].key, k.xfs_block[f.index].last = 0, k.inode[f.a].nr_slots
     trans_log(k, t, x, f.index, BLOCK_BYTES)

@@ -242,8 +242,7 @@ def _join(k, t, f, left, right):
 def free_block(k, t, x, tree, slot):
     """A block has left its tree."""
     forget_buffer(k, t, x, slot)
-    block = k.slot[k.inode[k.xfs[x].inode].slot_start + slot].block
-    freelist_put(k, x, k.xfs_tree[tree].ag, block)
+    freelist_put(k, x, k.xfs_tree[tree].ag, k.xfs_block[slot].block)
     k.xfs_block[slot].tree = NIL
     k.xfs_block[slot].next = k.xfs[x].free_slot
     k.xfs[x].free_slot = slot

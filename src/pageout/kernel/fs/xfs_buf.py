@@ -22,11 +22,10 @@ from pageout.engine.constants import (
 from pageout.engine.kstack import call, call_via, ret, touch
 from pageout.engine.waitqueue import sleep_on, timeout_jiffies
 from pageout.jit import kfn
-from pageout.kernel.block.bio import bio_alloc
 from pageout.kernel.block.blk_core import request_unplug
 from pageout.kernel.frames import FN, LEAF
 from pageout.kernel.fs.xfs_items import B_DIRTY, B_WRITING, WAIT_DAEMON, page_of
-from pageout.kernel.fs.xfs_log import SUBMIT_WRITER, queue_of
+from pageout.kernel.fs.xfs_log import queue_of, xfs_bio
 from pageout.kernel.mm.buddy import free_page, get_page_from_freelist
 from pageout.kernel.mm.filemap import add_to_page_cache
 from pageout.kernel.mm.slab import CACHE_XFS_BUF, slab_alloc, slab_free, slab_grow
@@ -51,10 +50,10 @@ def kmem_zone_alloc(k, t, f):
         slab_grow(k, f.a, page)
     if slab_alloc(k, f.a):
         return ret(k, t, f, 0)
-    page = get_page_from_freelist(k, t, 0, WMARK_LOW)
+    gfp = (GFP_NOFS if k.task[t].tflags & PF_FSTRANS else GFP_KERNEL) | GFP_NOWARN
+    page = get_page_from_freelist(k, t, 0, WMARK_LOW, gfp)
     if page == NIL:
-        gfp = GFP_NOFS if k.task[t].tflags & PF_FSTRANS else GFP_KERNEL
-        return call_via(k, t, f, FN.alloc_pages, PAGE, LEAF.new_slab, 0, gfp | GFP_NOWARN, 0)
+        return call_via(k, t, f, FN.alloc_pages, PAGE, LEAF.new_slab, 0, gfp, 0)
     touch(k, t, LEAF.new_slab)
     slab_grow(k, f.a, page)
     slab_alloc(k, f.a)
@@ -68,7 +67,7 @@ def _add_page(k, t, f, page):
         free_page(k, t, page, 0)
         return
     locked = PG_UPTODATE if f.c == GET_BUF else PG_LOCKED
-    add_to_page_cache(k, t, page, k.xfs[f.a].inode, f.b, locked)
+    add_to_page_cache(k, t, page, k.xfs[f.a].inode, f.b - k.xfs[f.a].first_row, locked)
     f.flag = 1
 
 
@@ -102,10 +101,10 @@ def xfs_buf_read(k, t, f):
         request_unplug(k, t, queue_of(k, f.a))
     page = page_of(k, f.a, f.b)
     if page == NIL:
-        page = get_page_from_freelist(k, t, 0, WMARK_LOW)
+        gfp = (GFP_NORETRY if f.c == READAHEAD_BUF else GFP_NOFS) | GFP_NOWARN
+        page = get_page_from_freelist(k, t, 0, WMARK_LOW, gfp)
         if page == NIL:
-            gfp = GFP_NORETRY if f.c == READAHEAD_BUF else GFP_NOFS
-            return call_via(k, t, f, FN.alloc_pages, PAGE, LEAF.buf_page, 0, gfp | GFP_NOWARN, 0)
+            return call_via(k, t, f, FN.alloc_pages, PAGE, LEAF.buf_page, 0, gfp, 0)
         _add_page(k, t, f, page)
     if f.flag and f.c != GET_BUF:
         f.flag = 0
@@ -116,11 +115,15 @@ def xfs_buf_read(k, t, f):
 
 
 @kfn
+def buf_bio(k, x, slot, is_write):
+    """A bio of the page of a metadata block. Reads are waited for, writes are not."""
+    return xfs_bio(k, x, slot - k.xfs[x].first_row, k.xfs_block[slot].block, is_write, 1 - is_write)
+
+
+@kfn
 def _submit_read(k, t, f, page, resume):
     k.xfs[f.a].meta_reads += 1
-    inode = k.xfs[f.a].inode
-    block = k.slot[k.inode[inode].slot_start + f.b].block
-    bio = bio_alloc(k, inode, f.b, block, 0, 1, SUBMIT_WRITER)
+    bio = buf_bio(k, f.a, f.b, 0)
     return call_via(k, t, f, FN.submit_bio, resume, LEAF.buf_iorequest, bio, 0, 0)
 
 
@@ -147,8 +150,7 @@ def _collect(k, t, f):
             if b.lsn > x.synced:
                 return slot
             b.state = B_WRITING
-            block = k.slot[k.inode[x.inode].slot_start + slot].block
-            bio = bio_alloc(k, x.inode, slot, block, 1, 0, SUBMIT_WRITER)
+            bio = buf_bio(k, f.a, slot, 1)
             if f.bio == NIL:
                 f.bio = bio
             else:

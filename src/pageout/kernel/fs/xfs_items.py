@@ -22,14 +22,14 @@ WAIT_LOCK, WAIT_LOG, WAIT_DAEMON, NR_WAITS = 0, 1, 2, 3
 
 @kfn
 def xfs_of(k, inode):
-    """Row of `xfs` that an inode's filesystem has: there is one filesystem."""
-    return 0
+    """Row of `xfs` that an inode's filesystem has."""
+    return k.fs[k.inode[inode].fs].xfs
 
 
 @kfn
 def page_of(k, x, slot):
     """The page that caches a metadata block, NIL if none."""
-    return k.slot[k.inode[k.xfs[x].inode].slot_start + slot].page
+    return k.slot[k.xfs[x].slots + slot].page
 
 
 @kfn
@@ -179,18 +179,19 @@ def tail_lsn(k, x):
 
 @kfn
 def xfs_end_io(k, inode, index):
-    """A write of XFS's own has ended: of a metadata block (its row), or of an in-core log (-1 - its number)."""
+    """A write of XFS's own has ended: of a metadata block (its page), or of an in-core log (-1 - its number)."""
     x = xfs_of(k, inode)
     f = k.xfs[x]
     if index < 0:
         _iclog_done(k, x, -1 - index)
         return
-    b = k.xfs_block[index]
+    slot = f.first_row + index
+    b = k.xfs_block[slot]
     f.meta_writes += 1
     if b.state == B_WRITING:
-        ail_remove(k, x, index)
+        ail_remove(k, x, slot)
         b.state = B_CLEAN
-        _let_go(k, -1, x, index)
+        _let_go(k, -1, x, slot)
     elif b.state == B_RELOGGED:
         b.state = B_DIRTY
     wake_all(k, f.wait + WAIT_LOG)

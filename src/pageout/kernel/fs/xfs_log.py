@@ -6,7 +6,7 @@ Eight in-core logs of 32 KiB; their writes count in the order in which they were
 """
 
 from pageout.engine.clock import spend
-from pageout.engine.constants import ENTRY, NIL, PF_FSTRANS
+from pageout.engine.constants import END_XFS, ENTRY, NIL, PF_FSTRANS
 from pageout.engine.kstack import call, call_via, ret, touch
 from pageout.engine.waitqueue import sleep_on, wake_all
 from pageout.jit import kfn
@@ -37,6 +37,16 @@ SUBMIT_WRITER = 3
 def queue_of(k, x):
     """The request queue below the filesystem."""
     return k.bdi[k.inode[k.xfs[x].inode].bdi].queue
+
+
+@kfn
+def xfs_bio(k, x, index, block, is_write, is_sync):
+    """A bio of XFS's own, for a block of its filesystem: page `index` of its metadata, or of in-core log -1 - index."""
+    number = k.xfs[x].fs
+    bio = bio_alloc(k, k.xfs[x].inode, index, k.fs[number].first_block + block, is_write, is_sync, SUBMIT_WRITER)
+    if is_write:
+        k.bio[bio].end = END_XFS
+    return bio
 
 
 @kfn
@@ -105,7 +115,7 @@ def xlog_sync(k, t, f):
     x.log_writes += 1
     while left > 0:
         n = left if left < most else most
-        bio = bio_alloc(k, x.inode, -1 - f.b, x.log_start + x.log_pos, 1, 1, SUBMIT_WRITER)
+        bio = xfs_bio(k, f.a, -1 - f.b, x.log_start + x.log_pos, 1, 1)
         k.bio[bio].nr_pages = n
         if f.bio == NIL:
             f.bio = bio

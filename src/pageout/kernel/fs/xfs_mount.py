@@ -6,7 +6,7 @@ assumed: leaves two thirds full, as random insertion leaves them. Nothing of it 
 
 from pageout.engine.constants import NIL
 from pageout.jit import kfn
-from pageout.kernel.fs.xfs_space import take_for_freelist, take_one
+from pageout.kernel.fs.xfs_space import after_last, take_for_freelist, take_one
 from pageout.kernel.fs.xfs_trees import (
     ALLOC_RECORDS,
     BMBT,
@@ -26,9 +26,9 @@ FREELIST_BLOCKS = 4  # mkfs.xfs leaves what XFS_MIN_FREELIST asks for
 
 
 @kfn
-def _next(k, block, end, used):
+def _next(k, x, block, end, used):
     """The first block from `block` on that is used (1) or free (0); `end` if there is none."""
-    bitmap = k.fs[0].bitmap
+    bitmap = k.xfs[x].bitmap
     whole = 0 if used else 0xFFFFFFFF
     while block < end:
         word = k.bits[bitmap + (block >> 5)]
@@ -43,17 +43,17 @@ def _next(k, block, end, used):
 
 @kfn
 def _ag_end(k, x, ag):
-    return k.fs[0].nr_blocks if ag == NR_AGS - 1 else (ag + 1) * k.xfs[x].ag_blocks
+    return k.fs[k.xfs[x].fs].nr_blocks if ag == NR_AGS - 1 else (ag + 1) * k.xfs[x].ag_blocks
 
 
 @kfn
 def _count_free_runs(k, x, ag):
     end = _ag_end(k, x, ag)
     n = 0
-    block = _next(k, ag * k.xfs[x].ag_blocks, end, 0)
+    block = _next(k, x, ag * k.xfs[x].ag_blocks, end, 0)
     while block < end:
         n += 1
-        block = _next(k, _next(k, block, end, 1), end, 0)
+        block = _next(k, x, _next(k, x, block, end, 1), end, 0)
     return n
 
 
@@ -81,7 +81,7 @@ def _load_ag(k, x, ag):
     for kind in range(BNOBT, CNTBT + 1):
         tree = tree_of_ag(x * NR_AGS + ag, kind)
         tail = NIL
-        block = _next(k, start, end, 0)
+        block = _next(k, x, start, end, 0)
         for i in range(nr_leaves):
             leaf = first
             first = k.xfs_block[leaf].next
@@ -91,7 +91,7 @@ def _load_ag(k, x, ag):
             append_leaf(k, tree, tail, leaf, key, nr)
             tail = leaf
             for _ in range(nr if kind == BNOBT else 0):
-                block = _next(k, _next(k, block, end, 1), end, 0)
+                block = _next(k, x, _next(k, x, block, end, 1), end, 0)
         k.xfs_block[tail].last = end if kind == BNOBT else 1 << 20
         if nr_leaves > 1:
             k.xfs_tree[tree].root = first
@@ -124,20 +124,22 @@ def _load_inode(k, x, inode):
         if not _starts_extent(k, inode, index):
             continue
         if seen == n * done // nr_leaves and done < nr_leaves:
-            leaf = _new_leaf(k, x, tree, file.last_block + 1, 0)
+            leaf = _new_leaf(k, x, tree, after_last(k, x, inode), 0)
             append_leaf(k, tree, tail, leaf, index, n * (done + 1) // nr_leaves - n * done // nr_leaves)
             tail = leaf
             done += 1
         seen += 1
     k.xfs_block[tail].last = file.nr_slots
     if needs_root(k, tree):
-        k.xfs_tree[tree].root = _new_leaf(k, x, tree, file.last_block + 1, 0)
+        k.xfs_tree[tree].root = _new_leaf(k, x, tree, after_last(k, x, inode), 0)
 
 
 @kfn
 def xfs_mount(k, x):
     """Load every tree. Files first: their trees take blocks too."""
     for inode in range(k.param.nr_inodes):
+        if k.inode[inode].fs != k.xfs[x].fs:
+            continue
         tree = tree_of_inode(k, x, inode)
         k.xfs_tree[tree].kind, k.xfs_tree[tree].capacity = BMBT, BMBT_RECORDS
         if k.inode[inode].disk_pages > 0:

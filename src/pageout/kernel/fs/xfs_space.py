@@ -2,15 +2,28 @@
 """Taking and giving blocks of an XFS filesystem: extents for delayed pages, single blocks, the free list of an AG.
 
 Source: Linux v2.6.34 fs/xfs/xfs_alloc.c, xfs_bmap.c. Which blocks are free the bitmap says; the trees are told by how
-many records a change adds or takes. Differs from the kernel: which free extent is taken goes by next fit from the
-file's last block, not by the by-size tree; freed blocks of a file's own tree go to the free list of the AG.
+many records a change adds or takes. Blocks are counted from the filesystem's first. Differs from the kernel: which free
+extent is taken goes by next fit from the file's last block, not by the by-size tree; freed blocks of a file's own tree
+go to the free list of the AG.
 """
 
-from pageout.engine.constants import FS_XFS, NIL, PG_DELAYED
+from pageout.engine.constants import NIL, PG_DELAYED
 from pageout.jit import kfn
 from pageout.kernel.fs.extents import choose_block, forget_block, has_room, next_free, release_block, take_block
 from pageout.kernel.fs.xfs_items import forget_buffer, xfs_of
 from pageout.kernel.fs.xfs_trees import AGFL_SIZE, BNOBT, CNTBT, NR_AGS, quick_change, tree_of_ag, tree_of_inode
+
+
+@kfn
+def after_last(k, x, inode):
+    """The block behind the last that a file was given."""
+    return k.inode[inode].last_block + 1 - k.fs[k.xfs[x].fs].first_block
+
+
+@kfn
+def near(k, x, block):
+    """The block if the filesystem has it, else its first."""
+    return block if 0 <= block < k.fs[k.xfs[x].fs].nr_blocks else 0
 
 
 @kfn
@@ -21,8 +34,8 @@ def ag_of(k, x, block):
 
 
 @kfn
-def _is_free(k, block):
-    return not k.bits[k.fs[0].bitmap + (block >> 5)] >> (block & 31) & 1
+def _is_free(k, x, block):
+    return not k.bits[k.xfs[x].bitmap + (block >> 5)] >> (block & 31) & 1
 
 
 @kfn
@@ -30,10 +43,10 @@ def free_beside(k, x, block, nr):
     """Is the block before these nr ones free, and the one after, in the same AG? Returns two numbers, 0 or 1."""
     ag = ag_of(k, x, block)
     before, after = 0, 0
-    if block > 0 and ag_of(k, x, block - 1) == ag and _is_free(k, block - 1):
+    if block > 0 and ag_of(k, x, block - 1) == ag and _is_free(k, x, block - 1):
         before = 1
     end = block + nr
-    if end < k.fs[0].nr_blocks and ag_of(k, x, end) == ag and _is_free(k, end):
+    if end < k.fs[k.xfs[x].fs].nr_blocks and ag_of(k, x, end) == ag and _is_free(k, x, end):
         after = 1
     return before, after
 
@@ -51,19 +64,20 @@ def is_delayed(k, inode, index):
 def _convert(k, inode, index):
     slot = k.slot[k.inode[inode].slot_start + index]
     k.page[slot.page].pflags &= ~PG_DELAYED
-    k.fs[0].reserved_blocks -= 1
+    k.fs[k.inode[inode].fs].reserved_blocks -= 1
     k.inode[inode].delayed -= 1
     slot.block = choose_block(k, inode, index)
-    return slot.block
+    return slot.block - k.fs[k.inode[inode].fs].first_block
 
 
 @kfn
 def _goes_on(k, x, inode, index, block):
     """May the extent that has come to `block` take the next block for page `index`?"""
-    fragment = k.fs[0].fragment_pages
-    if block + 1 >= k.fs[0].nr_blocks or (fragment > 0 and index % fragment == 0):
+    fs = k.fs[k.xfs[x].fs]
+    fragment = fs.fragment_pages
+    if block + 1 >= fs.nr_blocks or (fragment > 0 and index % fragment == 0):
         return False
-    return ag_of(k, x, block + 1) == ag_of(k, x, block) and _is_free(k, block + 1)
+    return ag_of(k, x, block + 1) == ag_of(k, x, block) and _is_free(k, x, block + 1)
 
 
 @kfn
@@ -103,12 +117,12 @@ def joins(k, inode, first, nr):
 def drop_block(k, t, inode, index, page):
     """Truncation of a page: as forget_block; on XFS the trees are told, and an empty file's tree goes."""
     slot = k.slot[k.inode[inode].slot_start + index]
-    if k.fs[0].kind != FS_XFS or not k.xfs[0].tracked or slot.block == NIL:
+    x = xfs_of(k, inode)
+    if x == NIL or slot.block == NIL:
         forget_block(k, inode, index, page)
         return
-    x = xfs_of(k, inode)
     tree = tree_of_inode(k, x, inode)
-    block = slot.block
+    block = slot.block - k.fs[k.xfs[x].fs].first_block
     before, after = free_beside(k, x, block, 1)
     left, right = joins(k, inode, index, 1)
     forget_block(k, inode, index, page)
@@ -130,7 +144,7 @@ def _cut(k, t, x, tree):
     while slot != NIL:
         following = k.xfs_block[slot].next
         forget_buffer(k, t, x, slot)
-        give_back(k, x, k.slot[k.inode[k.xfs[x].inode].slot_start + slot].block)
+        give_back(k, x, k.xfs_block[slot].block)
         k.xfs_block[slot].tree = NIL
         k.xfs_block[slot].next = k.xfs[x].free_slot
         k.xfs[x].free_slot = slot
@@ -141,11 +155,12 @@ def _cut(k, t, x, tree):
 @kfn
 def take_one(k, x, goal):
     """One block for metadata near `goal`; NIL if none may be had."""
-    if not has_room(k):
+    number = k.xfs[x].fs
+    if not has_room(k, number):
         return NIL
-    block = next_free(k, goal if 0 <= goal < k.fs[0].nr_blocks else 0)
+    block = next_free(k, number, near(k, x, goal))
     if block != NIL:
-        take_block(k, block)
+        take_block(k, number, block)
     return block
 
 
@@ -157,7 +172,7 @@ def take_for_freelist(k, x, ag):
     if block == NIL:
         return NIL
     if ag_of(k, x, block) != ag:
-        release_block(k, block)
+        release_block(k, k.xfs[x].fs, block)
         return NIL
     freelist_put(k, x, ag, block)
     a = k.xfs_ag[ag]
@@ -216,7 +231,7 @@ def freelist_need(k, ag):
 def give_back(k, x, block):
     """A block becomes free outside a transaction: truncation. Its records change at once, leaves are mended later."""
     before, after = free_beside(k, x, block, 1)
-    release_block(k, block)
+    release_block(k, k.xfs[x].fs, block)
     ag = ag_of(k, x, block)
     quick_change(k, tree_of_ag(ag, BNOBT), block, 1 - before - after)
     quick_change(k, tree_of_ag(ag, CNTBT), 1 << 20, 1 - before - after)

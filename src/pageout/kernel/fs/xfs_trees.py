@@ -31,7 +31,7 @@ def tree_of_ag(ag, kind):
 @kfn
 def tree_of_inode(k, x, inode):
     """The tree of a file's extents."""
-    return 2 * NR_AGS + inode
+    return k.xfs[x].inode_trees + inode
 
 
 @kfn
@@ -63,7 +63,7 @@ def filled_leaf(k, leaf):
 
 @kfn
 def take_slot(k, x, tree, block):
-    """A row for a new metadata block that lies at disk block `block`."""
+    """A row for a new metadata block that lies at this block of its filesystem."""
     slot = k.xfs[x].free_slot
     if slot != NIL:
         k.xfs[x].free_slot = k.xfs_block[slot].next
@@ -74,9 +74,7 @@ def take_slot(k, x, tree, block):
         fail(k, ERR_META, -1, tree)
         return 0
     b = k.xfs_block[slot]
-    b.tree, b.nr, b.key, b.last, b.next, b.prev = tree, 0, 0, 0, NIL, NIL
-    at = k.slot[k.inode[k.xfs[x].inode].slot_start + slot]
-    at.block = block
+    b.tree, b.nr, b.key, b.last, b.next, b.prev, b.block = tree, 0, 0, 0, NIL, NIL, block
     return slot
 
 

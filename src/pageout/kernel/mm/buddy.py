@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The buddy allocator: free lists of orders 0-10 per zone, per-CPU lists of single pages, watermarks.
+"""The allocator's fast path: per-CPU lists of single pages before the buddy lists, watermarks, freeing.
 
-Source: Linux v2.6.34 mm/page_alloc.c. Differs: one list per order (no grouping by mobility).
+Source: Linux v2.6.34 mm/page_alloc.c.
 """
 
 from pageout.engine.clock import spend
@@ -9,11 +9,20 @@ from pageout.engine.constants import (
     ALLOC_HARDER,
     ALLOC_HIGH,
     ALLOC_NO_WATERMARKS,
+    ALLOC_SPREAD_DIRTY,
+    GFP_COLD,
+    GFP_MOVABLE,
+    GFP_RECLAIMABLE,
+    LIMITS_ZONE,
     MAX_ORDER,
+    MIGRATE_MOVABLE,
+    MIGRATE_PCPTYPES,
+    MIGRATE_RECLAIMABLE,
+    MIGRATE_UNMOVABLE,
+    MT_MASK,
+    MT_SHIFT,
     NIL,
-    ORDER_MASK,
     ORDER_SHIFT,
-    PG_BUDDY,
     PG_KERNEL,
     PG_PCP,
     PG_TAIL,
@@ -23,166 +32,125 @@ from pageout.engine.constants import (
 from pageout.engine.ring import emit
 from pageout.jit import kfn
 from pageout.kernel.costs import ALLOC_NS
+from pageout.kernel.mm.dirty_limits import zone_dirty_ok
+from pageout.kernel.mm.free_area import free_one_page, pageblock_type, rmqueue, zone_of
 from pageout.vocabulary.tracepoints import EV
 
 
 @kfn
-def zone_of(k, page):
-    """The zone a frame belongs to."""
-    zone = 0
-    while page >= k.zone[zone].end_page:
-        zone += 1
-    return zone
+def allocflags_to_migratetype(k, gfp):
+    """Which pages a request belongs with. Source: Linux v2.6.34 include/linux/gfp.h:allocflags_to_migratetype."""
+    if k.param.mobility_off:
+        return MIGRATE_UNMOVABLE
+    if gfp & GFP_MOVABLE:
+        return MIGRATE_MOVABLE
+    return MIGRATE_RECLAIMABLE if gfp & GFP_RECLAIMABLE else MIGRATE_UNMOVABLE
 
 
 @kfn
-def _list_add(k, zone, order, page):
-    area = k.free_area[zone * MAX_ORDER + order]
+def _pcp_add(k, pages, page, cold, kind):
+    """Put a free frame at the head of one of a CPU's lists, a cold one at its tail, with the type it goes back to."""
     pg = k.page[page]
-    pg.pflags = PG_BUDDY | (order << ORDER_SHIFT)
-    pg.lru_prev = NIL
-    pg.lru_next = area.head
-    if area.head != NIL:
-        k.page[area.head].lru_prev = page
-    area.head = page
-    area.nr += 1
-
-
-@kfn
-def _list_del(k, zone, order, page):
-    area = k.free_area[zone * MAX_ORDER + order]
-    pg = k.page[page]
-    if pg.lru_prev == NIL:
-        area.head = pg.lru_next
-    else:
-        k.page[pg.lru_prev].lru_next = pg.lru_next
-    if pg.lru_next != NIL:
-        k.page[pg.lru_next].lru_prev = pg.lru_prev
-    pg.pflags = 0
-    pg.lru_next = NIL
-    pg.lru_prev = NIL
-    area.nr -= 1
-
-
-@kfn
-def free_one_page(k, zone, page, order):
-    """Give a block back to the free lists, merged with its buddies as far as they are free.
-
-    Any page freed tells reclaim that the zone is worth scanning again.
-    Source: Linux v2.6.34 mm/page_alloc.c:__free_one_page, free_pages_bulk.
-    """
-    z = k.zone[zone]
-    k.page[page].pflags = 0
-    z.all_unreclaimable = 0
-    z.pages_scanned = 0
-    z.nr_free += 1 << order
-    k.vm.nr_free_pages += 1 << order
-    start, end = z.start_page, z.end_page
-    while order < MAX_ORDER - 1:
-        buddy = page ^ (1 << order)
-        if buddy < start or buddy + (1 << order) > end:
-            break
-        bflags = k.page[buddy].pflags
-        if not bflags & PG_BUDDY or (bflags & ORDER_MASK) >> ORDER_SHIFT != order:
-            break
-        _list_del(k, zone, order, buddy)
-        page &= ~(1 << order)
-        order += 1
-    _list_add(k, zone, order, page)
-
-
-@kfn
-def rmqueue(k, zone, order):
-    """Take a block of 2^order frames off the free lists, splitting a larger one; NIL if there is none."""
-    current = order
-    while current < MAX_ORDER:
-        page = k.free_area[zone * MAX_ORDER + current].head
-        if page != NIL:
-            _list_del(k, zone, current, page)
-            while current > order:
-                current -= 1
-                _list_add(k, zone, current, page + (1 << current))
-            k.zone[zone].nr_free -= 1 << order
-            k.vm.nr_free_pages -= 1 << order
-            return page
-        current += 1
-    return NIL
-
-
-@kfn
-def _pcp_add(k, pcp, page, cold):
-    """Put a free frame at the head of a CPU's list, a cold one at its tail."""
-    pg = k.page[page]
-    pg.pflags = PG_PCP
-    pcp.nr += 1
+    pg.pflags = PG_PCP | (kind << MT_SHIFT)
     if cold:
-        pg.lru_prev, pg.lru_next = pcp.tail, NIL
-        if pcp.tail == NIL:
-            pcp.head = page
+        pg.lru_prev, pg.lru_next = pages.tail, NIL
+        if pages.tail == NIL:
+            pages.head = page
         else:
-            k.page[pcp.tail].lru_next = page
-        pcp.tail = page
+            k.page[pages.tail].lru_next = page
+        pages.tail = page
     else:
-        pg.lru_prev, pg.lru_next = NIL, pcp.head
-        if pcp.head == NIL:
-            pcp.tail = page
+        pg.lru_prev, pg.lru_next = NIL, pages.head
+        if pages.head == NIL:
+            pages.tail = page
         else:
-            k.page[pcp.head].lru_prev = page
-        pcp.head = page
+            k.page[pages.head].lru_prev = page
+        pages.head = page
 
 
 @kfn
-def _refill_pcp(k, zone, cpu):
-    """Fetch a batch of single pages for a CPU; the first fetched is the first used."""
-    pcp = k.pcp[zone * k.param.nr_cpus + cpu]
+def _refill_pcp(k, t, zone, at, kind, cold):
+    """Fetch a batch of single pages into an empty list; the first fetched is the first used, from either end.
+
+    Source: Linux v2.6.34 mm/page_alloc.c:rmqueue_bulk.
+    """
+    pages = k.pcp_list[at * MIGRATE_PCPTYPES + kind]
     for _ in range(k.zone[zone].pcp_batch):
-        page = rmqueue(k, zone, 0)
+        page = rmqueue(k, t, zone, 0, kind)
         if page == NIL:
             break
-        _pcp_add(k, pcp, page, 1)
+        _pcp_add(k, pages, page, 0 if cold else 1, kind)
+        k.pcp[at].nr += 1
 
 
 @kfn
-def drain_pcp(k, zone, cpu, count):
-    """Give up to `count` of a CPU's free pages back to the free lists, the coldest first."""
-    pcp = k.pcp[zone * k.param.nr_cpus + cpu]
-    while count > 0 and pcp.tail != NIL:
-        page = pcp.tail
-        pcp.tail = k.page[page].lru_prev
-        if pcp.tail == NIL:
-            pcp.head = NIL
-        else:
-            k.page[pcp.tail].lru_next = NIL
-        pcp.nr -= 1
-        count -= 1
-        free_one_page(k, zone, page, 0)
+def _pcp_tail(k, pages):
+    """Take the coldest frame off a list that has one."""
+    page = pages.tail
+    pages.tail = k.page[page].lru_prev
+    if pages.tail == NIL:
+        pages.head = NIL
+    else:
+        k.page[pages.tail].lru_next = NIL
+    return page
 
 
 @kfn
-def drain_all_pages(k):
+def drain_pcp(k, t, zone, cpu, count):
+    """Give `count` of a CPU's free pages back, the coldest first, from its three lists in turn.
+
+    A list is left after one page more for each list just found empty, so that full lists give more. The zone counts as
+    worth scanning again even if nothing is given back. Source: Linux v2.6.34 mm/page_alloc.c:free_pcppages_bulk.
+    """
+    at = zone * k.param.nr_cpus + cpu
+    k.zone[zone].all_unreclaimable = 0
+    k.zone[zone].pages_scanned = 0
+    k.pcp[at].nr -= count
+    kind, batch = 0, 0
+    while count > 0:
+        batch += 1
+        kind = kind + 1 if kind + 1 < MIGRATE_PCPTYPES else 0
+        pages = k.pcp_list[at * MIGRATE_PCPTYPES + kind]
+        while pages.tail != NIL:
+            page = _pcp_tail(k, pages)
+            home = (k.page[page].pflags & MT_MASK) >> MT_SHIFT
+            free_one_page(k, zone, page, 0, home)
+            emit(k, t, EV.mm_page_pcpu_drain, page, 0, home)
+            count -= 1
+            batch -= 1
+            if count == 0 or batch == 0:
+                break
+
+
+@kfn
+def drain_all_pages(k, t):
     """Empty every CPU's lists, so that blocks can merge."""
     for zone in range(k.param.nr_zones):
         for cpu in range(k.param.nr_cpus):
-            drain_pcp(k, zone, cpu, k.pcp[zone * k.param.nr_cpus + cpu].nr)
+            drain_pcp(k, t, zone, cpu, k.pcp[zone * k.param.nr_cpus + cpu].nr)
 
 
 @kfn
-def buffered_rmqueue(k, zone, order, cpu):
+def buffered_rmqueue(k, t, zone, order, cpu, gfp):
     """Take a block from a zone, single pages through the CPU's own list; NIL if the zone has none."""
+    kind = allocflags_to_migratetype(k, gfp)
     if order > 0:
-        return rmqueue(k, zone, order)
-    pcp = k.pcp[zone * k.param.nr_cpus + cpu]
-    if pcp.head == NIL:
-        _refill_pcp(k, zone, cpu)
-        if pcp.head == NIL:
+        return rmqueue(k, t, zone, order, kind)
+    at = zone * k.param.nr_cpus + cpu
+    pages = k.pcp_list[at * MIGRATE_PCPTYPES + kind]
+    if pages.head == NIL:
+        _refill_pcp(k, t, zone, at, kind, gfp & GFP_COLD)
+        if pages.head == NIL:
             return NIL
-    page = pcp.head
-    pcp.head = k.page[page].lru_next
-    if pcp.head == NIL:
-        pcp.tail = NIL
+    k.pcp[at].nr -= 1
+    if gfp & GFP_COLD:
+        return _pcp_tail(k, pages)
+    page = pages.head
+    pages.head = k.page[page].lru_next
+    if pages.head == NIL:
+        pages.tail = NIL
     else:
-        k.page[pcp.head].lru_prev = NIL
-    pcp.nr -= 1
+        k.page[pages.head].lru_prev = NIL
     return page
 
 
@@ -224,7 +192,7 @@ def _mark_of(z, alloc_flags):
 
 
 @kfn
-def get_page_from_freelist(k, t, order, alloc_flags):
+def get_page_from_freelist(k, t, order, alloc_flags, gfp):
     """Walk the zones, highest first, and take a block from the first that stays above its mark; NIL if none does.
 
     The pages come back with no flags, order > 0 with the order noted in the first.
@@ -233,10 +201,13 @@ def get_page_from_freelist(k, t, order, alloc_flags):
     classzone = k.param.nr_zones - 1
     zone = classzone
     while zone >= 0:
+        if alloc_flags & ALLOC_SPREAD_DIRTY and not zone_dirty_ok(k, t, zone):
+            zone -= 1
+            continue
         if alloc_flags & ALLOC_NO_WATERMARKS or zone_watermark_ok(
             k, zone, order, _mark_of(k.zone[zone], alloc_flags), classzone, alloc_flags
         ):
-            page = buffered_rmqueue(k, zone, order, k.task[t].cpu)
+            page = buffered_rmqueue(k, t, zone, order, k.task[t].cpu, gfp)
             if page != NIL:
                 _prepare(k, page, order)
                 k.zone[zone].pgalloc += 1 << order
@@ -261,26 +232,44 @@ def _prepare(k, page, order):
 @kfn
 def try_alloc(k, t, order, gfp):
     """The allocator's fast path: one attempt above the LOW watermark. NIL: the slow path is needed."""
-    page = get_page_from_freelist(k, t, order, WMARK_LOW)
+    page = get_page_from_freelist(k, t, order, WMARK_LOW, gfp)
     if page != NIL:
-        emit(k, t, EV.mm_page_alloc, page, order, 0, gfp)
+        emit(k, t, EV.mm_page_alloc, page, order, allocflags_to_migratetype(k, gfp), gfp)
+    return page
+
+
+@kfn
+def try_alloc_for_write(k, t, gfp):
+    """The fast path for a page that will be dirtied at once: from a zone within its dirty share, if the design says so.
+
+    The slow path does not care.  Source: Linux v3.3 mm/page_alloc.c:get_page_from_freelist (__GFP_WRITE).
+    """
+    if k.param.dirty_limits != LIMITS_ZONE:
+        return try_alloc(k, t, 0, gfp)
+    page = get_page_from_freelist(k, t, 0, WMARK_LOW | ALLOC_SPREAD_DIRTY, gfp)
+    if page != NIL:
+        emit(k, t, EV.mm_page_alloc, page, 0, allocflags_to_migratetype(k, gfp), gfp)
     return page
 
 
 @kfn
 def free_page(k, t, page, cold):
-    """Free a single page to this CPU's list, at its far end if it is cold; a full list gives a batch back.
+    """Free a single page to this CPU's list of its pageblock's type, at its far end if it is cold; a full set of lists
+    gives a batch back. Pages of the reserve wait among the movable ones.
 
     Source: Linux v2.6.34 mm/page_alloc.c:free_hot_cold_page.
     """
     zone = zone_of(k, page)
     cpu = k.task[t].cpu if t >= 0 else 0
+    at = zone * k.param.nr_cpus + cpu
+    kind = pageblock_type(k, page)
+    shared = kind if kind < MIGRATE_PCPTYPES else MIGRATE_MOVABLE
     k.page[page].mapping = NIL
-    pcp = k.pcp[zone * k.param.nr_cpus + cpu]
-    _pcp_add(k, pcp, page, cold)
+    _pcp_add(k, k.pcp_list[at * MIGRATE_PCPTYPES + shared], page, cold, kind)
+    k.pcp[at].nr += 1
     k.vm.pgfree += 1
-    if pcp.nr >= k.zone[zone].pcp_high:
-        drain_pcp(k, zone, cpu, k.zone[zone].pcp_batch)
+    if k.pcp[at].nr >= k.zone[zone].pcp_high:
+        drain_pcp(k, t, zone, cpu, k.zone[zone].pcp_batch)
 
 
 @kfn
@@ -294,7 +283,7 @@ def free_pages(k, t, page, order):
         k.page[page + i].pflags = 0
         k.page[page + i].mapping = NIL
     k.vm.pgfree += 1 << order
-    free_one_page(k, zone_of(k, page), page, order)
+    free_one_page(k, zone_of(k, page), page, order, pageblock_type(k, page))
 
 
 @kfn

@@ -4,7 +4,15 @@
 Source: Linux v2.6.34 mm/page-writeback.c:get_dirty_limits, bdi_writeout_fraction; lib/proportions.c.
 """
 
-from pageout.engine.constants import PF_LESS_THROTTLE
+from pageout.engine.constants import (
+    BACKGROUND_HALF,
+    LRU_ACTIVE_ANON,
+    LRU_ACTIVE_FILE,
+    LRU_INACTIVE_ANON,
+    LRU_INACTIVE_FILE,
+    NR_LRU,
+    PF_LESS_THROTTLE,
+)
 from pageout.engine.ring import emit
 from pageout.jit import kfn
 from pageout.vocabulary.tracepoints import EV
@@ -42,6 +50,8 @@ def background_threshold(k, t):
     limit = dirty_threshold(k, -1)
     if background >= limit:
         background = limit // 2
+    if k.param.background_start == BACKGROUND_HALF:
+        background //= 2
     if t >= 0 and k.task[t].tflags & PF_LESS_THROTTLE:
         background += background // 4
     return background
@@ -121,6 +131,33 @@ def _task_part(k, t, share):
     denominator = half + k.stat.pages_dirtied_total % half
     reduced = share - (share // 8) * k.task[t].dirtier_events // denominator
     return reduced if reduced > share // 2 else share // 2
+
+
+@kfn
+def zone_dirtyable_pages(k, zone):
+    """Pages of a zone that could hold dirty data, less what it keeps free.  Source: v3.3 zone_dirtyable_memory."""
+    at = zone * NR_LRU
+    pages = k.zone[zone].nr_free + k.lru[at + LRU_INACTIVE_FILE].nr + k.lru[at + LRU_ACTIVE_FILE].nr
+    if k.stat.swap_free > 0:
+        pages += k.lru[at + LRU_INACTIVE_ANON].nr + k.lru[at + LRU_ACTIVE_ANON].nr
+    pages -= k.zone[zone].dirty_reserve
+    return pages if pages > 0 else 0
+
+
+@kfn
+def zone_dirty_ok(k, t, zone):
+    """True while the zone holds no more than its share of what may be dirty.
+
+    Source: Linux v3.3 mm/page-writeback.c:zone_dirty_ok, zone_dirty_limit.
+    """
+    memory = zone_dirtyable_pages(k, zone)
+    if k.param.dirty_bytes > 0:
+        limit = (k.param.dirty_bytes + 4095) // 4096 * memory // dirtyable_pages(k)
+    else:
+        limit = k.param.dirty_ratio * memory // 100
+    if k.task[t].tflags & PF_LESS_THROTTLE:
+        limit += limit // 4
+    return k.zone[zone].nr_dirty + k.zone[zone].nr_writeback <= limit
 
 
 @kfn

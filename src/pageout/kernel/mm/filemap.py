@@ -18,13 +18,15 @@ from pageout.engine.constants import (
     PG_RECLAIM,
     PG_SWAPBACKED,
     PG_WRITEBACK,
+    PG_WRITTEN,
+    WRITEBACK_URGENT,
 )
 from pageout.engine.ledger import highest, levels
 from pageout.engine.waitqueue import wake_page
 from pageout.jit import kfn, lowest_bit
 from pageout.kernel.costs import ADD_TO_CACHE_NS, DIRTY_NS
-from pageout.kernel.mm.buddy import zone_of
 from pageout.kernel.mm.dirty_limits import count_dirtied
+from pageout.kernel.mm.free_area import zone_of
 from pageout.kernel.mm.swap import lru_cache_add, rotate_reclaimable_page
 
 
@@ -239,6 +241,8 @@ def set_page_dirty(k, t, page):
     """Make a page dirty. Returns 1 if it was clean before, 0 if the write was merged into dirt already there (S1)."""
     pg = k.page[page]
     spend(k, t, DIRTY_NS)
+    if pg.pflags & PG_RECLAIM and k.param.reclaim_writeback == WRITEBACK_URGENT:
+        pg.pflags &= ~PG_RECLAIM  # written again: no longer for immediate reclaim (3.x set_page_dirty, commit 278df9f4)
     if pg.pflags & PG_DIRTY:
         return 0
     pg.pflags |= PG_DIRTY
@@ -328,6 +332,7 @@ def end_page_writeback(k, page):
     file.nr_writeback -= 1
     if not pg.pflags & PG_SWAPBACKED:
         clear_bit(k, file.writeback_bits, file.writeback_summary, pg.index)
+        pg.pflags |= PG_WRITTEN
     if pg.pflags & PG_RECLAIM:
         pg.pflags ^= PG_RECLAIM
         rotate_reclaimable_page(k, page)

@@ -4,6 +4,7 @@
 Source: Linux v2.6.34 mm/vmscan.c:kswapd, balance_pgdat, wakeup_kswapd, sleeping_prematurely.
 """
 
+from pageout.engine.clock import now_of
 from pageout.engine.constants import DEF_PRIORITY, ENTRY, NIL, SWAP_CLUSTER_MAX, WQ_KSWAPD
 from pageout.engine.kstack import call, ret
 from pageout.engine.ring import emit
@@ -11,6 +12,7 @@ from pageout.engine.waitqueue import sleep_on, timeout_jiffies, wake_all
 from pageout.jit import kfn
 from pageout.kernel.frames import FN
 from pageout.kernel.mm.buddy import zone_watermark_ok
+from pageout.kernel.mm.causes import note_kswapd_woken
 from pageout.kernel.mm.lru_balance import age_anon_if_low, reclaimable_pages
 from pageout.vocabulary.tracepoints import EV
 
@@ -29,6 +31,7 @@ def wakeup_kswapd(k, t, order):
                 k.stat.kswapd_max_order = order
             if k.wait[WQ_KSWAPD].head != NIL:
                 emit(k, t, EV.mm_vmscan_wakeup_kswapd, 0, zone, order)
+                note_kswapd_woken(k, t)
                 wake_all(k, WQ_KSWAPD)
         zone -= 1
 
@@ -89,6 +92,7 @@ def _end_zone(k, f):
             age_anon_if_low(k, zone)
             if not zone_watermark_ok(k, zone, f.order, z.wmark_high, 0, 0):
                 return zone
+            z.congested = 0
         zone -= 1
     return NIL
 
@@ -111,12 +115,15 @@ def _zone_done(k, t, f):
         return
     if z.pages_scanned >= UNRECLAIMABLE_FACTOR * reclaimable_pages(k, f.zone):
         z.all_unreclaimable = 1
+        z.unreclaimable_since_ns = now_of(k, t)
     if f.total > 2 * SWAP_CLUSTER_MAX and f.total > k.task[t].sc_reclaimed * 3 // 2 and k.param.reclaim_writeback != 2:
         k.task[t].sc_writepage = 1
     if not zone_watermark_ok(k, f.zone, f.order, z.wmark_high, f.a, 0):
         f.flag = 1
         if not zone_watermark_ok(k, f.zone, f.order, z.wmark_min, f.a, 0):
             f.stage = 1
+    else:
+        z.congested = 0
 
 
 @kfn

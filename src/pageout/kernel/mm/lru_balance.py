@@ -6,6 +6,7 @@ Source: Linux v2.6.34 mm/vmscan.c:get_scan_ratio, shrink_active_list, inactive_a
 
 from pageout.engine.clock import spend
 from pageout.engine.constants import (
+    ISOLATE_ACTIVE,
     LRU_ACTIVE_ANON,
     LRU_ACTIVE_FILE,
     LRU_INACTIVE_ANON,
@@ -13,12 +14,14 @@ from pageout.engine.constants import (
     NIL,
     NR_LRU,
     PG_ACTIVE,
+    PG_ISOLATED,
     PG_YOUNG,
     SWAP_CLUSTER_MAX,
 )
 from pageout.engine.ring import emit
 from pageout.jit import kfn
 from pageout.kernel.costs import SCAN_NS
+from pageout.kernel.mm.isolate import isolate_pages
 from pageout.kernel.mm.swap import lru_add, lru_add_drain, lru_del
 from pageout.vocabulary.tracepoints import EV
 
@@ -68,34 +71,53 @@ def age_anon_if_low(k, zone):
 def shrink_active_list(k, t, zone, lru, nr_to_scan):
     """Move pages from the tail of an active list to the head of the inactive one, their page-table bit cleared.
 
-    Differs: for orders above 0 the kernel also takes physical neighbours of the same list.
+    For orders above 0 each brings its physical neighbours of the same list along: the 2.6.34 kernel uses the same block
+    scan here as for inactive pages, without lumpy reclaim being on.
+    Differs: for t < 0 (ageing without a task) the order is taken for 0, and nothing is traced.
     """
     z = k.zone[zone]
     lru_add_drain(k, k.task[t].cpu if t >= 0 else 0)
-    queue = k.lru[zone * NR_LRU + lru]
-    taken, rotated = 0, 0
-    while taken < nr_to_scan and queue.tail != NIL:
-        page = queue.tail
-        lru_del(k, page)
-        pg = k.page[page]
-        if pg.pflags & PG_YOUNG:
-            pg.pflags &= ~PG_YOUNG
-            rotated += 1
-        pg.pflags &= ~PG_ACTIVE
-        lru_add(k, page)
-        taken += 1
+    scanned, taken, rotated = 0, 0, 0
+    if t >= 0 and k.task[t].sc_order > 0:
+        scanned = isolate_pages(k, t, zone, lru, nr_to_scan, ISOLATE_ACTIVE)
+        page = k.task[t].kept_head
+        k.task[t].kept_head, k.task[t].kept_tail = NIL, NIL
+        while page != NIL:
+            following = k.page[page].lru_next
+            k.page[page].pflags &= ~PG_ISOLATED
+            rotated += _deactivate(k, page)
+            taken += 1
+            page = following
+    else:
+        queue = k.lru[zone * NR_LRU + lru]
+        while taken < nr_to_scan and queue.tail != NIL:
+            page = queue.tail
+            lru_del(k, page)
+            rotated += _deactivate(k, page)
+            taken += 1
+        scanned = taken
+        if t >= 0:
+            spend(k, t, taken * SCAN_NS)
+            emit(k, t, EV.mm_vmscan_lru_isolate, ISOLATE_ACTIVE, 0, nr_to_scan, taken, taken, 0, 0, 0)
     if lru == LRU_ACTIVE_ANON:
         z.recent_scanned_anon += taken
         z.recent_rotated_anon += rotated
     else:
         z.recent_scanned_file += taken
         z.recent_rotated_file += rotated
-    z.pages_scanned += taken
-    z.pgrefill += taken
+    z.pages_scanned += scanned
+    z.pgrefill += scanned
     k.vm.pgdeactivate += taken
-    if t >= 0:
-        spend(k, t, taken * SCAN_NS)
-        emit(k, t, EV.mm_vmscan_lru_isolate, 1, k.task[t].sc_order, nr_to_scan, taken, taken, 0, 0, 0)
+
+
+@kfn
+def _deactivate(k, page):
+    """Put a page off its list at the head of the inactive one. Returns 1 if a page table had used it."""
+    pg = k.page[page]
+    young = 1 if pg.pflags & PG_YOUNG else 0
+    pg.pflags &= ~(PG_YOUNG | PG_ACTIVE)
+    lru_add(k, page)
+    return young
 
 
 @kfn

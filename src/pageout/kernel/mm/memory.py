@@ -30,7 +30,7 @@ from pageout.jit import kfn
 from pageout.kernel.block.bio import bio_alloc
 from pageout.kernel.costs import FAULT_NS
 from pageout.kernel.frames import FN
-from pageout.kernel.fs.extents import prepare_block
+from pageout.kernel.fs.extents import get_branch_of, metadata_cached, prepare_block
 from pageout.kernel.fs.read_write import copy_cost
 from pageout.kernel.mm.buddy import free_page, try_alloc
 from pageout.kernel.mm.filemap import add_to_page_cache, find_page, remove_from_page_cache, set_page_dirty
@@ -92,8 +92,11 @@ def page_fault(k, t, f):
 
     f.a, f.b, f.c   in: inode, page index, 1 for a store.  Returns 0, -ENOSPC or -ENOMEM.  Sleeps: yes.
     """
-    READ_IN, UNLOCKED, THROTTLED = 1, 2, 3
+    READ_IN, UNLOCKED, THROTTLED, MAPPED = 1, 2, 3, 4
     task = k.task[t]
+    if f.pc == MAPPED and task.retval < 0:
+        task.io_error = task.retval
+        return ret(k, t, f, task.retval)
     if f.pc == ENTRY:
         spend(k, t, FAULT_NS)
         k.vm.pgfault += 1
@@ -114,7 +117,11 @@ def page_fault(k, t, f):
     task.prev_index = f.b
     if not f.c:
         return ret(k, t, f, 0)
-    failed = prepare_block(k, f.a, f.b, page)
+    if k.inode[f.a].copy_to != NIL:
+        return call(k, t, f, FN.copyup_dentry, MAPPED, f.a, 0, 0)
+    if k.slot[k.inode[f.a].slot_start + f.b].block == NIL and not metadata_cached(k, f.a, f.b):
+        return call(k, t, f, get_branch_of(k, f.a), MAPPED, f.a, f.b, 0)
+    failed = prepare_block(k, t, f.a, f.b, page)
     if failed:
         k.stat.enospc += 1
         task.io_error = failed

@@ -12,22 +12,26 @@ from pageout.engine.constants import (
     GFP_FS,
     GFP_HIGH,
     GFP_NORETRY,
+    GFP_NOWARN,
     GFP_REPEAT,
     GFP_WAIT,
     NIL,
     PAGE_ALLOC_COSTLY_ORDER,
     PF_MEMALLOC,
+    RUN,
     WMARK_HIGH,
     WMARK_MIN,
 )
-from pageout.engine.kstack import call, ret
+from pageout.engine.kstack import ret
 from pageout.engine.ring import emit
-from pageout.engine.waitqueue import sleep_on, timeout_jiffies
+from pageout.engine.waitqueue import sleep_on
 from pageout.jit import kfn
-from pageout.kernel.frames import FN
-from pageout.kernel.mm.buddy import drain_all_pages, get_page_from_freelist
+from pageout.kernel.mm.buddy import allocflags_to_migratetype, drain_all_pages, get_page_from_freelist
 from pageout.kernel.mm.kswapd import wakeup_kswapd
 from pageout.kernel.mm.oom_kill import out_of_memory
+from pageout.kernel.mm.reclaim_entry import enter_reclaim, left_reclaim
+from pageout.kernel.mm.show_mem import warn_alloc_failed
+from pageout.kernel.mm.throttle import nap
 from pageout.vocabulary.tracepoints import EV
 
 
@@ -50,7 +54,9 @@ def _may_ignore_watermarks(k, t):
 
 @kfn
 def _deliver(k, t, f, page):
-    emit(k, t, EV.mm_page_alloc, page, f.order, 0, f.gfp)
+    emit(k, t, EV.mm_page_alloc, page, f.order, allocflags_to_migratetype(k, f.gfp), f.gfp)
+    if page == NIL and not f.gfp & GFP_NOWARN:
+        warn_alloc_failed(k, t, f.order, f.gfp)
     return ret(k, t, f, page)
 
 
@@ -85,31 +91,32 @@ def alloc_pages(k, t, f):
     while True:
         if pc == ENTRY:
             wakeup_kswapd(k, t, f.order)
-            page = get_page_from_freelist(k, t, f.order, _alloc_flags(f.gfp))
+            page = get_page_from_freelist(k, t, f.order, _alloc_flags(f.gfp), f.gfp)
             if page != NIL:
                 return _deliver(k, t, f, page)
             pc = REBALANCE
         elif pc == REBALANCE:
             if _may_ignore_watermarks(k, t):
-                page = get_page_from_freelist(k, t, f.order, ALLOC_NO_WATERMARKS)
+                page = get_page_from_freelist(k, t, f.order, ALLOC_NO_WATERMARKS, f.gfp)
                 if page != NIL:
                     return _deliver(k, t, f, page)
             if not f.gfp & GFP_WAIT or _may_ignore_watermarks(k, t):
                 return _deliver(k, t, f, NIL)
-            return call(k, t, f, FN.try_to_free_pages, RECLAIMED, f.order, f.gfp, 0)
+            return enter_reclaim(k, t, f, RECLAIMED, f.order, f.gfp)
         else:
+            left_reclaim(k, t)
             progress = k.task[t].retval
             if f.order > 0:
-                drain_all_pages(k)
+                drain_all_pages(k, t)
             if progress > 0:
-                page = get_page_from_freelist(k, t, f.order, _alloc_flags(f.gfp))
+                page = get_page_from_freelist(k, t, f.order, _alloc_flags(f.gfp), f.gfp)
                 if page != NIL:
                     return _deliver(k, t, f, page)
             elif f.gfp & GFP_FS and not f.gfp & GFP_NORETRY:
                 return _oom(k, t, f, KILLED)
             if not _should_retry(f, progress):
                 return _deliver(k, t, f, NIL)
-            return call(k, t, f, FN.congestion_wait, REBALANCE, timeout_jiffies(k, 50), 0, 0)
+            return nap(k, t, f, REBALANCE, 50)
 
 
 @kfn
@@ -118,12 +125,14 @@ def _oom(k, t, f, KILLED):
     f.pc = KILLED
     if k.stat.oom_lock:
         return sleep_on(k, t, NIL, 1, 0)
-    page = get_page_from_freelist(k, t, f.order, WMARK_HIGH)
+    page = get_page_from_freelist(k, t, f.order, WMARK_HIGH, f.gfp)
     if page != NIL:
         return _deliver(k, t, f, page)
     if f.order > PAGE_ALLOC_COSTLY_ORDER:
         return _deliver(k, t, f, NIL)
     k.stat.oom_lock = 1
     f.flag = 1
-    out_of_memory(k, t)
+    out_of_memory(k, t, f.gfp, f.order)
+    if k.task[t].memdie:
+        return RUN  # the victim itself does not wait for its death
     return sleep_on(k, t, NIL, 1, 0)

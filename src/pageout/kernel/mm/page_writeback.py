@@ -18,6 +18,7 @@ from pageout.kernel.mm.dirty_limits import (
     dirty_threshold,
     trace_dirty_state,
 )
+from pageout.kernel.policies import holds_writer
 from pageout.vocabulary.tracepoints import EV
 
 SUBMIT_WRITER = 3
@@ -38,6 +39,22 @@ def _limits(k, t, f):
     f.b = dirty_threshold(k, t)
     f.total = bdi_threshold(k, t, f.c, f.b)
     trace_dirty_state(k, t, f.a, f.b)
+
+
+@kfn
+def _over_its_share(k, t, f):
+    """Has the device more dirty and under writeback than its share? A user's policy may put its own test here."""
+    if k.param.policy_throttle:
+        return holds_writer(k, t, f.c, f.total)
+    return k.bdi[f.c].reclaimable + k.bdi[f.c].writeback > f.total
+
+
+@kfn
+def _is_held(k, t, f):
+    """Is the writer to be held: its device over its share, and the machine over the level where throttling starts?"""
+    if not _over_its_share(k, t, f):
+        return False
+    return k.param.policy_throttle or k.vm.nr_dirty + k.vm.nr_writeback >= _throttle_from(k, f.a, f.b)
 
 
 @kfn
@@ -64,9 +81,7 @@ def balance_dirty_pages(k, t, f):
             pc = CHECK
         elif pc == CHECK:
             _limits(k, t, f)
-            if device.reclaimable + device.writeback <= f.total:
-                return _let_go(k, t, f)
-            if k.vm.nr_dirty + k.vm.nr_writeback < _throttle_from(k, f.a, f.b):
+            if not _is_held(k, t, f):
                 return _let_go(k, t, f)
             device.dirty_exceeded = 1
             if device.reclaimable > f.total:
@@ -77,7 +92,7 @@ def balance_dirty_pages(k, t, f):
             emit(k, t, EV.balance_dirty_written, f.c, f.nr_written)
             task.bdi_writing = f.list_head
             _limits(k, t, f)
-            if device.reclaimable + device.writeback <= f.total or f.nr_written >= f.d:
+            if f.nr_written >= f.d or not _over_its_share(k, t, f):
                 return _let_go(k, t, f)
             return _pause(k, t, f, SLEPT)
 

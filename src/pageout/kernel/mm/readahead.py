@@ -112,7 +112,7 @@ def do_readahead(k, t, f):
         if find_page(k, f.inode, f.index) == NIL:
             page = try_alloc(k, t, 0, GFP_READAHEAD)
             if page == NIL:
-                return call(k, t, f, FN.alloc_pages, ALLOCATED, 0, GFP_READAHEAD, 0)
+                return call(k, t, f, FN.page_cache_alloc, ALLOCATED, 0, GFP_READAHEAD, 0)
             _fill(k, t, f, page)
         else:
             spend(k, t, LOOKUP_NS)
@@ -120,6 +120,8 @@ def do_readahead(k, t, f):
         if out_of_slice(k, t):
             f.pc = PAGES
             return YIELD
+    if k.inode[f.inode].lower != NIL and f.pos > f.b:
+        return call(k, t, f, FN.unionfs_readpage, SUBMITTED, f.inode, f.b, f.pos - f.b)
     if f.bio == NIL:
         return ret(k, t, f, 0)
     return call(k, t, f, FN.submit_bio, SUBMITTED, f.bio, 0, 0)

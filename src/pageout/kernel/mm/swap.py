@@ -18,9 +18,10 @@ from pageout.engine.constants import (
     PG_PVEC,
     PG_REFERENCED,
     PG_SWAPBACKED,
+    SPLIT_OFF,
 )
 from pageout.jit import kfn
-from pageout.kernel.mm.buddy import zone_of
+from pageout.kernel.mm.free_area import zone_of
 
 
 @kfn
@@ -166,6 +167,10 @@ def mark_page_accessed(k, page):
         else:
             zone.recent_scanned_file += 1
             zone.recent_rotated_file += 1
+        if k.param.lru_split == SPLIT_OFF and not pflags & PG_SWAPBACKED:
+            pg.pflags &= ~PG_REFERENCED  # one list: used again, a page goes back to its head
+            lru_add(k, page)
+            return
         pg.pflags = (pg.pflags & ~PG_REFERENCED) | PG_ACTIVE
         lru_add(k, page)
         k.vm.pgactivate += 1

@@ -20,13 +20,13 @@ from pageout.engine.constants import (
     PG_ACTIVE,
     PG_ISOLATED,
     PG_SWAPBACKED,
+    PROGRESS_RECLAIMABLE,
     SWAP_CLUSTER_MAX,
     WQ_CONGESTION_READ,
     WQ_CONGESTION_WRITE,
     YIELD,
 )
 from pageout.engine.kstack import call, ret
-from pageout.engine.ledger import observe
 from pageout.engine.ring import emit
 from pageout.engine.waitqueue import sleep_on, timeout_jiffies
 from pageout.jit import kfn
@@ -44,23 +44,27 @@ from pageout.kernel.mm.lru_balance import (
     nr_to_scan,
     shrink_active_list,
 )
+from pageout.kernel.mm.reclaim_entry import stall_begins, stall_ends
+from pageout.kernel.mm.reclaim_worker import cluster_pages, sort_by_file
 from pageout.kernel.mm.swap import lru_add, lru_add_drain
+from pageout.kernel.mm.throttle import nap, recycles_writeback
+from pageout.kernel.mm.writeback_rules import direct_may_write
+from pageout.kernel.policies import pages_to_ask_for
 from pageout.vocabulary.tracepoints import EV
-
-HIST_STALL = 2
 
 
 @kfn
-def _direct_may_writepage(k):
+def _direct_may_writepage(k, order):
     """May direct reclaim write file pages? The choice the article is about."""
-    return 1 if k.param.reclaim_writeback == 0 and not k.param.laptop_mode else 0
+    return 1 if direct_may_write(k, order) and not k.param.laptop_mode else 0
 
 
 @kfn
 def try_to_free_pages(k, t, f):
     """Direct reclaim: the allocating task itself looks for pages to free, harder at each priority.
 
-    f.a, f.b   in: order, GFP flags.  Returns pages reclaimed, 0 if it got nowhere.  Sleeps: yes.
+    f.a, f.b, f.c   in: order, GFP flags, callers it is done for (0: one).
+    Returns pages reclaimed, 0 if it got nowhere.  Sleeps: yes.
     """
     PRIORITY, ZONE, ZONE_SHRUNK, WAITED = 1, 2, 3, 4
     pc = f.pc
@@ -83,7 +87,7 @@ def try_to_free_pages(k, t, f):
             if _enough_or_kick(k, t, f):
                 return _end_direct(k, t, f)
             if k.task[t].sc_scanned > 0 and f.priority < DEF_PRIORITY - 2:
-                return call(k, t, f, FN.congestion_wait, WAITED, timeout_jiffies(k, 10), 0, 0)
+                return nap(k, t, f, WAITED, 10)
             pc = WAITED
         elif pc == ZONE_SHRUNK:
             f.zone -= 1
@@ -98,16 +102,12 @@ def try_to_free_pages(k, t, f):
 @kfn
 def _begin_direct(k, t, f):
     task = k.task[t]
-    f.start_ns = now_of(k, t)
     f.priority = DEF_PRIORITY
     task.tflags |= PF_MEMALLOC
     task.sc_order, task.sc_gfp, task.sc_reclaimed, task.sc_dirty = f.a, f.b, 0, 0
-    task.sc_to_reclaim = SWAP_CLUSTER_MAX
-    task.sc_writepage = _direct_may_writepage(k)
-    task.stall_count += 1
-    task.stall_begin_ns = f.start_ns
-    k.vm.allocstall += 1
-    emit(k, t, EV.mm_vmscan_direct_reclaim_begin, f.a, task.sc_writepage, f.b)
+    task.sc_to_reclaim = SWAP_CLUSTER_MAX * (f.c if f.c > 0 else 1)
+    task.sc_writepage = _direct_may_writepage(k, f.a)
+    stall_begins(k, t, f, f.a, f.b, task.sc_writepage)
 
 
 @kfn
@@ -115,26 +115,31 @@ def _enough_or_kick(k, t, f):
     """After a pass over the zones: enough freed? If not, ask the flushers, as the design has it."""
     task = k.task[t]
     f.total += task.sc_scanned
-    if task.sc_reclaimed >= SWAP_CLUSTER_MAX:
+    if task.sc_reclaimed >= task.sc_to_reclaim:
         return True
+    if k.param.policy_wake_flushers:
+        wanted = pages_to_ask_for(k, t, f.total)
+        if wanted > 0:
+            wakeup_flusher_threads(k, t, wanted)
+        return False
     if f.total > SWAP_CLUSTER_MAX + SWAP_CLUSTER_MAX // 2 and k.param.reclaim_kick == KICK_SCANNED:
         wakeup_flusher_threads(k, t, 0 if k.param.laptop_mode else f.total)
-        if k.param.reclaim_writeback == 0:
+        if direct_may_write(k, f.a):
             task.sc_writepage = 1
     return False
 
 
 @kfn
 def _end_direct(k, t, f):
-    """Leave direct reclaim. 2.6.34 returns 0 when every zone was given up, whatever was freed on the way."""
+    """Leave direct reclaim. 2.6.34 returns 0 when every zone was given up, whatever was freed on the way.
+
+    reclaim.progress=reclaimable: 1 if nothing was freed but some zone is not given up (2.6.35, commit bb21c7ce).
+    """
     task = k.task[t]
-    stall = now_of(k, t) - f.start_ns
     task.tflags &= ~PF_MEMALLOC
-    task.stall_ns += stall
-    task.stall_begin_ns = 0
-    k.stat.alloc_stall_ns += stall
-    observe(k, HIST_STALL, stall)
-    emit(k, t, EV.mm_vmscan_direct_reclaim_end, task.sc_reclaimed)
+    stall_ends(k, t, f, task.sc_reclaimed)
+    if k.param.reclaim_progress == PROGRESS_RECLAIMABLE:
+        return ret(k, t, f, task.sc_reclaimed if task.sc_reclaimed > 0 else f.flag)
     return ret(k, t, f, task.sc_reclaimed if f.flag or task.sc_reclaimed >= SWAP_CLUSTER_MAX else 0)
 
 
@@ -161,7 +166,7 @@ def shrink_zone(k, t, f):
         if f.stage == 0 and f.left + f.total + f.nr_taken == 0:
             break
         lru, f.stage = f.stage, (f.stage + 1) & 3
-        portion = _take_portion(f, lru)
+        portion = _take_portion(f, lru, cluster_pages(k, t))
         if portion > 0:
             if lru == LRU_ACTIVE_ANON:
                 if can_swap(k) and anon_is_low(k, f.zone):
@@ -187,19 +192,19 @@ def _enough(k, t, f):
 
 
 @kfn
-def _take_portion(f, lru):
-    """Take up to 32 off a list's share."""
+def _take_portion(f, lru, cluster):
+    """Take up to a cluster (32) off a list's share."""
     if lru == LRU_INACTIVE_ANON:
-        portion = f.left if f.left < SWAP_CLUSTER_MAX else SWAP_CLUSTER_MAX
+        portion = f.left if f.left < cluster else cluster
         f.left -= portion
     elif lru == LRU_ACTIVE_ANON:
-        portion = f.count if f.count < SWAP_CLUSTER_MAX else SWAP_CLUSTER_MAX
+        portion = f.count if f.count < cluster else cluster
         f.count -= portion
     elif lru == LRU_INACTIVE_FILE:
-        portion = f.total if f.total < SWAP_CLUSTER_MAX else SWAP_CLUSTER_MAX
+        portion = f.total if f.total < cluster else cluster
         f.total -= portion
     else:
-        portion = f.nr_taken if f.nr_taken < SWAP_CLUSTER_MAX else SWAP_CLUSTER_MAX
+        portion = f.nr_taken if f.nr_taken < cluster else cluster
         f.nr_taken -= portion
     return portion
 
@@ -219,7 +224,9 @@ def _isolate(k, t, f, lru, lumpy):
     """Take the next 32 off the list; account them. Returns the number taken."""
     task = k.task[t]
     z = k.zone[f.zone]
-    scanned = isolate_lru_pages(k, t, f.zone, lru, SWAP_CLUSTER_MAX, lumpy)
+    scanned = isolate_lru_pages(k, t, f.zone, lru, cluster_pages(k, t), lumpy)
+    task.sc_writeback = 0
+    sort_by_file(k, t)
     z.pages_scanned += scanned
     f.nr_scanned += scanned
     if is_kswapd(k, t):
@@ -279,7 +286,7 @@ def shrink_inactive_list(k, t, f):
 
     f.a, f.b, f.c   in: pages to scan, list, zone.  Returns pages freed.  Sleeps: yes.
     """
-    BATCH, SHRUNK, BEFORE_SYNC, SYNC_SHRUNK, GATED = 1, 2, 3, 4, 5
+    BATCH, SHRUNK, BEFORE_SYNC, SYNC_SHRUNK, GATED, HELD = 1, 2, 3, 4, 5, 6
     pc = f.pc
     if pc == ENTRY or pc == GATED:
         f.zone = f.c
@@ -309,7 +316,10 @@ def shrink_inactive_list(k, t, f):
             return call(k, t, f, FN.shrink_page_list, SYNC_SHRUNK, f.zone, 1, 0)
         elif pc == SYNC_SHRUNK:
             _reclaimed(k, t, f, k.task[t].retval)
-        _put_back(k, t, f)
+        if pc != HELD:
+            _put_back(k, t, f)
+            if recycles_writeback(k, t, f.nr_taken, f.priority):
+                return call(k, t, f, FN.wait_iff_congested, HELD, timeout_jiffies(k, 10), f.zone, 0)
         if f.nr_scanned >= f.a:
             return _end_inactive(k, t, f)
         if out_of_slice(k, t):

@@ -6,15 +6,18 @@ Source: Linux v2.6.34 fs/select.c, kernel/fork.c, net/core/skbuff.c, as far as t
 
 from pageout.engine.clock import now_of, spend
 from pageout.engine.constants import ENTRY, GFP_KERNEL, GFP_NORETRY, GFP_NOWARN, HIST_FORK, NIL, NS_PER_MS
-from pageout.engine.kstack import call, ret
+from pageout.engine.kstack import call, ret, touch
 from pageout.engine.ledger import observe
 from pageout.engine.waitqueue import sleep_until
 from pageout.jit import kfn
 from pageout.kernel.costs import FORK_NS
-from pageout.kernel.frames import FN
-from pageout.kernel.mm.buddy import free_pages, mark_kernel, try_alloc
+from pageout.kernel.frames import FN, LEAF
+from pageout.kernel.mm.buddy import free_pages, try_alloc
+from pageout.kernel.mm.kmalloc import cache_reap, kfree, kmalloc_take
+from pageout.kernel.sched.highorder import JOB_HUGEPAGES, call_for_pages, count_attempt, hold_block
 
-JOB_SELECT, JOB_FORK = 2, 3
+JOB_SELECT, JOB_FORK, JOB_POLL = 2, 3, 21
+ENOMEM = -12
 GFP_OPTIONAL = GFP_KERNEL | GFP_NORETRY | GFP_NOWARN
 
 
@@ -35,8 +38,12 @@ def periodic(k, t, f, job):
         return sleep_until(k, t, job.next_due_ns)
     if job.kind == JOB_SELECT:
         return call(k, t, f, FN.sys_select, CALLED, 0, 0, 0)
+    if job.kind == JOB_POLL:
+        return call(k, t, f, FN.sys_poll, CALLED, 0, 0, 0)
     if job.kind == JOB_FORK:
         return call(k, t, f, FN.sys_clone, CALLED, k.param.stack_order, 0, 0)
+    if job.kind == JOB_HUGEPAGES or job.gfp != 0:
+        return call_for_pages(k, t, f, CALLED, job)
     return call(k, t, f, FN.sys_recvmsg, CALLED, job.order, 0, 0)
 
 
@@ -48,14 +55,14 @@ def foreground_over(k, job):
 
 @kfn
 def _reap(k, t, job):
-    """Free what is held too long: buffers beyond `hold`, stacks of children whose life is over."""
+    """Free what is held too long: buffers beyond `hold`, stacks of children whose life is over; never huge pages."""
     task = k.task[t]
     while task.allocated_head != NIL:
         if job.kind == JOB_FORK:
             age_ms = now_of(k, t) // NS_PER_MS - k.page[task.allocated_head].dirtied_when
             if age_ms < job.lifetime_ns // NS_PER_MS:
                 return
-        elif task.allocated_nr <= job.hold:
+        elif task.allocated_nr <= job.hold or job.kind == JOB_HUGEPAGES:
             return
         free_oldest(k, t, job)
 
@@ -77,29 +84,9 @@ def free_oldest(k, t, job):
 
 
 @kfn
-def _hold(k, t, page, order):
-    """Keep a block at the end of the task's list, with the time it was got."""
-    task = k.task[t]
-    pg = k.page[page]
-    mark_kernel(k, page, order)
-    pg.lru_next = NIL
-    pg.dirtied_when = now_of(k, t) // NS_PER_MS
-    if task.allocated_tail == NIL:
-        task.allocated_head = page
-    else:
-        k.page[task.allocated_tail].lru_next = page
-    task.allocated_tail = page
-    task.allocated_nr += 1
-
-
-@kfn
-def _count_attempt(k, t, order, page):
-    if order > 0:
-        k.stat.highorder_attempts += 1
-        k.task[t].nr_highorder += 1
-        if page == NIL:
-            k.stat.highorder_failures += 1
-            k.task[t].nr_highorder_failed += 1
+def keep_page(k, t, page):
+    """Let the task own a page of the kernel's until it exits."""
+    hold_block(k, t, page, 0)
 
 
 @kfn
@@ -116,17 +103,42 @@ def sys_recvmsg(k, t, f):
             return call(k, t, f, FN.alloc_pages, 1, f.a, gfp, 0)
     else:
         page = k.task[t].retval
-    _count_attempt(k, t, f.a, page)
+    count_attempt(k, t, f.a, page)
     if page != NIL:
-        _hold(k, t, page, f.a)
+        hold_block(k, t, page, f.a)
     return ret(k, t, f, 0)
 
 
 @kfn
 def sys_select(k, t, f):
-    """select() on many descriptors: its poll table needs a page, taken 1.6 KB down the stack. Sleeps: yes."""
+    """select() or poll(). On a diet, what it kept on the stack (832 bytes) is allocated first. Sleeps: yes.
+
+    Source: Linux v2.6.34 fs/select.c:core_sys_select, do_sys_poll; include/linux/poll.h:MAX_STACK_ALLOC.
+    """
+    POLLED, REFILLED = 1, 2
+    if f.pc == POLLED:
+        if f.flag:
+            kfree(k, t)
+        return ret(k, t, f, 0)
     if f.pc == ENTRY:
         spend(k, t, k.param.syscall_ns)
+        if k.param.stack_diet:
+            cache_reap(k, t)
+            touch(k, t, LEAF.kmalloc)
+            if not kmalloc_take(k, t):
+                return call(k, t, f, FN.kmalloc_refill, REFILLED, 0, 0, 0)
+            f.flag = 1
+    elif k.task[t].retval == NIL:
+        return ret(k, t, f, ENOMEM)
+    else:
+        f.flag = 1
+    return call(k, t, f, FN.do_poll if f.fn == FN.sys_poll else FN.do_select, POLLED, 0, 0, 0)
+
+
+@kfn
+def do_select(k, t, f):
+    """Many descriptors are waited for: the table of them needs a page, 1.6 KB down the stack. Sleeps: yes."""
+    if f.pc == ENTRY:
         page = try_alloc(k, t, 0, GFP_KERNEL)
         if page == NIL:
             return call(k, t, f, FN.alloc_pages, 1, 0, GFP_KERNEL, 0)
@@ -148,11 +160,11 @@ def sys_clone(k, t, f):
             return call(k, t, f, FN.alloc_pages, 1, f.a, GFP_KERNEL, 0)
     else:
         page = k.task[t].retval
-    _count_attempt(k, t, f.a, page)
+    count_attempt(k, t, f.a, page)
     k.stat.fork_nr += 1
     observe(k, HIST_FORK, now_of(k, t) - f.start_ns)
     if page != NIL:
-        _hold(k, t, page, f.a)
+        hold_block(k, t, page, f.a)
         k.stat.stack_pages += 1 << f.a
         if k.stat.stack_pages > k.stat.stack_pages_max:
             k.stat.stack_pages_max = k.stat.stack_pages

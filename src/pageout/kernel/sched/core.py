@@ -17,6 +17,7 @@ from pageout.engine.constants import (
     GO,
     NIL,
     RUN,
+    SERIES_COLUMNS,
     SLEEP,
     STOP_DEADLOCK,
     STOP_DONE,
@@ -35,6 +36,8 @@ from pageout.engine.ledger import levels, sample
 from pageout.engine.waitqueue import enqueue, wake_task
 from pageout.jit import call_at, kfn
 from pageout.kernel.block.blk_core import end_request, unplug
+from pageout.kernel.mm.dirty_limits import background_threshold, dirty_threshold
+from pageout.kernel.sched.hung_task import check_hung_tasks
 
 SLICE_NS = 50_000
 
@@ -123,6 +126,21 @@ def _timer(k, t, gen):
 
 
 @kfn
+def _sample(k):
+    """Take a sample of the series, the dirty limits beside it."""
+    sample(k, background_threshold(k, NIL), dirty_threshold(k, NIL))
+
+
+@kfn
+def _last_sample(k):
+    """Once the run is over: the series ends with the totals as they stood then."""
+    if k.stat.stop == STOP_STEPS or k.stat.stop == STOP_DRAIN or k.param.series_ns <= 0:
+        return
+    if k.stat.series_nr == 0 or k.series[(k.stat.series_nr - 1) * SERIES_COLUMNS] < k.stat.now_ns:
+        _sample(k)
+
+
+@kfn
 def _handle(k, kind, arg, gen):
     if kind == EV_SLICE_END:
         _slice_end(k, arg, gen)
@@ -137,7 +155,8 @@ def _handle(k, kind, arg, gen):
         if k.queue[arg].plugged and k.queue[arg].plug_gen == gen:
             unplug(k, arg)
     elif kind == EV_SERIES:
-        sample(k)
+        _sample(k)
+        check_hung_tasks(k)
         post(k, k.stat.now_ns + k.param.series_ns, EV_SERIES, 0, 0)
     elif kind == EV_POWER_CUT:
         k.stat.stop = STOP_POWER
@@ -188,5 +207,6 @@ def run_machine(k, max_steps):
             k.stat.events_handled += 1
             _handle(k, kind, arg, gen)
     levels(k)
+    _last_sample(k)
     k.stat.steps += steps
     return k.stat.stop

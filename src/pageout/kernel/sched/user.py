@@ -6,6 +6,8 @@ One frame, `user`, at the bottom of each user task's stack, goes through its job
 
 from pageout.engine.clock import now_of, out_of_slice, spend
 from pageout.engine.constants import (
+    CALLER_SENDFILE,
+    CALLER_SYSCALL,
     ENTRY,
     EXIT,
     HIST_READ,
@@ -17,6 +19,7 @@ from pageout.engine.constants import (
     WQ_GROUP,
     YIELD,
 )
+from pageout.engine.klog import check_stack_usage
 from pageout.engine.kstack import call
 from pageout.engine.ledger import observe
 from pageout.engine.rng import random32, random_below
@@ -26,6 +29,7 @@ from pageout.kernel.frames import FN
 from pageout.kernel.fs.read_write import read_cached
 from pageout.kernel.mm.memory import free_anonymous, touch_mapped
 from pageout.kernel.sched.allocators import foreground_over, free_oldest, periodic
+from pageout.kernel.sched.highorder import JOB_HUGEPAGES
 
 JOB_IO, JOB_ALLOC, JOB_SELECT, JOB_FORK, JOB_HOG, JOB_UNLINK, JOB_REQUESTS = 0, 1, 2, 3, 4, 5, 6
 RW_READ, RW_WRITE, RW_RANDREAD, RW_RANDWRITE, RW_MIX, RW_RANDMIX = 0, 1, 2, 3, 4, 5
@@ -79,7 +83,7 @@ def _work(k, t, f, job):
 def _exit(k, t, f, job):
     """Give back all memory, tell whoever waits for this task, die."""
     task = k.task[t]
-    while task.allocated_head != NIL:
+    while task.allocated_head != NIL and job.kind != JOB_HUGEPAGES:  # the pool outlives who filled it
         free_oldest(k, t, job)
     if task.mm_inode != NIL:
         while f.index < k.inode[task.mm_inode].nr_slots:
@@ -90,6 +94,7 @@ def _exit(k, t, f, job):
             if out_of_slice(k, t):
                 return YIELD
     _close_files(k, job)
+    check_stack_usage(k, t)
     task.ended_ns = now_of(k, t)
     task.state = T_DEAD
     task.memdie = 0
@@ -284,6 +289,9 @@ def _sync_due(f, job):
 def _issue(k, t, f, job, CALLED, RESTART):
     """Make the call; -1 if it was served on the spot from the cache."""
     inode, offset, nbytes = job.call_inode, job.call_offset, f.nr_to_write
+    if job.caller != CALLER_SYSCALL:
+        how = FN.sys_sendfile if job.caller == CALLER_SENDFILE else FN.nfsd
+        return call(k, t, f, how, CALLED, inode, offset, nbytes)
     if job.mmap:
         while f.pos < nbytes:
             here = offset + f.pos
@@ -310,11 +318,18 @@ def _issue(k, t, f, job, CALLED, RESTART):
         k.task[t].retval = nbytes
         return -1
     if job.is_read:
-        if read_cached(k, t, inode, offset, nbytes):
+        if read_cached(k, t, _read_from(k, inode), offset, nbytes):
             k.task[t].retval = nbytes
             return -1
-        return call(k, t, f, FN.sys_read, CALLED, inode, offset, nbytes)
-    return call(k, t, f, FN.sys_write, CALLED, inode, offset, nbytes)
+        return call(k, t, f, k.inode[inode].f_read, CALLED, inode, offset, nbytes)
+    return call(k, t, f, k.inode[inode].f_write, CALLED, inode, offset, nbytes)
+
+
+@kfn
+def _read_from(k, inode):
+    """The file whose pages read() is served from: of a union's, the one below."""
+    lower = k.inode[inode].lower
+    return inode if lower == NIL else lower
 
 
 @kfn
@@ -350,10 +365,10 @@ def _requests(k, t, f, job):
         job.issued += 1
     while job.issued < job.nr_requests:
         offset = k.request_list[job.requests_start + job.issued] << 12
-        if read_cached(k, t, inode, offset, 4096):
+        if read_cached(k, t, _read_from(k, inode), offset, 4096):
             k.stat.request_hits += 1
         else:
-            return call(k, t, f, FN.sys_read, 1, inode, offset, 4096)
+            return call(k, t, f, k.inode[inode].f_read, 1, inode, offset, 4096)
         job.issued += 1
         if out_of_slice(k, t):
             f.pc = 0
@@ -371,6 +386,9 @@ def _hog(k, t, f, job):
     nr_pages = k.inode[task.mm_inode].nr_slots
     if f.pc == 1:
         f.pos += 1
+        f.pc = 0
+        if out_of_slice(k, t):
+            return YIELD
     f.pc = 0
     while True:
         if task.killed:

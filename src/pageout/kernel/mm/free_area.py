@@ -1,0 +1,230 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The buddy system: free lists by zone, order and mobility; merging, splitting, and borrowing from another type.
+
+Source: Linux v2.6.34 mm/page_alloc.c.  Differs: no type ISOLATE, which only memory hot-unplug uses.
+"""
+
+from pageout.engine.constants import (
+    MAX_ORDER,
+    MIGRATE_MOVABLE,
+    MIGRATE_RECLAIMABLE,
+    MIGRATE_RESERVE,
+    MIGRATE_UNMOVABLE,
+    MT_MASK,
+    MT_SHIFT,
+    NIL,
+    NR_FREE_LISTS,
+    ORDER_MASK,
+    ORDER_SHIFT,
+    PAGEBLOCK_ORDER,
+    PG_BUDDY,
+)
+from pageout.engine.ring import emit
+from pageout.jit import kfn
+from pageout.vocabulary.tracepoints import EV
+
+PAGEBLOCK = 1 << PAGEBLOCK_ORDER
+
+
+@kfn
+def zone_of(k, page):
+    """The zone a frame belongs to."""
+    zone = 0
+    while page >= k.zone[zone].end_page:
+        zone += 1
+    return zone
+
+
+@kfn
+def pageblock_type(k, page):
+    """What the frame's pageblock is for (MIGRATE_*). Source: mm/page_alloc.c:get_pageblock_migratetype."""
+    return k.pageblock[page >> PAGEBLOCK_ORDER]
+
+
+@kfn
+def set_pageblock_type(k, page, kind):
+    """Say what a pageblock is for from now on. Source: mm/page_alloc.c:set_pageblock_migratetype."""
+    k.pageblock[page >> PAGEBLOCK_ORDER] = MIGRATE_UNMOVABLE if k.param.mobility_off else kind
+
+
+@kfn
+def _link(k, area, page, order, kind):
+    """Put a block at the head of a list; the count of the area is not touched."""
+    at = k.free_list[area * NR_FREE_LISTS + kind]
+    pg = k.page[page]
+    pg.pflags = PG_BUDDY | (order << ORDER_SHIFT) | (kind << MT_SHIFT)
+    pg.lru_prev = NIL
+    pg.lru_next = at.head
+    if at.head != NIL:
+        k.page[at.head].lru_prev = page
+    at.head = page
+
+
+@kfn
+def _unlink(k, area, page):
+    """Take a block off the list that its flags name; the count of the area is not touched."""
+    pg = k.page[page]
+    if pg.lru_prev == NIL:
+        k.free_list[area * NR_FREE_LISTS + ((pg.pflags & MT_MASK) >> MT_SHIFT)].head = pg.lru_next
+    else:
+        k.page[pg.lru_prev].lru_next = pg.lru_next
+    if pg.lru_next != NIL:
+        k.page[pg.lru_next].lru_prev = pg.lru_prev
+    pg.pflags = 0
+    pg.lru_next = NIL
+    pg.lru_prev = NIL
+
+
+@kfn
+def free_one_page(k, zone, page, order, kind):
+    """Give a block back to the lists of a type, merged with its buddies as far as they are free, whatever their type.
+
+    Any page freed tells reclaim that the zone is worth scanning again.
+    Source: Linux v2.6.34 mm/page_alloc.c:__free_one_page, free_one_page.
+    """
+    z = k.zone[zone]
+    k.page[page].pflags = 0
+    z.all_unreclaimable = 0
+    z.pages_scanned = 0
+    z.nr_free += 1 << order
+    k.vm.nr_free_pages += 1 << order
+    start, end = z.start_page, z.end_page
+    while order < MAX_ORDER - 1:
+        buddy = page ^ (1 << order)
+        if buddy < start or buddy + (1 << order) > end:
+            break
+        bflags = k.page[buddy].pflags
+        if not bflags & PG_BUDDY or (bflags & ORDER_MASK) >> ORDER_SHIFT != order:
+            break
+        area = zone * MAX_ORDER + order
+        _unlink(k, area, buddy)
+        k.free_area[area].nr -= 1
+        page &= ~(1 << order)
+        order += 1
+    area = zone * MAX_ORDER + order
+    _link(k, area, page, order, kind)
+    k.free_area[area].nr += 1
+
+
+@kfn
+def _expand(k, zone, page, low, high, kind):
+    """Split a block down to the order wanted: the upper halves go back to the lists, the lowest part is left."""
+    while high > low:
+        high -= 1
+        area = zone * MAX_ORDER + high
+        _link(k, area, page + (1 << high), high, kind)
+        k.free_area[area].nr += 1
+
+
+@kfn
+def _rmqueue_smallest(k, zone, order, kind):
+    """Take the smallest sufficient block of a type, split to the order wanted; NIL if the type has none."""
+    current = order
+    while current < MAX_ORDER:
+        area = zone * MAX_ORDER + current
+        page = k.free_list[area * NR_FREE_LISTS + kind].head
+        if page != NIL:
+            _unlink(k, area, page)
+            k.free_area[area].nr -= 1
+            _expand(k, zone, page, order, current, kind)
+            return page
+        current += 1
+    return NIL
+
+
+@kfn
+def move_freepages_block(k, zone, page, kind):
+    """Move the free blocks that begin in the frame's pageblock to the lists of a type. Returns frames moved.
+
+    A block of order 10 counts whole. A pageblock that reaches beyond the zone's end is left alone, as in the kernel.
+    Source: Linux v2.6.34 mm/page_alloc.c:move_freepages_block, move_freepages.
+    """
+    at = page & ~(PAGEBLOCK - 1)
+    last = at + PAGEBLOCK - 1
+    if last >= k.zone[zone].end_page:
+        return 0
+    if at < k.zone[zone].start_page:
+        at = page
+    moved = 0
+    while at <= last:
+        pflags = k.page[at].pflags
+        if pflags & PG_BUDDY:
+            order = (pflags & ORDER_MASK) >> ORDER_SHIFT
+            area = zone * MAX_ORDER + order
+            _unlink(k, area, at)
+            _link(k, area, at, order, kind)
+            at += 1 << order
+            moved += 1 << order
+        else:
+            at += 1
+    return moved
+
+
+@kfn
+def _fallback_type(kind, turn):
+    """The type to borrow from, first (turn 0) and second. Source: Linux v2.6.34 mm/page_alloc.c:fallbacks."""
+    if turn == 0:
+        return MIGRATE_UNMOVABLE if kind == MIGRATE_RECLAIMABLE else MIGRATE_RECLAIMABLE
+    return MIGRATE_UNMOVABLE if kind == MIGRATE_MOVABLE else MIGRATE_MOVABLE
+
+
+@kfn
+def _steal(k, t, zone, page, order, current, kind, lender):
+    """Take a block of another type. One of 16 pages or more brings all free pages of its pageblock over with it, and
+    the pageblock itself if half of it was free; a reclaimable request always does. Returns the block.
+    """
+    owner = lender
+    if current >= PAGEBLOCK_ORDER >> 1 or kind == MIGRATE_RECLAIMABLE or k.param.mobility_off:
+        moved = move_freepages_block(k, zone, page, kind)
+        if moved >= 1 << (PAGEBLOCK_ORDER - 1) or k.param.mobility_off:
+            set_pageblock_type(k, page, kind)
+        owner = kind
+    area = zone * MAX_ORDER + current
+    _unlink(k, area, page)
+    k.free_area[area].nr -= 1
+    block = page
+    while current >= PAGEBLOCK_ORDER and block < page + (1 << current):
+        set_pageblock_type(k, block, kind)
+        block += PAGEBLOCK
+    _expand(k, zone, page, order, current, owner)
+    fragmenting = 1 if current < PAGEBLOCK_ORDER else 0
+    same = 1 if owner == kind else 0
+    emit(k, t, EV.mm_page_alloc_extfrag, page, order, current, PAGEBLOCK_ORDER, kind, owner, fragmenting, same)
+    return page
+
+
+@kfn
+def _rmqueue_fallback(k, t, zone, order, kind):
+    """Borrow from another type, the largest block there is; NIL if there is none.
+
+    Source: Linux v2.6.34 mm/page_alloc.c:__rmqueue_fallback.
+    """
+    current = MAX_ORDER - 1
+    while current >= order:
+        if k.free_area[zone * MAX_ORDER + current].nr > 0:
+            for turn in range(2):
+                lender = _fallback_type(kind, turn)
+                page = k.free_list[(zone * MAX_ORDER + current) * NR_FREE_LISTS + lender].head
+                if page != NIL:
+                    return _steal(k, t, zone, page, order, current, kind, lender)
+        current -= 1
+    return NIL
+
+
+@kfn
+def rmqueue(k, t, zone, order, kind):
+    """Take a block of 2^order frames off the lists: of its own type, of another, of the reserve; NIL if none is left.
+
+    Source: Linux v2.6.34 mm/page_alloc.c:__rmqueue.
+    """
+    page = _rmqueue_smallest(k, zone, order, kind)
+    if page == NIL and kind != MIGRATE_RESERVE:
+        page = _rmqueue_fallback(k, t, zone, order, kind)
+        if page == NIL:
+            kind = MIGRATE_RESERVE
+            page = _rmqueue_smallest(k, zone, order, kind)
+    emit(k, t, EV.mm_page_alloc_zone_locked, page, order, kind, 1 if order == 0 else 0)
+    if page != NIL:
+        k.zone[zone].nr_free -= 1 << order
+        k.vm.nr_free_pages -= 1 << order
+    return page

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the designs add to a machine at boot: their choice points as parameters, zones' shares, reclaim threads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pageout.engine import constants as c
+from pageout.kernel import frames
+
+CHOICE_VALUES: dict[str, dict[str, int]] = {
+    "reclaim.writeback": {
+        "always": c.WRITEBACK_ALWAYS,
+        "kswapd": c.WRITEBACK_KSWAPD,
+        "never": c.WRITEBACK_NEVER,
+        "high-order": c.WRITEBACK_HIGH_ORDER,
+        "priority": c.WRITEBACK_PRIORITY,
+        "urgent": c.WRITEBACK_URGENT,
+    },
+    "reclaim.kick": {
+        "scanned": c.KICK_SCANNED,
+        "dirty": c.KICK_DIRTY,
+        "none": c.KICK_NONE,
+        "inodes": c.KICK_INODES,
+    },
+    "reclaim.throttle": {"congestion": c.STALL_CONGESTION, "writeback": c.STALL_WRITEBACK},
+    "reclaim.progress": {"freed": c.PROGRESS_FREED, "reclaimable": c.PROGRESS_RECLAIMABLE},
+    "reclaim.around": {"off": 0, "16": 16, "32": 32, "64": 64},
+    "reclaim.worker": {"off": c.WORKER_OFF, "node": c.WORKER_NODE, "cpu": c.WORKER_CPU},
+    "reclaim.worker_order": {"lru": c.WORKER_LRU, "file": c.WORKER_FILE},
+    "dirty.limits": {"global": c.LIMITS_GLOBAL, "zone": c.LIMITS_ZONE},
+    "background.start": {"ratio": c.BACKGROUND_RATIO, "half": c.BACKGROUND_HALF},
+    "flusher.background": {"all": c.FLUSH_ALL, "oldest": c.FLUSH_OLDEST},
+    "flusher.order": {"dirtied_when": c.FLUSH_DIRTIED_WHEN, "page_age": c.FLUSH_PAGE_AGE},
+    "lru.split": {"on": c.SPLIT_ON, "off": c.SPLIT_OFF},
+    "watermark.gap": {"kernel": c.GAP_KERNEL, "wide": c.GAP_WIDE},
+    "stack.switch": {"off": c.SWITCH_OFF, "reclaim": c.SWITCH_RECLAIM, "writepage": c.SWITCH_WRITEPAGE},
+}
+CHOICE_PARAMS = {
+    "reclaim.throttle": "reclaim_throttle",
+    "reclaim.progress": "reclaim_progress",
+    "reclaim.around": "reclaim_around",
+    "reclaim.worker": "reclaim_worker",
+    "reclaim.worker_order": "worker_order",
+    "dirty.limits": "dirty_limits",
+    "background.start": "background_start",
+    "flusher.background": "flush_background",
+    "flusher.order": "flush_order",
+    "lru.split": "lru_split",
+    "watermark.gap": "watermark_gap",
+    "stack.switch": "stack_switch",
+}
+WIDE_GAP = 8
+WORKER_PID = 500
+
+
+def nr_workers(cpus: int) -> int:
+    """Reclaim threads of a machine: one a CPU; asleep for good under designs that do not use them."""
+    return cpus
+
+
+def boot_zone_shares(arrays: dict[str, Any]) -> None:
+    """What of each zone no page may be dirtied in; and the gap between its marks, if the design widens it.
+
+    Source: Linux v3.3 mm/page_alloc.c:calculate_totalreserve_pages (dirty_balance_reserve).
+    """
+    for zone in arrays["zone"]:
+        if int(arrays["param"]["watermark_gap"][0]) == c.GAP_WIDE:
+            low, high = int(zone["wmark_low"]), int(zone["wmark_high"])
+            zone["wmark_low"] = min(zone["wmark_min"] + WIDE_GAP * (low - zone["wmark_min"]), zone["present"] // 2)
+            zone["wmark_high"] = min(zone["wmark_min"] + WIDE_GAP * (high - zone["wmark_min"]), zone["present"] // 2)
+        reserve = max(int(zone["reserve0"]), int(zone["reserve1"]), int(zone["reserve2"]))
+        zone["dirty_reserve"] = min(reserve + int(zone["wmark_high"]), int(zone["present"]))
+
+
+def boot_workers(arrays: dict[str, Any], first: int, cpus: int) -> dict[int, str]:
+    """Lay the reclaim threads to sleep at the end of the task table, whatever the design. Returns their comms."""
+    arrays["param"]["first_worker"][0] = first
+    used = int(arrays["function"]["frame_bytes"][frames.FN.reclaim_worker])
+    for i in range(nr_workers(cpus)):
+        task, frame = arrays["task"][first + i], arrays["frame"][(first + i) * c.MAX_DEPTH]
+        task["state"], task["used"], task["peak"], task["pid"] = c.T_SLEEPING, used, used, WORKER_PID + i
+        task["tflags"] = c.PF_KTHREAD | c.PF_RECLAIMER
+        frame["fn"], frame["pc"] = frames.FN.reclaim_worker, 1
+        for name in ("page", "inode", "list_head", "work", "bio"):
+            frame[name] = c.NIL
+    for name in ("rq_next", "rq_head", "rq_tail"):
+        arrays["task"][name][:] = c.NIL
+    return {WORKER_PID + i: f"kreclaimd/{i}" for i in range(nr_workers(cpus))}

@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The functions as the kernel that the choices build has them: bytes of each frame and of each leaf chain."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pageout.kernel import frames
+
+
+def boot_functions(arrays: dict[str, Any], choices: Mapping[str, Any]) -> None:
+    """Fill the tables `function` and `leaf`."""
+    sizes = frames.sizes_of(choices)
+    for number, row in enumerate(frames.TABLE):
+        arrays["function"]["frame_bytes"][number] = frames.frame_bytes(row, sizes)
+        arrays["function"]["unit"][number] = frames.UNITS.index(row.unit)
+    for number, chain in enumerate(frames.LEAVES.values()):
+        arrays["leaf"][number] = frames.chain_bytes(tuple(chain.split()), sizes)

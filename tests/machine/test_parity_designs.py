@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Every design on one small storm: machine code and plain Python come to the same state, to the last bit."""
+
+import json
+import os
+import subprocess
+import sys
+from functools import cache
+
+import msgspec
+import pytest
+
+from pageout.jit import INTERPRETED
+from pageout.machine.simulate import simulate
+from pageout.vocabulary.scenario import MIB, Scenario, Task
+from pageout.vocabulary.settings import CHOICES, DESIGNS, choices
+from tests.conftest import ROOT
+from tests.machine.test_parity import small
+
+pytestmark = pytest.mark.skipif(INTERPRETED, reason="compares compiled runs with interpreted ones")
+MS = 1_000_000
+
+
+def storm(design: str, **more: str) -> Scenario:
+    """Pages dirtied at random in little memory, a reader, allocations of two orders, anonymous memory."""
+    what = small(
+        design,
+        Task(name="update", rw="randwrite", file=(0,), io_bytes=2 * MIB, rate_bps=200 * MIB, norandommap=True),
+        Task(name="read", file=(1,), bs_bytes=65536, io_bytes=12 * MIB, rate_bps=40 * MIB, background=True),
+        Task(name="hog", kind="hog", anon_bytes=3 * MIB, rate_bps=1000 * MIB, hold_ns=1000 * MS, background=True),
+        Task(name="alloc", kind="alloc", interval_ns=MS, hold=64, background=True),
+        Task(name="order2", kind="alloc", order=2, interval_ns=5 * MS, hold=8, background=True),
+        files=(4, 12),
+        memory_mib=6,
+        prefill_bytes=6 * MIB,
+        length_ns=10 * MS,
+        disk={"kind": "ssd", "queue_depth": 32},
+        choices=more,
+    )
+    settings = {"vm.min_free_kbytes": 512, "vm.dirty_ratio": 60, "vm.dirty_background_ratio": 50}
+    return msgspec.structs.replace(what, settings=settings, design=design)
+
+
+VARIANTS = {
+    **{name: storm(name) for name in DESIGNS},
+    "worker per CPU, file order": storm("reclaim-thread", **{"reclaim.worker": "cpu", "reclaim.worker_order": "file"}),
+    "switch at writepage": storm("stack-switch", **{"stack.switch": "writepage"}),
+    "page age, half background, one list, wide gap": storm(
+        "linux-2.6.34",
+        **{
+            "flusher.order": "page_age",
+            "background.start": "half",
+            "lru.split": "off",
+            "watermark.gap": "wide",
+        },
+    ),
+}
+
+
+def digests() -> dict[str, tuple[str, int]]:
+    """Digest and direct reclaims of each variant, as this process runs it."""
+    found = {}
+    for name, what in VARIANTS.items():
+        result = simulate(what)
+        found[name] = (result.digest, int(result.metrics["alloc_stall_count"]))
+    return found
+
+
+@cache
+def interpreted() -> dict[str, list]:
+    script = "import json; from tests.machine.test_parity_designs import digests; print(json.dumps(digests()))"
+    environment = {**os.environ, "NUMBA_DISABLE_JIT": "1", "PYTHONPATH": os.pathsep.join([*sys.path, str(ROOT)])}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, env=environment)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return json.loads(done.stdout)
+
+
+@cache
+def compiled() -> dict[str, tuple[str, int]]:
+    return digests()
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_a_design_has_the_same_digest_compiled_and_interpreted(name: str) -> None:
+    assert compiled()[name] == tuple(interpreted()[name])
+
+
+def test_the_storm_reaches_what_the_designs_differ_in() -> None:
+    assert all(stalls > 0 for _, stalls in compiled().values())
+    assert len({digest for digest, _ in compiled().values()}) > len(VARIANTS) // 2
+
+
+def test_between_them_the_variants_take_every_value_that_steers_reclaim_or_writeback() -> None:
+    taken = {(point, value) for what in VARIANTS.values() for point, value in choices(what).items()}
+    steered = [point for point in CHOICES if point.split(".")[0] in ("flusher", "dirty", "background", "stack")]
+    missing = {(point, value) for point in steered for value in CHOICES[point][0]} - taken
+    assert not missing
