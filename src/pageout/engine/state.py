@@ -172,7 +172,7 @@ XFS = tuple(
     for name in (
         "fs inode nr_ags ag_blocks free_slot next_slot nr_slots lock_owner log_start log_blocks log_pos head synced "
         "reserved reserve_bytes "
-        # where are: its rows of xfs_block (AG headers first), its inodes' rows and trees, the slot that row 0 would have
+        # where are: its rows of xfs_block (AG headers first), its inodes' rows and trees, the slot of row 0
         "first_row inode_rows inode_trees slots bitmap "
         "log_bytes iclog_cur iclog_oldest ail_head ail_tail nr_ail push daemon wait nr_trans_open "
         "meta_reads meta_writes log_writes log_forces log_waits splits joins shifts redirtied grants_slept"
@@ -242,7 +242,7 @@ STAT = tuple(
         "klog_nr klog_dropped klog_snapshot_nr rate_begin rate_printed rate_missed hung_due_ns "
         "hung_warnings lowest_stack panic_reason "
         "free_segment segments_used "
-        "metadata_reads journal_commits writepage_refused copyups "
+        "metadata_reads journal_commits writepage_refused reclaim_refused copyups "
         "overflow_nr overflow_task kmalloc_page kmalloc_pages kmalloc_free kmalloc_reaped_ns"
     ).split()
 )

@@ -16,12 +16,16 @@ from pageout.jit import kfn
 from pageout.kernel.block.bio import bio_add
 from pageout.kernel.costs import WRITEPAGE_NS
 from pageout.kernel.frames import FN
+from pageout.kernel.mm.causes import note_clustered
 from pageout.kernel.mm.filemap import (
     block_of,
+    redirty_page,
     set_page_writeback,
+    unlock_page,
 )
 
 BIO_PAGES_A_TURN = 256
+FOR_RECLAIM = 2  # submitters below it: direct reclaim, kswapd
 
 
 @kfn
@@ -36,6 +40,24 @@ def count_written(k, t, submitter, nr_pages):
     else:
         k.stat.written_writer += nr_pages
     k.task[t].written_pages += nr_pages
+
+
+@kfn
+def count_clustered(k, t, submitter, nr_pages):
+    """As count_written, for pages that nobody asked for: they lie beside one that somebody did ask for."""
+    count_written(k, t, submitter, nr_pages)
+    if submitter < FOR_RECLAIM:
+        note_clustered(k, submitter, nr_pages)
+
+
+@kfn
+def refuse_page(k, t, page, submitter):
+    """redirty_page_for_writepage: the page stays dirty, unlocked, as old as it was."""
+    k.stat.writepage_refused += 1
+    if submitter < FOR_RECLAIM:
+        k.stat.reclaim_refused += 1
+    redirty_page(k, t, page)
+    unlock_page(k, page)
 
 
 @kfn

@@ -19,12 +19,12 @@ from pageout.engine.kstack import call, call_via, ret
 from pageout.engine.waitqueue import sleep_on
 from pageout.jit import kfn
 from pageout.kernel.frames import FN, LEAF
-from pageout.kernel.fs.writepage import BIO_PAGES_A_TURN, add_page, count_written
+from pageout.kernel.fs.writepage import BIO_PAGES_A_TURN, add_page, count_clustered, count_written, refuse_page
 from pageout.kernel.fs.xfs_items import WAIT_LOCK, trans_log, xfs_of
 from pageout.kernel.fs.xfs_log import grant, log_has_room
 from pageout.kernel.fs.xfs_space import is_delayed
 from pageout.kernel.fs.xfs_trees import tree_of_inode
-from pageout.kernel.mm.filemap import block_of, clear_page_dirty_for_io, redirty_page, unlock_page
+from pageout.kernel.mm.filemap import block_of, clear_page_dirty_for_io
 from pageout.kernel.mm.slab import CACHE_XFS_TICKET, CACHE_XFS_TRANS, slab_alloc
 
 INODE_BYTES = 272  # assumed: the log item's header and the inode's core
@@ -88,8 +88,7 @@ def _may_join(k, inode, index, block):
 @kfn
 def _refuse(k, t, f):
     """Inside a transaction another cannot begin: the page stays dirty. Source: xfs_aops.c:xfs_vm_writepage."""
-    redirty_page(k, t, f.a)
-    unlock_page(k, f.a)
+    refuse_page(k, t, f.a, f.b)
     k.xfs[xfs_of(k, f.inode)].redirtied += 1
     return ret(k, t, f, 0)
 
@@ -115,6 +114,7 @@ def xfs_vm_writepage(k, t, f):
         f.pos = block_of(k, f.inode, f.index)
         f.d = NIL
         f.bio = add_page(k, t, f, f.a)
+        count_written(k, t, f.b, 1)
         pc = CLUSTER
     while True:
         if pc == SUBMITTED:
@@ -138,8 +138,9 @@ def xfs_vm_writepage(k, t, f):
                 f.bio = first
             f.left += 1
             turn += 1
+        if turn > 0:
+            count_clustered(k, t, f.b, turn)
         if f.bio == NIL:
             break
         return call(k, t, f, FN.submit_bio, SUBMITTED, f.bio, 0, 0)
-    count_written(k, t, f.b, f.left + 1)
     return ret(k, t, f, f.left)
