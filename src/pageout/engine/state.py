@@ -78,8 +78,7 @@ INODE = tuple(
     for name in (
         "slot_start nr_slots dirty_bits writeback_bits dirty_summary writeback_summary kind bdi nr_pages nr_dirty "
         "nr_writeback istate dirtied_when list_kind list_next list_prev writeback_index nr_mapped last_block "
-        "io_error unlinked delayed wait_queue size_pages users disk_pages oldest_ms"
-        "io_error unlinked delayed wait_queue size_pages users disk_pages "
+        "io_error unlinked delayed wait_queue size_pages users disk_pages oldest_ms "
         # filesystem; of a union's file: the file below, and the one to copy it up to (NIL: none)
         "fs lower copy_to copying "
         # its operations, by function number
