@@ -15,6 +15,7 @@ from pageout.engine.constants import (
     NIL,
     PG_ERROR,
     PG_LOCKED,
+    PG_PRIVATE,
     PG_UPTODATE,
     YIELD,
 )
@@ -87,7 +88,7 @@ def lo_send(k, t, f):
         if prepare_block(k, t, f.inode, f.index, page):
             return ret(k, t, f, f.c - f.left * 4096)
         spend(k, t, k.param.copy_ns + LOOKUP_NS)
-        k.page[page].pflags |= PG_UPTODATE
+        k.page[page].pflags |= PG_UPTODATE | PG_PRIVATE
         k.page[page].pflags &= ~PG_ERROR
         if not set_page_dirty(k, t, page):
             k.stat.rewrites_saved += 1
