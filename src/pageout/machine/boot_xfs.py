@@ -7,32 +7,24 @@ order of the table xfs. The trees of all allocation groups come first, then one 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from pageout.engine import constants as c
 from pageout.kernel.fs import xfs_items, xfs_trees
 from pageout.kernel.mm import slab
-
-if TYPE_CHECKING:
-    from pageout.machine.filesystems import Mounts
+from pageout.machine.filesystems import Mounts
 
 PAGE = 4096
 NR_AGS = xfs_trees.NR_AGS
 NR_WAITS = xfs_items.NR_WAITS
 INODES_A_BLOCK = 16  # of 256 bytes
-MOST_BLOCKS = 1 << 20  # rows at most: enough for 130 million extents
 # assumed: mkfs.xfs of 2010: 1/2048 of the disk, at least 10 MiB, at most 128 MiB
 LOG_SHARE, LOG_LEAST, LOG_MOST = 2048, 2560, 32768
 # Log space a transaction of xfs_iomap_write_allocate reserves, twice (XFS_WRITE_LOG_COUNT): two allocations of 2 trees
 # of 3 levels, a file's tree of 5 levels, headers. Source: Linux v2.6.34 fs/xfs/xfs_trans.c:xfs_calc_write_reservation
 RESERVATION = 2 * (2 * 2 * PAGE * (2 * 3 - 1) + 5 * PAGE + PAGE)
-
-
-def nr_rows(nr_inodes: int, file_pages: int) -> int:
-    """Rows for metadata blocks: AG headers, inodes, btree blocks of half-full leaves if no two pages were adjacent."""
-    return NR_AGS + nr_inodes + min(MOST_BLOCKS, file_pages // 40 + 8 * nr_inodes + 256)
 
 
 def sizes(mounts: Mounts) -> dict[str, int]:

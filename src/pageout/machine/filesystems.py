@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from pageout.engine import constants as c
 from pageout.kernel.frames import FN
-from pageout.machine import boot_xfs
+from pageout.kernel.fs.xfs_trees import NR_AGS
 from pageout.vocabulary.mounts import Place, number_of, places_of
 from pageout.vocabulary.scenario import Scenario
 
@@ -20,6 +20,7 @@ KINDS = {
     "btrfs": c.FS_BTRFS,
     "union": c.FS_UNION,
 }
+MOST_XFS_BLOCKS = 1 << 20  # rows at most for an XFS's metadata: enough for 130 million extents
 DELAYED = ("xfs", "ext4", "btrfs")
 JOURNALED = ("ext3", "ext4")
 # Blocks of a filesystem -> blocks of its journal.  Source: e2fsprogs 1.41 lib/ext2fs/mkjournal.c, default size.
@@ -50,6 +51,11 @@ OPERATIONS = {
     "metadata": Operations(FN.blkdev_writepage, FN.generic_writepages, *_EXT2),
     "anonymous": Operations(FN.swap_writepage, FN.generic_writepages, *_EXT2),
 }
+
+
+def _xfs_rows(nr_inodes: int, file_pages: int) -> int:
+    """Rows for metadata blocks: AG headers, inodes, btree blocks of half-full leaves if no two pages were adjacent."""
+    return NR_AGS + nr_inodes + min(MOST_XFS_BLOCKS, file_pages // 40 + 8 * nr_inodes + 256)
 
 
 class Inode(NamedTuple):
@@ -106,7 +112,7 @@ class Mounts:
         for number in self.allocating:
             file_pages = sum(inode.nr_slots for inode in inodes if inode.fs == number and not inode.anonymous)
             self.meta[number] = len(inodes)
-            inodes = [*inodes, Inode(boot_xfs.nr_rows(nr_inodes, file_pages), False, False, number, "metadata")]
+            inodes = [*inodes, Inode(_xfs_rows(nr_inodes, file_pages), False, False, number, "metadata")]
         self.inodes = inodes
         return inodes
 
