@@ -71,13 +71,10 @@ def _convert(k, inode, index):
 
 
 @kfn
-def _goes_on(k, x, inode, index, block):
-    """May the extent that has come to `block` take the next block for page `index`?"""
-    fs = k.fs[k.xfs[x].fs]
-    fragment = fs.fragment_pages
-    if block + 1 >= fs.nr_blocks or (fragment > 0 and index % fragment == 0):
-        return False
-    return ag_of(k, x, block + 1) == ag_of(k, x, block) and _is_free(k, x, block + 1)
+def _ag_end(k, x, block):
+    """The block behind the last one of a block's allocation group."""
+    ag = ag_of(k, x, block) - x * NR_AGS
+    return k.fs[k.xfs[x].fs].nr_blocks if ag == NR_AGS - 1 else (ag + 1) * k.xfs[x].ag_blocks
 
 
 @kfn
@@ -91,9 +88,12 @@ def convert_extent(k, x, inode, index):
     while is_delayed(k, inode, first - 1):
         first -= 1
     start = _convert(k, inode, first)
-    block = start
+    block, end = start, _ag_end(k, x, start)
+    fragment = k.fs[k.xfs[x].fs].fragment_pages
     i = first + 1
-    while is_delayed(k, inode, i) and _goes_on(k, x, inode, i, block):
+    while block + 1 < end and is_delayed(k, inode, i) and _is_free(k, x, block + 1):
+        if fragment > 0 and i % fragment == 0:
+            break
         block = _convert(k, inode, i)
         i += 1
     return first, i - first, start
