@@ -84,7 +84,8 @@ INODE = tuple(
         # its operations, by function number
         "writepage writepages f_write f_read vfs_write vfs_read "
         "meta_start "  # ext2, ext3: where its indirect blocks begin in the filesystem's metadata inode
-        "trans_id"  # the journal's transaction that last held this inode
+        "trans_id "  # the journal's transaction that last held this inode
+        "gfp_off"  # what an allocation for its page cache must not do (a loop device's file: neither I/O nor FS)
     ).split()
 )
 
@@ -211,7 +212,7 @@ STAT = tuple(
         "readahead_pages fsyncs request_hits "
         "kswapd_woken_ns kswapd_scanned_before kswapd_reclaimed_before "
         "klog_nr klog_dropped klog_snapshot_nr rate_begin rate_printed rate_missed hung_due_ns "
-        "hung_warnings lowest_stack panic_reason "
+        "hung_warnings deepest_exit panic_reason "
         "free_segment segments_used "
         "metadata_reads journal_commits writepage_refused copyups "
         "overflow_nr overflow_task kmalloc_page kmalloc_pages kmalloc_free kmalloc_reaped_ns"

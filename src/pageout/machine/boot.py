@@ -431,7 +431,7 @@ def boot(
     boot_functions(arrays, plan.choices)
     comms = _boot_tasks(arrays, scenario, plan)
     _boot_jobs(arrays, plan)
-    _put(arrays, "stat", 0, idle_cpus=scenario.machine.cpus, lowest_stack=arrays["param"]["stack_bytes"][0])
+    _put(arrays, "stat", 0, idle_cpus=scenario.machine.cpus)
     arrays["stat"]["hung_due_ns"][0] = arrays["param"]["hung_timeout_ns"][0]
     arrays["cpu"]["idle"][:] = 1
     arrays["cpu"]["task"][:] = c.NIL
