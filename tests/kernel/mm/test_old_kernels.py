@@ -4,6 +4,9 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.kernel.lab import KSWAPD, USER, called, lab, many, returned, slept, some
+from tests.naive import allocator
+from tests.naive import old_kernels as naive
 
 from pageout.engine import constants as c
 from pageout.kernel.mm.dirty_limits import background_threshold, dirty_threshold
@@ -11,9 +14,6 @@ from pageout.kernel.mm.kswapd import balance_pgdat
 from pageout.kernel.mm.page_writeback import balance_dirty_pages
 from pageout.kernel.mm.vmscan import shrink_zone
 from pageout.machine.memory_map import DMA32_END, zones_of
-from tests.kernel.lab import KSWAPD, USER, called, lab, many, returned, slept, some
-from tests.naive import allocator
-from tests.naive import old_kernels as naive
 
 MIB = 1 << 20
 
