@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
+from pageout.vocabulary import old_kernels
 from pageout.vocabulary.errors import ScenarioError, SettingError, did_you_mean, shown
 from pageout.vocabulary.mounts import check_filesystems, check_room
 from pageout.vocabulary.scenario import (
@@ -91,13 +92,7 @@ CHOICES: dict[str, tuple[tuple[str, ...], str]] = {
     "lru.split": (("on", "off"), "whether file pages have an active list beside the inactive one"),
     "watermark.gap": (("kernel", "wide"), "LOW and HIGH above MIN: as in the kernel, or eight times as far"),
     "stack.switch": (("off", "reclaim", "writepage"), "where a task that reclaims goes over to a fresh stack"),
-    "reclaim.bail": (
-        ("priority", "batch", "never"),
-        "when a zone's scan ends early: direct reclaim has enough, 32 pages were freed, never",
-    ),
-    "kswapd.zones": (("needy", "all"), "zones kswapd scans: all up to the neediest, or not those with plenty free"),
-    "dirty.base": (("dirtyable", "unmapped"), "what ratios of dirty memory are of: free and file pages, or all memory"),
-    "zone.dma32": (("on", "off"), "whether memory below 4 GiB is a zone of its own"),
+    **old_kernels.CHOICES,
     "stack.bytes": ((), "kernel stack of a task, a power of two from 4K to 64K; unset: the machine's"),
 }
 
@@ -121,21 +116,12 @@ _STATUS_QUO: dict[str, str | int] = {
     "lru.split": "on",
     "watermark.gap": "kernel",
     "stack.switch": "off",
-    "reclaim.bail": "priority",
-    "kswapd.zones": "needy",
-    "dirty.base": "dirtyable",
-    "zone.dma32": "on",
+    **old_kernels.STATUS_QUO,
 }
 _GORMAN: dict[str, str | int] = {
     "reclaim.writeback": "kswapd",
     "reclaim.wait_on_dirty": "congestion",
     "flusher.background": "oldest",
-}
-_OLD: dict[str, str | int] = {
-    "reclaim.lumpy": "off",
-    "throttle.start": "limit",
-    "kswapd.zones": "all",
-    "dirty.base": "unmapped",
 }
 # Who proposed each, its cost and what became of it: docs/designs, a page each.
 DESIGNS: dict[str, dict[str, str | int]] = {
@@ -153,8 +139,7 @@ DESIGNS: dict[str, dict[str, str | int]] = {
     "stack-diet": _STATUS_QUO | {"stack.diet": "on"},
     "stack-16k": _STATUS_QUO | {"stack.bytes": 16384},
     "zone-dirty-limits": _STATUS_QUO | {"dirty.limits": "zone"},
-    "linux-2.6.14": _STATUS_QUO | _OLD | {"reclaim.bail": "batch", "zone.dma32": "off"},
-    "linux-2.6.18": _STATUS_QUO | _OLD | {"reclaim.bail": "never"},
+    **{name: _STATUS_QUO | chosen for name, chosen in old_kernels.DESIGNS.items()},
     "reclaim-3.2": _STATUS_QUO
     | {"reclaim.writeback": "urgent", "reclaim.throttle": "writeback", "reclaim.progress": "reclaimable"},
 }
