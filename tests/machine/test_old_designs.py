@@ -39,6 +39,15 @@ def test_a_zone_of_its_own_below_4_gib_makes_reclaim_write() -> None:
     assert written_by_reclaim(after) > 1000
 
 
+def test_without_memory_above_4_gib_the_zone_changes_no_byte() -> None:
+    before, after = (
+        simulate(msgspec.structs.replace(squeeze(), design=design)) for design in ("linux-2.6.14", "linux-2.6.15")
+    )
+
+    assert before.digest == after.digest
+    assert written_by_reclaim(before) > 0
+
+
 def test_scans_that_go_on_after_32_pages_make_fewer_direct_reclaims_as_tosatti_measured() -> None:
     """2.6.14 with and without the early end: allocstall 636 and 90."""
     early, late = (

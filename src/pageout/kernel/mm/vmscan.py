@@ -203,7 +203,7 @@ def _drop_shares_if_enough(k, t, f):
 
 @kfn
 def _enough(k, t, f):
-    """May direct reclaim leave the zone? 2.6.29 and later (a79311c1); from 2.6.16 to 2.6.28 a scan had no early end."""
+    """May direct reclaim leave the zone? Linux v2.6.34; in v2.6.18 a scan has no early end."""
     if k.param.reclaim_bail != BAIL_PRIORITY:
         return False
     return k.task[t].sc_reclaimed >= k.task[t].sc_to_reclaim and f.priority < DEF_PRIORITY
