@@ -107,11 +107,9 @@ def _print(document: dict[str, Any], scenario: Any) -> None:
 
 
 def _next(workload: Path, common: Common, design: str) -> None:
-    from pageout.cli.load import all_designs
     from pageout.cli.nextstep import command
 
-    others = [name for name in all_designs() if name != design]
-    hint(command("compare", workload, common, designs=",".join([design, *others])))
+    hint(command("compare", workload, common, designs="all"))
 
 
 def _verdict(metrics: dict[str, Any], watched: tuple[str, ...]) -> int:

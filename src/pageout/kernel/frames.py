@@ -13,7 +13,7 @@ from collections import namedtuple
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from pageout.kernel import frames_callers
+from pageout.kernel import frames_callers, frames_storage
 
 T33 = "traces of 2.6.33.2, April 2010"
 
@@ -141,6 +141,8 @@ _GUESS = {
     "ext3_get_block": (64, "assumed: a handle and what it passes on"),
     "ext3_get_blocks_handle": (240, "assumed: as ext2_get_blocks, with a handle"),
     "ext3_get_branch": (80, "assumed: as ext2_get_branch"),
+    "simple_fsync": (48, "assumed: few locals"),
+    "sync_mapping_buffers": (112, "assumed: a list of its own and locals"),
     "ext2_writepages": (16, "assumed: passes on"),
     "mpage_writepages": (80, "assumed: an mpage_data"),
     "blkdev_writepage": (16, "assumed: passes on to block_write_full_page"),
@@ -223,51 +225,8 @@ _GUESS = {
     "hand_to_reclaim_thread": (304, "assumed: a request on the stack and the sleep of get_request_wait, some 300"),
     "reclaim_thread": (96, "assumed: as kthread, a loop that sleeps"),
 }
-# No trace of 2010 has these. Section by section within the ranges thought likely then: 200 to 400 for md or dm, 600 to
-# 1200 for iSCSI with TCP and a network driver.
-_STORAGE = {
-    "queue_delayed_work": (160, T33 + ": the sum from queue_delayed_work to insert_work"),
-    "__wake_up": (272, T33 + ": the sum from __wake_up to try_to_wake_up"),
-    "bio_clone": (32, "assumed: few locals"),
-    "bio_alloc_bioset": (64, "assumed: as kmem_cache_alloc"),
-    "md_make_request": (96, "assumed: half of the 200 thought least for md; it waits inline for a suspended array"),
-    "raid0_make_request": (112, "assumed: with md_make_request just over the 200 thought least for md"),
-    "raid1_make_request": (
-        192,
-        "assumed: a wait entry, two bio lists and many locals; md in all below 400 with clones",
-    ),
-    "raid5_make_request": (160, "assumed: a wait entry and locals; drivers/md/raid5.c:make_request"),
-    "get_active_stripe": (144, "assumed: as get_request_wait, which sleeps the same way"),
-    "dm_request": (64, "assumed: few locals"),
-    "__split_and_process_bio": (160, "assumed: a clone_info on the stack"),
-    "md_thread": (112, "assumed: a wait entry"),
-    "raid5d": (96, "assumed: few locals"),
-    "handle_stripe": (208, "assumed: a stripe_head_state and locals, handle_stripe5 inlined"),
-    "ops_run_io": (96, "assumed: few locals"),
-    "worker_thread": (112, "assumed: a wait entry, as md_thread"),
-    "iscsi_xmitworker": (48, "assumed: few locals"),
-    "iscsi_data_xmit": (64, "assumed: few locals"),
-    "iscsi_sw_tcp_pdu_xmit": (48, "assumed: few locals"),
-    "iscsi_sw_tcp_xmit_segment": (112, "assumed: an msghdr and a kvec"),
-    "do_tcp_sendpages": (160, "assumed: many locals"),
-    "sk_stream_wait_memory": (112, "assumed: a wait entry"),
-    "tcp_write_xmit": (112, "assumed: many locals"),
-    "tcp_transmit_skb": (112, "assumed: as tcp_write_xmit"),
-    "ip_queue_xmit": (128, "assumed: a flowi for the route"),
-    "ip_output": (48, "assumed: few locals"),
-    "dev_queue_xmit": (80, "assumed: few locals"),
-    "ndo_start_xmit": (144, "assumed: a network driver's transmit, as get_request_wait"),
-    "iscsi_queuecommand": (96, "assumed: few locals"),
-    "loop_thread": (112, "assumed: a wait entry"),
-    "loop_make_request": (48, "assumed: few locals"),
-    "do_bio_filebacked": (64, "assumed: few locals"),
-    "do_lo_send_aops": (144, "assumed: many locals"),
-    "grab_cache_page_write_begin": (64, "assumed: as find_or_create_page less its inlined lookup"),
-    "lo_receive": (64, "assumed: few locals"),
-    "do_lo_receive": (112, "assumed: a splice_desc and its cookie"),
-}
 SIZES.update(_GUESS)
-SIZES.update(_STORAGE)
+SIZES.update(frames_storage.SIZES)
 SIZES.update(frames_callers.SIZES)
 
 
@@ -319,6 +278,7 @@ TABLE = (
     _row("do_readahead", "task", "page_cache_sync_readahead ondemand_readahead ra_submit", "__do_page_cache_readahead"),
     _row("page_fault", "task", "page_fault do_page_fault handle_mm_fault", "__do_fault"),
     _row("anonymous_fault", "task", "page_fault do_page_fault handle_mm_fault", "do_anonymous_page"),
+    _row("sync_mapping_buffers", "task", "simple_fsync"),
     _row("unionfs_fsync", "task", "unionfs_fsync vfs_fsync_range", "filemap_fdatawrite"),
     _row("log_wait_commit", "ext", "ext3_sync_file", "log_wait_commit"),
     _row("sys_fsync", "task", "system_call_fastpath sys_fsync do_fsync vfs_fsync_range", "filemap_fdatawrite"),
@@ -367,25 +327,7 @@ TABLE = (
     _row("write_cache_pages", "writeback", "do_writepages xfs_vm_writepages generic_writepages"),
     _row("xfs_vm_writepage", "writeback", "xfs_vm_writepage", "xfs_page_state_convert"),
     _row("swap_writepage", "writeback"),
-    # storage: devices stacked on others, and their threads
-    _row("make_request", "block", "", "__make_request"),
-    _row("submit_bio_stacked", "storage", "submit_bio", "generic_make_request"),
-    _row("generic_make_request", "storage"),
-    _row("raid5_make_request", "storage", "md_make_request raid5_make_request", "get_active_stripe"),
-    _row("raid5d", "storage", "kernel_thread_helper kthread md_thread"),
-    _row("handle_stripe", "storage", "handle_stripe", "ops_run_io"),
-    _row(
-        "iscsi_xmitworker", "storage", "kernel_thread_helper kthread worker_thread iscsi_xmitworker", "iscsi_data_xmit"
-    ),
-    _row("iscsi_send", "storage", "iscsi_sw_tcp_pdu_xmit iscsi_sw_tcp_xmit_segment", "do_tcp_sendpages"),
-    _row("loop_thread", "storage", "kernel_thread_helper kthread"),
-    _row("lo_send", "storage", "do_bio_filebacked do_lo_send_aops", "grab_cache_page_write_begin"),
-    _row(
-        "lo_receive",
-        "task",
-        "do_bio_filebacked lo_receive do_lo_receive splice_direct_to_actor do_splice_to generic_file_splice_read",
-        "__generic_file_splice_read",
-    ),
+    *(_row(*row) for row in frames_storage.ROWS),
     # write_cache_pages as other address spaces come to it
     _row("ext2_writepages", "writeback", "do_writepages ext2_writepages mpage_writepages", "write_cache_pages"),
     _row("generic_writepages", "writeback", "do_writepages generic_writepages", "write_cache_pages"),
@@ -439,17 +381,7 @@ LEAVES = {
     "xfs_buf_read _xfs_buf_read xfs_buf_iorequest _xfs_buf_ioapply submit_bio generic_make_request __make_request "
     "get_request_wait get_request mempool_alloc mempool_alloc_slab",
     "ext2_allocate": "ext2_get_block",
-    "raid0": "md_make_request raid0_make_request generic_make_request",
-    "raid1": "md_make_request raid1_make_request bio_clone bio_alloc_bioset mempool_alloc mempool_alloc_slab "
-    "kmem_cache_alloc __slab_alloc",
-    "raid5_read": "md_make_request raid5_make_request bio_clone bio_alloc_bioset mempool_alloc mempool_alloc_slab "
-    "kmem_cache_alloc __slab_alloc",
-    "dm_linear": "dm_request __split_and_process_bio bio_alloc_bioset mempool_alloc mempool_alloc_slab "
-    "kmem_cache_alloc __slab_alloc",
-    "loop": "loop_make_request __wake_up",
-    "iscsi_queue": "__elv_add_request elv_insert __blk_run_queue scsi_request_fn scsi_dispatch_cmd iscsi_queuecommand "
-    "queue_delayed_work __wake_up",
-    "tcp_transmit": "tcp_write_xmit tcp_transmit_skb ip_queue_xmit ip_output dev_queue_xmit ndo_start_xmit",
+    **frames_storage.LEAVES,
     "journal_data": "journal_submit_data_buffers",
     "ext4_allocate": "ext4_get_blocks ext4_ext_get_blocks ext4_mb_new_blocks ext4_mb_regular_allocator",
     "btrfs_allocate": "__extent_writepage run_delalloc_range cow_file_range btrfs_reserve_extent find_free_extent",

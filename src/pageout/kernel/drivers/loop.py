@@ -15,6 +15,7 @@ from pageout.engine.constants import (
     NIL,
     PG_ERROR,
     PG_LOCKED,
+    PG_PRIVATE,
     PG_UPTODATE,
     YIELD,
 )
@@ -84,10 +85,10 @@ def lo_send(k, t, f):
             add_to_page_cache(k, t, page, f.inode, f.index, 0)
         if k.page[page].pflags & PG_LOCKED:
             return call(k, t, f, FN.wait_on_page, UNLOCKED, page, PG_LOCKED, 0)
-        if prepare_block(k, f.inode, f.index, page):
+        if prepare_block(k, t, f.inode, f.index, page):
             return ret(k, t, f, f.c - f.left * 4096)
         spend(k, t, k.param.copy_ns + LOOKUP_NS)
-        k.page[page].pflags |= PG_UPTODATE
+        k.page[page].pflags |= PG_UPTODATE | PG_PRIVATE
         k.page[page].pflags &= ~PG_ERROR
         if not set_page_dirty(k, t, page):
             k.stat.rewrites_saved += 1
