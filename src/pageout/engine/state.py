@@ -188,6 +188,7 @@ PARAM = tuple(
         "power_cut_ns total_pages prop_shift check_every nr_groups reclaim_throttle reclaim_progress reclaim_around "
         "reclaim_worker worker_order dirty_limits background_start flush_background flush_order lru_split "
         "watermark_gap stack_switch first_worker "
+        "reclaim_bail kswapd_zones dirty_base zone_dma32 "
         "panic_on_oom oom_kill_allocating oom_dump_tasks hung_timeout_ns klog_size klog_snapshots "
         "hist_device "
         "nr_fs "

@@ -39,7 +39,7 @@ CHOICE_VALUES = {
     **designs.CHOICE_VALUES,
     "reclaim.wait_on_dirty": {"off": c.WAIT_DIRTY_OFF, "congestion": c.WAIT_DIRTY_CONGESTION},
     "reclaim.lumpy": {"on": c.LUMPY_ON, "off": c.LUMPY_OFF, "gentle": c.LUMPY_GENTLE},
-    "throttle.start": {"midpoint": c.THROTTLE_MIDPOINT, "background": c.THROTTLE_BACKGROUND},
+    "throttle.start": {"midpoint": c.THROTTLE_MIDPOINT, "background": c.THROTTLE_BACKGROUND, "limit": c.THROTTLE_LIMIT},
     "stack.overflow": {"report": c.OVERFLOW_REPORT, "stop": c.OVERFLOW_STOP},
     "stack.diet": {"off": c.DIET_OFF, "on": c.DIET_ON},
 }
@@ -74,7 +74,9 @@ class _Plan:
         machine = scenario.machine
         self.values = sysctls(scenario)
         self.choices = choices(scenario)
-        self.zones = zones_of(machine.memory_bytes, self.values["vm.min_free_kbytes"])
+        self.zones = zones_of(
+            machine.memory_bytes, self.values["vm.min_free_kbytes"], dma32=self.choices["zone.dma32"] == "on"
+        )
         self.nr_pages = machine.memory_bytes // PAGE
         self.mounts = Mounts(scenario)
         self.inodes = jobs.inodes_of(scenario, self.mounts)
