@@ -93,7 +93,9 @@ def test_a_full_filesystem_gives_the_task_enospc_and_the_rest_goes_on(kind: str)
 
     jobs = {job["name"]: job for job in result.document()["jobs"]}
     assert jobs["filler"]["error"] == "ENOSPC"
-    assert jobs["filler"]["write_mib"] == 7  # all that was free
+    assert jobs["filler"]["write_mib"] == pytest.approx(
+        7 - (3 * 4 / 1024 if kind == "ext2" else 0), abs=0.001
+    )  # indirect blocks
     assert jobs["rewriter"]["error"] is None
     assert jobs["rewriter"]["write_mib"] == jobs["reader"]["read_mib"] == 1
     assert result.ending == "done"

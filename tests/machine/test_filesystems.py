@@ -40,6 +40,7 @@ def test_a_file_written_and_synced_is_clean_and_whole_on_the_disk(kind: str) -> 
     assert result.ending == "done"
     assert result.document()["jobs"][0]["error"] is None
     assert inode["nr_dirty"][of_file] == 0
+    assert result.vmstat["nr_dirty"] == 0 or kind not in ("xfs", "ext2", "btrfs")  # metadata in the journal comes later
     assert inode["disk_pages"][of_file] == 8 * MIB // 4096
     assert stat(result, "journal_commits") >= (1 if kind.endswith(("ext3", "ext4")) else 0)
 

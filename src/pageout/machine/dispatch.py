@@ -105,7 +105,7 @@ def _task_step(k, t):
         return page_fault(k, t, f)
     if fn == FN.anonymous_fault:
         return anonymous_fault(k, t, f)
-    if fn == FN.sys_fsync or fn == FN.unionfs_fsync:
+    if fn == FN.sys_fsync or fn == FN.unionfs_fsync or fn == FN.sync_mapping_buffers:
         return sys_fsync(k, t, f)
     if fn == FN.sys_select or fn == FN.sys_poll:
         return sys_select(k, t, f)

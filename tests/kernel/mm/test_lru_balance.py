@@ -94,7 +94,7 @@ def test_ageing_for_a_high_order_takes_active_neighbours_of_the_same_list(order:
     for i, flags in enumerate(kinds):
         if flags is not None:
             m.place(first + i, flags)
-    m.task.sc_order = order
+    m.task.sc_order, m.task.kept_head, m.task.kept_tail = order, c.NIL, c.NIL
     shrink_active_list(m.k, USER, 1, c.LRU_ACTIVE_FILE, 1)
     taken = {0: [0], 1: [0], 3: [0, 2, 4, 6, 7]}[order]
     assert m.list_of(c.LRU_INACTIVE_FILE) == [first + i for i in reversed([1, *taken])]

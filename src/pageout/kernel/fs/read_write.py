@@ -7,6 +7,7 @@ Source: Linux v2.6.34 mm/filemap.c:generic_perform_write, do_generic_file_read; 
 from pageout.engine.clock import now_of, out_of_slice, spend
 from pageout.engine.constants import (
     ENTRY,
+    FS_EXT2,
     GFP_HIGHUSER_MOVABLE,
     NEVER,
     NIL,
@@ -28,7 +29,7 @@ from pageout.jit import kfn
 from pageout.kernel.block.bio import bdi_read_congested, bio_alloc
 from pageout.kernel.costs import LOOKUP_NS
 from pageout.kernel.frames import FN
-from pageout.kernel.fs.extents import forget_block, get_branch_of, metadata_cached, prepare_block
+from pageout.kernel.fs.extents import forget_block, get_branch_of, metadata_cached, metadata_slot, prepare_block
 from pageout.kernel.fs.journal import log_start_commit
 from pageout.kernel.mm.buddy import free_page, try_alloc_for_write
 from pageout.kernel.mm.filemap import (
@@ -107,11 +108,12 @@ def sys_write(k, t, f):
             nbytes = f.left
         page = find_page(k, f.inode, index)
         if page == NIL:
-            page = try_alloc_for_write(k, t, GFP_HIGHUSER_MOVABLE)
+            gfp = GFP_HIGHUSER_MOVABLE & ~k.inode[f.inode].gfp_off
+            page = try_alloc_for_write(k, t, gfp)
             if page == NIL:
                 if task.killed:
                     return _end_write(k, t, f, ENOMEM)
-                return call(k, t, f, FN.alloc_pages, ALLOCATED, 0, GFP_HIGHUSER_MOVABLE, 0)
+                return call(k, t, f, FN.alloc_pages, ALLOCATED, 0, gfp, 0)
             add_to_page_cache(k, t, page, f.inode, index, 0)
         if k.page[page].pflags & PG_LOCKED:
             return call(k, t, f, FN.wait_on_page, UNLOCKED, page, PG_LOCKED, 0)
@@ -290,7 +292,11 @@ def sys_fsync(k, t, f):
 
 @kfn
 def _end_fsync(k, t, f, LOWER):
-    """Report an error of writing; of a union's file, go on with the one below."""
+    """Report an error of writing; of a union's file, go on with the one below, on ext2 with the indirect blocks.
+
+    Source: Linux v2.6.34 fs/libfs.c:simple_fsync, fs/buffer.c:sync_mapping_buffers.  Differs: ext2 writes every dirty
+    indirect block of the filesystem, not those of this file alone.
+    """
     file = k.inode[f.inode]
     error = file.io_error
     file.io_error = 0
@@ -298,6 +304,9 @@ def _end_fsync(k, t, f, LOWER):
         k.task[t].io_error = error
     if file.lower != NIL:
         return call(k, t, f, FN.unionfs_fsync, LOWER, file.lower, 0, 0)
+    meta = k.fs[file.fs].meta_inode
+    if k.fs[file.fs].kind == FS_EXT2 and f.inode != meta and k.inode[meta].nr_dirty > 0:
+        return call(k, t, f, FN.sync_mapping_buffers, LOWER, meta, 0, 0)
     k.stat.fsyncs += 1
     return ret(k, t, f, error)
 
@@ -349,7 +358,24 @@ def sys_unlink(k, t, f):
     if not k.inode[f.inode].istate & 128:
         inode_list_del(k, f.inode)
         k.inode[f.inode].istate = 0
+    _free_branches(k, t, f.inode)
     return _unlink_lower(k, t, f, PAGES)
+
+
+@kfn
+def _free_branches(k, t, inode):
+    """Give back the indirect blocks of a removed file; one that is busy this moment stays (differs from ext2)."""
+    file = k.inode[inode]
+    if file.meta_start == NIL:
+        return
+    meta = k.fs[file.fs].meta_inode
+    last = metadata_slot(k, inode, file.nr_slots - 1)
+    for where in range(file.meta_start, last + 1):
+        page = find_page(k, meta, where)
+        if page == NIL:
+            forget_block(k, meta, where, NIL)
+        elif not k.page[page].pflags & (PG_LOCKED | PG_WRITEBACK):
+            _drop_page(k, t, meta, where, page)
 
 
 @kfn
