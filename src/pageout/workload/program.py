@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from pageout.vocabulary.errors import SettingError, UsageError, did_you_mean, shown
+from pageout.vocabulary.errors import ScenarioError, SettingError, UsageError, did_you_mean, shown
 from pageout.vocabulary.machines import load_machine, parse_toml, read_machine, read_text
 from pageout.vocabulary.scenario import (
     IO_KINDS,
@@ -69,14 +69,24 @@ def load_workload(
     if name.lower().endswith(".fio"):
         scenario = load_fio(name, load_machine(machine or "server-2g"), seed=seed)
     elif name.lower().endswith(".toml") or shipped.is_shipped(name):
+        _point_at_shipped(name)
         scenario = load_scenario(name, machine=load_machine(machine) if machine else None, seed=seed)
-    elif Path(name).exists():
-        raise UsageError(f"{name}: a workload is a fio job file (.fio) or a scenario (.toml)")
+    elif Path(name).exists() or (Path(name).suffix and not shipped.near(name)):
+        raise UsageError(
+            f"{name}: a workload is a fio job file (.fio) or a scenario (.toml), or named by `pageout scenarios`"
+        )
     else:
         raise UsageError(f"{name}: {shipped.not_found(name)}")
     if design is not None:
         scenario = msgspec.structs.replace(scenario, design=design_named(design))
     return apply_settings(scenario, settings)
+
+
+def _point_at_shipped(name: str) -> None:
+    """Raise ScenarioError if a file is missing whose name, less `.toml`, is that of a shipped scenario."""
+    stem = name[: -len(".toml")]
+    if stem in shipped.names() and name.lower().endswith(".toml") and not Path(name).exists():
+        raise ScenarioError(f"{name}: cannot be read: no such file; the shipped scenario is {stem}")
 
 
 def load_scenario(path: str | Path, *, machine: Machine | None = None, seed: int | None = None) -> Scenario:
