@@ -49,7 +49,9 @@ def calm(design: str) -> Scenario:
         Task(name="f", kind="fork", interval_ns=MS, lifetime_ns=10 * MS, count=50),
     )
     mover = io("randwrite", 4, "w", end_fsync=True, seed=3)
-    return scenario(machine(128), (file(4),), mover, *(() if design.startswith("stack-") else others))
+    in_bytes = {"vm.dirty_bytes": 64 * MIB, "vm.dirty_background_bytes": 32 * MIB}  # what ratios are of is no matter
+    return scenario(machine(128), (file(4),), mover, *(() if design.startswith("stack-") else others),
+                    settings=in_bytes)  # fmt: skip
 
 
 def file_pages_written_by_direct_reclaim(recording: Recording) -> int:

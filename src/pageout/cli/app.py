@@ -13,7 +13,7 @@ from types import FrameType
 from cyclopts import App, CycloptsError
 
 from pageout import __version__
-from pageout.cli import compare, demo, run, stack
+from pageout.cli import compare, demo, run, scenarios, stack
 from pageout.cli import why as why_verb
 from pageout.cli.terminal import complain, tidy_streams
 from pageout.vocabulary.errors import PageoutError
@@ -22,7 +22,7 @@ DONE, ANSWERED, BAD_INPUT, OUR_FAULT = 0, 1, 2, 70  # ANSWERED: done, and a scri
 INTERRUPTED, PIPE_CLOSED, TERMINATED = 130, 141, 143  # as the shell says of a process that a signal ended
 
 HELP = "Simulate Linux memory reclaim and writeback, page by page."
-EPILOGUE = "First steps: pageout demo, then pageout run JOB.fio. Each verb has its own --help."
+EPILOGUE = "First steps: pageout demo, pageout scenarios, then pageout run JOB.fio. Each verb has its own --help."
 
 
 class Terminated(BaseException):
@@ -85,7 +85,7 @@ def make_app() -> App:
         result_action="return_value",
         suppress_keyboard_interrupt=False,
     )
-    for verb in (demo.demo, run.run, compare.compare, stack.stack, why_verb.why):
+    for verb in (demo.demo, run.run, compare.compare, stack.stack, why_verb.why, scenarios.scenarios):
         app.command(verb)
     return app
 

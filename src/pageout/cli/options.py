@@ -14,7 +14,13 @@ from pageout.vocabulary.errors import UsageError, did_you_mean
 MANY = 1000  # seeds, or runs at a time: more is a slip of the key
 CHECK_EVERY = 10_000  # events between two recounts of the whole machine with --check
 
-Workload = Annotated[Path, Parameter(name="WORKLOAD", help="A fio job file (.fio) or a scenario (.toml).")]
+Workload = Annotated[
+    Path,
+    Parameter(
+        name="WORKLOAD",
+        help="A fio job file (.fio), a scenario (.toml), or the name of a shipped one (`pageout scenarios`).",
+    ),
+]
 
 
 @Parameter(name="*")

@@ -20,7 +20,7 @@ Source = Annotated[
     Parameter(
         name="FILE|WORKLOAD",
         help="Any text with stack tracer tables (stack_trace, dmesg, a mail; .gz too), "
-        "or a workload (.fio, .toml) to simulate.",
+        "or a workload to simulate: .fio, .toml, or the name of a shipped scenario.",
     ),
 ]
 
@@ -38,12 +38,16 @@ def stack(
     common: Common = Common(),  # noqa: B008  frozen
 ) -> int:
     """Show the deepest kernel stack of a recording or of a simulated run: bytes by layer, margin, recursion."""
-    if source.suffix.lower() in (".fio", ".toml"):
+    from pageout.workload.shipped import is_shipped, near, not_found
+
+    if source.suffix.lower() in (".fio", ".toml") or is_shipped(source):
         if stack is not None:
             raise UsageError("--stack is for a recorded FILE; a workload's stacks are set by --set stack.bytes=16K")
         return _simulated(source, design, common)
     if design is not None:
-        raise UsageError("--design goes with a workload (.fio, .toml), not with a recorded file")
+        raise UsageError("--design goes with a workload (.fio, .toml, a shipped name), not with a recorded file")
+    if not source.exists() and near(str(source)):
+        raise UsageError(f"{plain(source)}: {not_found(str(source))}")
     return _recorded(source, _size(stack), common)
 
 

@@ -76,10 +76,8 @@ def printk_ratelimit(k, t, caller):
 
 @kfn
 def check_stack_usage(k, t):
-    """At exit: note a stack that left less unused than any before. Source: Linux v2.6.34 kernel/exit.c."""
-    left = k.param.stack_bytes - k.task[t].peak
-    if left < 0:
-        left = 0
-    if left < k.stat.lowest_stack:
-        k.stat.lowest_stack = left
-        klog(k, t, KLOG_STACK_USED, t, left, 0, 0, 0)
+    """At exit: note a stack that used more than any before. Source: Linux v2.6.34 kernel/exit.c."""
+    used = k.task[t].peak
+    if used > k.stat.deepest_exit:
+        k.stat.deepest_exit = used
+        klog(k, t, KLOG_STACK_USED, t, used, 0, 0, 0)

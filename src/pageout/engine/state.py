@@ -87,7 +87,8 @@ INODE = tuple(
         # its operations, by function number
         "writepage writepages f_write f_read vfs_write vfs_read "
         "meta_start "  # ext2, ext3: where its indirect blocks begin in the filesystem's metadata inode
-        "trans_id"  # the journal's transaction that last held this inode
+        "trans_id "  # the journal's transaction that last held this inode
+        "gfp_off"  # what an allocation for its page cache must not do (a loop device's file: neither I/O nor FS)
     ).split()
 )
 
@@ -216,6 +217,7 @@ PARAM = tuple(
         "power_cut_ns total_pages prop_shift check_every nr_groups reclaim_throttle reclaim_progress reclaim_around "
         "reclaim_worker worker_order dirty_limits background_start flush_background flush_order lru_split "
         "watermark_gap stack_switch first_worker "
+        "reclaim_bail kswapd_zones dirty_base zone_dma32 "
         "panic_on_oom oom_kill_allocating oom_dump_tasks hung_timeout_ns klog_size klog_snapshots "
         "hist_device "
         "nr_fs nr_xfs "
@@ -240,7 +242,7 @@ STAT = tuple(
         "readahead_pages fsyncs request_hits "
         "kswapd_woken_ns kswapd_scanned_before kswapd_reclaimed_before "
         "klog_nr klog_dropped klog_snapshot_nr rate_begin rate_printed rate_missed hung_due_ns "
-        "hung_warnings lowest_stack panic_reason "
+        "hung_warnings deepest_exit panic_reason "
         "free_segment segments_used "
         "metadata_reads journal_commits writepage_refused reclaim_refused copyups "
         "overflow_nr overflow_task kmalloc_page kmalloc_pages kmalloc_free kmalloc_reaped_ns"

@@ -39,7 +39,7 @@ CHOICE_VALUES = {
     **designs.CHOICE_VALUES,
     "reclaim.wait_on_dirty": {"off": c.WAIT_DIRTY_OFF, "congestion": c.WAIT_DIRTY_CONGESTION},
     "reclaim.lumpy": {"on": c.LUMPY_ON, "off": c.LUMPY_OFF, "gentle": c.LUMPY_GENTLE},
-    "throttle.start": {"midpoint": c.THROTTLE_MIDPOINT, "background": c.THROTTLE_BACKGROUND},
+    "throttle.start": {"midpoint": c.THROTTLE_MIDPOINT, "background": c.THROTTLE_BACKGROUND, "limit": c.THROTTLE_LIMIT},
     "stack.overflow": {"report": c.OVERFLOW_REPORT, "stop": c.OVERFLOW_STOP},
     "stack.diet": {"off": c.DIET_OFF, "on": c.DIET_ON},
 }
@@ -74,7 +74,9 @@ class _Plan:
         machine = scenario.machine
         self.values = sysctls(scenario)
         self.choices = choices(scenario)
-        self.zones = zones_of(machine.memory_bytes, self.values["vm.min_free_kbytes"])
+        self.zones = zones_of(
+            machine.memory_bytes, self.values["vm.min_free_kbytes"], dma32=self.choices["zone.dma32"] == "on"
+        )
         self.nr_pages = machine.memory_bytes // PAGE
         self.mounts = Mounts(scenario)
         self.inodes = jobs.inodes_of(scenario, self.mounts)
@@ -444,7 +446,7 @@ def boot(
     boot_functions(arrays, plan.choices)
     comms = _boot_tasks(arrays, scenario, plan)
     _boot_jobs(arrays, plan)
-    _put(arrays, "stat", 0, idle_cpus=scenario.machine.cpus, lowest_stack=arrays["param"]["stack_bytes"][0])
+    _put(arrays, "stat", 0, idle_cpus=scenario.machine.cpus)
     arrays["stat"]["hung_due_ns"][0] = arrays["param"]["hung_timeout_ns"][0]
     arrays["cpu"]["idle"][:] = 1
     arrays["cpu"]["task"][:] = c.NIL

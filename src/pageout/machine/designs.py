@@ -34,6 +34,10 @@ CHOICE_VALUES: dict[str, dict[str, int]] = {
     "flusher.order": {"dirtied_when": c.FLUSH_DIRTIED_WHEN, "page_age": c.FLUSH_PAGE_AGE},
     "lru.split": {"on": c.SPLIT_ON, "off": c.SPLIT_OFF},
     "watermark.gap": {"kernel": c.GAP_KERNEL, "wide": c.GAP_WIDE},
+    "reclaim.bail": {"priority": c.BAIL_PRIORITY, "batch": c.BAIL_BATCH, "never": c.BAIL_NEVER},
+    "kswapd.zones": {"needy": c.KSWAPD_NEEDY, "all": c.KSWAPD_ALL},
+    "dirty.base": {"dirtyable": c.BASE_DIRTYABLE, "unmapped": c.BASE_UNMAPPED},
+    "zone.dma32": {"on": c.DMA32_ON, "off": c.DMA32_OFF},
     "stack.switch": {"off": c.SWITCH_OFF, "reclaim": c.SWITCH_RECLAIM, "writepage": c.SWITCH_WRITEPAGE},
 }
 CHOICE_PARAMS = {
@@ -49,6 +53,10 @@ CHOICE_PARAMS = {
     "lru.split": "lru_split",
     "watermark.gap": "watermark_gap",
     "stack.switch": "stack_switch",
+    "reclaim.bail": "reclaim_bail",
+    "kswapd.zones": "kswapd_zones",
+    "dirty.base": "dirty_base",
+    "zone.dma32": "zone_dma32",
 }
 WIDE_GAP = 8
 WORKER_PID = 500

@@ -162,6 +162,7 @@ class Stacks:
                 start, member_at = start + blocks, member_at + 1
             if disk.kind == "loop":
                 row["backing_inode"] = self._files[disk.file]
+                arrays["inode"]["gfp_off"][self._files[disk.file]] = c.GFP_IO | c.GFP_FS
             if disk.kind == "iscsi":
                 target = self._number[disk.members[0]]
                 row["target"], queue["remote"][target] = target, 1

@@ -258,7 +258,7 @@ def _panic(log: Log, number: int, record: dict[str, int]) -> Iterator[str]:
 
 
 def _stack_used(log: Log, number: int, record: dict[str, int]) -> Iterator[str]:
-    yield f"{log.comm(record['who'])} used greatest stack depth: {record['a']} bytes left"
+    yield f"{log.comm(record['who'])} used greatest stack depth: {max(0, log.stack_bytes - record['a'])} bytes left"
 
 
 def _overrun(log: Log, number: int, record: dict[str, int]) -> Iterator[str]:

@@ -47,14 +47,14 @@ def _pcp_batch(present: int) -> int:
     return int((1 << (batch + batch // 2).bit_length() - 1) - 1)
 
 
-def _spans(nr_pages: int) -> list[tuple[int, int, int, int]]:
+def _spans(nr_pages: int, *, dma32: bool = True) -> list[tuple[int, int, int, int]]:
     """(start, end, first_free, last_free) of each zone; the kernel and its page table lie at the top.
 
     assumed: a small machine has a small kernel, an eighth of its memory at most. A top zone too small for it is joined
-    to the one below.
+    to the one below. Without DMA32, as before Linux 2.6.15, all memory above DMA is one zone.
     """
     kept = min(KERNEL_IMAGE_PAGES, nr_pages // 8) + nr_pages * STRUCT_PAGE_BYTES // PAGE
-    borders = [border for border in (DMA_END, DMA32_END) if border + 2 * kept < nr_pages]
+    borders = [border for border in ((DMA_END, DMA32_END) if dma32 else (DMA_END,)) if border + 2 * kept < nr_pages]
     edges = [0, *borders, nr_pages]
     spans = []
     for start, end in pairwise(edges):
@@ -63,9 +63,9 @@ def _spans(nr_pages: int) -> list[tuple[int, int, int, int]]:
     return spans
 
 
-def zones_of(memory_bytes: int, min_free_kbytes: int) -> list[Zone]:
+def zones_of(memory_bytes: int, min_free_kbytes: int, *, dma32: bool = True) -> list[Zone]:
     """Return the machine's zones, DMA first. Raises ScenarioError if memory is too small for its watermarks."""
-    spans = _spans(memory_bytes // PAGE)
+    spans = _spans(memory_bytes // PAGE, dma32=dma32)
     present = [last - first for _, _, first, last in spans]
     pages_min = min_free_kbytes >> 2
     zones = []

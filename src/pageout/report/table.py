@@ -224,3 +224,15 @@ def reading_text(sentences: Sequence[str], width: int = WIDTH) -> Text:
     wrapper = TextWrapper(width, initial_indent="- ", subsequent_indent="  ", break_on_hyphens=False)
     lines = [wrapper.fill(_UNIT_GAP.sub(_HARD_BLANK, sentence)).replace(_HARD_BLANK, " ") for sentence in sentences]
     return Text.assemble(("reading\n", "bold"), "\n".join(lines))
+
+
+def scenarios_table(rows: Sequence[tuple[str, str, str, int]]) -> Table:
+    """Return shipped scenarios: name, what it shows, claims of the article, seconds of wall time."""
+    table = _table("scenarios", gap=2)
+    table.add_column("name", no_wrap=True)
+    table.add_column("what it shows")
+    table.add_column("claims", no_wrap=True)
+    table.add_column("s", justify="right", no_wrap=True)
+    for name, shows, claims, seconds in rows:
+        table.add_row(literal(name), literal(shows), literal(claims), number_text(seconds))
+    return table

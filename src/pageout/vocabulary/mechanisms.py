@@ -23,6 +23,8 @@ MECHANISMS = (
     Mechanism("inode-order", {"flusher.order": "page_age"}, "flushers serve the inode with the oldest dirty page"),
     Mechanism("late-background", {"background.start": "half"}, "flushers start at half the background threshold"),
     Mechanism("narrow-gap", {"watermark.gap": "wide"}, "kswapd is woken and stops much further above the min mark"),
-    Mechanism("lru-split", {"lru.split": "off"}, "file pages live on one list, as before 2.6.28"),
+    Mechanism("lru-split", {"lru.split": "off"}, "file pages live on one list: none is active"),
+    Mechanism("dma32-zone", {"zone.dma32": "off"}, "memory above 16 MiB is one zone, as before 2.6.15"),
+    Mechanism("long-scans", {"reclaim.bail": "batch"}, "a zone's scan ends after 32 pages, as before 2.6.16"),
     Mechanism("midpoint-throttle", {"throttle.start": "background"}, "writers are held from the background level on"),
 )

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
+from pageout.vocabulary import old_kernels
 from pageout.vocabulary.errors import ScenarioError, SettingError, did_you_mean, shown
 from pageout.vocabulary.mounts import check_filesystems, check_room
 from pageout.vocabulary.scenario import (
@@ -75,7 +76,7 @@ CHOICES: dict[str, tuple[tuple[str, ...], str]] = {
     "reclaim.around": (("off", "16", "32", "64"), "window of file pages written with a dirty page that reclaim writes"),
     "reclaim.worker": (("off", "node", "cpu"), "whether a thread does direct reclaim: one a node, or one a CPU"),
     "reclaim.worker_order": (("lru", "file"), "order in which that thread takes its pages"),
-    "throttle.start": (("midpoint", "background"), "dirty level from which writers are held back"),
+    "throttle.start": (("midpoint", "background", "limit"), "dirty level from which writers are held back"),
     "stack.overflow": (
         ("report", "stop"),
         "a kernel stack that runs over: go on and report it, or end as a crash would",
@@ -91,6 +92,7 @@ CHOICES: dict[str, tuple[tuple[str, ...], str]] = {
     "lru.split": (("on", "off"), "whether file pages have an active list beside the inactive one"),
     "watermark.gap": (("kernel", "wide"), "LOW and HIGH above MIN: as in the kernel, or eight times as far"),
     "stack.switch": (("off", "reclaim", "writepage"), "where a task that reclaims goes over to a fresh stack"),
+    **old_kernels.CHOICES,
     "stack.bytes": ((), "kernel stack of a task, a power of two from 4K to 64K; unset: the machine's"),
 }
 
@@ -114,6 +116,7 @@ _STATUS_QUO: dict[str, str | int] = {
     "lru.split": "on",
     "watermark.gap": "kernel",
     "stack.switch": "off",
+    **old_kernels.STATUS_QUO,
 }
 _GORMAN: dict[str, str | int] = {
     "reclaim.writeback": "kswapd",
@@ -136,6 +139,7 @@ DESIGNS: dict[str, dict[str, str | int]] = {
     "stack-diet": _STATUS_QUO | {"stack.diet": "on"},
     "stack-16k": _STATUS_QUO | {"stack.bytes": 16384},
     "zone-dirty-limits": _STATUS_QUO | {"dirty.limits": "zone"},
+    **{name: _STATUS_QUO | chosen for name, chosen in old_kernels.DESIGNS.items()},
     "reclaim-3.2": _STATUS_QUO
     | {"reclaim.writeback": "urgent", "reclaim.throttle": "writeback", "reclaim.progress": "reclaimable"},
 }

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from pageout.vocabulary.errors import SettingError, UsageError, did_you_mean, shown
+from pageout.vocabulary.errors import ScenarioError, SettingError, UsageError, did_you_mean, shown
 from pageout.vocabulary.machines import load_machine, parse_toml, read_machine, read_text
 from pageout.vocabulary.scenario import (
     IO_KINDS,
@@ -36,6 +36,7 @@ from pageout.vocabulary.settings import (
     with_sysctl,
 )
 from pageout.vocabulary.units import MAX_VALUE, TIB
+from pageout.workload import shipped
 from pageout.workload.fio import load_fio
 
 ROOMS = ("name", "machine", "disk", "filesystem", "swap", "settings", "design", "run", "file", "task")
@@ -56,7 +57,7 @@ def load_workload(
     settings: Sequence[str] = (),
     seed: int | None = None,
 ) -> Scenario:
-    """Return the scenario of a `.fio` job file or a `.toml`, as the command line asks for it.
+    """Return the scenario of a `.fio` job file, a `.toml` or a shipped name, as the command line asks for it.
 
     machine: a preset's name or the path of a machine TOML; None: what the file says, or server-2g
     design: replaces the file's design; settings: `NAME=VALUE` of --set, in order
@@ -67,18 +68,33 @@ def load_workload(
         raise SettingError(f"--seed {shown(seed)}: must be from 0 to {MAX_VALUE}")
     if name.lower().endswith(".fio"):
         scenario = load_fio(name, load_machine(machine or "server-2g"), seed=seed)
-    elif name.lower().endswith(".toml"):
+    elif name.lower().endswith(".toml") or shipped.is_shipped(name):
+        _point_at_shipped(name)
         scenario = load_scenario(name, machine=load_machine(machine) if machine else None, seed=seed)
+    elif Path(name).exists() or (Path(name).suffix and not shipped.near(name)):
+        raise UsageError(
+            f"{name}: a workload is a fio job file (.fio) or a scenario (.toml), or named by `pageout scenarios`"
+        )
     else:
-        raise UsageError(f"{name}: a workload is a fio job file (.fio) or a scenario (.toml)")
+        raise UsageError(f"{name}: {shipped.not_found(name)}")
     if design is not None:
         scenario = msgspec.structs.replace(scenario, design=design_named(design))
     return apply_settings(scenario, settings)
 
 
+def _point_at_shipped(name: str) -> None:
+    """Raise ScenarioError if a file is missing whose name, less `.toml`, is that of a shipped scenario."""
+    stem = name[: -len(".toml")]
+    if stem in shipped.names() and name.lower().endswith(".toml") and not Path(name).exists():
+        raise ScenarioError(f"{name}: cannot be read: no such file; the shipped scenario is {stem}")
+
+
 def load_scenario(path: str | Path, *, machine: Machine | None = None, seed: int | None = None) -> Scenario:
-    """Return the scenario of a TOML file; a machine given here stands in for the file's own."""
-    return read_scenario(str(path), read_text(str(path)), machine=machine, seed=seed)
+    """Return the scenario of a TOML file or of a shipped name; a machine given here stands in for the file's own."""
+    name = str(path)
+    if shipped.is_shipped(name):
+        return read_scenario(f"{name}.toml", shipped.text_of(name), machine=machine, seed=seed)
+    return read_scenario(name, read_text(name), machine=machine, seed=seed)
 
 
 def read_scenario(path: str, text: str, *, machine: Machine | None = None, seed: int | None = None) -> Scenario:

@@ -109,11 +109,12 @@ def sys_write(k, t, f):
             nbytes = f.left
         page = find_page(k, f.inode, index)
         if page == NIL:
-            page = try_alloc_for_write(k, t, GFP_HIGHUSER_MOVABLE)
+            gfp = GFP_HIGHUSER_MOVABLE & ~k.inode[f.inode].gfp_off
+            page = try_alloc_for_write(k, t, gfp)
             if page == NIL:
                 if task.killed:
                     return _end_write(k, t, f, ENOMEM)
-                return call(k, t, f, FN.alloc_pages, ALLOCATED, 0, GFP_HIGHUSER_MOVABLE, 0)
+                return call(k, t, f, FN.alloc_pages, ALLOCATED, 0, gfp, 0)
             add_to_page_cache(k, t, page, f.inode, index, 0)
         if k.page[page].pflags & PG_LOCKED:
             return call(k, t, f, FN.wait_on_page, UNLOCKED, page, PG_LOCKED, 0)

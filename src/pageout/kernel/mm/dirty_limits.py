@@ -6,6 +6,7 @@ Source: Linux v2.6.34 mm/page-writeback.c:get_dirty_limits, bdi_writeout_fractio
 
 from pageout.engine.constants import (
     BACKGROUND_HALF,
+    BASE_UNMAPPED,
     LRU_ACTIVE_ANON,
     LRU_ACTIVE_FILE,
     LRU_INACTIVE_ANON,
@@ -28,13 +29,30 @@ def dirtyable_pages(k):
 
 
 @kfn
+def ratios_are_of(k):
+    """Pages of which dirty_ratio and its like are percents.
+
+    dirty.base=unmapped: all memory. Source: Linux v2.6.14 mm/page-writeback.c:get_dirty_limits (total_pages).
+    """
+    return k.param.total_pages if k.param.dirty_base == BASE_UNMAPPED else dirtyable_pages(k)
+
+
+@kfn
+def _unmapped_percent(k):
+    """What no page table maps; half of it bounds dirty_ratio before 2.6.22. Mapped file pages are not counted here."""
+    return 100 - k.vm.nr_anon_pages * 100 // k.param.total_pages
+
+
+@kfn
 def dirty_threshold(k, t):
     """Return the limit on dirty + writeback pages, raised by a quarter for a task that must not be throttled."""
     if k.param.dirty_bytes > 0:
         limit = (k.param.dirty_bytes + 4095) // 4096
     else:
-        ratio = k.param.dirty_ratio if k.param.dirty_ratio > 5 else 5
-        limit = ratio * dirtyable_pages(k) // 100
+        ratio = k.param.dirty_ratio
+        if k.param.dirty_base == BASE_UNMAPPED:
+            ratio = min(ratio, _unmapped_percent(k) // 2)
+        limit = max(ratio, 5) * ratios_are_of(k) // 100
     if t >= 0 and k.task[t].tflags & PF_LESS_THROTTLE:
         limit += limit // 4
     return limit
@@ -46,7 +64,7 @@ def background_threshold(k, t):
     if k.param.background_bytes > 0:
         background = (k.param.background_bytes + 4095) // 4096
     else:
-        background = k.param.background_ratio * dirtyable_pages(k) // 100
+        background = k.param.background_ratio * ratios_are_of(k) // 100
     limit = dirty_threshold(k, -1)
     if background >= limit:
         background = limit // 2

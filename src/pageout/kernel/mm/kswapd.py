@@ -5,7 +5,7 @@ Source: Linux v2.6.34 mm/vmscan.c:kswapd, balance_pgdat, wakeup_kswapd, sleeping
 """
 
 from pageout.engine.clock import now_of
-from pageout.engine.constants import DEF_PRIORITY, ENTRY, NIL, SWAP_CLUSTER_MAX, WQ_KSWAPD
+from pageout.engine.constants import DEF_PRIORITY, ENTRY, KSWAPD_ALL, NIL, SWAP_CLUSTER_MAX, WQ_KSWAPD
 from pageout.engine.kstack import call, ret
 from pageout.engine.ring import emit
 from pageout.engine.waitqueue import sleep_on, timeout_jiffies, wake_all
@@ -160,7 +160,9 @@ def balance_pgdat(k, t, f):
                 f.zone += 1
                 continue
             k.task[t].sc_scanned = 0
-            if not zone_watermark_ok(k, f.zone, f.order, FAIRNESS_FACTOR * z.wmark_high, f.a, 0):
+            if k.param.kswapd_zones == KSWAPD_ALL or not zone_watermark_ok(
+                k, f.zone, f.order, FAIRNESS_FACTOR * z.wmark_high, f.a, 0
+            ):
                 return call(k, t, f, FN.shrink_zone, ZONE_SHRUNK, f.priority, f.zone, 0)
             pc = ZONE_SHRUNK
         elif pc == ZONE_SHRUNK:

@@ -5,7 +5,7 @@ Source: Linux v2.6.34 mm/page-writeback.c.
 """
 
 from pageout.engine.clock import now_of
-from pageout.engine.constants import ENTRY, NEVER, NIL, THROTTLE_BACKGROUND
+from pageout.engine.constants import ENTRY, NEVER, NIL, THROTTLE_BACKGROUND, THROTTLE_LIMIT
 from pageout.engine.kstack import call, ret
 from pageout.engine.ring import emit
 from pageout.engine.waitqueue import sleep_on
@@ -29,15 +29,20 @@ def _throttle_from(k, background, limit):
     """The level at which writers are held: midway between background and limit; a design may choose sooner."""
     if k.param.throttle_start == THROTTLE_BACKGROUND:
         return background
+    if k.param.throttle_start == THROTTLE_LIMIT:
+        return limit + 1
     return (background + limit) // 2
 
 
 @kfn
 def _limits(k, t, f):
-    """Compute limits into the frame: f.a background, f.b limit, f.total the device's share."""
+    """Compute limits into the frame: f.a background, f.b limit, f.total the device's share.
+
+    throttle.start=limit: devices have no shares. Source: Linux v2.6.14 mm/page-writeback.c:balance_dirty_pages.
+    """
     f.a = background_threshold(k, t)
     f.b = dirty_threshold(k, t)
-    f.total = bdi_threshold(k, t, f.c, f.b)
+    f.total = 0 if k.param.throttle_start == THROTTLE_LIMIT else bdi_threshold(k, t, f.c, f.b)
     trace_dirty_state(k, t, f.a, f.b)
 
 
@@ -46,6 +51,8 @@ def _over_its_share(k, t, f):
     """Has the device more dirty and under writeback than its share? A user's policy may put its own test here."""
     if k.param.policy_throttle:
         return holds_writer(k, t, f.c, f.total)
+    if k.param.throttle_start == THROTTLE_LIMIT:
+        return k.vm.nr_dirty + k.vm.nr_writeback > f.b
     return k.bdi[f.c].reclaimable + k.bdi[f.c].writeback > f.total
 
 
@@ -134,7 +141,10 @@ def _account_sleep(k, t, f):
 def _let_go(k, t, f):
     """Release the writer; start background writeback if there is more dirty than the background threshold."""
     device = k.bdi[f.c]
-    if device.reclaimable + device.writeback < f.total:
+    if k.param.throttle_start == THROTTLE_LIMIT:
+        if k.vm.nr_dirty + k.vm.nr_writeback <= f.b:
+            device.dirty_exceeded = 0
+    elif device.reclaimable + device.writeback < f.total:
         device.dirty_exceeded = 0
     wanted = f.nr_written > 0 if k.param.laptop_mode else k.vm.nr_dirty > f.a
     if wanted and device.work_head == NIL:

@@ -110,9 +110,10 @@ def do_readahead(k, t, f):
         return ret(k, t, f, 0)
     while f.index < f.pos:
         if find_page(k, f.inode, f.index) == NIL:
-            page = try_alloc(k, t, 0, GFP_READAHEAD)
+            gfp = GFP_READAHEAD & ~k.inode[f.inode].gfp_off
+            page = try_alloc(k, t, 0, gfp)
             if page == NIL:
-                return call(k, t, f, FN.page_cache_alloc, ALLOCATED, 0, GFP_READAHEAD, 0)
+                return call(k, t, f, FN.page_cache_alloc, ALLOCATED, 0, gfp, 0)
             _fill(k, t, f, page)
         else:
             spend(k, t, LOOKUP_NS)

@@ -6,6 +6,8 @@ Source: Linux v2.6.34 mm/vmscan.c.  The scan_control is kept in the task (sc_*):
 
 from pageout.engine.clock import now_of, out_of_slice
 from pageout.engine.constants import (
+    BAIL_BATCH,
+    BAIL_PRIORITY,
     DEF_PRIORITY,
     ENTRY,
     GFP_FS,
@@ -154,6 +156,7 @@ def shrink_zone(k, t, f):
     pc = f.pc
     if pc == ENTRY:
         f.priority, f.zone = f.a, f.b
+        f.nr_reclaimed = k.task[t].sc_reclaimed
         k.task[t].sc_priority = f.priority
         percent = anon_percent(k, f.zone)
         f.left = nr_to_scan(k, f.zone, LRU_INACTIVE_ANON, f.priority, percent)
@@ -162,6 +165,8 @@ def shrink_zone(k, t, f):
         f.nr_taken = nr_to_scan(k, f.zone, LRU_ACTIVE_FILE, f.priority, 100 - percent)
     elif pc == THROTTLED:
         return ret(k, t, f, 0)
+    elif k.param.reclaim_bail == BAIL_BATCH:
+        _drop_shares_if_enough(k, t, f)
     while True:
         if f.stage == 0 and f.left + f.total + f.nr_taken == 0:
             break
@@ -187,7 +192,20 @@ def shrink_zone(k, t, f):
 
 
 @kfn
+def _drop_shares_if_enough(k, t, f):
+    """reclaim.bail=batch: a zone's scan ends once 32 pages of it were freed, whoever scans, at any priority.
+
+    Source: Linux v2.6.14 mm/vmscan.c:shrink_zone (nr_to_reclaim); from 2.6.8-rc1 until commit 210fe530 of 2.6.16-rc1.
+    """
+    if k.task[t].sc_reclaimed - f.nr_reclaimed >= SWAP_CLUSTER_MAX:
+        f.stage, f.left, f.count, f.total, f.nr_taken = 0, 0, 0, 0, 0
+
+
+@kfn
 def _enough(k, t, f):
+    """May direct reclaim leave the zone? Linux v2.6.34; in v2.6.18 a scan has no early end."""
+    if k.param.reclaim_bail != BAIL_PRIORITY:
+        return False
     return k.task[t].sc_reclaimed >= k.task[t].sc_to_reclaim and f.priority < DEF_PRIORITY
 
 

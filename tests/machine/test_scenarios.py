@@ -1,0 +1,248 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The shipped scenarios: each loads without a warning, says what it is, runs, and shows what its head claims.
+
+The table of directions is in docs/explanation/fidelity.md.
+"""
+
+import re
+from functools import cache
+from typing import Any
+
+import pytest
+
+from pageout.jit import INTERPRETED
+from pageout.machine.simulate import Result, simulate
+from pageout.vocabulary.settings import DESIGNS
+from pageout.workload import shipped
+from pageout.workload.program import load_workload
+from tests.conftest import ROOT
+
+LINUX = "linux-2.6.34"
+NAMES = shipped.names()
+compiled = pytest.mark.skipif(INTERPRETED, reason="whole runs: compiled only")
+
+
+@cache
+def run(name: str, *settings: str, design: str | None = None, seed: int | None = None) -> Result:
+    return simulate(load_workload(name, design=design, settings=settings, seed=seed))
+
+
+def job(result: Result, name: str) -> dict[str, Any]:
+    """One task's figures, by its name."""
+    return next(row for row in result.document()["jobs"] if row["name"] == name)
+
+
+def written(result: Result) -> int:
+    return sum(result.metrics[f"written_{who}"] for who in ("direct", "kswapd", "flusher", "writer"))
+
+
+def seeks_per_mib(result: Result) -> float:
+    return float(result.metrics["seek_count"] / (written(result) / 256))
+
+
+def cause(result: Result, table: str, name: str) -> float:
+    """The share of a cause among the pages that reclaim chose to write, or among direct reclaims."""
+    return sum(row["share"] for row in result.document()["why"][table]["causes"] if row["cause"] == name)
+
+
+# --- what each must be
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_scenario_loads_without_a_warning_and_is_called_by_its_name(name: str) -> None:
+    scenario = load_workload(name)
+
+    assert scenario.warnings == ()
+    assert scenario.name == name
+    assert scenario.design == LINUX
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_head_says_what_is_shown_and_which_command_shows_it(name: str) -> None:
+    about = shipped.about(name)
+
+    assert 20 < len(about.shows) < 110
+    assert about.claims
+    assert 1 <= about.seconds < 60
+    assert about.source
+    assert about.look_at
+    for command in about.commands:
+        words = command.split()
+        assert words[0] == "pageout"
+        assert name in words
+        if "--designs" in words:
+            assert set(words[words.index("--designs") + 1].split(",")) <= set(DESIGNS)
+        settings = [words[n + 1] for n, word in enumerate(words) if word == "--set"]
+        load_workload(name, settings=settings)
+
+
+def test_the_claims_of_the_article_that_a_load_can_show_are_all_covered() -> None:
+    claimed = {claim for name in NAMES for claim in shipped.about(name).claims}
+    # S9 and S10 are designs, S14 the tracepoints of every run.
+    assert claimed >= {f"S{number}" for number in (1, 2, 3, 4, 5, 6, 7, 8, 11, 12, 13)}
+
+
+@compiled
+@pytest.mark.parametrize("name", NAMES)
+def test_a_scenario_runs_to_its_end_and_loses_nothing(name: str) -> None:
+    result = run(name)
+
+    assert result.ending in ("done", "length")
+    assert result.metrics["pages_lost"] == 0
+    assert not [row["error"] for row in result.document()["jobs"] if row["error"]]
+
+
+# --- what each claims
+
+
+@compiled
+def test_xfs_overflow_has_the_articles_chain_on_a_select_caller_and_4k_stacks_run_over() -> None:
+    linux, without = run("xfs-overflow"), run("xfs-overflow", design="no-direct-writeback")
+    deepest = max(job(linux, f"selector.{n}")["stack_max_bytes"] for n in range(4))
+
+    assert deepest >= 7568 * 0.95  # chain A
+    assert linux.metrics["written_direct"] > 200
+    assert run("xfs-overflow", "stack.bytes=4K").metrics["stack_overflows"] > 0
+    assert without.metrics["written_direct"] == 0
+    assert max(job(without, f"selector.{n}")["stack_max_bytes"] for n in range(4)) < deepest - 2000
+
+
+@compiled
+def test_deep_storage_takes_more_stack_of_a_writer_and_its_layers_more_requests_and_memory() -> None:
+    deep, plain = run("deep-storage"), run("xfs-overflow")
+    devices = deep.document()["devices"]
+
+    assert job(deep, "copy")["stack_max_bytes"] > job(plain, "updater0")["stack_max_bytes"]
+    assert devices["md0"]["rmw_reads"] > 100
+    assert sum(devices[f"isc{n}"]["skb_failures"] for n in range(3)) > 0
+
+
+@compiled
+def test_reclaim_seeks_more_for_each_mib_than_flushers_do() -> None:
+    seeds = (1, 2, 3)
+
+    def mean(design: str) -> float:
+        return sum(seeks_per_mib(run("reclaim-seeks", design=design, seed=seed)) for seed in seeds) / len(seeds)
+
+    assert mean(LINUX) > 1.05 * mean("no-direct-writeback")
+    assert (
+        run("reclaim-seeks").metrics["write_mb_s"]
+        < run("reclaim-seeks", design="no-direct-writeback").metrics["write_mb_s"]
+    )
+
+
+@compiled
+def test_duplicate_writes_are_dropped_and_the_fewer_the_sooner_data_expires() -> None:
+    soon = ("vm.dirty_expire_centisecs=100", "vm.dirty_writeback_centisecs=100")
+    usual, hasty = run("duplicate-writes"), run("duplicate-writes", *soon)
+
+    assert usual.metrics["rewrites_saved_pages"] > 10 * written(usual)
+    assert written(hasty) > 4 * written(usual)
+    assert hasty.metrics["seek_count"] > 100 * max(1, usual.metrics["seek_count"])
+
+
+@compiled
+@pytest.mark.parametrize(("name", "least"), [("lumpy-storm", 0.65), ("build-and-huge-pages", 0.95)])
+def test_lumpy_reclaim_gets_huge_pages_at_a_price_and_without_it_they_fail(name: str, least: float) -> None:
+    lumpy, off = run(name), run(name, "reclaim.lumpy=off")
+    share = [row.metrics["highorder_success_share"] for row in (lumpy, off)]
+    by_order = [row.document()["highorder"][-1] for row in (lumpy, off)]
+
+    assert by_order[0]["order"] == by_order[1]["order"] == 9
+    assert share[0] >= least
+    assert by_order[1]["failures"] / by_order[1]["attempts"] > 0.2 + by_order[0]["failures"] / by_order[0]["attempts"]
+    waits = [job(row, "huge")["alloc_stall_s"] / job(row, "huge")["highorder_attempts"] for row in (lumpy, off)]
+    assert waits[0] > 2 * waits[1]
+
+
+@compiled
+def test_reclaim_to_oom_kills_only_where_direct_reclaim_may_not_write() -> None:
+    linux, without = run("reclaim-to-oom"), run("reclaim-to-oom", design="no-direct-writeback")
+
+    assert linux.metrics["oom_kills"] == 0
+    assert linux.metrics["written_direct"] > 0
+    assert without.metrics["oom_kills"] > 0
+    first = without.document()["oom"][0]
+    assert sum(row["reclaimable"]["dirty"] for row in first["zones"]) > 0
+    saved = run("reclaim-to-oom", "reclaim.kick=scanned", design="no-direct-writeback")
+    assert saved.metrics["oom_kills"] == 0
+
+
+@compiled
+def test_fork_storm_16k_stacks_cost_twice_the_memory_and_make_forks_reclaim() -> None:
+    large, small = run("fork-storm"), run("fork-storm", "stack.bytes=8K")
+
+    assert large.metrics["stack_memory_mib"] == pytest.approx(2 * small.metrics["stack_memory_mib"], rel=0.1)
+    assert large.metrics["fork_stall_p99_us"] > small.metrics["fork_stall_p99_us"]
+    reclaims = [sum(job(row, f"forker.{n}")["alloc_stall_count"] for n in range(4)) for row in (large, small)]
+    assert reclaims[0] > 5 * reclaims[1]
+
+
+@compiled
+def test_mmap_writer_dirt_reaches_kswapd_and_no_task_stalls_for_long() -> None:
+    result = run("mmap-writer")
+
+    assert 0.04 < result.metrics["written_kswapd"] / written(result) < 0.3
+    assert result.metrics["alloc_stall_s"] < 1
+
+
+@compiled
+def test_small_zone_makes_kswapd_write_unless_limits_are_the_zones_own() -> None:
+    linux, zoned = run("small-zone"), run("small-zone", design="zone-dirty-limits")
+
+    assert linux.metrics["written_kswapd"] > 5000
+    assert zoned.metrics["written_kswapd"] == 0
+    assert linux.metrics["alloc_stall_count"] > 100 * max(1, zoned.metrics["alloc_stall_count"])
+    assert cause(linux, "writes", "zone") > 0.2
+
+
+@compiled
+def test_mixed_disks_are_all_kept_busy_each_at_its_own_speed() -> None:
+    result = run("mixed-disks")
+    busy = [row["device_busy_share"] for row in result.document()["devices"].values()]
+    fast, usual, slow = (job(result, f"on-{name}")["write_mb_s"] for name in ("ssd", "sda", "old"))
+
+    assert min(busy) > 0.9
+    assert fast > 240
+    assert 110 < usual < 125
+    assert 12 < slow < 25
+
+
+@compiled
+def test_usb_stick_leaves_the_disk_its_speed_but_holds_up_who_wants_huge_pages() -> None:
+    linux, without = run("usb-stick"), run("usb-stick", design="no-direct-writeback")
+
+    assert job(linux, "to-disk")["write_mb_s"] > 90
+    assert job(linux, "huge")["alloc_stall_s"] > 5
+    assert job(linux, "huge")["highorder_failures"] > 0
+    assert linux.metrics["alloc_stall_p99_us"] > 2 * without.metrics["alloc_stall_p99_us"]
+
+
+@compiled
+def test_streaming_copy_is_written_by_flushers_and_the_throttled_writer_alone() -> None:
+    usual = run("streaming-copy")
+    late = run("streaming-copy", "vm.dirty_ratio=90", "vm.dirty_background_ratio=80")
+
+    assert usual.metrics["written_direct"] + usual.metrics["written_kswapd"] == 0
+    assert usual.metrics["alloc_stall_count"] == 0
+    assert usual.metrics["throttle_s"] > 5
+    assert late.metrics["write_max_us"] > 10 * usual.metrics["write_max_us"]
+
+
+@compiled
+def test_small_transactions_seek_for_each_block_where_lazy_writers_seek_for_each_file() -> None:
+    result = run("small-transactions")
+    slowest_lazy = min(job(result, f"lazy.{n}")["write_mb_s"] for n in range(8))
+    fastest_mailbox = max(job(result, f"mailbox.{n}")["write_mb_s"] for n in range(8))
+
+    assert slowest_lazy > 20 * fastest_mailbox
+    assert seeks_per_mib(result) > 100
+    assert result.metrics["written_writer"] == written(result)
+
+
+def test_each_direction_of_the_fidelity_page_names_a_test_that_is_there() -> None:
+    page = (ROOT / "docs" / "explanation" / "fidelity.md").read_text()
+    named = re.findall(r"`(test_\w+)`", page)
+    assert len(named) >= 10
+    tests = "".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+    assert not [name for name in named if f"def {name}(" not in tests]
