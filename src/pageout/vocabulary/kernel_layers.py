@@ -29,19 +29,22 @@ _NAMES = {
     "get_partial_node pagevec_lookup wait_on_page_writeback lock_page kvmalloc_node vmalloc hand_to_reclaim_thread "
     "do_mmap mmap_region alloc_skb_pages wb_workfn wb_writeback wb_do_writeback wb_check_old_data_flush "
     "bdi_start_fn bdi_writeback_task bdi_writeback_thread ksys_mmap_pgoff try_charge generic_writepages "
-    "filemap_fdatawrite sync_inodes_sb grab_cache_page_write_begin pdflush background_writeout throttle_vm_writeout",
+    "filemap_fdatawrite sync_inodes_sb grab_cache_page_write_begin pdflush background_writeout throttle_vm_writeout "
+    "hugetlb_sysctl_handler set_max_huge_pages alloc_fresh_huge_page_node",
     FILESYSTEM: "mpage_readpages mpage_writepages mpage_da_map_blocks mpage_da_submit_io do_mpage_readpage "
     "try_to_free_buffers free_buffer_head alloc_buffer_head alloc_page_buffers submit_bh ll_rw_block getblk bread "
     "sync_dirty_buffer find_get_block grow_buffers drop_buffers iput dput evict prune_icache prune_dcache "
     "dispose_list prune_icache_sb shrink_dcache_memory start_this_handle inode_lru_isolate dquot_initialize "
-    "super_cache_scan prune_super shrink_icache_memory new_inode alloc_inode igrab",
+    "super_cache_scan prune_super shrink_icache_memory new_inode alloc_inode igrab "
+    "simple_fsync sync_mapping_buffers log_wait_commit extent_write_full_page extent_writepage extent_writepages "
+    "extent_write_cache_pages run_delalloc_range cow_file_range find_free_extent submit_one_bio copyup_dentry",
     BLOCK: "submit_bio submit_bio_noacct generic_make_request make_request request_fn mempool_alloc_slab_bio "
     "get_request get_request_wait attempt_merge __generic_unplug_device generic_unplug_device blkdev_issue_flush "
-    "blkdev_issue_discard flush_plug_list",
+    "blkdev_issue_discard flush_plug_list get_active_stripe do_lo_send_aops do_lo_receive",
     DRIVER: "sd_prep_fn sd_init_command dma_map_sg map_sg swiotlb_map_sg sg_alloc_table sg_alloc_table_chained "
     "mv_qc_issue ioread8 do_loop_switch",
     NETWORK: "dev_queue_xmit dev_hard_start_xmit sch_direct_xmit net_rx_action netif_receive_skb process_backlog "
-    "svc_recv svc_process svc_process_common release_sock lock_sock do_tcp_sendpages",
+    "svc_recv svc_process svc_process_common release_sock lock_sock do_tcp_sendpages netdev_alloc_skb ndo_start_xmit",
     SCHEDULER: "schedule schedule_timeout io_schedule try_to_wake_up wake_up wake_up_common default_wake_function "
     "autoremove_wake_function activate_task enqueue_task select_task_rq queue_work queue_delayed_work "
     "queue_delayed_work_on queue_work_on insert_work insert_wq_barrier kthread kernel_thread_helper ret_from_fork "
@@ -49,6 +52,7 @@ _NAMES = {
     "wait_for_common schedule_work resched_task ttwu_do_activate call_rcu rcu_do_batch add_timer mod_timer "
     "flush_work down_write down_read mutex_lock rwsem_down_failed_common load_balance idle_balance "
     "find_busiest_group complete call_rcu_sched call_rcu_bh force_quiescent_state smp_call_function wake_up_process "
+    "call_softirq do_softirq "
     "wake_up_bit wake_up_state pick_next_task dequeue_task insert_wq",
 }
 _PREFIXES = {
