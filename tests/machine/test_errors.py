@@ -93,9 +93,9 @@ def test_a_full_filesystem_gives_the_task_enospc_and_the_rest_goes_on(kind: str)
 
     jobs = {job["name"]: job for job in result.document()["jobs"]}
     assert jobs["filler"]["error"] == "ENOSPC"
-    assert jobs["filler"]["write_mib"] == pytest.approx(
-        7 - (3 * 4 / 1024 if kind == "ext2" else 0), abs=0.001
-    )  # indirect blocks
+    # all that was free, less what XFS keeps for its trees and free lists, and ext2's indirect blocks
+    kept = {"xfs": pytest.approx(6.9, abs=0.1), "ext2": pytest.approx(7 - 3 * 4 / 1024, abs=0.001)}
+    assert jobs["filler"]["write_mib"] == kept.get(kind, 7)
     assert jobs["rewriter"]["error"] is None
     assert jobs["rewriter"]["write_mib"] == jobs["reader"]["read_mib"] == 1
     assert result.ending == "done"
@@ -109,11 +109,11 @@ def test_a_mapped_writer_meets_the_full_filesystem_too() -> None:
     result = simulate(scenario(small, (file(8),), io("write", 8, mmap=True)))
 
     assert result.document()["jobs"][0]["error"] == "ENOSPC"
-    assert result.vmstat["nr_dirtied"] == 1024
+    assert 1024 - 64 <= result.vmstat["nr_dirtied"] < 1024  # the filesystem's own blocks are not to be had
 
 
 def test_space_of_an_unlinked_file_can_be_used_again() -> None:
-    small = machine(64, filesystem=Filesystem(size_bytes=8 * MIB))
+    small = machine(64, filesystem=Filesystem(size_bytes=9 * MIB))
     what = scenario(
         small,
         (file(8, "first"), file(8, "second")),

@@ -85,9 +85,14 @@ def test_direct_reclaims_and_the_time_in_them(storm: Storm) -> None:
 def test_stalls_of_the_jobs_add_up(storm: Storm) -> None:
     jobs = storm.result.document()["jobs"]
 
-    assert sum(job["alloc_stall_count"] for job in jobs) == storm.result.metrics["alloc_stall_count"]
-    assert sum(job["alloc_stall_s"] for job in jobs) == pytest.approx(storm.result.metrics["alloc_stall_s"], abs=1e-5)
     begins = storm.recording.column("mm_vmscan_direct_reclaim_begin")["pid"]
+    by_threads = int((begins < 1000).sum())  # a flusher enters reclaim too, for the memory of XFS's transactions
+    whole = storm.result.metrics
+    assert sum(job["alloc_stall_count"] for job in jobs) + by_threads == whole["alloc_stall_count"]
+    stalled = sum(job["alloc_stall_s"] for job in jobs)
+    assert stalled <= whole["alloc_stall_s"] + 1e-5
+    if by_threads == 0:
+        assert stalled == pytest.approx(whole["alloc_stall_s"], abs=1e-5)
     assert [job["alloc_stall_count"] for job in jobs] == [int((begins == 1000 + n).sum()) for n in range(len(jobs))]
 
 
@@ -155,8 +160,11 @@ def test_every_page_written_was_submitted_by_somebody(storm: Storm) -> None:
 
     assert vm["nr_writeback"] == 0
     submitted = sum(metrics[f"written_{who}"] for who in ("direct", "kswapd", "flusher", "writer"))
-    assert submitted == vm["nr_written"] == vm["pgpgout"] // 4
-    assert submitted == int(requests(storm.recording, write=True)["nr_sector"].sum()) // 8
+    xfs = storm.result.booted.arrays["xfs"][0]
+    own = int(xfs["meta_writes"] + xfs["synced"] // 4096)  # the filesystem's metadata and its log
+    assert (own > 0) == (storm.filesystem == "xfs")
+    assert submitted == vm["nr_written"] == vm["pgpgout"] // 4 - own
+    assert submitted + own == int(requests(storm.recording, write=True)["nr_sector"].sum()) // 8
 
 
 def test_pages_reclaim_wrote(storm: Storm) -> None:

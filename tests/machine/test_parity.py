@@ -46,6 +46,19 @@ def small(
     )
 
 
+def fresh(*tasks: Task, seed: int) -> Scenario:
+    """New files on two XFS filesystems in pieces of two pages: transactions, trees, logs."""
+    pieces = Filesystem(kind="xfs", layout="fragmented", fragment_pages=2, size_bytes=64 * MIB)
+    both = small("new files on xfs", *tasks, files=(2, 1), seed=seed, prefill_bytes=12 * MIB,
+                 more=(msgspec.structs.replace(pieces, name="data", size_bytes=0),))  # fmt: skip
+    one, two = both.files
+    return msgspec.structs.replace(
+        both,
+        machine=msgspec.structs.replace(both.machine, filesystem=pieces),
+        files=(msgspec.structs.replace(one, exists=False), msgspec.structs.replace(two, filesystem="data")),
+    )
+
+
 def scenarios(seed: int = 11) -> list[Scenario]:
     write = Task(name="write", file=(0,), rw="write", bs_bytes=65536, io_bytes=6 * MIB, end_fsync=True)
     return [
@@ -71,6 +84,8 @@ def scenarios(seed: int = 11) -> list[Scenario]:
         small("ext2 mapped", Task(name="map", file=(0,), rw="randwrite", mmap=True, io_bytes=MIB // 2), fs="ext2"),
         *(small(fs, Task(name="w", file=(0,), rw="write", bs_bytes=65536, io_bytes=MIB, end_fsync=True), fs=fs,
                 files=(1,)) for fs in ("ext3", "ext4", "btrfs")),
+        fresh(Task(name="w", file=(0,), rw="randwrite", io_bytes=MIB // 2, end_fsync=True),
+              Task(name="rm", kind="unlink", file=(1,), start_delay_ns=20_000_000), seed=seed),
         small("union", Task(name="w", file=(0,), rw="write", bs_bytes=65536, io_bytes=MIB // 2, end_fsync=True),
               Task(name="map", file=(1,), rw="write", mmap=True, io_bytes=MIB // 2), fs="union", files=(1, 1),
               more=(Filesystem(name="data", kind="ext4"),)),

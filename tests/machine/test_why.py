@@ -3,11 +3,12 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from pageout.jit import INTERPRETED
 from pageout.machine.simulate import simulate
-from pageout.vocabulary.scenario import Scenario, Task
+from pageout.vocabulary.scenario import Filesystem, Scenario, Task
 from tests.machine.test_designs import storm
 from tests.machine.test_simulate import GIB, KIB, MIB, S, file, io, machine, scenario
 
@@ -78,29 +79,31 @@ def one_file() -> Scenario:
 
 
 def stamped_anew() -> Scenario:
-    """A few files dirtied without pause and looked at by the flusher five times a second: their stamps stay young."""
-    log = io("write", 400, "logger", of=4, rate_bps=2 * MIB)
-    settings = {"vm.dirty_writeback_centisecs": 20}
-    return _files(3, 32, _random(3, 3), log, _reader(3, 12), hog(30), seconds=30, **settings)
+    """A few files dirtied without pause and looked at by the flusher ten times a second: their stamps stay young."""
+    log = io("write", 400, "logger", of=5, rate_bps=2 * MIB)
+    settings = {"vm.dirty_writeback_centisecs": 10}
+    return _files(4, 24, _random(4, 4), log, _reader(4, 30), hog(30), seconds=30, **settings)
 
 
 @pytest.mark.parametrize(
-    ("cause", "plant"),
+    ("cause", "plant", "share"),
     [
-        ("zone", small_zone),
-        ("background", high_threshold),
-        ("inode-queue", many_files),
-        ("file-order", one_file),
-        ("inode-age", stamped_anew),
+        ("zone", small_zone, 0.5),
+        ("background", high_threshold, 0.5),
+        ("inode-queue", many_files, 0.5),
+        ("file-order", one_file, 0.5),
+        ("inode-age", stamped_anew, 0.35),
     ],
 )
-def test_a_planted_cause_is_the_first_one_found(cause: str, plant: Any) -> None:
+def test_a_planted_cause_is_the_first_one_found(cause: str, plant: Any, share: float) -> None:
     writes = simulate(plant()).why["writes"]
 
-    assert writes["total"] > 20
-    assert writes["causes"][0]["cause"] == cause
-    assert writes["causes"][0]["share"] > 0.5
-    (first, *_) = writes["causes"][0]["examples"]
+    wanted = [row for row in writes["causes"] if row["cause"] not in ("swap", "clustered")]
+    pages = sum(row["count"] for row in wanted)
+    assert pages > 20
+    assert wanted[0]["cause"] == cause
+    assert wanted[0]["count"] > share * pages
+    (first, *_) = wanted[0]["examples"]
     assert first["dirty_ms"] > 0
 
 
@@ -112,8 +115,43 @@ def test_every_page_and_every_direct_reclaim_has_one_cause() -> None:
         assert table["total"] == sum(row["count"] for row in table["causes"]) > 0
         assert sum(row["share"] for row in table["causes"]) == pytest.approx(1)
     assert why["direct_reclaims"]["total"] == result.metrics["alloc_stall_count"] == result.vmstat["allocstall"]
-    file_pages = sum(row["count"] for row in why["writes"]["causes"] if row["cause"] != "swap")
+    file_pages = sum(row["count"] for row in why["writes"]["causes"] if row["cause"] not in ("swap", "clustered"))
     assert sum(row["pages"] for row in why["ages"]) == file_pages
+
+
+@pytest.mark.parametrize("kind", ["xfs", "ext4"])
+def test_causes_less_what_was_refused_are_all_that_reclaim_wrote(kind: str) -> None:
+    what = storm()
+    on = msgspec.structs.replace(what.machine, filesystem=Filesystem(kind=kind))  # type: ignore[arg-type]
+    result = simulate(msgspec.structs.replace(what, machine=on))
+
+    why, metrics = result.why, result.metrics
+    written = why["writes"]["total"] - why["refused"] - why["under_way"]
+    assert written == metrics["written_direct"] + metrics["written_kswapd"] > 0
+    assert 0 <= why["under_way"] <= 4  # CPUs' tasks that the end has met within writepage
+    assert (why["refused"] > 0) == (kind == "ext4")  # ext4 allocates for nobody but its own writepages
+    by_cause = {row["cause"]: row["count"] for row in why["writes"]["causes"]}
+    assert "clustered" not in by_cause or kind == "xfs"
+
+
+def test_pages_that_go_along_with_one_that_reclaim_wants_have_a_cause_of_their_own() -> None:
+    """A file written in order lies in order: XFS takes its neighbours along, up to four times reclaim's 32."""
+    result = simulate(
+        scenario(
+            machine(64),
+            (file(512, "log"), file(2000, "image")),
+            io("write", 512, "writer", rate_bps=40 * MIB),
+            io("read", 2000, "reader", of=1, bs_bytes=64 * KIB, rate_bps=400 * MIB),
+            prefill_bytes=64 * MIB,
+            length_ns=6 * S,
+            settings={"vm.dirty_background_bytes": 512 * MIB, "vm.dirty_bytes": 1024 * MIB},
+        )
+    )
+    by_cause = {row["cause"]: row for row in result.why["writes"]["causes"]}
+    wanted = sum(row["count"] for cause, row in by_cause.items() if cause not in ("swap", "clustered"))
+
+    assert wanted < by_cause["clustered"]["count"] <= 127 * wanted
+    assert (by_cause["clustered"]["mean_ms"], by_cause["clustered"]["examples"]) == (None, [])
 
 
 def test_nothing_reclaimed_has_no_shares() -> None:

@@ -7,8 +7,8 @@ ENTRY = 0  # the label at which every sleeping function begins
 # What a sleeping function returns to the dispatcher.
 RUN, YIELD, SLEEP, EXIT, SWITCH = 0, 1, 2, 3, 4
 
-MAX_DEPTH = 24  # frames a simulated thread may nest
-CHAIN_ROWS = MAX_DEPTH + 2  # rows of a chain that is kept: its frames and a leaf chain
+MAX_DEPTH = 32  # frames a simulated thread may nest
+CHAIN_ROWS = 2 * MAX_DEPTH + 2  # rows of a chain that is kept: its frames, what each is called through, a leaf chain
 
 # struct page flags
 PG_LOCKED = 1 << 0
@@ -46,6 +46,7 @@ MT_MASK = 3 << MT_SHIFT
 T_NEW, T_RUNNABLE, T_RUNNING, T_SLEEPING, T_DEAD = 0, 1, 2, 3, 4
 PF_MEMALLOC, PF_KSWAPD, PF_SWAPWRITE, PF_FLUSHER, PF_LESS_THROTTLE, PF_KTHREAD = 1, 2, 4, 8, 16, 32
 PF_RECLAIMER = 1 << 10  # a thread that does direct reclaim for others
+PF_FSTRANS = 1 << 11  # inside a filesystem transaction: memory is asked for without entering a filesystem
 
 # Request for memory (only the bits that steer the model); values of Linux v2.6.34 include/linux/gfp.h
 GFP_WAIT, GFP_HIGH, GFP_IO, GFP_FS = 0x10, 0x20, 0x40, 0x80
@@ -96,7 +97,7 @@ PAGE_WAIT_TABLE = 64  # hashed queues of tasks that wait for a page
 DEV_DISK, DEV_SSD, DEV_THROTTLED, DEV_NULL = 0, 1, 2, 3
 DEV_ISCSI = 4  # a request queue whose device is across a network
 DEV_LINEAR, DEV_RAID0, DEV_RAID1, DEV_RAID5, DEV_LOOP = 5, 6, 7, 8, 9  # no requests of their own
-END_PAGES, END_CHILD, END_STRIPE, END_TARGET = 0, 1, 2, 3  # what to do when a bio is done
+END_PAGES, END_CHILD, END_STRIPE, END_TARGET, END_XFS = 0, 1, 2, 3, 4  # what to do when a bio is done
 ELEVATOR_NOOP, ELEVATOR_DEADLINE = 0, 1
 BLK_BATCH_REQ = 32
 READ, WRITE = 0, 1
@@ -152,9 +153,10 @@ GO, STOP_DONE, STOP_DRAIN, STOP_ERROR, STOP_LENGTH, STOP_POWER, STOP_STEPS, STOP
 )
 STOP_OVERFLOW = 9  # a kernel stack ran over, and the scenario wants that to be the end
 ERR_DEPTH, ERR_HEAP, ERR_BIOS = 1, 2, 3
+ERR_META = 4
 
 # The kernel log (engine/klog.py)
-KLOG_RECORDS, KLOG_SNAPSHOTS, KLOG_STACK = 2048, 24, MAX_DEPTH
+KLOG_RECORDS, KLOG_SNAPSHOTS, KLOG_STACK = 2048, 24, 2 * MAX_DEPTH
 (
     KLOG_OOM,
     KLOG_OOM_SCORE,

@@ -46,10 +46,15 @@ def klog_stack(k, n, t):
     """Keep the functions on a task's stack with a record, as dump_stack() would print them."""
     if n == NIL or t < 0:
         return
-    depth = k.task[t].depth
-    for i in range(depth + 1):
-        k.klog_stack[n * KLOG_STACK + i] = k.frame[t * MAX_DEPTH + i].fn
-    k.klog[n].nr_stack = depth + 1
+    nr = 0
+    for i in range(k.task[t].depth + 1):
+        frame = k.frame[t * MAX_DEPTH + i]
+        if frame.via:
+            k.klog_stack[n * KLOG_STACK + nr] = -frame.via
+            nr += 1
+        k.klog_stack[n * KLOG_STACK + nr] = frame.fn
+        nr += 1
+    k.klog[n].nr_stack = nr
 
 
 @kfn

@@ -31,6 +31,7 @@ def _reset(g, fn):
     g.nr_taken, g.nr_dirty, g.inode, g.index, g.nr_to_write, g.nr_written = 0, 0, NIL, 0, 0, 0
     g.list_head, g.count, g.start_ns, g.deadline_ns, g.pos, g.left = NIL, 0, 0, 0, 0, 0
     g.work, g.bio, g.pause, g.stage, g.total, g.flag = NIL, NIL, 0, 0, 0, 0
+    g.via = 0
 
 
 @kfn
@@ -38,6 +39,10 @@ def _record_chain(k, t, start, leaf):
     """Keep the functions on a stack, outermost first, from row `start` of the table of chains on. Returns how many."""
     n = 0
     for i in range(k.task[t].stack_bottom, k.task[t].depth + 1):
+        via = k.frame[t * MAX_DEPTH + i].via
+        if via:
+            k.chain[start + n] = -via
+            n += 1
         k.chain[start + n] = k.frame[t * MAX_DEPTH + i].fn
         n += 1
     if leaf >= 0:
@@ -100,11 +105,34 @@ def call(k, t, f, fn, resume, a, b, c):
 
 
 @kfn
+def call_via(k, t, f, fn, resume, leaf, a, b, c):
+    """As call, through a chain of functions that only this call site has on its way to `fn`: LEAF number `leaf`.
+
+    The chain's bytes lie on the stack as long as the frame does, and its functions are printed above those of `fn`.
+    """
+    task = k.task[t]
+    f.pc = resume
+    if task.depth + 1 >= MAX_DEPTH:
+        fail(k, ERR_DEPTH, t, fn)
+        return RUN
+    task.depth += 1
+    task.used += k.function[fn].frame_bytes + k.leaf[leaf]
+    g = k.frame[t * MAX_DEPTH + task.depth]
+    _reset(g, fn)
+    g.a, g.b, g.c, g.via = a, b, c, leaf + 1
+    if task.used - task.stack_base > task.peak:
+        _mark_depth(k, t, task.used - task.stack_base, NIL)
+    return RUN
+
+
+@kfn
 def ret(k, t, f, value):
     """Pop the running frame; its caller finds `value` in task.retval."""
     task = k.task[t]
     task.retval = value
     task.used -= k.function[f.fn].frame_bytes
+    if f.via:
+        task.used -= k.leaf[f.via - 1]
     task.depth -= 1
     return RUN
 

@@ -34,6 +34,7 @@ PAGE = (
 FRAME = (
     ("fn", I4),
     ("pc", I4),
+    ("via", I8),  # chain of functions between the caller and this one at this call site: LEAF number + 1, 0 for none
     *(
         (name, I8)
         for name in (
@@ -55,6 +56,8 @@ TASK = tuple(
         "sc_gfp sc_writepage sc_to_reclaim sc_priority sc_dirty sc_lumpy_waits kept_head kept_tail kept_nr wbc_nr "
         "wbc_more_io wbc_cyclic wbc_kupdate wbc_background wbc_older_ns wbc_sync op_started_ns "
         "nr_highorder nr_highorder_failed stall_begin_ns "
+        # an XFS transaction: its buffers, bytes to log, the extent it was given, whether it has a ticket
+        "xt_head xt_bytes xt_first xt_nr xt_ticket "
         # designs: what a batch met; bytes and frames below a fresh stack; a request to a reclaim thread; its queue
         "sc_writeback sc_congested wbc_zone stack_base stack_bottom rq_next rq_order rq_gfp rq_done rq_result "
         "rq_head rq_tail "
@@ -159,9 +162,35 @@ FILESYSTEM = tuple(
         "cow meta_inode "  # the inode that caches its metadata blocks; NIL: none
         # the journal: its inode (NIL: none), where it writes next, the running and the last committed transaction
         "journal_inode journal_head tid committed_tid commit_request trans_blocks trans_expires_ns commit_ns "
-        "ordered journald wait_queue"
+        "ordered journald wait_queue "
+        "xfs"  # row of the table xfs; NIL if it is of another kind, or allocates when it writes
     ).split()
 )
+
+# XFS beside what every filesystem has: its log, its buffers, its trees. Rows of the tables named xfs_*, iclog, slab.
+XFS = tuple(
+    (name, I8)
+    for name in (
+        "fs inode nr_ags ag_blocks free_slot next_slot nr_slots lock_owner log_start log_blocks log_pos head synced "
+        "reserved reserve_bytes "
+        # where are: its rows of xfs_block (AG headers first), its inodes' rows and trees, the slot of row 0
+        "first_row inode_rows inode_trees slots bitmap "
+        "log_bytes iclog_cur iclog_oldest ail_head ail_tail nr_ail push daemon wait nr_trans_open "
+        "meta_reads meta_writes log_writes log_forces log_waits splits joins shifts redirtied grants_slept"
+    ).split()
+)
+XFS_AG = (("slot", I8), ("fl_first", I8), ("fl_count", I8))  # its header block; its list of free metadata blocks
+# A metadata block: an AG header, an inode, a btree block. Page of the metadata inode: row less the filesystem's first.
+XFS_BLOCK = tuple(
+    (name, I8)
+    for name in (
+        "tree block nr key last next prev state lsn when_ms ail_next ail_prev in_trans trans_next held has_buf is_item"
+    ).split()
+)
+# A btree: 2 for each allocation group (by block, by size), then one for the extents of each inode.
+XFS_TREE = tuple((name, I8) for name in "kind ag head root nr_leaves nr capacity locked inode fs".split())
+ICLOG = tuple((name, I8) for name in "state used start_lsn end_lsn bios nr_trans".split())
+SLAB = tuple((name, I8) for name in "per_slab nr_free nr_used nr_pages head".split())
 
 # What a task does: one row a task, filled from the scenario.
 JOB = tuple(
@@ -191,7 +220,7 @@ PARAM = tuple(
         "reclaim_bail kswapd_zones dirty_base zone_dma32 "
         "panic_on_oom oom_kill_allocating oom_dump_tasks hung_timeout_ns klog_size klog_snapshots "
         "hist_device "
-        "nr_fs "
+        "nr_fs nr_xfs "
         "mobility_off "
         "stack_limit stack_overflow stack_diet"
     ).split()
@@ -215,7 +244,7 @@ STAT = tuple(
         "klog_nr klog_dropped klog_snapshot_nr rate_begin rate_printed rate_missed hung_due_ns "
         "hung_warnings deepest_exit panic_reason "
         "free_segment segments_used "
-        "metadata_reads journal_commits writepage_refused copyups "
+        "metadata_reads journal_commits writepage_refused reclaim_refused copyups "
         "overflow_nr overflow_task kmalloc_page kmalloc_pages kmalloc_free kmalloc_reaped_ns"
     ).split()
 )
@@ -256,6 +285,13 @@ LAYOUT_FIELDS: Mapping[str, tuple[Any, bool]] = {
     "stripe_hash": (I8, False),  # [queue.stripe_hash + block % nr_stripes]: first stripe of the chain
     "segment": (SEGMENT, False),
     "fs": (FILESYSTEM, False),
+    "xfs": (XFS, False),
+    "xfs_ag": (XFS_AG, False),
+    "xfs_agfl": ((("block", I8), ("lsn", I8)), False),  # [ag * AGFL_SIZE + i]: free metadata blocks and when freed
+    "xfs_block": (XFS_BLOCK, False),
+    "xfs_tree": (XFS_TREE, False),
+    "iclog": (ICLOG, False),
+    "slab": (SLAB, False),  # by cache number, mm/slab.py
     "job": (JOB, False),
     "cpu": (CPU, False),
     "param": (PARAM, True),

@@ -16,6 +16,7 @@ SUBMIT_NS = 1500  # a bio down to the queue
 WRITEPAGE_NS = 300  # one page put under writeback and into a bio
 FAULT_NS = 800  # a page fault without its allocation
 FORK_NS = 60_000  # copying a process
+TRANSACTION_NS = 5_000  # an XFS transaction beside its sleeps: cursors, log vectors, copying into the log
 STRIPE_NS = 500  # find, hold and release a RAID5 stripe
 XOR_NS = 800  # 4 KiB of parity arithmetic, at 5 GB/s
 SEGMENT_NS = 10_000  # a segment of up to 64 KiB through TCP, IP and a driver with segmentation offload

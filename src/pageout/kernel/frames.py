@@ -13,7 +13,7 @@ from collections import namedtuple
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from pageout.kernel import frames_callers, frames_storage
+from pageout.kernel import frames_callers, frames_storage, frames_xfs
 
 T33 = "traces of 2.6.33.2, April 2010"
 
@@ -36,15 +36,12 @@ find_or_create_page 80
 sys_write 64
 vfs_write 48
 do_sync_write 272
-xfs_file_aio_write 16
-xfs_write 288
 generic_file_buffered_write 192
 balance_dirty_pages_ratelimited_nr 224
 writeback_inodes_wbc 16
 writeback_inodes_wb 128
 writeback_single_inode 64
 do_writepages 16
-xfs_vm_writepages 48
 generic_writepages 16
 write_cache_pages 288
 __writepage 32
@@ -75,32 +72,6 @@ add_partial 48
 __remove_mapping 64
 __remove_from_page_cache 32
 radix_tree_delete 272
-xfs_vm_writepage 64
-xfs_page_state_convert 256
-xfs_map_blocks 32
-xfs_iomap 208
-xfs_iomap_write_allocate 256
-xfs_bmapi 448
-xfs_bmap_add_extent 208
-xfs_bmap_add_extent_delay_real 352
-xfs_btree_insert 128
-xfs_btree_insrec 224
-xfs_btree_make_block_unfull 96
-xfs_btree_split 208
-xfs_bmbt_alloc_block 160
-xfs_alloc_vextent 96
-xfs_alloc_ag_vextent 32
-xfs_alloc_ag_vextent_near 144
-xfs_alloc_fixup_trees 96
-xfs_alloc_lookup_eq 16
-xfs_btree_lookup 176
-xfs_btree_lookup_get_block 80
-xfs_btree_read_buf_block 80
-xfs_trans_read_buf 80
-xfs_buf_read 48
-_xfs_buf_read 32
-xfs_buf_iorequest 48
-_xfs_buf_ioapply 96
 submit_bio 80
 generic_make_request 208
 __make_request 96
@@ -228,6 +199,7 @@ _GUESS = {
 SIZES.update(_GUESS)
 SIZES.update(frames_storage.SIZES)
 SIZES.update(frames_callers.SIZES)
+SIZES.update(frames_xfs.SIZES)
 
 
 class Function(NamedTuple):
@@ -325,7 +297,6 @@ TABLE = (
     _row("writeback_inodes_wb", "writeback", "writeback_inodes_wbc"),
     _row("writeback_single_inode", "writeback"),
     _row("write_cache_pages", "writeback", "do_writepages xfs_vm_writepages generic_writepages"),
-    _row("xfs_vm_writepage", "writeback", "xfs_vm_writepage", "xfs_page_state_convert"),
     _row("swap_writepage", "writeback"),
     *(_row(*row) for row in frames_storage.ROWS),
     # write_cache_pages as other address spaces come to it
@@ -358,9 +329,10 @@ TABLE = (
     _row("unionfs_writepage", "union"),
     _row("copyup_dentry", "union"),
     *(_row(*row) for row in frames_callers.ROWS),
+    *(_row(*row) for row in frames_xfs.ROWS),
 )
 
-UNITS = ("block", "task", "mm", "writeback", "storage", "ext", "union", "callers")
+UNITS = ("block", "task", "mm", "writeback", "storage", "ext", "union", "callers", "xfs")
 
 FN: Any = namedtuple("FN", [row.name for row in TABLE])(*range(len(TABLE)))
 
@@ -370,16 +342,6 @@ LEAVES = {
     "__slab_free add_partial",
     "remove_mapping": "__remove_mapping __remove_from_page_cache radix_tree_delete",
     "freelist": "get_page_from_freelist",
-    "xfs_allocate": "xfs_map_blocks xfs_iomap xfs_iomap_write_allocate xfs_bmapi xfs_bmap_add_extent "
-    "xfs_bmap_add_extent_delay_real xfs_btree_insert xfs_btree_insrec xfs_btree_make_block_unfull xfs_btree_split "
-    "xfs_bmbt_alloc_block xfs_alloc_vextent xfs_alloc_ag_vextent xfs_alloc_ag_vextent_near xfs_alloc_fixup_trees "
-    "xfs_alloc_lookup_eq xfs_btree_lookup xfs_btree_lookup_get_block xfs_btree_read_buf_block xfs_trans_read_buf",
-    "xfs_read_metadata": "xfs_map_blocks xfs_iomap xfs_iomap_write_allocate xfs_bmapi xfs_bmap_add_extent "
-    "xfs_bmap_add_extent_delay_real xfs_btree_insert xfs_btree_insrec xfs_btree_make_block_unfull xfs_btree_split "
-    "xfs_bmbt_alloc_block xfs_alloc_vextent xfs_alloc_ag_vextent xfs_alloc_ag_vextent_near xfs_alloc_fixup_trees "
-    "xfs_alloc_lookup_eq xfs_btree_lookup xfs_btree_lookup_get_block xfs_btree_read_buf_block xfs_trans_read_buf "
-    "xfs_buf_read _xfs_buf_read xfs_buf_iorequest _xfs_buf_ioapply submit_bio generic_make_request __make_request "
-    "get_request_wait get_request mempool_alloc mempool_alloc_slab",
     "ext2_allocate": "ext2_get_block",
     **frames_storage.LEAVES,
     "journal_data": "journal_submit_data_buffers",
@@ -387,8 +349,10 @@ LEAVES = {
     "btrfs_allocate": "__extent_writepage run_delalloc_range cow_file_range btrfs_reserve_extent find_free_extent",
     "btrfs_submit": "__extent_writepage submit_one_bio btrfs_submit_bio_hook",
     **frames_callers.LEAVES,
+    **frames_xfs.LEAVES,
 }
 LEAF: Any = namedtuple("LEAF", list(LEAVES))(*range(len(LEAVES)))
+_CHAINS = list(LEAVES.values())
 
 
 # The stack diet: frames after it. Source: Gorman's series of 15 April 2010 took about 1 KB off reclaim in all (which
@@ -437,3 +401,8 @@ def frame_bytes(row: Function, sizes: Mapping[str, int] | None = None) -> int:
 def names_of(row: Function) -> tuple[str, ...]:
     """The kernel functions a simulated function stands for, outermost first, without those inlined away."""
     return tuple(name for name in (*row.via, row.own) if SIZES[name][0] > 0)
+
+
+def names_in_chain(entry: int) -> tuple[str, ...]:
+    """The kernel functions of an entry of a chain that was kept: a function, or ~n for the leaf chain n."""
+    return names_of(TABLE[entry]) if entry >= 0 else tuple(_CHAINS[~entry].split())

@@ -14,7 +14,7 @@ from pageout.engine.state import LAYOUT, new_state
 from pageout.kernel import frames, policies
 from pageout.kernel.mm import causes
 from pageout.kernel.sched import user as programs
-from pageout.machine import designs, jobs
+from pageout.machine import boot_xfs, designs, jobs
 from pageout.machine.devices import Stacks, queue_fields
 from pageout.machine.dispatch import UNITS
 from pageout.machine.filesystems import Inode, Mounts
@@ -87,7 +87,8 @@ class _Plan:
         self.stacks = Stacks(scenario)
         self.first_storage = 1 + self.nr_queues + len(scenario.tasks)
         self.first_journald = self.first_storage + len(self.stacks.workers)
-        self.first_worker = self.first_journald + len(self.mounts.journaled)
+        self.first_xfsbufd = self.first_journald + len(self.mounts.journaled)
+        self.first_worker = self.first_xfsbufd + len(self.mounts.allocating)
         self.nr_tasks = self.first_worker + designs.nr_workers(machine.cpus)
         self._lay_bits()
         self.nr_requests = sum(3 * disk.nr_requests + 8 for disk in machine.disks)
@@ -111,9 +112,17 @@ class _Plan:
         self.swap_summary = at
         self.nr_bits = at + self.swap_pages // 1024 + 2
 
+    def fs_wait(self) -> int:
+        """The first filesystem's wait queue: behind those of frames, requests, inodes and stacked devices."""
+        return c.WQ_FIXED + c.PAGE_WAIT_TABLE + 4 * self.nr_queues + len(self.inodes)
+
+    def xfs_wait(self) -> int:
+        return self.fs_wait() + len(self.mounts.filesystems)
+
     def sizes(self, machine_cpus: int) -> dict[str, int]:
         nr_slots = sum(inode.nr_slots for inode in self.inodes)
         return {
+            **boot_xfs.sizes(self.mounts),
             "page": self.nr_pages,
             "frame": self.nr_tasks * c.MAX_DEPTH,
             "task": self.nr_tasks,
@@ -137,11 +146,7 @@ class _Plan:
             "pvec": machine_cpus * c.PAGEVEC_SIZE,
             "slot": nr_slots,
             "bits": self.nr_bits,
-            "wait": c.WQ_FIXED
-            + c.PAGE_WAIT_TABLE
-            + 4 * self.nr_queues
-            + len(self.inodes)
-            + len(self.mounts.filesystems),
+            "wait": self.xfs_wait() + boot_xfs.NR_WAITS * len(self.mounts.allocating),
             "heap": 65536 + 2048 * self.nr_tasks + self.nr_requests,
             "sort": 2 * self.nr_requests,
             "channel": 64 * self.nr_queues + 1024,
@@ -269,11 +274,15 @@ def _boot_storage(arrays: dict[str, Any], scenario: Scenario, plan: _Plan) -> No
                 c.NIL,
             ),
         )
-    wait_at += len(plan.inodes)
     for number in range(len(plan.mounts.filesystems)):
         journaled = number in plan.mounts.journaled
         journald = plan.first_journald + plan.mounts.journaled.index(number) if journaled else c.NIL
-        _put(arrays, "fs", number, **plan.mounts.fields(number, plan.fs_bitmaps[number], wait_at + number, journald))
+        _put(
+            arrays,
+            "fs",
+            number,
+            **plan.mounts.fields(number, plan.fs_bitmaps[number], plan.fs_wait() + number, journald),
+        )
 
 
 def _boot_inodes(arrays: dict[str, Any], plan: _Plan) -> None:
@@ -304,6 +313,7 @@ def _boot_inodes(arrays: dict[str, Any], plan: _Plan) -> None:
             **plan.mounts.inode_fields(i),
         )
         slot_at += inode.nr_slots
+    boot_xfs.boot_xfs(arrays, plan.mounts, plan.xfs_wait(), plan.first_xfsbufd)
 
 
 def _bdi_of(plan: _Plan, inode: Inode) -> int:
@@ -370,6 +380,9 @@ def _boot_tasks(arrays: dict[str, Any], scenario: Scenario, plan: _Plan) -> dict
     for j, number in enumerate(plan.mounts.journaled):
         comms[900 + j] = "kjournald" if scenario.machine.filesystems[number].kind == "ext3" else "jbd2"
         _start(arrays, plan.first_journald + j, frames.FN.kjournald, number, pid=900 + j, tflags=c.PF_KTHREAD)
+    for x in range(len(plan.mounts.allocating)):
+        comms[700 + x] = "xfsbufd"
+        _start(arrays, plan.first_xfsbufd + x, frames.FN.xfsbufd, x, pid=700 + x, tflags=c.PF_KTHREAD)
     _chain_run_queue(arrays, plan.first_worker)
     return comms | designs.boot_workers(arrays, plan.first_worker, scenario.machine.cpus)
 

@@ -15,6 +15,7 @@ import numpy as np
 from pageout.engine import constants as c
 from pageout.kernel import frames
 from pageout.machine.boot import Booted
+from pageout.machine.checkers_xfs import check_xfs, own_blocks, under_way
 from pageout.vocabulary.errors import InvariantError
 from pageout.vocabulary.scenario import Scenario
 
@@ -42,6 +43,7 @@ def check(booted: Booted, scenario: Scenario) -> None:
         _stripes,
         _sockets,
         _slabs,
+        _xfs,
     ):
         for complaint in checker(booted.arrays, seen):
             stat = booted.arrays["stat"]
@@ -275,12 +277,16 @@ def _blocks(arrays: dict[str, Any], seen: _Frames) -> Iterator[str]:
         nr_blocks, name = int(fs["nr_blocks"][number]), f"filesystem {number}"
         if len(blocks) and not 0 <= int(blocks.min()) <= int(blocks.max()) < nr_blocks:
             yield f"{name}: a file's block lies outside of it"
-        yield from _differ(f"{name}: blocks named once", len(blocks), len(np.unique(blocks)))
-        yield from _differ(f"{name}: used blocks", nr_blocks - int(fs["free_blocks"][number]), len(blocks))
         yield from _differ(f"{name}: disk pages of its files", int(inode["disk_pages"][own].sum()), len(blocks))
+        x = int(fs["xfs"][number])
+        if x != c.NIL:
+            blocks = np.concatenate([blocks, own_blocks(arrays, x)])
+        yield from _differ(f"{name}: blocks named once", len(blocks), len(np.unique(blocks)))
+        if x == c.NIL or not under_way(arrays, x):
+            yield from _differ(f"{name}: used blocks", nr_blocks - int(fs["free_blocks"][number]), len(blocks))
         yield from _differ(f"{name}: promised blocks", int(fs["reserved_blocks"][number]), int(delayed[number]))
         used = _bits(arrays, int(fs["bitmap"][number]), nr_blocks)
-        yield from _differ(f"{name}: bits set", int(used.sum()), len(blocks))
+        yield from _differ(f"{name}: bits set", int(used.sum()), nr_blocks - int(fs["free_blocks"][number]))
         if len(blocks) and not used[blocks].all():
             yield f"{name}: a file's block is marked free"
 
@@ -378,7 +384,9 @@ def _stacks(arrays: dict[str, Any], seen: _Frames) -> Iterator[str]:
     for t in range(int(arrays["param"]["nr_tasks"][0])):
         depth = int(task["depth"][t])
         fns = frame[t * c.MAX_DEPTH : t * c.MAX_DEPTH + depth + 1]
-        yield from _differ(f"task {t} stack bytes", int(task["used"][t]), int(size[fns].sum()))
+        via = arrays["frame"]["via"][t * c.MAX_DEPTH : t * c.MAX_DEPTH + depth + 1]
+        chains = int(arrays["leaf"][via[via > 0] - 1].sum())
+        yield from _differ(f"task {t} stack bytes", int(task["used"][t]), int(size[fns].sum()) + chains)
         if task["state"][t] == c.T_DEAD and depth:
             yield f"task {t} died with {depth} frames on its stack ({frames.TABLE[int(fns[-1])].name})"
         if not 0 <= int(task["stack_base"][t]) <= int(task["used"][t]):
@@ -437,3 +445,8 @@ def _slabs(arrays: dict[str, Any], seen: _Frames) -> Iterator[str]:
         yield "more scatter tables are in use than there is room for"
     over = int((task["peak"] > int(arrays["param"]["stack_limit"][0])).sum())
     yield from _differ("stack overflows", int(stat["overflows"][0]), over)
+
+
+def _xfs(arrays: dict[str, Any], seen: _Frames) -> Iterator[str]:
+    """XFS's records, buffers, log and slabs against the bitmap, the files' slots and each other."""
+    yield from check_xfs(arrays)

@@ -36,7 +36,12 @@ from pageout.kernel.fs.union import (
     unionfs_write,
     unionfs_writepage,
 )
-from pageout.kernel.fs.writepage import swap_writepage, xfs_vm_writepage
+from pageout.kernel.fs.writepage import swap_writepage
+from pageout.kernel.fs.xfs import xfs_iomap_write_allocate, xfs_vm_writepage
+from pageout.kernel.fs.xfs_alloc import xfs_alloc_vextent, xfs_bmap_add_extent, xfs_bmapi
+from pageout.kernel.fs.xfs_btree import xfs_btree
+from pageout.kernel.fs.xfs_buf import kmem_zone_alloc, xfs_buf_read, xfsbufd
+from pageout.kernel.fs.xfs_log import xfs_log_force, xfs_log_reserve, xfs_trans_commit, xlog_sync
 from pageout.kernel.mm.kmalloc import kmalloc_refill
 from pageout.kernel.mm.kswapd import balance_pgdat, kswapd
 from pageout.kernel.mm.memory import anonymous_fault, page_fault
@@ -191,8 +196,6 @@ def _writeback_step(k, t):
         return writeback_single_inode(k, t, f)
     if fn == FN.write_cache_pages or fn == FN.ext2_writepages or fn == FN.generic_writepages:
         return write_cache_pages(k, t, f)
-    if fn == FN.xfs_vm_writepage:
-        return xfs_vm_writepage(k, t, f)
     if fn == FN.swap_writepage:
         return swap_writepage(k, t, f)
     return SWITCH
@@ -324,6 +327,49 @@ def callers_unit(address, t):
     return verb
 
 
+@kfn
+def _xfs_step(k, t):
+    f = frame_of(k, t)
+    fn = f.fn
+    if fn == FN.xfs_vm_writepage:
+        return xfs_vm_writepage(k, t, f)
+    if fn == FN.xfs_iomap_write_allocate:
+        return xfs_iomap_write_allocate(k, t, f)
+    if fn == FN.xfs_bmapi:
+        return xfs_bmapi(k, t, f)
+    if fn == FN.xfs_bmap_add_extent:
+        return xfs_bmap_add_extent(k, t, f)
+    if fn == FN.xfs_alloc_vextent:
+        return xfs_alloc_vextent(k, t, f)
+    if fn == FN.xfs_btree:
+        return xfs_btree(k, t, f)
+    if fn == FN.xfs_buf_read:
+        return xfs_buf_read(k, t, f)
+    if fn == FN.kmem_zone_alloc:
+        return kmem_zone_alloc(k, t, f)
+    if fn == FN.xfs_log_reserve:
+        return xfs_log_reserve(k, t, f)
+    if fn == FN.xfs_trans_commit:
+        return xfs_trans_commit(k, t, f)
+    if fn == FN.xfs_log_force:
+        return xfs_log_force(k, t, f)
+    if fn == FN.xlog_sync:
+        return xlog_sync(k, t, f)
+    if fn == FN.xfsbufd:
+        return xfsbufd(k, t, f)
+    return SWITCH
+
+
+@kentry
+def xfs_unit(address, t):
+    """XFS: writepage, transactions, metadata, the log."""
+    k = kernel_at(address)
+    verb = RUN
+    while verb == RUN:
+        verb = _xfs_step(k, t)
+    return verb
+
+
 # In the order of kernel.frames.UNITS, by which a frame's function finds its unit.
 UNITS = (
     block_unit,
@@ -334,4 +380,5 @@ UNITS = (
     ext_unit,
     union_unit,
     callers_unit,
+    xfs_unit,
 )

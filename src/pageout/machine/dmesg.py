@@ -78,8 +78,8 @@ class Log:
 
     def stack(self, number: int, nr: int) -> list[str]:
         """Return the functions of a record's stack, innermost first."""
-        functions = self._arrays["klog_stack"][number * c.KLOG_STACK :][:nr].tolist()
-        return [name for fn in functions for name in frames.names_of(frames.TABLE[fn])][::-1]
+        chain = self._arrays["klog_stack"][number * c.KLOG_STACK :][:nr].tolist()
+        return [name for entry in chain for name in frames.names_in_chain(entry)][::-1]
 
     def zone(self, snapshot: int, zone: int) -> dict[str, int]:
         """Return a zone's numbers of the moment, with those that never change."""

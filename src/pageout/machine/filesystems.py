@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from pageout.engine import constants as c
 from pageout.kernel.frames import FN
+from pageout.kernel.fs.xfs_trees import NR_AGS
 from pageout.vocabulary.mounts import Place, number_of, places_of
 from pageout.vocabulary.scenario import Scenario
 
@@ -19,6 +20,7 @@ KINDS = {
     "btrfs": c.FS_BTRFS,
     "union": c.FS_UNION,
 }
+MOST_XFS_BLOCKS = 1 << 20  # rows at most for an XFS's metadata: enough for 130 million extents
 DELAYED = ("xfs", "ext4", "btrfs")
 JOURNALED = ("ext3", "ext4")
 # Blocks of a filesystem -> blocks of its journal.  Source: e2fsprogs 1.41 lib/ext2fs/mkjournal.c, default size.
@@ -51,6 +53,11 @@ OPERATIONS = {
 }
 
 
+def _xfs_rows(nr_inodes: int, file_pages: int) -> int:
+    """Rows for metadata blocks: AG headers, inodes, btree blocks of half-full leaves if no two pages were adjacent."""
+    return NR_AGS + nr_inodes + min(MOST_XFS_BLOCKS, file_pages // 40 + 8 * nr_inodes + 256)
+
+
 class Inode(NamedTuple):
     """A file, a task's anonymous memory, or what a filesystem keeps of its own."""
 
@@ -75,6 +82,8 @@ class Mounts:
         self.inodes: list[Inode] = []
         self.meta = [c.NIL] * len(self.filesystems)
         self.journal = [c.NIL] * len(self.filesystems)
+        # XFS whose blocks are chosen in transactions, when a page is written; without delayed allocation they are not
+        self.allocating = [i for i, fs in enumerate(self.filesystems) if fs.kind == "xfs" and fs.delalloc is not False]
 
     def operations_of(self, number: int) -> str:
         """The row of OPERATIONS of a filesystem; ext4 without delayed allocation works as ext3 does."""
@@ -99,6 +108,11 @@ class Mounts:
             self.journal[number] = len(inodes)
             size = next(size for blocks, size in JOURNAL_SIZES if self.places[number].nr_blocks < blocks)
             inodes = [*inodes, Inode(size, True, False, number, "metadata")]
+        nr_inodes = len(inodes) + len(self.allocating)
+        for number in self.allocating:
+            file_pages = sum(inode.nr_slots for inode in inodes if inode.fs == number and not inode.anonymous)
+            self.meta[number] = len(inodes)
+            inodes = [*inodes, Inode(_xfs_rows(nr_inodes, file_pages), False, False, number, "metadata")]
         self.inodes = inodes
         return inodes
 
@@ -151,6 +165,7 @@ class Mounts:
             "ordered": int(fs.data == "ordered"),
             "journald": journald,
             "wait_queue": wait_queue,
+            "xfs": self.allocating.index(number) if number in self.allocating else c.NIL,
         }
 
     def inode_fields(self, i: int) -> dict[str, int]:

@@ -5,6 +5,7 @@ from pageout.engine.constants import FS_EXT4, GFP_HIGHUSER_MOVABLE, NIL, PG_UPTO
 from pageout.engine.state import kernel_at
 from pageout.jit import kentry, kfn
 from pageout.kernel.fs.extents import lay_out, lay_out_groups
+from pageout.kernel.fs.xfs_mount import xfs_mount
 from pageout.kernel.mm.buddy import get_page_from_freelist
 from pageout.kernel.mm.filemap import add_to_page_cache
 from pageout.kernel.mm.swap import lru_add_drain
@@ -35,6 +36,8 @@ def prepare_unit(address, fill_inode):
         if k.inode[inode].disk_pages < 0:
             k.inode[inode].disk_pages = 0
             lay_out(k, inode, k.inode[inode].nr_slots)
+    for x in range(k.param.nr_xfs):
+        xfs_mount(k, x)
     filled = 0
     if fill_inode != NIL:
         filled = _fill_cache(k, fill_inode)

@@ -39,6 +39,7 @@ ERRORS = {
     c.ERR_DEPTH: "a task nests more frames than the model allows",
     c.ERR_HEAP: "too many pending events",
     c.ERR_BIOS: "the bio pool is empty",
+    c.ERR_META: "no row is left for a metadata block",
 }
 ENDINGS = {
     c.STOP_DONE: "done",

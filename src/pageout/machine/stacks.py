@@ -15,11 +15,8 @@ def rows(booted: Booted, scenario: Scenario, start: int, nr: int) -> list[tuple[
     """Return (depth, size, function) of a chain that was kept, innermost first."""
     sizes = frames.sizes_of(choices(scenario))
     names: list[str] = []
-    for number in booted.arrays["chain"][start : start + nr].tolist():
-        if number >= 0:
-            names += frames.names_of(frames.TABLE[number])
-        else:
-            names += list(frames.LEAVES.values())[~number].split()
+    for entry in booted.arrays["chain"][start : start + nr].tolist():
+        names += frames.names_in_chain(entry)
     found, depth = [], 0
     for name in names:
         depth += sizes[name]

@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
+from pageout.engine.constants import MAX_DEPTH, PG_DIRTY, PG_LOCKED, PG_WRITEBACK
+from pageout.kernel.frames import FN
 from pageout.kernel.mm import causes as c
 from pageout.machine.boot import Booted
 
@@ -18,7 +21,10 @@ WRITE_CAUSES = {
     c.CAUSE_FILE_ORDER: "file-order",
     c.CAUSE_INODE_QUEUE: "inode-queue",
     c.CAUSE_UNKNOWN: "unknown",
+    c.CAUSE_CLUSTERED: "clustered",
 }
+UNTIMED = ("swap", "clustered")  # no facts are kept of these
+WRITING = PG_LOCKED | PG_DIRTY | PG_WRITEBACK
 RECLAIM_CAUSES = {
     c.RECLAIM_FRAGMENTED: "fragmented",
     c.RECLAIM_EXHAUSTED: "exhausted",
@@ -47,19 +53,34 @@ def why(booted: Booted) -> dict[str, Any]:
     """Return the causes of all pages that reclaim wrote and of all direct reclaims, with shares and examples.
 
     `writes` and `direct_reclaims` each have `total` and `causes`: name, count, share (0-1, null of nothing), mean and
-    largest age in ms (a page: time dirty; a direct reclaim: time since kswapd was woken), examples. `facts`: share of
-    the written file pages of which each fact held; `ages`: pages by upper bound of the time they had been dirty.
+    largest age in ms (a page: time dirty; a direct reclaim: time since kswapd was woken), examples. Of the writes
+    `refused` were turned down by the filesystem and stayed dirty, `under_way` are in its hands as the run ends: the
+    rest has been written. `facts`: share of the file pages reclaim wanted of which each fact held; `ages`: those pages
+    by upper bound of the time they had been dirty.
     """
     writes = _table(booted, WRITE_CAUSES)
-    file_pages = sum(row["count"] for row in writes["causes"] if row["cause"] != "swap")
+    wanted = sum(row["count"] for row in writes["causes"] if row["cause"] not in UNTIMED)
     held = [int(n) for n in booted.arrays["fact"]]
     ages = [int(n) for n in booted.arrays["cause_age"]]
     return {
         "writes": writes,
+        "refused": int(booted.arrays["stat"]["reclaim_refused"][0]),
+        "under_way": _under_way(booted.arrays),
         "direct_reclaims": _table(booted, RECLAIM_CAUSES),
-        "facts": {name: _share(n, file_pages) for name, n in zip(FACTS, held, strict=True)},
+        "facts": {name: _share(n, wanted) for name, n in zip(FACTS, held, strict=True)},
         "ages": [{"below_ms": 1 << bits, "pages": n} for bits, n in enumerate(ages) if n],
     }
+
+
+def _under_way(arrays: dict[str, Any]) -> int:
+    """Pages that some task's reclaim has called writepage for, and that are neither under writeback nor dirty yet."""
+    nr = 0
+    for t, task in enumerate(arrays["task"]):
+        frames = arrays["frame"][t * MAX_DEPTH : t * MAX_DEPTH + int(task["depth"]) + 1]
+        for frame, child in itertools.pairwise(frames):
+            if frame["fn"] == FN.shrink_page_list and child["fn"] not in (FN.wait_on_page, FN.congestion_wait):
+                nr += int(arrays["page"]["pflags"][int(frame["page"])]) & WRITING == PG_LOCKED
+    return nr
 
 
 def _share(part: int, whole: int) -> float | None:
@@ -77,7 +98,7 @@ def _cause(booted: Booted, number: int, name: str, total: int) -> dict[str, Any]
     row = booted.arrays["cause"][number]
     nr = int(row["nr"])
     is_write = number in WRITE_CAUSES
-    timed = name != "swap"
+    timed = name not in UNTIMED
     return {
         "cause": name,
         "count": nr,

@@ -24,7 +24,9 @@ WRITE_CAUSES = {
     "inode-queue": "its inode waited while the flusher wrote younger pages of others",
     "device": "the device was saturated: flushers were still at older pages",
     "unknown": "none of these",
+    "clustered": "went along in the cluster of a page that reclaim wanted",
 }
+UNWANTED = ("swap", "clustered")  # of no file page that reclaim itself came upon
 RECLAIM_CAUSES = {
     "fragmented": "enough memory was free, but in pieces too small for the order asked for",
     "exhausted": "nothing was left that could be reclaimed",
@@ -59,7 +61,25 @@ class Ablated(NamedTuple):
 
 def file_writes(why: Document) -> int:
     """File pages written by reclaim; swap is left out, which nobody else writes."""
-    return sum(row["count"] for row in why["writes"]["causes"] if row["cause"] != "swap")
+    handed = sum(row["count"] for row in why["writes"]["causes"] if row["cause"] != "swap")
+    return int(handed - why.get("refused", 0) - why.get("under_way", 0))
+
+
+def _by_direct(document: Document) -> int:
+    """Those of them that tasks wrote which needed memory."""
+    written = document["metrics"].get("written_direct")
+    rows: list[Document] = document["why"]["writes"]["causes"]
+    if not is_figure(written):
+        return int(sum(row["by_direct"] for row in rows if row["cause"] != "swap"))
+    return int(written) - int(sum(row["by_direct"] for row in rows if row["cause"] == "swap"))
+
+
+def _refused(why: Document) -> list[str]:
+    if not why.get("refused"):
+        return []
+    handed = why["writes"]["total"] - sum(row["count"] for row in why["writes"]["causes"] if row["cause"] in UNWANTED)
+    of_these = f"of these {number_text(why['refused'])} were refused by the filesystem and stayed dirty"
+    return [f"It handed {counted(handed, 'file page')} to the filesystem; {of_these}."]
 
 
 def answer(document: Document) -> list[str]:
@@ -71,7 +91,7 @@ def answer(document: Document) -> list[str]:
     sentences = []
     if pages:
         total = sum(value for value in everybody if is_figure(value))
-        by_direct = sum(row["by_direct"] for row in why["writes"]["causes"] if row["cause"] != "swap")
+        by_direct = _by_direct(document)
         share = f", {100 * pages / total:.2g} % of all that was written" if total else ""
         sentences.append(
             f"Reclaim wrote {counted(pages, 'file page')}{share}: {number_text(by_direct)} from tasks that needed "
@@ -82,6 +102,7 @@ def answer(document: Document) -> list[str]:
         sentences.append(
             "Reclaim wrote no file page: flushers and writers cleaned everything before reclaim came to it."
         )
+    sentences += _refused(why)
     if reclaims:
         stalled = metrics.get("alloc_stall_s")
         sentences.append(
@@ -95,7 +116,7 @@ def answer(document: Document) -> list[str]:
 
 
 def _main_cause(table: Document, meanings: dict[str, str], of_what: str) -> list[str]:
-    rows = [row for row in table["causes"] if row["cause"] != "swap"]
+    rows = [row for row in table["causes"] if row["cause"] not in UNWANTED]
     if not rows:
         return []
     first = rows[0]

@@ -318,14 +318,14 @@ def test_a_fresh_stack_begins_at_nothing_and_the_old_one_is_found_again() -> Non
     switch_stack(m.k, m.t)
     call(m.k, m.t, m.f, FN.shrink_zone, 1, 0, 0, 0)
     assert (m.task.used, m.task.peak) == (before + size, before)
-    touch(m.k, m.t, LEAF.xfs_allocate)
-    deepest = size + m.k.leaf[LEAF.xfs_allocate]
+    touch(m.k, m.t, LEAF.splice_send)
+    deepest = size + m.k.leaf[LEAF.splice_send]
     assert m.task.peak == max(before, deepest)
     ret(m.k, m.t, m.f, 0)
     leave_stack(m.k, m.t)
     assert m.task.used == before
-    touch(m.k, m.t, LEAF.xfs_allocate)
-    assert m.task.peak == before + m.k.leaf[LEAF.xfs_allocate]
+    touch(m.k, m.t, LEAF.splice_send)
+    assert m.task.peak == before + m.k.leaf[LEAF.splice_send]
 
 
 def test_the_deepest_chain_is_that_of_one_stack() -> None:

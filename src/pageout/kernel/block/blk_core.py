@@ -13,6 +13,7 @@ from pageout.engine.constants import (
     DEV_RAID5,
     DEV_SSD,
     END_TARGET,
+    END_XFS,
     EV_IO_DONE,
     EV_UNPLUG,
     KLOG_IO_ERROR,
@@ -245,6 +246,13 @@ def _new_request(k, t, queue, bio):
 
 
 @kfn
+def _is_ordered(k, rq):
+    """A log write is a barrier, for which the queue is run at once. Source: block/elevator.c:elv_insert."""
+    b = k.bio[rq.bio_head]
+    return b.end == END_XFS and b.index < 0
+
+
+@kfn
 def _queue_request(k, t, queue, request):
     """Insert a request; the first into an empty elevator plugs it, the fourth unplugs; an SSD is never plugged.
 
@@ -260,7 +268,7 @@ def _queue_request(k, t, queue, request):
     sort_insert(k, queue, rq.is_write, request)
     if not q.remote:
         emit(k, t, EV.block_rq_insert, queue, _rwbs(rq), 0, rq.block * 8, rq.nr_pages * 8)
-    if q.nr_sort_read + q.nr_sort_write >= UNPLUG_THRESH:
+    if q.nr_sort_read + q.nr_sort_write >= UNPLUG_THRESH or _is_ordered(k, rq):
         q.plugged = 0
     if not q.plugged:
         start_requests(k, t, queue, _now(k, t))

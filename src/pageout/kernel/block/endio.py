@@ -10,6 +10,7 @@ from pageout.engine.constants import (
     END_CHILD,
     END_PAGES,
     END_STRIPE,
+    END_XFS,
     KLOG_PAGE_LOST,
     KLOG_SWAP_ERROR,
     NIL,
@@ -24,6 +25,7 @@ from pageout.jit import kfn
 from pageout.kernel.block.bio import bio_free
 from pageout.kernel.drivers.stripes import stripe_io_done
 from pageout.kernel.drivers.wire import send_response
+from pageout.kernel.fs.xfs_items import xfs_end_io
 from pageout.kernel.mm.dirty_limits import count_completion
 from pageout.kernel.mm.filemap import end_page_writeback, redirty_page, unlock_page
 
@@ -67,6 +69,9 @@ def _end_pages(k, bio, failed):
         k.vm.pgpgout += b.nr_pages * 4
     else:
         k.vm.pgpgin += b.nr_pages * 4
+    if b.end == END_XFS:
+        xfs_end_io(k, b.inode, b.index)
+        return
     start = k.inode[b.inode].slot_start + b.index
     for i in range(b.nr_pages):
         page = k.slot[start + i].page
@@ -104,7 +109,7 @@ def bio_endio(k, bio, failed):
         b = k.bio[bio]
         kind, parent = b.end, b.parent
         _leave_member(k, b.member, b.block + b.nr_pages)
-        if kind == END_PAGES:
+        if kind == END_PAGES or kind == END_XFS:
             _end_pages(k, bio, failed)
             bio_free(k, bio)
             return

@@ -33,27 +33,17 @@ from pageout.kernel.fs.extents import (
     metadata_slot,
     new_indirect,
 )
-from pageout.kernel.fs.writepage import count_written, start_page
+from pageout.kernel.fs.writepage import count_written, refuse_page, start_page
 from pageout.kernel.mm.buddy import free_page, try_alloc
 from pageout.kernel.mm.filemap import (
     add_to_page_cache,
     block_of,
     find_page,
-    redirty_page,
     set_page_dirty,
-    unlock_page,
 )
 
 ENOMEM, ENOSPC = -12, -28
 GFP_METADATA = GFP_NOFS | GFP_HARDWALL | GFP_MOVABLE  # a block device's pages, without GFP_FS: grow_dev_page
-
-
-@kfn
-def refuse_page(k, t, page):
-    """redirty_page_for_writepage: the page stays dirty, unlocked, as old as it was."""
-    k.stat.writepage_refused += 1
-    redirty_page(k, t, page)
-    unlock_page(k, page)
 
 
 @kfn
@@ -79,12 +69,12 @@ def block_write_full_page(k, t, f):
     if pc == ENTRY:
         f.inode, f.index = pg.mapping, pg.index
         if _refused(k, t, f.a):
-            refuse_page(k, t, f.a)
+            refuse_page(k, t, f.a, f.b)
             return ret(k, t, f, 0)
         if not pg.pflags & PG_PRIVATE and not metadata_cached(k, f.inode, f.index):
             return call(k, t, f, get_branch_of(k, f.inode), MAPPED, f.inode, f.index, 0)
     elif k.task[t].retval < 0:
-        refuse_page(k, t, f.a)
+        refuse_page(k, t, f.a, f.b)
         return ret(k, t, f, 0)
     pg.pflags |= PG_PRIVATE
     if pg.pflags & PG_DELAYED:

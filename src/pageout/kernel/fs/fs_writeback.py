@@ -22,11 +22,11 @@ from pageout.engine.constants import (
     PG_WRITEBACK,
     YIELD,
 )
-from pageout.engine.kstack import call, ret
+from pageout.engine.kstack import call, call_via, ret
 from pageout.engine.ring import emit
 from pageout.engine.waitqueue import sleep_on, wake_all
 from pageout.jit import kfn
-from pageout.kernel.frames import FN
+from pageout.kernel.frames import FN, LEAF
 from pageout.kernel.fs.bdi_work import trace_work
 from pageout.kernel.fs.inode_order import oldest_to_the_tail, oldest_window, queue_by_page_age
 from pageout.kernel.mm.buddy import zone_of
@@ -388,7 +388,7 @@ def _writepage(k, t, f, page, WRITTEN):
         return call(k, t, f, writepage, WRITTEN, page, f.b, 1)
     f.c = f.c * 4 if f.c < UNLIMITED else UNLIMITED
     budget = f.c if f.c > 1 else 1
-    return call(k, t, f, FN.xfs_vm_writepage, WRITTEN, page, f.b, budget)
+    return call_via(k, t, f, FN.xfs_vm_writepage, WRITTEN, LEAF.writepage, page, f.b, budget)
 
 
 @kfn

@@ -29,8 +29,9 @@ from pageout.jit import kfn
 from pageout.kernel.block.bio import bdi_read_congested, bio_alloc
 from pageout.kernel.costs import LOOKUP_NS
 from pageout.kernel.frames import FN
-from pageout.kernel.fs.extents import forget_block, get_branch_of, metadata_cached, metadata_slot, prepare_block
+from pageout.kernel.fs.extents import get_branch_of, metadata_cached, metadata_slot, prepare_block
 from pageout.kernel.fs.journal import log_start_commit
+from pageout.kernel.fs.xfs_space import drop_block
 from pageout.kernel.mm.buddy import free_page, try_alloc_for_write
 from pageout.kernel.mm.filemap import (
     add_to_page_cache,
@@ -319,7 +320,7 @@ def _drop_page(k, t, inode, index, page):
     if pg.pflags & PG_ISOLATED:
         return 0
     cancel_dirty_page(k, page)
-    forget_block(k, inode, index, page)
+    drop_block(k, t, inode, index, page)
     if pg.pflags & PG_LRU:
         lru_del(k, page)
     remove_from_page_cache(k, page)
@@ -342,7 +343,7 @@ def sys_unlink(k, t, f):
     while f.index < nr_slots:
         page = find_page(k, f.inode, f.index)
         if page == NIL:
-            forget_block(k, f.inode, f.index, NIL)
+            drop_block(k, t, f.inode, f.index, NIL)
         else:
             busy = k.page[page].pflags & (PG_LOCKED | PG_WRITEBACK)
             if busy:
@@ -373,7 +374,7 @@ def _free_branches(k, t, inode):
     for where in range(file.meta_start, last + 1):
         page = find_page(k, meta, where)
         if page == NIL:
-            forget_block(k, meta, where, NIL)
+            drop_block(k, t, meta, where, NIL)
         elif not k.page[page].pflags & (PG_LOCKED | PG_WRITEBACK):
             _drop_page(k, t, meta, where, page)
 

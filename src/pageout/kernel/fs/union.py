@@ -25,8 +25,8 @@ from pageout.engine.kstack import call, ret
 from pageout.engine.waitqueue import sleep_on, wake_all
 from pageout.jit import kfn
 from pageout.kernel.frames import FN
-from pageout.kernel.fs.buffer import refuse_page
 from pageout.kernel.fs.extents import get_branch_of, metadata_cached, prepare_block
+from pageout.kernel.fs.writepage import FOR_RECLAIM, refuse_page
 from pageout.kernel.mm.buddy import free_page, try_alloc
 from pageout.kernel.mm.filemap import (
     add_to_page_cache,
@@ -38,7 +38,6 @@ from pageout.kernel.mm.filemap import (
 
 PAGE_SIZE = 4096
 ENOSPC = -28
-FOR_RECLAIM = 2  # submitters below: direct reclaim, kswapd
 GFP_LOWER_PAGE = GFP_HIGHUSER_MOVABLE & ~GFP_FS  # no way back into a filesystem from within writepage
 
 
@@ -176,7 +175,7 @@ def unionfs_writepage(k, t, f):
     if f.pc == ENTRY:
         f.inode, f.index = k.inode[k.page[f.a].mapping].lower, k.page[f.a].index
     elif (f.pc == MAPPED and task.retval < 0) or (f.pc == ALLOCATED and task.retval == NIL):
-        refuse_page(k, t, f.a)
+        refuse_page(k, t, f.a, f.b)
         return ret(k, t, f, 0)
     elif f.pc == ALLOCATED:
         if find_page(k, f.inode, f.index) == NIL:
@@ -185,7 +184,7 @@ def unionfs_writepage(k, t, f):
             free_page(k, t, task.retval, 0)
     if f.pc != UNDER_WAY:
         if f.b < FOR_RECLAIM and _is_locked(k, f.inode, f.index):
-            refuse_page(k, t, f.a)
+            refuse_page(k, t, f.a, f.b)
             return ret(k, t, f, 0)
         verb = _lower_page(k, t, f, ALLOCATED, BUSY, MAPPED)
         if verb >= 0:

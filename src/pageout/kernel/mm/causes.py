@@ -30,6 +30,7 @@ from pageout.kernel.mm.lru_balance import nr_on, reclaimable_pages
 # Causes of a page written by reclaim, in the order in which they are tried
 CAUSE_SWAP, CAUSE_REDIRTIED, CAUSE_ZONE, CAUSE_FILE_ORDER, CAUSE_INODE_AGE = 0, 1, 2, 3, 4
 CAUSE_INODE_QUEUE, CAUSE_BACKGROUND, CAUSE_DEVICE, CAUSE_UNKNOWN = 5, 6, 7, 8
+CAUSE_CLUSTERED = 9  # not asked for: the filesystem wrote it with a neighbour that was
 # Causes of a direct reclaim, likewise
 RECLAIM_FRAGMENTED, RECLAIM_EXHAUSTED, RECLAIM_BURST, RECLAIM_KSWAPD_DEVICE = 16, 17, 18, 19
 RECLAIM_KSWAPD_WAITS, RECLAIM_DIRTY_TAIL, RECLAIM_OUTRUN = 20, 21, 22
@@ -204,6 +205,15 @@ def note_reclaim_write(k, t, page, direct):
         example.page, example.inode, example.index = page, pg.mapping, pg.index
         example.age_ms, example.ahead, example.facts, example.zone = age_ms, ahead, facts, zone_of(k, page)
         example.order = 0
+
+
+@kfn
+def note_clustered(k, submitter, nr_pages):
+    """Pages that go along with one that reclaim wants; no facts about them are kept."""
+    row = k.cause[CAUSE_CLUSTERED]
+    row.nr += nr_pages
+    if submitter == 0:
+        row.nr_direct += nr_pages
 
 
 @kfn

@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""XFS when a page is to be written: allocate what was delayed, gather neighbours, submit.
+
+Source: Linux v2.6.34 fs/xfs/linux-2.6/xfs_aops.c, fs/xfs/xfs_iomap.c.
+"""
+
+from pageout.engine.clock import out_of_slice
+from pageout.engine.constants import (
+    ENTRY,
+    NIL,
+    PF_FSTRANS,
+    PG_DELAYED,
+    PG_DIRTY,
+    PG_LOCKED,
+    PG_WRITEBACK,
+    YIELD,
+)
+from pageout.engine.kstack import call, call_via, ret
+from pageout.engine.waitqueue import sleep_on
+from pageout.jit import kfn
+from pageout.kernel.frames import FN, LEAF
+from pageout.kernel.fs.writepage import BIO_PAGES_A_TURN, add_page, count_clustered, count_written, refuse_page
+from pageout.kernel.fs.xfs_items import WAIT_LOCK, trans_log, xfs_of
+from pageout.kernel.fs.xfs_log import grant, log_has_room
+from pageout.kernel.fs.xfs_space import is_delayed
+from pageout.kernel.fs.xfs_trees import tree_of_inode
+from pageout.kernel.mm.filemap import block_of, clear_page_dirty_for_io
+from pageout.kernel.mm.slab import CACHE_XFS_TICKET, CACHE_XFS_TRANS, slab_alloc
+
+INODE_BYTES = 272  # assumed: the log item's header and the inode's core
+
+
+@kfn
+def xfs_iomap_write_allocate(k, t, f):
+    """Blocks for a delayed page: one transaction for each extent, from the start of the delayed run, up to the page.
+
+    f.a, f.b in: inode, page.  The transaction is allocated before the task is marked as being in one: for that piece of
+    memory reclaim may enter the filesystem, and this function, again.  Source: fs/xfs/xfs_iomap.c.  Sleeps: yes.
+    """
+    ALLOCATED, RESERVED, LOCK, MAPPED, COMMITTED = 1, 2, 3, 4, 5
+    task = k.task[t]
+    x = xfs_of(k, f.a)
+    pc = f.pc
+    if pc == COMMITTED:
+        if not is_delayed(k, f.a, f.b):
+            return ret(k, t, f, 0)
+        pc = ENTRY
+    if pc == ENTRY:
+        if not slab_alloc(k, CACHE_XFS_TRANS):
+            return call_via(k, t, f, FN.kmem_zone_alloc, ALLOCATED, LEAF.trans_alloc, CACHE_XFS_TRANS, 0, 0)
+        pc = ALLOCATED
+    if pc == ALLOCATED:
+        k.stat.transactions += 1
+        task.tflags |= PF_FSTRANS
+        task.xt_head, task.xt_bytes = NIL, 0
+        if k.slab[CACHE_XFS_TICKET].nr_free == 0 or not log_has_room(k, x):
+            return call(k, t, f, FN.xfs_log_reserve, RESERVED, x, 0, 0)
+        slab_alloc(k, CACHE_XFS_TICKET)
+        task.xt_ticket = 1
+        grant(k, t, x)
+        pc = RESERVED
+    if pc == RESERVED or pc == LOCK:
+        tree = k.xfs_tree[tree_of_inode(k, x, f.a)]
+        if tree.locked and tree.locked != t + 1:
+            f.pc = LOCK
+            return sleep_on(k, t, k.xfs[x].wait + WAIT_LOCK, 0, 0)
+        tree.locked = t + 1
+        if is_delayed(k, f.a, f.b):
+            trans_log(k, t, x, k.xfs[x].inode_rows + f.a, INODE_BYTES)
+        return call(k, t, f, FN.xfs_bmapi, MAPPED, f.a, f.b, 0)
+    return call(k, t, f, FN.xfs_trans_commit, COMMITTED, x, f.a, 0)
+
+
+@kfn
+def _may_join(k, inode, index, block):
+    """May the page at `index` join a cluster that has come to `block`? Returns the page, or NIL."""
+    if index >= k.inode[inode].nr_slots:
+        return NIL
+    slot = k.slot[k.inode[inode].slot_start + index]
+    if slot.page == NIL or slot.block != block:
+        return NIL
+    pflags = k.page[slot.page].pflags
+    if not pflags & PG_DIRTY or pflags & (PG_LOCKED | PG_WRITEBACK | PG_DELAYED):
+        return NIL
+    return slot.page
+
+
+@kfn
+def _refuse(k, t, f):
+    """Inside a transaction another cannot begin: the page stays dirty. Source: xfs_aops.c:xfs_vm_writepage."""
+    refuse_page(k, t, f.a, f.b)
+    k.xfs[xfs_of(k, f.inode)].redirtied += 1
+    return ret(k, t, f, 0)
+
+
+@kfn
+def xfs_vm_writepage(k, t, f):
+    """Write a page and, from the same extent, the dirty pages that follow it, up to the budget.
+
+    f.a, f.b, f.c   in: page (its dirty mark taken by the caller), submitter, budget in pages (four times what the
+    caller asked for).  Returns pages beyond the first that went along.  Sleeps: yes.
+    """
+    CLUSTER, SUBMITTED, ALLOCATED = 1, 2, 3
+    pc = f.pc
+    if pc == ENTRY:
+        pg = k.page[f.a]
+        f.inode, f.index = pg.mapping, pg.index
+        if pg.pflags & PG_DELAYED:
+            if k.task[t].tflags & PF_FSTRANS:
+                return _refuse(k, t, f)
+            return call(k, t, f, FN.xfs_iomap_write_allocate, ALLOCATED, f.inode, f.index, 0)
+        pc = ALLOCATED
+    if pc == ALLOCATED:
+        f.pos = block_of(k, f.inode, f.index)
+        f.d = NIL
+        f.bio = add_page(k, t, f, f.a)
+        count_written(k, t, f.b, 1)
+        pc = CLUSTER
+    while True:
+        if pc == SUBMITTED:
+            f.bio, f.d = NIL, NIL
+            if f.stage or f.left >= f.c:
+                break
+            if out_of_slice(k, t):
+                f.pc = SUBMITTED
+                return YIELD
+        turn = 0
+        while f.left < f.c and turn < BIO_PAGES_A_TURN:
+            page = _may_join(k, f.inode, f.index + 1, f.pos + 1)
+            if page == NIL:
+                f.stage = 1
+                break
+            clear_page_dirty_for_io(k, page)
+            f.index += 1
+            f.pos += 1
+            first = add_page(k, t, f, page)
+            if f.bio == NIL:
+                f.bio = first
+            f.left += 1
+            turn += 1
+        if turn > 0:
+            count_clustered(k, t, f.b, turn)
+        if f.bio == NIL:
+            break
+        return call(k, t, f, FN.submit_bio, SUBMITTED, f.bio, 0, 0)
+    return ret(k, t, f, f.left)

@@ -1,0 +1,408 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""XFS: transactions do not nest, a full log puts to sleep, trees split when full, memory is asked for as it may be."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.kernel.lab import FILE, Lab, called, lab, returned, some
+
+from pageout.engine import constants as c
+from pageout.kernel.fs import xfs_items, xfs_trees
+from pageout.kernel.fs.xfs import xfs_iomap_write_allocate, xfs_vm_writepage
+from pageout.kernel.fs.xfs_alloc import xfs_alloc_vextent
+from pageout.kernel.fs.xfs_btree import DELETE, INSERT, xfs_btree
+from pageout.kernel.fs.xfs_buf import READ_BUF, READAHEAD_BUF, kmem_zone_alloc, xfs_buf_read, xfsbufd
+from pageout.kernel.fs.xfs_log import ICLOG_BYTES, xfs_log_force, xfs_log_reserve, xfs_trans_commit, xlog_sync
+from pageout.kernel.mm import slab
+
+GFP_NOFS, GFP_KERNEL = c.GFP_NOFS | c.GFP_NOWARN, c.GFP_KERNEL | c.GFP_NOWARN
+
+
+def delayed(m: Lab, index: int = 0) -> int:
+    """A page that writepage is called for: its block promised, its dirty mark taken, locked."""
+    page = m.page(index=index, refs=0)
+    m.k.page[page].pflags |= c.PG_DELAYED | c.PG_LOCKED
+    m.k.inode[FILE].delayed += 1
+    m.k.fs[0].reserved_blocks += 1
+    return page
+
+
+def stock(m: Lab) -> None:
+    """Free objects in every cache, so that no page has to be taken."""
+    for cache in range(slab.NR_CACHES):
+        m.k.slab[cache].nr_free = 8
+
+
+def in_transaction(m: Lab) -> None:
+    m.task.tflags |= c.PF_FSTRANS
+    m.task.xt_head, m.task.xt_bytes = c.NIL, 0
+
+
+def cached(m: Lab, slot: int) -> int:
+    """A metadata block that is in the cache, up to date, out of reclaim's reach."""
+    return m.place(m.block(0), inode=m.k.xfs[0].inode, index=slot, listed=False)
+
+
+# --- transactions
+
+
+def test_writepage_inside_a_transaction_leaves_a_delayed_page_dirty() -> None:
+    m = lab()
+    page = delayed(m)
+    in_transaction(m)
+
+    m.enter("xfs_vm_writepage", page, 0, 128)
+
+    assert m.step(xfs_vm_writepage) == returned(0)
+    assert m.flags(page) & (c.PG_DIRTY | c.PG_DELAYED) == c.PG_DIRTY | c.PG_DELAYED
+    assert not m.flags(page) & (c.PG_LOCKED | c.PG_WRITEBACK)
+    assert (m.k.xfs[0].redirtied, m.k.vm.nr_dirty, m.k.inode[FILE].nr_dirty) == (1, 1, 1)
+
+
+def test_writepage_inside_a_transaction_writes_a_page_that_has_its_block() -> None:
+    m = lab()
+    page = m.page(block=7)
+    m.k.page[page].pflags |= c.PG_LOCKED
+    in_transaction(m)
+
+    m.enter("xfs_vm_writepage", page, 0, 1)
+
+    assert m.step(xfs_vm_writepage).name == "submit_bio"
+    assert m.flags(page) & c.PG_WRITEBACK
+
+
+def test_the_transactions_own_memory_is_asked_for_before_the_task_counts_as_inside_one() -> None:
+    m = lab()
+    page = delayed(m)
+
+    m.enter("xfs_iomap_write_allocate", FILE, m.k.page[page].index)
+
+    assert m.step(xfs_iomap_write_allocate) == called("kmem_zone_alloc", slab.CACHE_XFS_TRANS)
+    assert not m.task.tflags & c.PF_FSTRANS
+
+
+def test_memory_inside_a_transaction_may_not_enter_a_filesystem() -> None:
+    for flags, gfp in ((0, GFP_KERNEL), (c.PF_FSTRANS, GFP_NOFS)):
+        m = lab()
+        for zone in range(2):
+            m.k.zone[zone].wmark_low = 1 << 30
+        m.task.tflags |= flags
+
+        m.enter("kmem_zone_alloc", slab.CACHE_XFS_TRANS)
+
+        assert m.step(kmem_zone_alloc) == called("alloc_pages", 0, gfp)
+
+
+def test_a_cache_that_gets_no_page_waits_20_ms_and_tries_again() -> None:
+    m = lab()
+    m.k.zone[0].wmark_low = m.k.zone[1].wmark_low = 1 << 30
+    m.enter("kmem_zone_alloc", slab.CACHE_XFS_BUF)
+    m.step(kmem_zone_alloc)
+    m.answer(c.NIL)
+
+    assert m.step(kmem_zone_alloc) == called("congestion_wait", 2)  # jiffies of 10 ms
+    m.answer()
+    assert m.step(kmem_zone_alloc).name == "alloc_pages"
+    m.answer(m.block(0))
+    assert m.step(kmem_zone_alloc) == returned(0)
+    assert (m.k.slab[slab.CACHE_XFS_BUF].nr_used, m.k.slab[slab.CACHE_XFS_BUF].nr_free) == (1, 8)
+
+
+def test_a_second_transaction_on_an_inode_waits_for_the_first() -> None:
+    m = lab()
+    page = delayed(m)
+    stock(m)
+    m.k.xfs_tree[xfs_trees.tree_of_inode(m.k, 0, FILE)].locked = 1 + m.t + 1
+
+    m.enter("xfs_iomap_write_allocate", FILE, m.k.page[page].index)
+
+    assert m.step(xfs_iomap_write_allocate).kind == "sleep"
+    m.k.xfs_tree[xfs_trees.tree_of_inode(m.k, 0, FILE)].locked = 0
+    m.wake()
+    assert m.step(xfs_iomap_write_allocate).name == "xfs_bmapi"
+
+
+# --- the log
+
+
+def test_a_full_log_puts_the_reservation_to_sleep_and_the_tail_is_pushed() -> None:
+    m = lab()
+    stock(m)
+    xfs = m.k.xfs[0]
+    xfs.reserved = xfs.log_bytes - xfs.reserve_bytes + 1
+
+    m.enter("xfs_log_reserve", 0)
+
+    assert m.step(xfs_log_reserve).kind == "sleep"
+    assert (xfs.push, xfs.grants_slept, m.task.wait_queue) == (1, 1, xfs.wait + xfs_items.WAIT_LOG)
+    xfs.reserved -= 1
+    m.wake()
+    assert m.step(xfs_log_reserve) == returned(0)
+    assert xfs.reserved == xfs.log_bytes
+
+
+def open_transaction(m: Lab, nr_bytes: int) -> None:
+    in_transaction(m)
+    stock(m)
+    m.task.xt_bytes = nr_bytes
+    m.k.xfs[0].reserved += m.k.xfs[0].reserve_bytes
+    m.k.xfs[0].nr_trans_open += 1
+    m.k.slab[slab.CACHE_XFS_TICKET].nr_used += 1
+
+
+def test_a_commit_that_fits_only_fills_the_in_core_log() -> None:
+    m = lab()
+    open_transaction(m, 1000)
+
+    m.enter("xfs_trans_commit", 0, FILE)
+
+    assert m.step(xfs_trans_commit) == returned(0)
+    assert m.k.iclog[0].used == m.k.xfs[0].head > 1000
+    assert (m.k.xfs[0].reserved, m.k.xfs[0].log_writes) == (0, 0)
+    assert not m.task.tflags & c.PF_FSTRANS
+
+
+def test_full_in_core_logs_are_written_in_turn_and_the_commit_sleeps_when_all_are_under_way() -> None:
+    m = lab()
+    open_transaction(m, ICLOG_BYTES * (xfs_items.NR_ICLOGS + 1))
+    m.enter("xfs_trans_commit", 0, FILE)
+
+    for i in range(xfs_items.NR_ICLOGS):
+        assert m.step(xfs_trans_commit) == called("xlog_sync", 0, i)
+        m.answer()
+        m.k.iclog[i].bios = 1
+    assert m.step(xfs_trans_commit).kind == "sleep"
+
+    # the second ends first: nothing counts yet
+    xfs_items.xfs_end_io(m.k, m.k.xfs[0].inode, -2)
+    assert m.k.xfs[0].synced == 0
+    xfs_items.xfs_end_io(m.k, m.k.xfs[0].inode, -1)
+    assert (m.k.xfs[0].synced, m.k.xfs[0].iclog_oldest) == (2 * ICLOG_BYTES, 2)
+    m.wake()
+    assert m.step(xfs_trans_commit) == called("xlog_sync", 0, 0)
+
+
+def test_log_writes_follow_each_other_on_the_disk() -> None:
+    m = lab()
+    m.k.iclog[0].used, m.k.iclog[1].used = ICLOG_BYTES, 5000
+    places = []
+    for i in range(2):
+        m.enter("xlog_sync", 0, i)
+        bio = m.step(xlog_sync).args[0]
+        while bio != c.NIL:
+            b = m.k.bio[bio]
+            places += range(b.block, b.block + b.nr_pages)
+            assert (b.is_write, b.is_sync, b.index) == (1, 1, -1 - i)
+            bio = b.next
+        m.answer()
+        assert m.step(xlog_sync) == returned(0)
+
+    assert places == list(range(m.k.xfs[0].log_start, m.k.xfs[0].log_start + 8 + 2))
+
+
+def test_a_force_writes_the_current_in_core_log_and_waits_for_it() -> None:
+    m = lab()
+    xfs = m.k.xfs[0]
+    m.k.iclog[0].used, xfs.head = 700, 700
+
+    m.enter("xfs_log_force", 0, 700)
+    assert m.step(xfs_log_force) == called("xlog_sync", 0, 0)
+    assert (xfs.head, xfs.iclog_cur) == (4096, 1)  # padded to a block
+    m.k.iclog[0].bios = 1
+    m.answer()
+    assert m.step(xfs_log_force).kind == "sleep"
+    xfs_items.xfs_end_io(m.k, xfs.inode, -1)
+    m.wake()
+    assert m.step(xfs_log_force) == returned(0)
+
+
+def test_the_daemon_forces_the_log_before_it_writes_what_is_pinned() -> None:
+    m = lab()
+    stock(m)
+    cached(m, 0)
+    in_transaction(m)
+    xfs_items.trans_log(m.k, m.t, 0, 0, 128)
+    m.k.xfs[0].head = m.k.iclog[0].used = 128
+    xfs_items.end_items(m.k, m.t, 0, 128)
+    assert (m.k.xfs[0].nr_ail, m.k.xfs_block[0].state) == (1, xfs_items.B_DIRTY)
+
+    m.k.xfs[0].push = 1
+    m.enter("xfsbufd", 0)
+    assert m.step(xfsbufd) == called("xfs_log_force", 0, 128)
+    m.k.xfs[0].synced = 128
+    m.answer()
+    assert m.step(xfsbufd).name == "submit_bio"
+    assert m.k.xfs_block[0].state == xfs_items.B_WRITING
+    m.answer()
+    xfs_items.xfs_end_io(m.k, m.k.xfs[0].inode, 0)
+    assert (m.k.xfs[0].nr_ail, m.k.xfs_block[0].state, m.k.xfs_block[0].held) == (0, xfs_items.B_CLEAN, 0)
+    assert xfs_items.tail_lsn(m.k, 0) == m.k.xfs[0].head
+
+
+# --- buffers
+
+
+def test_a_block_that_is_not_cached_is_read_and_waited_for_and_readahead_does_not_wait() -> None:
+    for what, then in ((READ_BUF, "wait_on_page"), (READAHEAD_BUF, "")):
+        m = lab()
+        stock(m)
+        m.enter("xfs_buf_read", 0, 0, what)
+        step = m.step(xfs_buf_read)
+        assert step.name == "submit_bio"
+        assert not m.k.bio[step.args[0]].is_write
+        m.answer()
+        step = m.step(xfs_buf_read)
+        assert step.name == then or step == returned(0)
+        assert m.k.xfs[0].meta_reads == 1
+
+
+def test_a_held_buffer_keeps_its_page_and_one_let_go_does_not() -> None:
+    m = lab()
+    stock(m)
+    page = cached(m, 0)
+    in_transaction(m)
+
+    xfs_items.trans_join(m.k, m.t, 0, 0)
+    assert m.k.page[page].refs == 1
+    xfs_items.end_items(m.k, m.t, 0, 0)
+    assert m.k.page[page].refs == 0
+
+
+# --- trees
+
+
+class Occupancy:
+    """Leaves of a btree as lists of keys: the slow twin, from the reference's rules alone."""
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity, self.leaves, self.splits = capacity, [[]], 0
+
+    def insert(self, key: int) -> None:
+        at = max((i for i, leaf in enumerate(self.leaves) if leaf and leaf[0] <= key), default=0)
+        leaf = self.leaves[at]
+        if len(leaf) == self.capacity:
+            if at + 1 < len(self.leaves) and len(self.leaves[at + 1]) < self.capacity:
+                self.leaves[at + 1].insert(0, leaf.pop())
+            elif at > 0 and len(self.leaves[at - 1]) < self.capacity:
+                self.leaves[at - 1].append(leaf.pop(0))
+            else:
+                half = (len(leaf) + 1) // 2
+                self.leaves[at : at + 1] = [leaf[:half], leaf[half:]]
+                self.splits += 1
+            at = max((i for i, leaf in enumerate(self.leaves) if leaf[0] <= key), default=0)
+        self.leaves[at] = sorted([*self.leaves[at], key])
+
+
+def insert(m: Lab, tree: int, key: int, op: int = INSERT) -> int:
+    """One step on a tree whose blocks are all cached; returns how many blocks were asked for."""
+    blocks = 0
+    m.enter("xfs_btree", tree, op, key)
+    step = m.step(xfs_btree)
+    while step.kind == "call":
+        if step.name == "xfs_alloc_vextent":
+            blocks += 1
+            m.answer(2000 + m.k.xfs[0].next_slot)
+        else:
+            assert step.name == "xfs_buf_read"
+            if xfs_items.page_of(m.k, 0, step.args[1]) == c.NIL:
+                cached(m, step.args[1])
+            m.answer()
+        step = m.step(xfs_btree)
+    assert step == returned(0)
+    return blocks
+
+
+def leaves(m: Lab, tree: int) -> list[int]:
+    found, leaf = [], m.k.xfs_tree[tree].head
+    while leaf != c.NIL:
+        found.append(m.k.xfs_block[leaf].nr)
+        leaf = m.k.xfs_block[leaf].next
+    return found
+
+
+def planted(capacity: int) -> tuple[Lab, int]:
+    """A file's tree of one empty leaf."""
+    m = lab()
+    in_transaction(m)
+    for cache in range(slab.NR_CACHES):
+        m.k.slab[cache].nr_free = 500
+    tree = xfs_trees.tree_of_inode(m.k, 0, FILE)
+    slot = xfs_trees.take_slot(m.k, 0, tree, 5)
+    cached(m, slot)
+    xfs_trees.plant(m.k, 0, tree, slot)
+    m.k.xfs_tree[tree].capacity = capacity
+    return m, tree
+
+
+def test_a_leaf_is_split_when_it_is_full_and_its_neighbours_are_and_not_before() -> None:
+    m, tree = planted(8)
+    twin = Occupancy(8)
+    for key in range(60):
+        before = leaves(m, tree)
+        blocks = insert(m, tree, key)
+        twin.insert(key)
+        assert leaves(m, tree) == [len(leaf) for leaf in twin.leaves]
+        if blocks:
+            assert before[-1] == 8
+    assert m.k.xfs[0].splits == twin.splits == len(twin.leaves) - 1 > 5
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 200)), max_size=120))
+@some
+def test_whatever_comes_and_goes_no_leaf_is_too_full_and_the_sum_is_right(steps: list[tuple[bool, int]]) -> None:
+    m, tree = planted(6)
+    records = 0
+    for is_insert, key in steps:
+        if not is_insert and not records:
+            continue
+        insert(m, tree, key, INSERT if is_insert else DELETE)
+        records += 1 if is_insert else -1
+        now = leaves(m, tree)
+        assert sum(now) == m.k.xfs_tree[tree].nr == records
+        assert len(now) == m.k.xfs_tree[tree].nr_leaves
+        assert all(0 <= nr <= 6 for nr in now)
+        if len(now) > 1:  # a leaf below half full has been joined or has borrowed
+            assert min(now) >= 2
+
+
+def test_a_block_freed_by_a_commit_not_yet_on_disk_costs_a_log_force() -> None:
+    m = lab()
+    stock(m)
+    in_transaction(m)
+    xfs, ag = m.k.xfs[0], m.k.xfs_ag[0]
+    for slot in range(40):
+        if m.k.slot[m.k.inode[xfs.inode].slot_start + slot].page == c.NIL:
+            cached(m, slot)
+    m.k.inode[FILE].last_block = 100
+    for i in range(8):  # more than the trees may need, the first of them freed at 5000
+        m.k.xfs_agfl[i].block, m.k.xfs_agfl[i].lsn = 3000 + 2 * i, 5000
+    ag.fl_first, ag.fl_count = 0, 8
+    xfs.head, xfs.synced = 6000, 4096
+
+    m.enter("xfs_alloc_vextent", FILE, 1, 0)
+
+    assert m.step(xfs_alloc_vextent) == called("xfs_log_force", 0, 5000)
+    xfs.synced = 8192
+    m.answer()
+    assert m.step(xfs_alloc_vextent).name == "xfs_btree"
+    assert ag.fl_count == 7
+
+
+# --- slab
+
+
+def test_a_cache_takes_a_page_when_it_has_no_object_and_gives_it_back_when_enough_are_empty() -> None:
+    m = lab()
+    cache = slab.CACHE_XFS_TRANS
+    per_slab = m.k.slab[cache].per_slab
+    assert per_slab == 4096 // slab.OBJECT_BYTES[cache]
+    assert not slab.slab_alloc(m.k, cache)
+    for _ in range(slab.PARTIAL + 2):
+        slab.slab_grow(m.k, cache, m.block(0))
+        for _ in range(per_slab):
+            assert slab.slab_alloc(m.k, cache)
+    assert not slab.slab_alloc(m.k, cache)
+    for _ in range((slab.PARTIAL + 2) * per_slab):
+        slab.slab_free(m.k, m.t, cache)
+
+    assert m.k.slab[cache].nr_used == 0
+    assert m.k.slab[cache].nr_pages == slab.PARTIAL

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""XFS in whole runs: on each of several filesystems, on devices stacked on others, its log and metadata on the disk."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pageout.engine import constants as c
+from pageout.jit import INTERPRETED
+from pageout.kernel.fs.xfs_trees import NR_AGS
+from pageout.machine import checkers
+from pageout.machine.checkers_xfs import own_blocks
+from pageout.machine.simulate import Result, simulate
+from pageout.vocabulary.errors import InvariantError
+from pageout.vocabulary.scenario import MIB, Disk, File, Filesystem, Machine, Scenario, Task
+
+pytestmark = pytest.mark.skipif(INTERPRETED, reason="whole runs: compiled only")
+
+
+def fragmented(name: str, **more: Any) -> Filesystem:
+    return Filesystem(name=name, kind="xfs", layout="fragmented", fragment_pages=2, **more)
+
+
+def writer(number: int, mib: int = 6) -> Task:
+    return Task(name=f"w{number}", rw="randwrite", file=(number,), bs_bytes=4096, io_bytes=mib * MIB, end_fsync=True,
+                norandommap=True, seed=number + 1)  # fmt: skip
+
+
+def run(disks: tuple[Disk, ...], mounted: tuple[Filesystem, ...], **more: Any) -> Result:
+    """A new file on each filesystem is written at random, and checked on the way."""
+    what = Scenario(
+        name="xfs",
+        machine=Machine(memory_bytes=32 * MIB, disks=disks, filesystem=mounted[0], more_filesystems=mounted[1:]),
+        files=tuple(File(name=f"f{i}", size_bytes=8 * MIB, filesystem=fs.name) for i, fs in enumerate(mounted)),
+        tasks=tuple(writer(i) for i in range(len(mounted))),
+        **more,
+    )
+    result = simulate(what, check=300)
+    assert result.ending == "done"
+    return result
+
+
+def side_by_side() -> Result:
+    """Two on one disk, one on another, and an ext4 between them in the list."""
+    disks = (Disk(name="sda", size_bytes=256 * MIB), Disk(name="sdb", size_bytes=128 * MIB))
+    mounted = (
+        fragmented("one", disk="sda", size_bytes=64 * MIB),
+        Filesystem(name="other", kind="ext4", disk="sdb", size_bytes=32 * MIB),
+        fragmented("two", disk="sda"),
+        fragmented("three", disk="sdb"),
+    )
+    return run(disks, mounted)
+
+
+@pytest.fixture(scope="module")
+def several() -> Result:
+    return side_by_side()
+
+
+def test_each_filesystem_has_its_own_transactions_log_and_metadata(several: Result) -> None:
+    arrays, xfs = several.booted.arrays, several.booted.arrays["xfs"]
+
+    assert arrays["fs"]["xfs"].tolist() == [0, c.NIL, 1, 2]
+    assert xfs["fs"].tolist() == [0, 2, 3]
+    for name in ("meta_reads", "log_writes", "splits"):
+        assert (xfs[name] > 0).all(), name
+    assert several.booted.comms[702] == "xfsbufd"
+    assert len(several.booted.comms) == len(set(arrays["task"]["pid"].tolist()))
+
+
+def test_metadata_lies_within_its_filesystem_and_belongs_to_it_alone(several: Result) -> None:
+    arrays = several.booted.arrays
+    for x, number in enumerate(arrays["xfs"]["fs"].tolist()):
+        fs, blocks = arrays["fs"][number], own_blocks(arrays, x)
+        assert len(blocks) > 2 * NR_AGS
+        assert 0 <= blocks.min() <= blocks.max() < fs["nr_blocks"]
+        word = arrays["bits"][int(fs["bitmap"]) + blocks // 32]
+        assert (word.astype(np.int64) >> blocks % 32 & 1).all()
+
+
+def test_log_and_metadata_reach_the_disk_they_lie_on(several: Result) -> None:
+    """Each disk writes what files, the journal, the in-core logs and the buffer daemon have sent it, and no more."""
+    arrays = several.booted.arrays
+    xfs, queue = arrays["xfs"], arrays["queue"]
+    log_blocks = (xfs["head"] // 4096).astype(int)  # at most: the last of it may still be in memory
+    files = arrays["inode"]["disk_pages"][:4]
+    assert queue["blocks_written"][0] >= files[0] + files[2] + log_blocks[:2].sum() - 2 * 8
+    assert queue["blocks_read"][0] >= xfs["meta_reads"][:2].sum() > 0
+
+
+def test_a_run_on_several_comes_out_the_same_twice(several: Result) -> None:
+    assert side_by_side().digest == several.digest
+
+
+@pytest.mark.parametrize("kind", ["raid0", "raid1", "raid5", "linear", "iscsi"])
+def test_xfs_works_on_stacked_devices(kind: str) -> None:
+    """Its reads are waited for, its log and metadata get through the parts and back, blocks tally at the end."""
+    members = tuple(Disk(name=f"m{i}", size_bytes=128 * MIB) for i in range({"raid5": 3, "iscsi": 1}.get(kind, 2)))
+    mounted = (fragmented("data", disk="top"),)
+    top = Disk(name="top", kind=kind, members=tuple(disk.name for disk in members))  # type: ignore[arg-type]
+    result = run((*members, top), mounted)
+
+    xfs = result.booted.arrays["xfs"]
+    assert (xfs["meta_reads"][0], xfs["log_writes"][0]) > (0, 0)
+    assert xfs["synced"][0] > 0
+    assert result.document()["jobs"][0]["error"] is None
+
+
+def test_xfs_in_a_file_on_xfs_keeps_two_logs() -> None:
+    """A loop device: its thread writes the upper log into a file of the lower filesystem, which allocates for it."""
+    disks = (Disk(name="sda", size_bytes=256 * MIB), Disk(name="loop0", kind="loop", file="back"))
+    what = Scenario(
+        name="loop",
+        machine=Machine(memory_bytes=64 * MIB, disks=disks, filesystem=fragmented("low", disk="sda"),
+                        more_filesystems=(fragmented("high", disk="loop0"),)),
+        files=(File(name="back", size_bytes=64 * MIB, filesystem="low"),
+               File(name="f", size_bytes=8 * MIB, filesystem="high")),
+        tasks=(writer(1),),
+    )  # fmt: skip
+    result = simulate(what, check=300)
+
+    assert result.ending == "done"
+    assert (result.booted.arrays["xfs"]["head"] > 0).all()
+    assert result.booted.arrays["xfs"]["log_writes"][1] > 8
+    assert result.booted.arrays["inode"]["disk_pages"][0] > 0
+
+
+def test_each_table_of_xfs_spoiled_is_complained_of(several: Result) -> None:
+    spoils = {
+        "is not linked back": ("xfs_block", "prev", int(several.booted.arrays["xfs_tree"]["head"][8]), 5),
+        "records": ("xfs_tree", "nr", int(several.booted.arrays["xfs"]["inode_trees"][1]) + 2, 1),
+        "xfs log space": ("xfs", "reserved", 2, 1),
+        "used blocks": ("xfs_ag", "fl_count", 4, 0),
+        "slab 1 objects": ("slab", "nr_used", 1, 9999),
+    }
+    for complaint, (table, field, row, value) in spoils.items():
+        kept = int(several.booted.arrays[table][field][row])
+        several.booted.arrays[table][field][row] = value
+        with pytest.raises(InvariantError, match=complaint):
+            checkers.check(several.booted, several.scenario)
+        several.booted.arrays[table][field][row] = kept
+    checkers.check(several.booted, several.scenario)
