@@ -40,7 +40,7 @@ def test_run_prints_tables_a_reading_and_what_to_type_next(
     assert "flusher threads 90 %" in out
     assert max(map(len, out.splitlines())) <= 100
     assert "warning: storm.fio:3: iodepth_batch is not modelled" in err
-    assert "next: pageout compare storm.fio --set vm.dirty_bytes=64M --seed 9 --designs linux-2.6.34,no-direct" in err
+    assert "next: pageout compare storm.fio --set vm.dirty_bytes=64M --seed 9 --designs all" in err
     assert engine.calls[0][0].settings["vm.dirty_bytes"] == 64 << 20
 
 
