@@ -79,10 +79,10 @@ def one_file() -> Scenario:
 
 
 def stamped_anew() -> Scenario:
-    """A few files dirtied without pause and looked at by the flusher ten times a second: their stamps stay young."""
-    log = io("write", 400, "logger", of=5, rate_bps=2 * MIB)
-    settings = {"vm.dirty_writeback_centisecs": 10}
-    return _files(4, 24, _random(4, 4), log, _reader(4, 30), hog(30), seconds=30, **settings)
+    """A few files dirtied without pause and looked at by the flusher five times a second: their stamps stay young."""
+    log = io("write", 400, "logger", of=7, rate_bps=2 * MIB)
+    settings = {"vm.dirty_writeback_centisecs": 20}
+    return _files(6, 16, _random(6, 3), log, _reader(6, 12), hog(30), seconds=30, **settings)
 
 
 @pytest.mark.parametrize(

@@ -183,5 +183,5 @@ class Mounts:
     def goal(self, i: int) -> int:
         """Where on its disk a file begins to look for blocks: files are spread over their filesystem."""
         place = self.places[self.inodes[i].fs]
-        nr_files = len(self.inodes) - len(self.allocating)  # XFS's metadata has places of its own
+        nr_files = max(1, len(self.inodes) - len(self.allocating))  # XFS's metadata has places of its own
         return place.first_block + place.nr_blocks * i // nr_files - 1
