@@ -2,7 +2,7 @@
 """The way into direct reclaim: on the caller's own stack, on a fresh one, or in a thread; and what the caller loses."""
 
 from pageout.engine.clock import now_of
-from pageout.engine.constants import HIST_STALL, PF_RECLAIMER, SWITCH_RECLAIM
+from pageout.engine.constants import GFP_FS, HIST_STALL, PF_FSTRANS, PF_RECLAIMER, SWITCH_RECLAIM
 from pageout.engine.kstack import call, leave_stack, switch_stack
 from pageout.engine.ledger import observe
 from pageout.engine.ring import emit
@@ -19,8 +19,11 @@ def enter_reclaim(k, t, f, resume, order, gfp):
     reclaim.worker: a thread of its own does it, the caller waits (Morton, April 2010; reference section 18.8).
     stack.switch=reclaim: the task itself goes on with an empty stack (considered by Gorman, not done in his V3).
     Reclaim sleeps, so the stack is the task's for as long, not the CPU's.
+
+    A request that may not enter a filesystem, or comes from inside a transaction, is not handed over: its task may hold
+    a lock that the worker, writing for somebody else, waits for, and both would wait for ever.
     """
-    if k.param.reclaim_worker:
+    if k.param.reclaim_worker and gfp & GFP_FS and not k.task[t].tflags & PF_FSTRANS:
         return call(k, t, f, FN.hand_to_worker, resume, order, gfp, 0)
     if k.param.stack_switch == SWITCH_RECLAIM:
         switch_stack(k, t)
