@@ -8,7 +8,7 @@ import pytest
 from pageout.jit import INTERPRETED
 from tests.swarm.draw import draw
 
-SEEDS = range(int(os.environ.get("PAGEOUT_SWARM_FROM", "0")), int(os.environ.get("PAGEOUT_SWARM_TO", "40")))
+SEEDS = range(int(os.environ.get("PAGEOUT_SWARM_FROM", "0")), int(os.environ.get("PAGEOUT_SWARM_TO", "24")))
 pytestmark = pytest.mark.skipif(INTERPRETED, reason="minutes of simulated time: compiled only")
 
 
