@@ -45,7 +45,7 @@ VARIANTS = {
     **{name: storm(name) for name in DESIGNS},
     "linux-2.6.18": msgspec.structs.replace(storm("linux-2.6.18"), length_ns=30 * MS),  # its first stall comes late
     "worker per CPU, file order": storm("reclaim-thread", **{"reclaim.worker": "cpu", "reclaim.worker_order": "file"}),
-    "an overflow ends it": storm("linux-2.6.34", **{"stack.bytes": "4K", "stack.overflow": "stop"}),
+    "an overflow ends it": storm("linux-2.6.34", **{"stack.bytes": "4096", "stack.overflow": "stop"}),
     "switch at writepage": storm("stack-switch", **{"stack.switch": "writepage"}),
     "page age, half background, one list, wide gap": storm(
         "linux-2.6.34",
