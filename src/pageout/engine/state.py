@@ -188,7 +188,7 @@ XFS_BLOCK = tuple(
     ).split()
 )
 # A btree: 2 for each allocation group (by block, by size), then one for the extents of each inode.
-XFS_TREE = tuple((name, I8) for name in "kind ag head root nr_leaves nr capacity locked inode fs".split())
+XFS_TREE = tuple((name, I8) for name in "kind ag head root nr_leaves nr capacity locked inode fs hint top_hint".split())
 ICLOG = tuple((name, I8) for name in "state used start_lsn end_lsn bios nr_trans".split())
 SLAB = tuple((name, I8) for name in "per_slab nr_free nr_used nr_pages head".split())
 

@@ -47,8 +47,8 @@ def boot_xfs(arrays: dict[str, Any], mounts: Mounts, wait_at: int, first_daemon:
     arrays["slab"]["per_slab"][:] = [PAGE // size for size in slab.OBJECT_BYTES]
     arrays["task"]["xt_head"][:] = c.NIL
     arrays["param"]["nr_xfs"][0] = len(mounts.allocating)
-    arrays["xfs_tree"]["head"][:] = c.NIL
-    arrays["xfs_tree"]["root"][:] = c.NIL
+    for name in ("head", "root", "hint", "top_hint"):
+        arrays["xfs_tree"][name][:] = c.NIL
     row = 0
     for x, number in enumerate(mounts.allocating):
         _boot_one(arrays, x, mounts, number, row)

@@ -3,7 +3,7 @@
 
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.kernel.lab import FILE, Lab, called, lab, returned, some
+from tests.kernel.lab import FILE, Lab, called, few, lab, returned, some
 
 from pageout.engine import constants as c
 from pageout.kernel.fs import xfs_items, xfs_trees
@@ -344,6 +344,19 @@ def test_a_leaf_is_split_when_it_is_full_and_its_neighbours_are_and_not_before()
         if blocks:
             assert before[-1] == 8
     assert m.k.xfs[0].splits == twin.splits == len(twin.leaves) - 1 > 5
+
+
+@given(st.lists(st.integers(0, 300), min_size=30, max_size=90), st.lists(st.integers(0, 1 << 21), max_size=12))
+@few
+def test_the_leaf_of_a_key_is_the_same_wherever_the_search_begins(keys: list[int], sought: list[int]) -> None:
+    m, tree = planted(6)
+    for key in keys:
+        insert(m, tree, key)
+        for wanted in (*sought, key):
+            leaf, following = m.k.xfs_tree[tree].head, m.k.xfs_block[m.k.xfs_tree[tree].head].next
+            while following != c.NIL and m.k.xfs_block[following].key <= wanted:
+                leaf, following = following, m.k.xfs_block[following].next
+            assert xfs_trees.find_leaf(m.k, tree, wanted) == leaf
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 200)), max_size=120))

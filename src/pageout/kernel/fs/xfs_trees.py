@@ -18,6 +18,7 @@ BMBT, BNOBT, CNTBT = 0, 1, 2
 BMBT_RECORDS, ALLOC_RECORDS = 254, 510
 INLINE_EXTENTS = 9  # extents that fit into an inode of 256 bytes: (256 - 100) / 16
 ROOT_POINTERS = 9  # children of the root in the inode: (256 - 100 - 4) / 16
+TOP_KEY = 1 << 20  # larger than any size in a by-size tree, where a search for the largest goes
 NR_AGS = 4  # mkfs.xfs for one disk of less than 4 TiB
 AGFL_SIZE = 128  # entries of the list of free metadata blocks: a sector of 4-byte numbers
 
@@ -36,15 +37,34 @@ def tree_of_inode(k, x, inode):
 
 @kfn
 def find_leaf(k, tree, key):
-    """The leaf that a key belongs to; NIL if the tree has no blocks."""
-    leaf = k.xfs_tree[tree].head
-    if leaf == NIL:
+    """The leaf that a key belongs to; NIL if the tree has no blocks.
+
+    Keys of leaves ascend, so the search may begin anywhere: it begins where the last one ended. That shortens ours, not
+    the kernel's, which goes by the blocks above.
+    """
+    t = k.xfs_tree[tree]
+    if t.head == NIL:
         return NIL
+    leaf = t.top_hint if key >= TOP_KEY else t.hint
+    if leaf == NIL:
+        leaf = t.head
+    while k.xfs_block[leaf].key > key and k.xfs_block[leaf].prev != NIL:
+        leaf = k.xfs_block[leaf].prev
     following = k.xfs_block[leaf].next
     while following != NIL and k.xfs_block[following].key <= key:
         leaf = following
         following = k.xfs_block[leaf].next
+    if key >= TOP_KEY:
+        t.top_hint = leaf
+    else:
+        t.hint = leaf
     return leaf
+
+
+@kfn
+def forget_hints(k, tree):
+    """A leaf has gone: the next search begins at the first."""
+    k.xfs_tree[tree].hint, k.xfs_tree[tree].top_hint = NIL, NIL
 
 
 @kfn
@@ -83,6 +103,7 @@ def plant(k, x, tree, leaf):
     """Make a block the first leaf of its tree, with all records the tree has."""
     t = k.xfs_tree[tree]
     t.head, t.nr_leaves = leaf, 1
+    forget_hints(k, tree)
     k.xfs_block[leaf].nr = t.nr
 
 
@@ -93,6 +114,7 @@ def append_leaf(k, tree, tail, leaf, key, nr):
     b.nr, b.key, b.last, b.prev = nr, key, key, tail
     if tail == NIL:
         k.xfs_tree[tree].head = leaf
+        forget_hints(k, tree)
     else:
         k.xfs_block[tail].next = leaf
         k.xfs_block[tail].last = key
@@ -181,6 +203,10 @@ def join(k, tree, left, right):
     if b.next != NIL:
         k.xfs_block[b.next].prev = left
     k.xfs_tree[tree].nr_leaves -= 1
+    if k.xfs_tree[tree].hint == right:
+        k.xfs_tree[tree].hint = left
+    if k.xfs_tree[tree].top_hint == right:
+        k.xfs_tree[tree].top_hint = left
 
 
 @kfn
