@@ -13,7 +13,7 @@ from pageout.engine.waitqueue import sleep_on, sleep_until
 from pageout.kernel.mm.buddy import try_alloc
 from pageout.kernel.mm.oom_kill import badness, out_of_memory
 from pageout.kernel.mm.show_mem import show_mem
-from pageout.kernel.sched.allocators import _hold
+from pageout.kernel.sched.highorder import hold_block
 
 WORK, EXITING = 2, 3
 S = c.NS_PER_S
@@ -92,7 +92,7 @@ def forks(m, t: int, births_ms: list[int], lifetime_ms: int) -> list[int]:
     for at in births_ms:
         m.k.stat.now_ns = at * c.NS_PER_MS
         stacks.append(try_alloc(m.k, t, 1, c.GFP_KERNEL))
-        _hold(m.k, t, stacks[-1], 1)
+        hold_block(m.k, t, stacks[-1], 1)
         m.k.stat.stack_pages += 2
         m.k.stat.fork_nr += 1
     return stacks
