@@ -56,8 +56,8 @@ TASK = tuple(
         "sc_gfp sc_writepage sc_to_reclaim sc_priority sc_dirty sc_lumpy_waits kept_head kept_tail kept_nr wbc_nr "
         "wbc_more_io wbc_cyclic wbc_kupdate wbc_background wbc_older_ns wbc_sync op_started_ns "
         "nr_highorder nr_highorder_failed stall_begin_ns "
-        # an XFS transaction: its buffers, bytes to log, the extent it was given, whether it has a ticket
-        "xt_head xt_bytes xt_first xt_nr xt_ticket "
+        # an XFS transaction: its buffers, bytes to log, the extent it was given, whether it has a ticket, its first AG
+        "xt_head xt_bytes xt_first xt_nr xt_ticket xt_ag "
         # designs: what a batch met; bytes and frames below a fresh stack; a request to a reclaim thread; its queue
         "sc_writeback sc_congested wbc_zone stack_base stack_bottom rq_next rq_order rq_gfp rq_done rq_result "
         "rq_head rq_tail "
@@ -171,15 +171,16 @@ FILESYSTEM = tuple(
 XFS = tuple(
     (name, I8)
     for name in (
-        "fs inode nr_ags ag_blocks free_slot next_slot nr_slots lock_owner log_start log_blocks log_pos head synced "
+        "fs inode nr_ags ag_blocks free_slot next_slot nr_slots log_start log_blocks log_pos head synced "
         "reserved reserve_bytes "
         # where are: its rows of xfs_block (AG headers first), its inodes' rows and trees, the slot of row 0
         "first_row inode_rows inode_trees slots bitmap "
         "log_bytes iclog_cur iclog_oldest ail_head ail_tail nr_ail push daemon wait nr_trans_open "
-        "meta_reads meta_writes log_writes log_forces log_waits splits joins shifts redirtied grants_slept"
+        "meta_reads meta_writes log_writes log_forces log_waits splits joins shifts redirtied grants_slept agf_waits"
     ).split()
 )
-XFS_AG = (("slot", I8), ("fl_first", I8), ("fl_count", I8))  # its header block; its list of free metadata blocks
+# An allocation group: its header block; its list of free metadata blocks; the task whose transaction has it locked.
+XFS_AG = tuple((name, I8) for name in "slot fl_first fl_count lock_owner".split())
 # A metadata block: an AG header, an inode, a btree block. Page of the metadata inode: row less the filesystem's first.
 XFS_BLOCK = tuple(
     (name, I8)

@@ -46,6 +46,8 @@ def boot_xfs(arrays: dict[str, Any], mounts: Mounts, wait_at: int, first_daemon:
     arrays["slab"]["head"][:] = c.NIL
     arrays["slab"]["per_slab"][:] = [PAGE // size for size in slab.OBJECT_BYTES]
     arrays["task"]["xt_head"][:] = c.NIL
+    arrays["task"]["xt_ag"][:] = c.NIL
+    arrays["xfs_ag"]["lock_owner"][:] = c.NIL
     arrays["param"]["nr_xfs"][0] = len(mounts.allocating)
     for name in ("head", "root", "hint", "top_hint"):
         arrays["xfs_tree"][name][:] = c.NIL
@@ -66,7 +68,7 @@ def _boot_one(arrays: dict[str, Any], x: int, mounts: Mounts, number: int, row: 
     log_blocks = min(max(LOG_LEAST, min(LOG_MOST, blocks // LOG_SHARE)), max(64, blocks // 4))
     log_bytes = log_blocks * PAGE
     for name, value in {
-        "fs": number, "inode": inode, "nr_ags": NR_AGS, "ag_blocks": ag_blocks, "lock_owner": c.NIL,
+        "fs": number, "inode": inode, "nr_ags": NR_AGS, "ag_blocks": ag_blocks,
         "first_row": row, "inode_rows": inode_rows, "inode_trees": inode_trees,
         "slots": int(arrays["inode"]["slot_start"][inode]) - row, "bitmap": int(arrays["fs"]["bitmap"][number]),
         "log_start": blocks // 2, "log_blocks": log_blocks, "log_bytes": log_bytes,

@@ -34,7 +34,8 @@ def check_xfs(arrays: dict[str, Any]) -> Iterator[str]:
 def under_way(arrays: dict[str, Any], x: int) -> bool:
     """True while a transaction changes a filesystem: blocks are taken before the trees are told."""
     tree = arrays["xfs_tree"]
-    return bool(arrays["xfs"]["lock_owner"][x] != c.NIL or tree["locked"][tree["fs"] == x].any())
+    locked = arrays["xfs_ag"]["lock_owner"][x * NR_AGS : (x + 1) * NR_AGS] != c.NIL
+    return bool(locked.any() or tree["locked"][tree["fs"] == x].any())
 
 
 def own_blocks(arrays: dict[str, Any], x: int) -> Any:

@@ -377,6 +377,64 @@ def test_whatever_comes_and_goes_no_leaf_is_too_full_and_the_sum_is_right(steps:
             assert min(now) >= 2
 
 
+def seek_ag(m: Lab, goal: int, held: int, owners: list[int], has_space: list[bool]) -> tuple[str, int]:
+    """Which allocation group a transaction gets, whose file goes on in AG `goal`; NIL if it sleeps."""
+    m.k.inode[FILE].last_block = goal * m.k.xfs[0].ag_blocks + 99
+    m.task.xt_ag = held
+    for ag in range(xfs_trees.NR_AGS):
+        m.k.xfs_ag[ag].lock_owner = owners[ag]
+        m.k.xfs_tree[2 * ag].nr = int(has_space[ag])
+    m.enter("xfs_alloc_vextent", FILE, 1, 0)
+    frame = m.f
+    return m.step(xfs_alloc_vextent).kind, frame.zone
+
+
+@given(
+    st.integers(0, 3),
+    st.booleans(),
+    st.lists(st.booleans(), min_size=4, max_size=4),
+    st.lists(st.booleans(), min_size=4, max_size=4),
+)
+def test_a_locked_allocation_group_is_passed_over_and_waited_for_only_if_no_other_has_space(
+    goal: int, holds: bool, locked: list[bool], has_space: list[bool]
+) -> None:
+    m = lab(disk_mb=512)
+    stock(m)
+    in_transaction(m)
+    owners = [m.t + 1 if is_locked else c.NIL for is_locked in locked]
+    if holds:
+        owners[goal] = m.t
+    # who has allocated in one group may only go on to those behind it
+    allowed = list(range(goal, 4)) + ([] if holds else list(range(goal)))
+    free = [ag for ag in allowed if owners[ag] in (c.NIL, m.t)]
+    usable = [ag for ag in free if has_space[ag]]
+
+    how, ag = seek_ag(m, goal, goal if holds else c.NIL, owners, has_space)
+
+    if usable:
+        assert (how, ag) == ("call", usable[0])
+    elif len(free) < len(allowed):
+        assert (how, ag) == ("sleep", c.NIL)
+    else:
+        assert (how, ag) == ("call", goal)
+    mine = [ag for ag in range(4) if m.k.xfs_ag[ag].lock_owner == m.t]
+    assert mine == sorted({ag for ag in (ag, goal if holds else ag) if ag != c.NIL})
+
+
+def test_a_commit_unlocks_every_allocation_group_of_the_task_and_no_other() -> None:
+    m = lab()
+    in_transaction(m)
+    m.k.slab[slab.CACHE_XFS_TRANS].nr_used = m.k.slab[slab.CACHE_XFS_TICKET].nr_used = 1
+    for ag, owner in enumerate((m.t, m.t + 1, m.t, c.NIL)):
+        m.k.xfs_ag[ag].lock_owner = owner
+
+    m.enter("xfs_trans_commit", 0, FILE)
+
+    assert m.step(xfs_trans_commit) == returned(0)
+    assert [m.k.xfs_ag[ag].lock_owner for ag in range(4)] == [c.NIL, m.t + 1, c.NIL, c.NIL]
+    assert m.task.xt_ag == c.NIL
+
+
 def test_a_block_freed_by_a_commit_not_yet_on_disk_costs_a_log_force() -> None:
     m = lab()
     stock(m)

@@ -98,7 +98,7 @@ def run(m: Lab, turns: int = 3000) -> None:
 def aged(fill_a_tree: bool = True, driver: str = "ahci") -> Lab:
     """A machine short of memory, a file whose tree's only leaf is full, free space of three leaves by size."""
     m = lab(disk_mb=512, disk=(("driver", driver),))
-    k, x = m.k, m.k.xfs[0]
+    k = m.k
     for zone in range(2):
         k.zone[zone].wmark_min = k.zone[zone].wmark_low = k.zone[zone].wmark_high = 1 << 30
     for cache in range(slab.NR_CACHES):
@@ -116,7 +116,7 @@ def aged(fill_a_tree: bool = True, driver: str = "ahci") -> Lab:
         xfs_trees.plant(k, 0, tree, leaf)
         k.xfs_block[leaf].last = 1024
         cached(m, leaf)
-    assert x.lock_owner == c.NIL
+    assert k.xfs_ag[0].lock_owner == c.NIL
     return m
 
 
@@ -243,6 +243,11 @@ def test_chain_d_metadata_memory_inside_a_transaction_reclaims_without_entering_
     m = aged()
     last = m.k.xfs[0].ag_blocks - 1
     m.k.inode[FILE].last_block = last - 1
+    for block in range(last):  # one block is left in AG 0, so the tree's new block comes from AG 1
+        m.k.bits[m.k.fs[0].bitmap + (block >> 5)] |= 1 << (block & 31)
+    m.k.xfs_tree[0].nr = m.k.xfs_tree[1].nr = 1
+    for leaf in (m.k.xfs_tree[0].head, m.k.xfs_tree[1].head):
+        m.k.xfs_block[leaf].nr = 1
     cached(m, m.k.xfs_ag[1].slot)
     page = dirty_delayed(m, 10)
     clean_pages(m)

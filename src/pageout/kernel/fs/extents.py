@@ -30,22 +30,31 @@ MAX_EXTENT = 8192  # pages converted at once at most: 32 MiB, far above any sing
 @kfn
 def next_free(k, number, block):
     """Return the first free block of a filesystem at or after `block`, wrapping round once; NIL if it is full."""
-    fs = k.fs[number]
-    word = block >> 5
-    free = ~k.bits[fs.bitmap + word] & 0xFFFFFFFF & ~((1 << (block & 31)) - 1)
-    last = (fs.nr_blocks - 1) >> 5
-    turns = 0
-    while turns < 2:
-        if free:
-            found = word * 32 + lowest_bit(free)
-            if found < fs.nr_blocks:
-                return found
+    return next_free_of(k, number, block, 0, k.fs[number].nr_blocks)
+
+
+@kfn
+def next_free_of(k, number, block, first, end):
+    """As next_free, among the blocks from `first` up to `end` alone; `block` is one of them."""
+    found = _free_from(k, number, block, end)
+    return found if found != NIL else _free_from(k, number, first, block)
+
+
+@kfn
+def _free_from(k, number, block, end):
+    """The first free block from `block` on and before `end`, NIL if none."""
+    if block >= end:
+        return NIL
+    bitmap = k.fs[number].bitmap
+    word, last = block >> 5, (end - 1) >> 5
+    free = ~k.bits[bitmap + word] & 0xFFFFFFFF & ~((1 << (block & 31)) - 1)
+    while free == 0 and word < last:
         word += 1
-        if word > last:
-            word = 0
-            turns += 1
-        free = ~k.bits[fs.bitmap + word] & 0xFFFFFFFF
-    return NIL
+        free = ~k.bits[bitmap + word] & 0xFFFFFFFF
+    if free == 0:
+        return NIL
+    found = word * 32 + lowest_bit(free)
+    return found if found < end else NIL
 
 
 @kfn

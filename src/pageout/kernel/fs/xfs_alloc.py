@@ -2,8 +2,8 @@
 """Allocating an extent of an XFS filesystem inside a transaction, and entering it into the file's own tree.
 
 Source: Linux v2.6.34 fs/xfs/xfs_alloc.c:xfs_alloc_vextent, xfs_alloc_fix_freelist, xfs_alloc_ag_vextent_near,
-xfs_alloc_fixup_trees, xfs_free_ag_extent; xfs_bmap.c:xfs_bmapi, xfs_bmap_add_extent_delay_real. Differs: one lock
-stands for the AGF buffers of all allocation groups.
+xfs_alloc_fixup_trees, xfs_free_ag_extent; xfs_bmap.c:xfs_bmapi, xfs_bmap_add_extent_delay_real. The lock of
+an AGF buffer is a field of its own, held by the transaction until it commits.
 """
 
 from pageout.engine.clock import spend
@@ -24,6 +24,7 @@ from pageout.kernel.fs.xfs_space import (
     freelist_busy,
     freelist_get,
     freelist_need,
+    goal_ag,
     is_delayed,
     joins,
     near,
@@ -34,6 +35,7 @@ from pageout.kernel.fs.xfs_trees import (
     BNOBT,
     CNTBT,
     INLINE_EXTENTS,
+    NR_AGS,
     plant,
     take_slot,
     tree_of_ag,
@@ -53,17 +55,17 @@ def xfs_alloc_vextent(k, t, f):
 
     f.a, f.b, f.c in: inode, WANT_EXTENT or WANT_BLOCK, page. An extent is left in task.xt_first, xt_nr (0: the
     pages were not delayed any more); a block is returned, NIL if there is none.
-    f.zone is the AG; f.stage why the trees change; f.count records to delete by size, f.total to insert, f.left change
-    of records by block, f.flag lookups before them; f.pos block; f.nr_taken what is returned.
+    f.zone is the AG, locked; f.stage why the trees change; f.count records to delete by size, f.total to insert,
+    f.left change of records by block, f.flag lookups before them; f.pos block; f.nr_taken what is returned.
     """
     x = xfs_of(k, f.a)
     pc = f.pc
     if pc == ENTRY or pc == _LOCKED:
-        if k.xfs[x].lock_owner != NIL and k.xfs[x].lock_owner != t:
+        f.zone = _lock_ag(k, t, x, f)
+        if f.zone == NIL:
             f.pc = _LOCKED
+            k.xfs[x].agf_waits += 1
             return sleep_on(k, t, k.xfs[x].wait + WAIT_LOCK, 0, 0)
-        k.xfs[x].lock_owner = t
-        f.zone = ag_of(k, x, near(k, x, after_last(k, x, f.a)))
         pc = _AGF
     if pc == _SEARCHED:
         _choose(k, t, f, x)
@@ -79,6 +81,40 @@ def xfs_alloc_vextent(k, t, f):
         return call_via(k, t, f, FN.xfs_buf_read, _AGF, LEAF.read_agf, x, agf, READ_BUF)
     trans_log(k, t, x, agf, AGF_BYTES)
     return _fix_freelist(k, t, f, x)
+
+
+@kfn
+def _lock_ag(k, t, x, f):
+    """Lock an allocation group with free space for the transaction and return it; NIL: one is to be waited for.
+
+    The first choice is where the file goes on. If another transaction has that group locked, the next one with space
+    that is not locked is taken; only if there is none does the task wait. A transaction that has allocated goes on in
+    the same group, or in a later one: waiting for an earlier one might never end.
+    Source: fs/xfs/xfs_alloc.c:xfs_alloc_vextent (XFS_ALLOCTYPE_START_BNO, XFS_ALLOC_FLAG_TRYLOCK).
+    """
+    first, last = x * NR_AGS, (x + 1) * NR_AGS
+    start = k.task[t].xt_ag
+    if start != NIL:
+        first = start
+    elif f.b == WANT_EXTENT:
+        start = goal_ag(k, x, f.a, f.c)
+    else:
+        start = ag_of(k, x, near(k, x, after_last(k, x, f.a)))
+    chosen, must_wait = NIL, False
+    for i in range(last - first):
+        ag = start + i if start + i < last else start + i - (last - first)
+        owner = k.xfs_ag[ag].lock_owner
+        if owner != NIL and owner != t:
+            must_wait = True
+        elif chosen == NIL and k.xfs_tree[tree_of_ag(ag, BNOBT)].nr > 0:
+            chosen = ag
+    if chosen == NIL:
+        if must_wait:
+            return NIL
+        chosen = start
+    k.xfs_ag[chosen].lock_owner = t
+    k.task[t].xt_ag = chosen
+    return chosen
 
 
 @kfn
@@ -116,20 +152,19 @@ def _changes(f, why, block, before, after):
 def _choose(k, t, f, x):
     """Take the blocks; the trees follow."""
     if f.b == WANT_BLOCK:
-        block = take_one(k, x, after_last(k, x, f.a))
+        block = take_one(k, x, f.zone, near(k, x, after_last(k, x, f.a)))
         f.nr_taken = block
         nr = 1
     else:
         k.task[t].xt_first, k.task[t].xt_nr, block, nr = f.c, 0, NIL, 0
         if is_delayed(k, f.a, f.c):
-            first, nr, block = convert_extent(k, x, f.a, f.c)
+            first, nr, block = convert_extent(k, x, f.zone, f.a, f.c)
             k.task[t].xt_first, k.task[t].xt_nr = first, nr
             spend(k, t, CONVERT_NS * nr)
         f.nr_taken = nr
     if block == NIL:
         f.stage, f.count, f.total, f.left, f.flag = NEAR, 0, 0, 0, 0
         return
-    f.zone = ag_of(k, x, block)
     before, after = free_beside(k, x, block, nr)
     _changes(f, NEAR, block, before, after)
 

@@ -24,7 +24,7 @@ from pageout.kernel.fs.xfs_items import (
     end_items,
     tail_lsn,
 )
-from pageout.kernel.fs.xfs_trees import tree_of_inode
+from pageout.kernel.fs.xfs_trees import NR_AGS, tree_of_inode
 from pageout.kernel.mm.slab import CACHE_XFS_TICKET, CACHE_XFS_TRANS, slab_alloc, slab_free
 
 ICLOG_BYTES = 32 * 1024  # fs/xfs/xfs_log_priv.h:XLOG_BIG_RECORD_BSIZE
@@ -194,8 +194,10 @@ def _end_transaction(k, t, x, inode):
     f.nr_trans_open -= 1
     slab_free(k, t, CACHE_XFS_TICKET)
     k.task[t].xt_ticket = 0
-    if f.lock_owner == t:
-        f.lock_owner = NIL
+    k.task[t].xt_ag = NIL
+    for ag in range(x * NR_AGS, (x + 1) * NR_AGS):
+        if k.xfs_ag[ag].lock_owner == t:
+            k.xfs_ag[ag].lock_owner = NIL
     tree = tree_of_inode(k, x, inode)
     if k.xfs_tree[tree].locked == t + 1:
         k.xfs_tree[tree].locked = 0

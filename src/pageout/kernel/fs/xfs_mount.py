@@ -6,7 +6,7 @@ assumed: leaves two thirds full, as random insertion leaves them. Nothing of it 
 
 from pageout.engine.constants import NIL
 from pageout.jit import kfn
-from pageout.kernel.fs.xfs_space import after_last, take_for_freelist, take_one
+from pageout.kernel.fs.xfs_space import after_last, ag_of, ag_range, near, take_for_freelist, take_one
 from pageout.kernel.fs.xfs_trees import (
     ALLOC_RECORDS,
     BMBT,
@@ -42,15 +42,10 @@ def _next(k, x, block, end, used):
 
 
 @kfn
-def _ag_end(k, x, ag):
-    return k.fs[k.xfs[x].fs].nr_blocks if ag == NR_AGS - 1 else (ag + 1) * k.xfs[x].ag_blocks
-
-
-@kfn
 def _count_free_runs(k, x, ag):
-    end = _ag_end(k, x, ag)
+    start, end = ag_range(k, x, ag)
     n = 0
-    block = _next(k, x, ag * k.xfs[x].ag_blocks, end, 0)
+    block = _next(k, x, start, end, 0)
     while block < end:
         n += 1
         block = _next(k, x, _next(k, x, block, end, 1), end, 0)
@@ -58,28 +53,30 @@ def _count_free_runs(k, x, ag):
 
 
 @kfn
-def _new_leaf(k, x, tree, goal, at):
-    """A row for a block of a tree; on a full disk it lies at `at`."""
-    block = take_one(k, x, goal)
-    return take_slot(k, x, tree, block if block != NIL else at)
+def _new_leaf(k, x, tree, goal):
+    """A row for a block of a tree near a block; if its AG is full it lies at the AG's start, on another's."""
+    ag = ag_of(k, x, goal)
+    block = take_one(k, x, ag, goal)
+    start, _ = ag_range(k, x, ag)
+    return take_slot(k, x, tree, block if block != NIL else start)
 
 
 @kfn
 def _load_ag(k, x, ag):
-    """The two trees of an allocation group, from the bitmap."""
-    start, end = ag * k.xfs[x].ag_blocks, _ag_end(k, x, ag)
+    """The two trees of an allocation group, a row of xfs_ag, from the bitmap."""
+    start, end = ag_range(k, x, ag)
     for _ in range(FREELIST_BLOCKS):
-        take_for_freelist(k, x, x * NR_AGS + ag)
+        take_for_freelist(k, x, ag)
     nr_leaves = -(-_count_free_runs(k, x, ag) * 3 // (2 * ALLOC_RECORDS))
     nr_leaves = nr_leaves if nr_leaves > 0 else 1
     first, total = NIL, 2 * nr_leaves + (2 if nr_leaves > 1 else 0)
     for _ in range(total):
-        slot = _new_leaf(k, x, NIL, start + k.xfs[x].ag_blocks * 3 // 4, start)
+        slot = _new_leaf(k, x, NIL, start + k.xfs[x].ag_blocks * 3 // 4)
         k.xfs_block[slot].next = first
         first = slot
     n = _count_free_runs(k, x, ag)
     for kind in range(BNOBT, CNTBT + 1):
-        tree = tree_of_ag(x * NR_AGS + ag, kind)
+        tree = tree_of_ag(ag, kind)
         tail = NIL
         block = _next(k, x, start, end, 0)
         for i in range(nr_leaves):
@@ -124,14 +121,14 @@ def _load_inode(k, x, inode):
         if not _starts_extent(k, inode, index):
             continue
         if seen == n * done // nr_leaves and done < nr_leaves:
-            leaf = _new_leaf(k, x, tree, after_last(k, x, inode), 0)
+            leaf = _new_leaf(k, x, tree, near(k, x, after_last(k, x, inode)))
             append_leaf(k, tree, tail, leaf, index, n * (done + 1) // nr_leaves - n * done // nr_leaves)
             tail = leaf
             done += 1
         seen += 1
     k.xfs_block[tail].last = file.nr_slots
     if needs_root(k, tree):
-        k.xfs_tree[tree].root = _new_leaf(k, x, tree, after_last(k, x, inode), 0)
+        k.xfs_tree[tree].root = _new_leaf(k, x, tree, near(k, x, after_last(k, x, inode)))
 
 
 @kfn
@@ -144,5 +141,5 @@ def xfs_mount(k, x):
         k.xfs_tree[tree].kind, k.xfs_tree[tree].capacity = BMBT, BMBT_RECORDS
         if k.inode[inode].disk_pages > 0:
             _load_inode(k, x, inode)
-    for ag in range(NR_AGS):
+    for ag in range(x * NR_AGS, (x + 1) * NR_AGS):
         _load_ag(k, x, ag)

@@ -9,7 +9,7 @@ go to the free list of the AG.
 
 from pageout.engine.constants import NIL, PG_DELAYED
 from pageout.jit import kfn
-from pageout.kernel.fs.extents import choose_block, forget_block, has_room, next_free, release_block, take_block
+from pageout.kernel.fs.extents import forget_block, goal_block, has_room, next_free_of, release_block, take_block
 from pageout.kernel.fs.xfs_items import forget_buffer, xfs_of
 from pageout.kernel.fs.xfs_trees import AGFL_SIZE, BNOBT, CNTBT, NR_AGS, quick_change, tree_of_ag, tree_of_inode
 
@@ -24,6 +24,14 @@ def after_last(k, x, inode):
 def near(k, x, block):
     """The block if the filesystem has it, else its first."""
     return block if 0 <= block < k.fs[k.xfs[x].fs].nr_blocks else 0
+
+
+@kfn
+def ag_range(k, x, ag):
+    """The first block of an allocation group, a row of xfs_ag, and the one behind its last."""
+    n = ag - x * NR_AGS
+    start = n * k.xfs[x].ag_blocks
+    return start, k.fs[k.xfs[x].fs].nr_blocks if n == NR_AGS - 1 else start + k.xfs[x].ag_blocks
 
 
 @kfn
@@ -61,41 +69,60 @@ def is_delayed(k, inode, index):
 
 
 @kfn
-def _convert(k, inode, index):
-    slot = k.slot[k.inode[inode].slot_start + index]
+def _convert(k, inode, index, block):
+    """Give a delayed page its block."""
+    file = k.inode[inode]
+    slot = k.slot[file.slot_start + index]
     k.page[slot.page].pflags &= ~PG_DELAYED
-    k.fs[k.inode[inode].fs].reserved_blocks -= 1
-    k.inode[inode].delayed -= 1
-    slot.block = choose_block(k, inode, index)
-    return slot.block - k.fs[k.inode[inode].fs].first_block
+    k.fs[file.fs].reserved_blocks -= 1
+    file.delayed -= 1
+    take_block(k, file.fs, block)
+    slot.block = k.fs[file.fs].first_block + block
+    file.last_block = slot.block
+    file.disk_pages += 1
 
 
 @kfn
-def _ag_end(k, x, block):
-    """The block behind the last one of a block's allocation group."""
-    ag = ag_of(k, x, block) - x * NR_AGS
-    return k.fs[k.xfs[x].fs].nr_blocks if ag == NR_AGS - 1 else (ag + 1) * k.xfs[x].ag_blocks
+def _first_delayed(k, inode, index):
+    """The first page of the delayed pages round page `index`: an extent is allocated from there."""
+    while is_delayed(k, inode, index - 1):
+        index -= 1
+    return index
 
 
 @kfn
-def convert_extent(k, x, inode, index):
-    """Give one run of adjacent blocks to the delayed pages round page `index`, from the first of them on.
+def goal_ag(k, x, inode, index):
+    """The allocation group where page `index` of a file would best lie, a row of xfs_ag."""
+    return ag_of(k, x, goal_block(k, inode, _first_delayed(k, inode, index)))
 
-    Returns (first page, pages, first block).  Source: fs/xfs/xfs_iomap.c:xfs_iomap_write_allocate: the delayed extent
-    is allocated from its start, one extent at a time.
+
+@kfn
+def _free_in_ag(k, x, ag, goal):
+    """A free block of an allocation group, from `goal` on if that is in it; NIL if it is full."""
+    start, end = ag_range(k, x, ag)
+    return next_free_of(k, k.xfs[x].fs, goal if start <= goal < end else start, start, end)
+
+
+@kfn
+def convert_extent(k, x, ag, inode, index):
+    """Give one run of adjacent blocks of an AG to the delayed pages round page `index`, from the first of them on.
+
+    Returns (first page, pages, first block); no pages if the AG is full.  Source: fs/xfs/xfs_iomap.c:
+    xfs_iomap_write_allocate: the delayed extent is allocated from its start, one extent at a time.
     """
-    first = index
-    while is_delayed(k, inode, first - 1):
-        first -= 1
-    start = _convert(k, inode, first)
-    block, end = start, _ag_end(k, x, start)
+    first = _first_delayed(k, inode, index)
+    start = _free_in_ag(k, x, ag, goal_block(k, inode, first))
+    if start == NIL:
+        return index, 0, NIL
+    _, end = ag_range(k, x, ag)
     fragment = k.fs[k.xfs[x].fs].fragment_pages
-    i = first + 1
-    while block + 1 < end and is_delayed(k, inode, i) and _is_free(k, x, block + 1):
-        if fragment > 0 and i % fragment == 0:
+    i, block = first, start
+    while block < end and is_delayed(k, inode, i) and _is_free(k, x, block):
+        if fragment > 0 and i > first and i % fragment == 0:
             break
-        block = _convert(k, inode, i)
+        _convert(k, inode, i, block)
         i += 1
+        block += 1
     return first, i - first, start
 
 
@@ -153,12 +180,12 @@ def _cut(k, t, x, tree):
 
 
 @kfn
-def take_one(k, x, goal):
-    """One block for metadata near `goal`; NIL if none may be had."""
+def take_one(k, x, ag, goal):
+    """One block of an AG for metadata, near `goal`; NIL if none may be had."""
     number = k.xfs[x].fs
     if not has_room(k, number):
         return NIL
-    block = next_free(k, number, near(k, x, goal))
+    block = _free_in_ag(k, x, ag, goal)
     if block != NIL:
         take_block(k, number, block)
     return block
@@ -167,12 +194,9 @@ def take_one(k, x, goal):
 @kfn
 def take_for_freelist(k, x, ag):
     """One block of the AG for its free list, from its last quarter if there is one; NIL if none may be had."""
-    first = (ag - x * NR_AGS) * k.xfs[x].ag_blocks
-    block = take_one(k, x, first + k.xfs[x].ag_blocks * 3 // 4)
+    start, _ = ag_range(k, x, ag)
+    block = take_one(k, x, ag, start + k.xfs[x].ag_blocks * 3 // 4)
     if block == NIL:
-        return NIL
-    if ag_of(k, x, block) != ag:
-        release_block(k, k.xfs[x].fs, block)
         return NIL
     freelist_put(k, x, ag, block)
     a = k.xfs_ag[ag]
