@@ -19,7 +19,14 @@ from pageout.engine.kstack import call, call_via, ret
 from pageout.engine.waitqueue import sleep_on
 from pageout.jit import kfn
 from pageout.kernel.frames import FN, LEAF
-from pageout.kernel.fs.writepage import BIO_PAGES_A_TURN, add_page, count_clustered, count_written, refuse_page
+from pageout.kernel.fs.writepage import (
+    BIO_PAGES_A_TURN,
+    FOR_RECLAIM,
+    add_page,
+    count_clustered,
+    count_written,
+    refuse_page,
+)
 from pageout.kernel.fs.xfs_items import WAIT_LOCK, trans_log, xfs_of
 from pageout.kernel.fs.xfs_log import grant, log_has_room
 from pageout.kernel.fs.xfs_space import is_delayed
@@ -28,6 +35,13 @@ from pageout.kernel.mm.filemap import block_of, clear_page_dirty_for_io
 from pageout.kernel.mm.slab import CACHE_XFS_TICKET, CACHE_XFS_TRANS, slab_alloc
 
 INODE_BYTES = 272  # assumed: the log item's header and the inode's core
+
+
+@kfn
+def _inode_locked(k, t, inode):
+    """True if another task's transaction has the inode locked (XFS_ILOCK_EXCL)."""
+    tree = k.xfs_tree[tree_of_inode(k, xfs_of(k, inode), inode)]
+    return tree.locked != 0 and tree.locked != t + 1
 
 
 @kfn
@@ -60,11 +74,10 @@ def xfs_iomap_write_allocate(k, t, f):
         grant(k, t, x)
         pc = RESERVED
     if pc == RESERVED or pc == LOCK:
-        tree = k.xfs_tree[tree_of_inode(k, x, f.a)]
-        if tree.locked and tree.locked != t + 1:
+        if _inode_locked(k, t, f.a):
             f.pc = LOCK
             return sleep_on(k, t, k.xfs[x].wait + WAIT_LOCK, 0, 0)
-        tree.locked = t + 1
+        k.xfs_tree[tree_of_inode(k, x, f.a)].locked = t + 1
         if is_delayed(k, f.a, f.b):
             trans_log(k, t, x, k.xfs[x].inode_rows + f.a, INODE_BYTES)
         return call(k, t, f, FN.xfs_bmapi, MAPPED, f.a, f.b, 0)
@@ -87,7 +100,10 @@ def _may_join(k, inode, index, block):
 
 @kfn
 def _refuse(k, t, f):
-    """Inside a transaction another cannot begin: the page stays dirty. Source: xfs_aops.c:xfs_vm_writepage."""
+    """The page stays dirty: the task is inside a transaction, and another cannot begin; or reclaim met a locked inode.
+
+    Source: xfs_aops.c:xfs_vm_writepage (PF_FSTRANS; -EAGAIN), xfs_iomap.c:xfs_iomap (BMAPI_TRYLOCK).
+    """
     refuse_page(k, t, f.a, f.b)
     k.xfs[xfs_of(k, f.inode)].redirtied += 1
     return ret(k, t, f, 0)
@@ -100,14 +116,19 @@ def xfs_vm_writepage(k, t, f):
     f.a, f.b, f.c   in: page (its dirty mark taken by the caller), submitter, budget in pages (four times what the
     caller asked for).  Returns pages beyond the first that went along.  Sleeps: yes.
     """
-    CLUSTER, SUBMITTED, ALLOCATED = 1, 2, 3
+    CLUSTER, SUBMITTED, ALLOCATED, LOCK = 1, 2, 3, 4
     pc = f.pc
-    if pc == ENTRY:
+    if pc == ENTRY or pc == LOCK:
         pg = k.page[f.a]
         f.inode, f.index = pg.mapping, pg.index
         if pg.pflags & PG_DELAYED:
             if k.task[t].tflags & PF_FSTRANS:
                 return _refuse(k, t, f)
+            if _inode_locked(k, t, f.inode):
+                if f.b < FOR_RECLAIM:
+                    return _refuse(k, t, f)
+                f.pc = LOCK
+                return sleep_on(k, t, k.xfs[xfs_of(k, f.inode)].wait + WAIT_LOCK, 0, 0)
             return call(k, t, f, FN.xfs_iomap_write_allocate, ALLOCATED, f.inode, f.index, 0)
         pc = ALLOCATED
     if pc == ALLOCATED:
