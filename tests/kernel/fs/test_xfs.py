@@ -1,18 +1,23 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """XFS: transactions do not nest, a full log puts to sleep, trees split when full, memory is asked for as it may be."""
 
+from typing import Any
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.kernel.lab import FILE, Lab, called, few, lab, returned, some
+from tests.kernel.lab import FILE, Lab, called, few, lab, returned, slept, some
 
 from pageout.engine import constants as c
 from pageout.kernel.fs import xfs_items, xfs_trees
+from pageout.kernel.fs.read_write import sys_write
 from pageout.kernel.fs.xfs import xfs_iomap_write_allocate, xfs_vm_writepage
 from pageout.kernel.fs.xfs_alloc import xfs_alloc_vextent
 from pageout.kernel.fs.xfs_btree import DELETE, INSERT, xfs_btree
 from pageout.kernel.fs.xfs_buf import READ_BUF, READAHEAD_BUF, kmem_zone_alloc, xfs_buf_read, xfsbufd
 from pageout.kernel.fs.xfs_log import ICLOG_BYTES, xfs_log_force, xfs_log_reserve, xfs_trans_commit, xlog_sync
 from pageout.kernel.mm import slab
+from pageout.kernel.mm.readahead import do_readahead
 
 GFP_NOFS, GFP_KERNEL = c.GFP_NOFS | c.GFP_NOWARN, c.GFP_KERNEL | c.GFP_NOWARN
 
@@ -68,6 +73,100 @@ def test_writepage_inside_a_transaction_writes_a_page_that_has_its_block() -> No
 
     assert m.step(xfs_vm_writepage).name == "submit_bio"
     assert m.flags(page) & c.PG_WRITEBACK
+
+
+DIRECT, KSWAPD, FLUSHER, WRITER = range(4)
+
+
+def lock_inode(m: Lab) -> Any:
+    """Another task's transaction has the file locked. Returns its tree, which has the lock."""
+    tree = m.k.xfs_tree[xfs_trees.tree_of_inode(m.k, 0, FILE)]
+    tree.locked = m.t + 2
+    return tree
+
+
+@pytest.mark.parametrize("submitter", [DIRECT, KSWAPD])
+def test_reclaim_leaves_a_delayed_page_of_a_locked_inode_dirty_and_does_not_wait(submitter: int) -> None:
+    m = lab()
+    page = delayed(m)
+    lock_inode(m)
+
+    m.enter("xfs_vm_writepage", page, submitter, 128)
+
+    assert m.step(xfs_vm_writepage) == returned(0)
+    assert m.flags(page) & (c.PG_DIRTY | c.PG_DELAYED) == c.PG_DIRTY | c.PG_DELAYED
+    assert not m.flags(page) & (c.PG_LOCKED | c.PG_WRITEBACK)
+    assert (m.k.xfs[0].redirtied, m.k.stat.reclaim_refused) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("submitter", "has_block"), [(FLUSHER, False), (WRITER, False), (FLUSHER, True), (DIRECT, True), (KSWAPD, True)]
+)
+def test_who_may_wait_and_whoever_asks_where_a_page_lies_waits_for_a_locked_inode(
+    submitter: int, has_block: bool
+) -> None:
+    m = lab()
+    stock(m)
+    page = m.page(block=7) if has_block else delayed(m)
+    m.k.page[page].pflags |= c.PG_LOCKED
+    tree = lock_inode(m)
+
+    m.enter("xfs_vm_writepage", page, submitter, 1)
+
+    assert m.step(xfs_vm_writepage) == slept(m.k.xfs[0].wait + xfs_items.WAIT_LOCK)
+    m.wake()
+    assert m.step(xfs_vm_writepage).kind == "sleep"  # still locked
+    tree.locked = 0
+    m.wake()
+    assert m.step(xfs_vm_writepage).name == ("submit_bio" if has_block else "xfs_iomap_write_allocate")
+    assert m.k.xfs[0].redirtied == 0
+
+
+def test_a_page_that_got_its_block_while_a_flusher_waited_needs_no_transaction() -> None:
+    m = lab()
+    stock(m)
+    page = delayed(m)
+    tree = lock_inode(m)
+    m.enter("xfs_vm_writepage", page, FLUSHER, 1)
+    assert m.step(xfs_vm_writepage).kind == "sleep"
+    m.k.page[page].pflags &= ~c.PG_DELAYED
+    m.k.slot[m.k.inode[FILE].slot_start].block = 7
+    tree.locked = 0
+    m.wake()
+
+    assert m.step(xfs_vm_writepage).name == "submit_bio"
+    assert m.k.stat.transactions == 0
+
+
+def test_a_write_to_a_page_without_a_place_waits_for_a_locked_inode_and_one_that_has_its_place_does_not() -> None:
+    m = lab()
+    has_place = m.page(index=0, block=7)
+    m.k.page[has_place].pflags |= c.PG_PRIVATE | c.PG_UPTODATE
+    tree = lock_inode(m)
+
+    m.enter("sys_write", FILE, 0, 8192)
+
+    assert m.step(sys_write) == slept(m.k.xfs[0].wait + xfs_items.WAIT_LOCK)
+    assert m.f.pos == 4096
+    tree.locked = 0
+    m.wake()
+    assert m.step(sys_write) == returned(8192)
+
+
+def test_a_read_that_misses_the_cache_waits_for_a_locked_inode() -> None:
+    m = lab()
+    m.k.inode[FILE].size_pages = 4
+    tree = lock_inode(m)
+
+    m.enter("do_readahead", FILE, 0)
+    m.f.c = 4
+
+    assert m.step(do_readahead) == slept(m.k.xfs[0].wait + xfs_items.WAIT_LOCK)
+    assert m.k.stat.readahead_pages == 0
+    tree.locked = 0
+    m.wake()
+    assert m.step(do_readahead).kind in ("call", "ret")
+    assert m.k.stat.readahead_pages == 4
 
 
 def test_the_transactions_own_memory_is_asked_for_before_the_task_counts_as_inside_one() -> None:

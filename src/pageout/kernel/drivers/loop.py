@@ -26,6 +26,7 @@ from pageout.kernel.block.endio import bio_put
 from pageout.kernel.costs import LOOKUP_NS
 from pageout.kernel.frames import FN
 from pageout.kernel.fs.extents import prepare_block
+from pageout.kernel.fs.xfs_items import inode_locked, sleep_on_inode
 from pageout.kernel.mm.buddy import free_page, try_alloc
 from pageout.kernel.mm.filemap import add_to_page_cache, find_page, set_page_dirty
 from pageout.kernel.mm.swap import mark_page_accessed
@@ -85,6 +86,9 @@ def lo_send(k, t, f):
             add_to_page_cache(k, t, page, f.inode, f.index, 0)
         if k.page[page].pflags & PG_LOCKED:
             return call(k, t, f, FN.wait_on_page, UNLOCKED, page, PG_LOCKED, 0)
+        if not k.page[page].pflags & PG_PRIVATE and inode_locked(k, t, f.inode):
+            f.pc = PAGES
+            return sleep_on_inode(k, t, f.inode)
         if prepare_block(k, t, f.inode, f.index, page):
             return ret(k, t, f, f.c - f.left * 4096)
         spend(k, t, k.param.copy_ns + LOOKUP_NS)

@@ -31,6 +31,7 @@ from pageout.kernel.costs import LOOKUP_NS
 from pageout.kernel.frames import FN
 from pageout.kernel.fs.extents import get_branch_of, metadata_cached, metadata_slot, prepare_block
 from pageout.kernel.fs.journal import log_start_commit
+from pageout.kernel.fs.xfs_items import inode_locked, sleep_on_inode
 from pageout.kernel.fs.xfs_space import drop_block
 from pageout.kernel.mm.buddy import free_page, try_alloc_for_write
 from pageout.kernel.mm.filemap import (
@@ -120,8 +121,12 @@ def sys_write(k, t, f):
             return call(k, t, f, FN.wait_on_page, UNLOCKED, page, PG_LOCKED, 0)
         if _must_read_first(k, page, f.inode, index, nbytes):
             return _read_page(k, t, f, page, READ_IN)
-        if not k.page[page].pflags & PG_PRIVATE and not metadata_cached(k, f.inode, index):
-            return call(k, t, f, get_branch_of(k, f.inode), MAPPED, f.inode, index, 0)
+        if not k.page[page].pflags & PG_PRIVATE:
+            if inode_locked(k, t, f.inode):
+                f.pc = PAGES
+                return sleep_on_inode(k, t, f.inode)
+            if not metadata_cached(k, f.inode, index):
+                return call(k, t, f, get_branch_of(k, f.inode), MAPPED, f.inode, index, 0)
         failed = _fill_page(k, t, f, page, nbytes)
         if failed:
             return _end_write(k, t, f, failed)

@@ -27,6 +27,7 @@ from pageout.jit import kfn
 from pageout.kernel.frames import FN
 from pageout.kernel.fs.extents import get_branch_of, metadata_cached, prepare_block
 from pageout.kernel.fs.writepage import FOR_RECLAIM, refuse_page
+from pageout.kernel.fs.xfs_items import inode_locked, sleep_on_inode
 from pageout.kernel.mm.buddy import free_page, try_alloc
 from pageout.kernel.mm.filemap import (
     add_to_page_cache,
@@ -132,8 +133,12 @@ def _lower_page(k, t, f, ALLOCATED, BUSY, MAPPED):
         add_to_page_cache(k, t, page, f.inode, f.index, 0)
     if k.page[page].pflags & PG_LOCKED:
         return call(k, t, f, FN.wait_on_page, BUSY, page, PG_LOCKED, 0)
-    if not k.page[page].pflags & PG_PRIVATE and not metadata_cached(k, f.inode, f.index):
-        return call(k, t, f, get_branch_of(k, f.inode), MAPPED, f.inode, f.index, 0)
+    if not k.page[page].pflags & PG_PRIVATE:
+        if inode_locked(k, t, f.inode):
+            f.pc = BUSY
+            return sleep_on_inode(k, t, f.inode)
+        if not metadata_cached(k, f.inode, f.index):
+            return call(k, t, f, get_branch_of(k, f.inode), MAPPED, f.inode, f.index, 0)
     return -1
 
 

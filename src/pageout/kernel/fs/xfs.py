@@ -16,7 +16,6 @@ from pageout.engine.constants import (
     YIELD,
 )
 from pageout.engine.kstack import call, call_via, ret
-from pageout.engine.waitqueue import sleep_on
 from pageout.jit import kfn
 from pageout.kernel.frames import FN, LEAF
 from pageout.kernel.fs.writepage import (
@@ -27,7 +26,7 @@ from pageout.kernel.fs.writepage import (
     count_written,
     refuse_page,
 )
-from pageout.kernel.fs.xfs_items import WAIT_LOCK, trans_log, xfs_of
+from pageout.kernel.fs.xfs_items import inode_locked, sleep_on_inode, trans_log, xfs_of
 from pageout.kernel.fs.xfs_log import grant, log_has_room
 from pageout.kernel.fs.xfs_space import is_delayed
 from pageout.kernel.fs.xfs_trees import tree_of_inode
@@ -35,13 +34,6 @@ from pageout.kernel.mm.filemap import block_of, clear_page_dirty_for_io
 from pageout.kernel.mm.slab import CACHE_XFS_TICKET, CACHE_XFS_TRANS, slab_alloc
 
 INODE_BYTES = 272  # assumed: the log item's header and the inode's core
-
-
-@kfn
-def _inode_locked(k, t, inode):
-    """True if another task's transaction has the inode locked (XFS_ILOCK_EXCL)."""
-    tree = k.xfs_tree[tree_of_inode(k, xfs_of(k, inode), inode)]
-    return tree.locked != 0 and tree.locked != t + 1
 
 
 @kfn
@@ -74,9 +66,9 @@ def xfs_iomap_write_allocate(k, t, f):
         grant(k, t, x)
         pc = RESERVED
     if pc == RESERVED or pc == LOCK:
-        if _inode_locked(k, t, f.a):
+        if inode_locked(k, t, f.a):
             f.pc = LOCK
-            return sleep_on(k, t, k.xfs[x].wait + WAIT_LOCK, 0, 0)
+            return sleep_on_inode(k, t, f.a)
         k.xfs_tree[tree_of_inode(k, x, f.a)].locked = t + 1
         if is_delayed(k, f.a, f.b):
             trans_log(k, t, x, k.xfs[x].inode_rows + f.a, INODE_BYTES)
@@ -121,14 +113,13 @@ def xfs_vm_writepage(k, t, f):
     if pc == ENTRY or pc == LOCK:
         pg = k.page[f.a]
         f.inode, f.index = pg.mapping, pg.index
-        if pg.pflags & PG_DELAYED:
-            if k.task[t].tflags & PF_FSTRANS:
-                return _refuse(k, t, f)
-            if _inode_locked(k, t, f.inode):
-                if f.b < FOR_RECLAIM:
-                    return _refuse(k, t, f)
-                f.pc = LOCK
-                return sleep_on(k, t, k.xfs[xfs_of(k, f.inode)].wait + WAIT_LOCK, 0, 0)
+        delayed, locked = pg.pflags & PG_DELAYED, inode_locked(k, t, f.inode)
+        if delayed and (k.task[t].tflags & PF_FSTRANS or (locked and f.b < FOR_RECLAIM)):
+            return _refuse(k, t, f)
+        if locked:
+            f.pc = LOCK
+            return sleep_on_inode(k, t, f.inode)
+        if delayed:
             return call(k, t, f, FN.xfs_iomap_write_allocate, ALLOCATED, f.inode, f.index, 0)
         pc = ALLOCATED
     if pc == ALLOCATED:

@@ -8,7 +8,7 @@ reclaim may drop the rest.
 
 from pageout.engine.clock import now_of
 from pageout.engine.constants import NIL, NS_PER_MS, PG_LOCKED, PG_REFERENCED, PG_UPTODATE
-from pageout.engine.waitqueue import wake_all
+from pageout.engine.waitqueue import sleep_on, wake_all
 from pageout.jit import kfn
 from pageout.kernel.mm.slab import CACHE_XFS_BUF, CACHE_XFS_TRANS, slab_alloc, slab_free
 
@@ -24,6 +24,26 @@ WAIT_LOCK, WAIT_LOG, WAIT_DAEMON, NR_WAITS = 0, 1, 2, 3
 def xfs_of(k, inode):
     """Row of `xfs` that an inode's filesystem has."""
     return k.fs[k.inode[inode].fs].xfs
+
+
+@kfn
+def inode_locked(k, t, inode):
+    """True if another task's transaction has the inode locked, so that where its pages lie can't be asked for now.
+
+    The lock (XFS_ILOCK) is held exclusively from before an extent is allocated until the transaction is committed.
+    False for files of other filesystems.  Source: fs/xfs/xfs_iomap.c:xfs_iomap, xfs_iomap_write_allocate.
+    """
+    x = xfs_of(k, inode)
+    if x == NIL:
+        return False
+    owner = k.xfs_tree[k.xfs[x].inode_trees + inode].locked
+    return owner != 0 and owner != t + 1
+
+
+@kfn
+def sleep_on_inode(k, t, inode):
+    """Sleep until some transaction of the inode's filesystem is over."""
+    return sleep_on(k, t, k.xfs[xfs_of(k, inode)].wait + WAIT_LOCK, 0, 0)
 
 
 @kfn

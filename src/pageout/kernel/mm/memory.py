@@ -32,6 +32,7 @@ from pageout.kernel.costs import FAULT_NS
 from pageout.kernel.frames import FN
 from pageout.kernel.fs.extents import get_branch_of, metadata_cached, prepare_block
 from pageout.kernel.fs.read_write import copy_cost
+from pageout.kernel.fs.xfs_items import inode_locked, sleep_on_inode
 from pageout.kernel.mm.buddy import free_page, try_alloc
 from pageout.kernel.mm.filemap import add_to_page_cache, find_page, remove_from_page_cache, set_page_dirty
 from pageout.kernel.mm.page_writeback import ratelimit_reached
@@ -119,8 +120,12 @@ def page_fault(k, t, f):
         return ret(k, t, f, 0)
     if k.inode[f.a].copy_to != NIL:
         return call(k, t, f, FN.copyup_dentry, MAPPED, f.a, 0, 0)
-    if k.slot[k.inode[f.a].slot_start + f.b].block == NIL and not metadata_cached(k, f.a, f.b):
-        return call(k, t, f, get_branch_of(k, f.a), MAPPED, f.a, f.b, 0)
+    if k.slot[k.inode[f.a].slot_start + f.b].block == NIL:
+        if inode_locked(k, t, f.a):
+            f.pc = UNLOCKED
+            return sleep_on_inode(k, t, f.a)
+        if not metadata_cached(k, f.a, f.b):
+            return call(k, t, f, get_branch_of(k, f.a), MAPPED, f.a, f.b, 0)
     failed = prepare_block(k, t, f.a, f.b, page)
     if failed:
         k.stat.enospc += 1

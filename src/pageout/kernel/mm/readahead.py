@@ -22,6 +22,7 @@ from pageout.jit import kfn
 from pageout.kernel.block.bio import bio_add
 from pageout.kernel.costs import LOOKUP_NS
 from pageout.kernel.frames import FN
+from pageout.kernel.fs.xfs_items import inode_locked, sleep_on_inode
 from pageout.kernel.mm.buddy import free_page, try_alloc
 from pageout.kernel.mm.filemap import add_to_page_cache, find_page
 
@@ -92,7 +93,7 @@ def do_readahead(k, t, f):
     f.a, f.b, f.c   in: inode, first page, number of pages; f.left: pages from the end at which the marker goes
     (0: none), set by the caller in task.readahead_mark.  Sleeps: yes.
     """
-    PAGES, ALLOCATED, SUBMITTED = 1, 2, 3
+    PAGES, ALLOCATED, SUBMITTED, LOCKED = 1, 2, 3, 4
     task = k.task[t]
     pc = f.pc
     if pc == ENTRY:
@@ -101,6 +102,7 @@ def do_readahead(k, t, f):
             f.pos = k.inode[f.inode].size_pages
         f.left = f.b + f.c - task.readahead_mark if task.readahead_mark else NIL
         f.d = NIL
+        pc = LOCKED
     elif pc == ALLOCATED:
         if task.retval == NIL:
             f.pos = f.index
@@ -108,6 +110,9 @@ def do_readahead(k, t, f):
             _fill(k, t, f, task.retval)
     elif pc == SUBMITTED:
         return ret(k, t, f, 0)
+    if pc == LOCKED and inode_locked(k, t, f.inode):
+        f.pc = LOCKED
+        return sleep_on_inode(k, t, f.inode)
     while f.index < f.pos:
         if find_page(k, f.inode, f.index) == NIL:
             gfp = GFP_READAHEAD & ~k.inode[f.inode].gfp_off
