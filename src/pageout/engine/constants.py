@@ -35,6 +35,7 @@ PG_TAIL = 1 << 20  # not the first page of a higher-order allocation
 PG_ERROR = 1 << 21
 PG_RESERVED = 1 << 22  # never given to the allocator
 PG_DELAYED = 1 << 23  # its block is reserved, not chosen (delayed allocation)
+PG_BH_DELAY = 1 << 29  # XFS: its block is chosen, but the page has not been written with it: BH_Delay is still set
 PG_WRITTEN = 1 << 30  # has been written to the device since it came into the cache
 PG_PRIVATE = 1 << 28  # has buffers that know their disk block: no need to look it up
 ORDER_SHIFT = 24

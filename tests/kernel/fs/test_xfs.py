@@ -86,15 +86,17 @@ def lock_inode(m: Lab) -> Any:
 
 
 @pytest.mark.parametrize("submitter", [DIRECT, KSWAPD])
-def test_reclaim_leaves_a_delayed_page_of_a_locked_inode_dirty_and_does_not_wait(submitter: int) -> None:
+@pytest.mark.parametrize("mark", [c.PG_DELAYED, c.PG_BH_DELAY])
+def test_reclaim_leaves_a_delayed_page_of_a_locked_inode_dirty_and_does_not_wait(submitter: int, mark: int) -> None:
     m = lab()
     page = delayed(m)
+    m.k.page[page].pflags = m.flags(page) & ~c.PG_DELAYED | mark
     lock_inode(m)
 
     m.enter("xfs_vm_writepage", page, submitter, 128)
 
     assert m.step(xfs_vm_writepage) == returned(0)
-    assert m.flags(page) & (c.PG_DIRTY | c.PG_DELAYED) == c.PG_DIRTY | c.PG_DELAYED
+    assert m.flags(page) & (c.PG_DIRTY | mark) == c.PG_DIRTY | mark
     assert not m.flags(page) & (c.PG_LOCKED | c.PG_WRITEBACK)
     assert (m.k.xfs[0].redirtied, m.k.stat.reclaim_refused) == (1, 1)
 
@@ -120,6 +122,24 @@ def test_who_may_wait_and_whoever_asks_where_a_page_lies_waits_for_a_locked_inod
     m.wake()
     assert m.step(xfs_vm_writepage).name == ("submit_bio" if has_block else "xfs_iomap_write_allocate")
     assert m.k.xfs[0].redirtied == 0
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_cluster_is_of_pages_written_for_the_first_time_or_of_such_as_were_written_before(first: bool) -> None:
+    m = lab()
+    for index, mark in enumerate((0, 0, c.PG_BH_DELAY, 0) if not first else (c.PG_BH_DELAY, c.PG_BH_DELAY, 0, 0)):
+        page = m.page(index=index, block=7 + index, dirty=True)
+        m.k.page[page].pflags |= mark
+    page = m.k.slot[m.k.inode[FILE].slot_start].page
+    m.k.page[page].pflags = m.flags(page) & ~c.PG_DIRTY | c.PG_LOCKED
+    m.k.inode[FILE].nr_dirty -= 1
+
+    m.enter("xfs_vm_writepage", page, FLUSHER, 128)
+
+    assert m.step(xfs_vm_writepage).name == "submit_bio"
+    under_way = [m.flags(m.k.slot[m.k.inode[FILE].slot_start + i].page) & c.PG_WRITEBACK != 0 for i in range(4)]
+    assert under_way == [True, True, False, False]
+    assert m.flags(page) & c.PG_BH_DELAY == 0
 
 
 def test_a_page_that_got_its_block_while_a_flusher_waited_needs_no_transaction() -> None:

@@ -9,6 +9,7 @@ from pageout.engine.constants import (
     ENTRY,
     NIL,
     PF_FSTRANS,
+    PG_BH_DELAY,
     PG_DELAYED,
     PG_DIRTY,
     PG_LOCKED,
@@ -77,15 +78,19 @@ def xfs_iomap_write_allocate(k, t, f):
 
 
 @kfn
-def _may_join(k, inode, index, block):
-    """May the page at `index` join a cluster that has come to `block`? Returns the page, or NIL."""
+def _may_join(k, inode, index, block, delay):
+    """May the page at `index` join a cluster that has come to `block`? Returns the page, or NIL.
+
+    A cluster is of pages that are written for the first time (delay: PG_BH_DELAY), or of pages that were written
+    before.  Source: fs/xfs/linux-2.6/xfs_aops.c:xfs_is_delayed_page.
+    """
     if index >= k.inode[inode].nr_slots:
         return NIL
     slot = k.slot[k.inode[inode].slot_start + index]
     if slot.page == NIL or slot.block != block:
         return NIL
     pflags = k.page[slot.page].pflags
-    if not pflags & PG_DIRTY or pflags & (PG_LOCKED | PG_WRITEBACK | PG_DELAYED):
+    if not pflags & PG_DIRTY or pflags & (PG_LOCKED | PG_WRITEBACK | PG_DELAYED) or pflags & PG_BH_DELAY != delay:
         return NIL
     return slot.page
 
@@ -94,6 +99,7 @@ def _may_join(k, inode, index, block):
 def _refuse(k, t, f):
     """The page stays dirty: the task is inside a transaction, and another cannot begin; or reclaim met a locked inode.
 
+    Only a page that is written for the first time; one that was written before waits for the inode, whoever asks.
     Source: xfs_aops.c:xfs_vm_writepage (PF_FSTRANS; -EAGAIN), xfs_iomap.c:xfs_iomap (BMAPI_TRYLOCK).
     """
     refuse_page(k, t, f.a, f.b)
@@ -113,18 +119,20 @@ def xfs_vm_writepage(k, t, f):
     if pc == ENTRY or pc == LOCK:
         pg = k.page[f.a]
         f.inode, f.index = pg.mapping, pg.index
-        delayed, locked = pg.pflags & PG_DELAYED, inode_locked(k, t, f.inode)
+        delayed, locked = pg.pflags & (PG_DELAYED | PG_BH_DELAY), inode_locked(k, t, f.inode)
         if delayed and (k.task[t].tflags & PF_FSTRANS or (locked and f.b < FOR_RECLAIM)):
             return _refuse(k, t, f)
         if locked:
             f.pc = LOCK
             return sleep_on_inode(k, t, f.inode)
-        if delayed:
+        if delayed & PG_DELAYED:
             return call(k, t, f, FN.xfs_iomap_write_allocate, ALLOCATED, f.inode, f.index, 0)
         pc = ALLOCATED
     if pc == ALLOCATED:
         f.pos = block_of(k, f.inode, f.index)
         f.d = NIL
+        f.flag = k.page[f.a].pflags & PG_BH_DELAY
+        k.page[f.a].pflags &= ~PG_BH_DELAY
         f.bio = add_page(k, t, f, f.a)
         count_written(k, t, f.b, 1)
         pc = CLUSTER
@@ -138,11 +146,12 @@ def xfs_vm_writepage(k, t, f):
                 return YIELD
         turn = 0
         while f.left < f.c and turn < BIO_PAGES_A_TURN:
-            page = _may_join(k, f.inode, f.index + 1, f.pos + 1)
+            page = _may_join(k, f.inode, f.index + 1, f.pos + 1, f.flag)
             if page == NIL:
                 f.stage = 1
                 break
             clear_page_dirty_for_io(k, page)
+            k.page[page].pflags &= ~PG_BH_DELAY
             f.index += 1
             f.pos += 1
             first = add_page(k, t, f, page)

@@ -7,7 +7,7 @@ extent is taken goes by next fit from the file's last block, not by the by-size 
 go to the free list of the AG.
 """
 
-from pageout.engine.constants import NIL, PG_DELAYED
+from pageout.engine.constants import NIL, PG_BH_DELAY, PG_DELAYED
 from pageout.jit import kfn
 from pageout.kernel.fs.extents import forget_block, goal_block, has_room, next_free_of, release_block, take_block
 from pageout.kernel.fs.xfs_items import forget_buffer, xfs_of
@@ -73,7 +73,7 @@ def _convert(k, inode, index, block):
     """Give a delayed page its block."""
     file = k.inode[inode]
     slot = k.slot[file.slot_start + index]
-    k.page[slot.page].pflags &= ~PG_DELAYED
+    k.page[slot.page].pflags = k.page[slot.page].pflags & ~PG_DELAYED | PG_BH_DELAY
     k.fs[file.fs].reserved_blocks -= 1
     file.delayed -= 1
     take_block(k, file.fs, block)
