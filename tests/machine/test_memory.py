@@ -3,6 +3,7 @@
 
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -23,7 +24,7 @@ def crowded(swap_mib: int) -> Scenario:
     """A hog larger than memory, beside a writer that only wants to get on."""
     return scenario(
         machine(32, swap_mib=swap_mib),
-        (file(8),),
+        (file(8, exists=True),),
         hog(48, rate_bps=40 * MIB),
         io("write", 8, "writer", bs_bytes=64 * KIB, rate_bps=2 * MIB, end_fsync=True),
     )
@@ -157,3 +158,15 @@ def test_a_hog_in_a_hurry_gives_way_at_the_end_of_each_slice() -> None:
 
     stat, task = result.booted.arrays["stat"], result.booted.arrays["task"]
     assert int(task["cpu_ns"][result.first_task]) < int(stat["slices"][0]) * 60_000  # 50 us, and the fault that ends it
+
+
+def test_a_run_in_which_nobody_gets_on_any_more_ends_and_says_so() -> None:
+    """Linux 2.6.34: who may not enter a filesystem and finds nothing to reclaim never looks at the free lists again."""
+    whole = crowded(0)
+    result = simulate(msgspec.structs.replace(whole, files=(file(8),)), check=20_000)
+
+    assert result.ending.startswith("livelock")
+    assert result.now_ns > 1200 * S
+    assert result.metrics["oom_kills"] == 1
+    assert result.vmstat["nr_free_pages"] > 6000  # what the killed task had
+    assert "blocked for more than 120 seconds" in result.dmesg

@@ -153,6 +153,7 @@ GO, STOP_DONE, STOP_DRAIN, STOP_ERROR, STOP_LENGTH, STOP_POWER, STOP_STEPS, STOP
     8,
 )
 STOP_OVERFLOW = 9  # a kernel stack ran over, and the scenario wants that to be the end
+STOP_LIVELOCK = 10  # tasks sleep and wake, and none gets anywhere
 ERR_DEPTH, ERR_HEAP, ERR_BIOS = 1, 2, 3
 ERR_META = 4
 

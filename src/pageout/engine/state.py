@@ -243,7 +243,7 @@ STAT = tuple(
         "readahead_pages fsyncs request_hits "
         "kswapd_woken_ns kswapd_scanned_before kswapd_reclaimed_before "
         "klog_nr klog_dropped klog_snapshot_nr rate_begin rate_printed rate_missed hung_due_ns "
-        "hung_warnings deepest_exit panic_reason "
+        "hung_warnings progress progress_ns deepest_exit panic_reason "
         "free_segment segments_used "
         "metadata_reads journal_commits writepage_refused reclaim_refused copyups "
         "overflow_nr overflow_task kmalloc_page kmalloc_pages kmalloc_free kmalloc_reaped_ns"

@@ -46,6 +46,7 @@ ENDINGS = {
     c.STOP_LENGTH: "length",
     c.STOP_POWER: "power cut",
     c.STOP_DEADLOCK: "deadlock",
+    c.STOP_LIVELOCK: "livelock: no call has ended, and no page was read or written, for 20 minutes",
     c.STOP_PANIC: "panic: out of memory and no killable processes",
     c.STOP_OVERFLOW: "panic: kernel stack overflow",
 }
@@ -120,7 +121,7 @@ class Result:
 
     @property
     def ending(self) -> str:
-        """Why the run ended: done, length, power cut, deadlock, panic."""
+        """Why the run ended: done, length, power cut, deadlock, livelock, panic."""
         if self._ledger.stat("stop") == c.STOP_PANIC and self._ledger.stat("panic_reason") in PANIC_ENDINGS:
             return PANIC_ENDINGS[self._ledger.stat("panic_reason")]
         return ENDINGS.get(self._ledger.stat("stop"), "stopped")

@@ -37,7 +37,7 @@ from pageout.engine.waitqueue import enqueue, wake_task
 from pageout.jit import call_at, kfn
 from pageout.kernel.block.blk_core import end_request, unplug
 from pageout.kernel.mm.dirty_limits import background_threshold, dirty_threshold
-from pageout.kernel.sched.hung_task import check_hung_tasks
+from pageout.kernel.sched.hung_task import check_hung_tasks, check_progress
 
 SLICE_NS = 50_000
 
@@ -157,6 +157,7 @@ def _handle(k, kind, arg, gen):
     elif kind == EV_SERIES:
         _sample(k)
         check_hung_tasks(k)
+        check_progress(k)
         post(k, k.stat.now_ns + k.param.series_ns, EV_SERIES, 0, 0)
     elif kind == EV_POWER_CUT:
         k.stat.stop = STOP_POWER
