@@ -62,6 +62,11 @@ def selectors_depth(result: Result) -> int:
     return max(job["stack_max_bytes"] for job in result.document()["jobs"] if job["name"].startswith("selector"))
 
 
+def deepest_selector(design: str = LINUX) -> int:
+    """The deepest stack of any select() caller, over the seeds."""
+    return max(selectors_depth(run(design, seed)) for seed in SEEDS)
+
+
 def state_but_depth(result: Result) -> dict[str, Any]:
     return {name: value for name, value in result.metrics.items() if not name.startswith("stack_")}
 
@@ -100,13 +105,13 @@ def test_order_0_only_gives_the_two_kinds_of_request_what_was_promised(tmp_path:
 def test_kosaki_takes_writing_from_kswapd_and_defers_it_in_direct_reclaim_but_pressure_brings_it_back() -> None:
     assert total("written_kswapd", "kosaki-priority") == 0
     assert 0 < total("written_direct", "kosaki-priority") < 0.7 * total("written_direct")
-    assert selectors_depth(run("kosaki-priority")) >= selectors_depth(run())
+    assert deepest_selector("kosaki-priority") >= deepest_selector()
 
 
 @pytest.mark.parametrize("design", ["flushers-only", "inode-targeting"])
 def test_gormans_designs_leave_all_writing_to_the_flushers_and_wait_for_it(design: str) -> None:
     assert total("written_direct", design) == 0
-    assert total("written_kswapd", design) < 0.5 * total("written_kswapd")
+    assert total("written_kswapd", design) < 0.8 * total("written_kswapd")
     assert total("written_flusher", design) > total("written_flusher")
     assert congestion_s(design) > congestion_s(LINUX)
 
@@ -119,7 +124,7 @@ def test_inode_targeting_asks_for_pages_of_a_zone_of_the_inodes_that_reclaim_met
 
 def test_write_around_writes_more_a_call_and_takes_no_less_stack() -> None:
     assert total("written_direct", "write-around") > 1.2 * total("written_direct")
-    assert selectors_depth(run("write-around")) >= selectors_depth(run())
+    assert deepest_selector("write-around") >= deepest_selector()
 
 
 def test_a_reclaim_thread_takes_reclaim_off_the_callers_stacks_and_makes_them_stand_in_line() -> None:

@@ -86,8 +86,9 @@ def test_each_design_survives_the_storm_with_all_its_checks(design: str) -> None
 def test_direct_reclaim_of_linux_writes_file_pages_in_the_storm(tmp_path: Path) -> None:
     result, recording = traced(storm(), tmp_path)
 
-    assert file_pages_written_by_direct_reclaim(recording) > 10
-    assert result.metrics["written_direct"] >= file_pages_written_by_direct_reclaim(recording)
+    refused = int(result.booted.arrays["stat"]["reclaim_refused"][0])
+    assert result.metrics["written_direct"] > 10
+    assert result.metrics["written_direct"] + refused >= file_pages_written_by_direct_reclaim(recording) > 10
 
 
 @pytest.mark.parametrize("seed", [1, 2])

@@ -134,7 +134,8 @@ def test_a_disks_sequential_rate_is_that_of_its_zone(which: int, zone: int, tmp_
 
     done = requests(recording, write=True)
     begun = requests(recording, "block_rq_issue", write=True)
-    assert len(done) == len(begun) > 10
+    assert 10 < len(done) <= len(begun) <= len(done) + 1  # XFS's log may still be on its way
+    begun = begun[: len(done)]
     outer, inner = PAGE * 1000 // 100, PAGE * 1000 // 40
     per_page = outer + (inner - outer) * zone // 15
     took = (done["time_ns"] - begun["time_ns"])[1:]  # the first one seeks to the file

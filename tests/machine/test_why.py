@@ -80,9 +80,9 @@ def one_file() -> Scenario:
 
 def stamped_anew() -> Scenario:
     """A few files dirtied without pause and looked at by the flusher five times a second: their stamps stay young."""
-    log = io("write", 400, "logger", of=7, rate_bps=2 * MIB)
+    log = io("write", 400, "logger", of=7, rate_bps=MIB)
     settings = {"vm.dirty_writeback_centisecs": 20}
-    return _files(6, 16, _random(6, 3), log, _reader(6, 12), hog(30), seconds=30, **settings)
+    return _files(6, 64, _random(6, 4), log, _reader(6, 40), hog(70), seconds=30, **settings)
 
 
 @pytest.mark.parametrize(
@@ -119,17 +119,18 @@ def test_every_page_and_every_direct_reclaim_has_one_cause() -> None:
     assert sum(row["pages"] for row in why["ages"]) == file_pages
 
 
-@pytest.mark.parametrize("kind", ["xfs", "ext4"])
-def test_causes_less_what_was_refused_are_all_that_reclaim_wrote(kind: str) -> None:
+@pytest.mark.parametrize("kind", ["xfs", "ext4", "ext2", "btrfs"])
+def test_causes_are_of_all_that_reclaim_wrote_and_of_nothing_that_was_refused(kind: str) -> None:
     what = storm()
     on = msgspec.structs.replace(what.machine, filesystem=Filesystem(kind=kind))  # type: ignore[arg-type]
     result = simulate(msgspec.structs.replace(what, machine=on))
 
     why, metrics = result.why, result.metrics
-    written = why["writes"]["total"] - why["refused"] - why["under_way"]
-    assert written == metrics["written_direct"] + metrics["written_kswapd"] > 0
-    assert 0 <= why["under_way"] <= 4  # CPUs' tasks that the end has met within writepage
-    assert (why["refused"] > 0) == (kind == "ext4")  # ext4 allocates for nobody but its own writepages
+    written = metrics["written_direct"] + metrics["written_kswapd"]
+    assert why["writes"]["total"] == written
+    assert written > 0 or kind == "btrfs"  # it never writes for reclaim
+    # ext4 allocates for nobody but its own writepages, XFS not while the inode is locked
+    assert (why["refused"] > 0) == (kind != "ext2")
     by_cause = {row["cause"]: row["count"] for row in why["writes"]["causes"]}
     assert "clustered" not in by_cause or kind == "xfs"
 

@@ -58,6 +58,8 @@ TASK = tuple(
         "nr_highorder nr_highorder_failed stall_begin_ns "
         # an XFS transaction: its buffers, bytes to log, the extent it was given, whether it has a ticket, its first AG
         "xt_head xt_bytes xt_first xt_nr xt_ticket xt_ag "
+        # a page that reclaim asks the filesystem to write, and what is known of it: see kernel/mm/causes.py
+        "wr_page wr_facts wr_age_ms wr_ahead "
         # designs: what a batch met; bytes and frames below a fresh stack; a request to a reclaim thread; its queue
         "sc_writeback sc_congested wbc_zone stack_base stack_bottom rq_next rq_order rq_gfp rq_done rq_result "
         "rq_head rq_tail "

@@ -347,6 +347,7 @@ def _boot_tasks(arrays: dict[str, Any], scenario: Scenario, plan: _Plan) -> dict
         "allocated_tail",
         "prev_index",
         "parent",
+        "wr_page",
     ):
         arrays["task"][field][:] = c.NIL
     _start(arrays, 0, frames.FN.kswapd, 0, pid=32, tflags=c.PF_MEMALLOC | c.PF_KSWAPD | c.PF_SWAPWRITE | c.PF_KTHREAD)

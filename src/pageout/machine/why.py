@@ -3,11 +3,8 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import Any
 
-from pageout.engine.constants import MAX_DEPTH, PG_DIRTY, PG_LOCKED, PG_WRITEBACK
-from pageout.kernel.frames import FN
 from pageout.kernel.mm import causes as c
 from pageout.machine.boot import Booted
 
@@ -24,7 +21,6 @@ WRITE_CAUSES = {
     c.CAUSE_CLUSTERED: "clustered",
 }
 UNTIMED = ("swap", "clustered")  # no facts are kept of these
-WRITING = PG_LOCKED | PG_DIRTY | PG_WRITEBACK
 RECLAIM_CAUSES = {
     c.RECLAIM_FRAGMENTED: "fragmented",
     c.RECLAIM_EXHAUSTED: "exhausted",
@@ -53,10 +49,10 @@ def why(booted: Booted) -> dict[str, Any]:
     """Return the causes of all pages that reclaim wrote and of all direct reclaims, with shares and examples.
 
     `writes` and `direct_reclaims` each have `total` and `causes`: name, count, share (0-1, null of nothing), mean and
-    largest age in ms (a page: time dirty; a direct reclaim: time since kswapd was woken), examples. Of the writes
-    `refused` were turned down by the filesystem and stayed dirty, `under_way` are in its hands as the run ends: the
-    rest has been written. `facts`: share of the file pages reclaim wanted of which each fact held; `ages`: those pages
-    by upper bound of the time they had been dirty.
+    largest age in ms (a page: time dirty; a direct reclaim: time since kswapd was woken), examples. `refused`: pages
+    beside these that the filesystem would not write for reclaim, and that stayed dirty. `facts`: share of the file
+    pages written that reclaim had asked for of which each fact held; `ages`: those pages by upper bound of the time
+    they had been dirty.
     """
     writes = _table(booted, WRITE_CAUSES)
     wanted = sum(row["count"] for row in writes["causes"] if row["cause"] not in UNTIMED)
@@ -65,22 +61,10 @@ def why(booted: Booted) -> dict[str, Any]:
     return {
         "writes": writes,
         "refused": int(booted.arrays["stat"]["reclaim_refused"][0]),
-        "under_way": _under_way(booted.arrays),
         "direct_reclaims": _table(booted, RECLAIM_CAUSES),
         "facts": {name: _share(n, wanted) for name, n in zip(FACTS, held, strict=True)},
         "ages": [{"below_ms": 1 << bits, "pages": n} for bits, n in enumerate(ages) if n],
     }
-
-
-def _under_way(arrays: dict[str, Any]) -> int:
-    """Pages that some task's reclaim has called writepage for, and that are neither under writeback nor dirty yet."""
-    nr = 0
-    for t, task in enumerate(arrays["task"]):
-        frames = arrays["frame"][t * MAX_DEPTH : t * MAX_DEPTH + int(task["depth"]) + 1]
-        for frame, child in itertools.pairwise(frames):
-            if frame["fn"] == FN.shrink_page_list and child["fn"] not in (FN.wait_on_page, FN.congestion_wait):
-                nr += int(arrays["page"]["pflags"][int(frame["page"])]) & WRITING == PG_LOCKED
-    return nr
 
 
 def _share(part: int, whole: int) -> float | None:

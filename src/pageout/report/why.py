@@ -61,8 +61,7 @@ class Ablated(NamedTuple):
 
 def file_writes(why: Document) -> int:
     """File pages written by reclaim; swap is left out, which nobody else writes."""
-    handed = sum(row["count"] for row in why["writes"]["causes"] if row["cause"] != "swap")
-    return int(handed - why.get("refused", 0) - why.get("under_way", 0))
+    return int(sum(row["count"] for row in why["writes"]["causes"] if row["cause"] != "swap"))
 
 
 def _by_direct(document: Document) -> int:
@@ -77,9 +76,7 @@ def _by_direct(document: Document) -> int:
 def _refused(why: Document) -> list[str]:
     if not why.get("refused"):
         return []
-    handed = why["writes"]["total"] - sum(row["count"] for row in why["writes"]["causes"] if row["cause"] in UNWANTED)
-    of_these = f"of these {number_text(why['refused'])} were refused by the filesystem and stayed dirty"
-    return [f"It handed {counted(handed, 'file page')} to the filesystem; {of_these}."]
+    return [f"It asked for {counted(why['refused'], 'page')} more, which the filesystem refused: they stayed dirty."]
 
 
 def answer(document: Document) -> list[str]:

@@ -16,7 +16,7 @@ from pageout.jit import kfn
 from pageout.kernel.block.bio import bio_add
 from pageout.kernel.costs import WRITEPAGE_NS
 from pageout.kernel.frames import FN
-from pageout.kernel.mm.causes import note_clustered
+from pageout.kernel.mm.causes import count_reclaim_write, forget_reclaim_write, note_clustered
 from pageout.kernel.mm.filemap import (
     block_of,
     redirty_page,
@@ -31,6 +31,8 @@ FOR_RECLAIM = 2  # submitters below it: direct reclaim, kswapd
 @kfn
 def count_written(k, t, submitter, nr_pages):
     """Who submitted the pages: direct reclaim, kswapd, flusher or writer."""
+    if submitter < FOR_RECLAIM:
+        count_reclaim_write(k, t, 1 - submitter)
     if submitter == 0:
         k.stat.written_direct += nr_pages
     elif submitter == 1:
@@ -56,6 +58,7 @@ def refuse_page(k, t, page, submitter):
     k.stat.writepage_refused += 1
     if submitter < FOR_RECLAIM:
         k.stat.reclaim_refused += 1
+        forget_reclaim_write(k, t)
     redirty_page(k, t, page)
     unlock_page(k, page)
 

@@ -181,19 +181,38 @@ def _count(k, t, cause, direct, amount, ahead):
 
 
 @kfn
-def note_reclaim_write(k, t, page, direct):
-    """Reclaim is about to write this page (its dirty mark still set): say why it was dirty here and now."""
+def note_reclaim_write(k, t, page):
+    """Reclaim asks for this page to be written (its dirty mark still set): keep what is known of it here and now."""
+    task, pg = k.task[t], k.page[page]
+    task.wr_page, task.wr_facts, task.wr_age_ms, task.wr_ahead = page, 0, 0, 0
+    if pg.pflags & PG_SWAPBACKED:
+        return
+    task.wr_age_ms = now_of(k, t) // NS_PER_MS - pg.dirtied_when
+    task.wr_facts = _facts_of(k, t, page, task.wr_age_ms)
+    if k.inode[pg.mapping].list_kind != LIST_NONE:
+        task.wr_ahead = inodes_ahead(k, pg.mapping)
+        if task.wr_ahead > 0:
+            task.wr_facts |= FACT_QUEUED_BEHIND
+
+
+@kfn
+def forget_reclaim_write(k, t):
+    """The filesystem has refused the page that reclaim asked for: it was not written."""
+    k.task[t].wr_page = NIL
+
+
+@kfn
+def count_reclaim_write(k, t, direct):
+    """The page that reclaim asked for is submitted: count why it was dirty when reclaim met it."""
+    task = k.task[t]
+    page, facts, age_ms, ahead = task.wr_page, task.wr_facts, task.wr_age_ms, task.wr_ahead
+    if page == NIL:
+        return
+    task.wr_page = NIL
     pg = k.page[page]
     if pg.pflags & PG_SWAPBACKED:
         _count(k, t, CAUSE_SWAP, direct, 0, 0)
         return
-    age_ms = now_of(k, t) // NS_PER_MS - pg.dirtied_when
-    facts = _facts_of(k, t, page, age_ms)
-    ahead = 0
-    if k.inode[pg.mapping].list_kind != LIST_NONE:
-        ahead = inodes_ahead(k, pg.mapping)
-        if ahead > 0:
-            facts |= FACT_QUEUED_BEHIND
     for i in range(NR_FACTS):
         if facts >> i & 1:
             k.fact[i] += 1

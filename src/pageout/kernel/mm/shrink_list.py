@@ -254,7 +254,7 @@ def _pageout(k, t, f, page, resume):
     """
     pg = k.page[page]
     f.page = page
-    note_reclaim_write(k, t, page, 0 if is_kswapd(k, t) else 1)
+    note_reclaim_write(k, t, page)
     if k.param.stack_switch == SWITCH_WRITEPAGE and not is_kswapd(k, t):
         switch_stack(k, t)
     clear_page_dirty_for_io(k, page)
