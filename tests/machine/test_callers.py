@@ -34,12 +34,12 @@ def bytes_of(*names: str) -> int:
 
 
 def crowd(*tasks: Task, rate: int = 20 * MIB) -> Scenario:
-    """Callers in a small memory in which a table is updated at random: they have to reclaim."""
+    """Callers in a small memory in which four tables are filled at random: they have to reclaim."""
     return scenario(
         machine(32, cpus=4),
-        (file(64, "table"), file(1024, "image"), file(128, "export")),
-        io("randwrite", 64, "updater", of=0, norandommap=True, rate_bps=rate, time_based=True, runtime_ns=2 * S,
-           seed=2),
+        (file(16, "table0"), file(1024, "image"), file(128, "export"), *(file(16, f"table{n}") for n in (3, 4, 5))),
+        *(io("randwrite", 64, f"updater{n}", of=n, norandommap=True, rate_bps=rate // 4, time_based=True,
+             runtime_ns=2 * S, seed=2 + n) for n in (0, 3, 4, 5)),
         Task(name="hog", kind="hog", anon_bytes=20 * MIB, rate_bps=60 * MIB, hold_ns=60 * S, background=True),
         *tasks,
         prefill_bytes=32 * MIB,

@@ -114,10 +114,10 @@ def test_a_union_copies_a_file_up_once_before_it_is_written() -> None:
     assert written["write_requests"] * written["mean_write_kib"] >= 4095
 
 
-def two_disks(*tasks: Task, **more: Any) -> Result:
+def two_disks(*tasks: Task, memory_mib: int = 64, **more: Any) -> Result:
     """A disk and a slow stick, a filesystem on each; file 0 is on the disk, file 1 on the stick."""
     machine = Machine(
-        memory_bytes=64 * MIB,
+        memory_bytes=memory_mib * MIB,
         disks=(FAST, STICK),
         more_filesystems=(Filesystem(name="usb", kind="ext2", disk="stick"),),
     )
@@ -132,13 +132,13 @@ def test_a_slow_stick_takes_memory_from_who_writes_to_a_fast_disk() -> None:
                 runtime_ns=8 * S)  # fmt: skip
     slow = Task(name="slow", rw="write", file=(1,), bs_bytes=64 * KIB, io_bytes=64 * MIB, time_based=True,
                 runtime_ns=8 * S, background=True)  # fmt: skip
-    alone, beside = two_disks(fast), two_disks(slow, fast)
+    alone, beside = two_disks(fast, memory_mib=16), two_disks(slow, fast, memory_mib=16)
     rate = [
         job["write_mb_s"] for result in (alone, beside) for job in result.document()["jobs"] if job["name"] == "fast"
     ]
     late = beside.document()["jobs"][1]
 
-    assert rate[1] < rate[0]  # the limits are the machine's, and the stick's dirt counts
+    assert rate[1] < 0.95 * rate[0]  # the limits are the machine's, and the stick's dirt counts
     assert late["throttle_slept_s"] > 0
     written = beside.document()["devices"]
     assert written["stick"]["write_requests"] > 0

@@ -169,4 +169,3 @@ def test_a_run_in_which_nobody_gets_on_any_more_ends_and_says_so() -> None:
     assert result.now_ns > 1200 * S
     assert result.metrics["oom_kills"] == 1
     assert result.vmstat["nr_free_pages"] > 6000  # what the killed task had
-    assert "blocked for more than 120 seconds" in result.dmesg
