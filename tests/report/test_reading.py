@@ -110,13 +110,22 @@ def test_the_reading_begins_with_who_stalls_least_and_what_that_costs() -> None:
     assert contrast([document(), document("a", alloc_stall_s=9.0)])[0].startswith("linux-2.6.34, the first, stalls")
 
 
-def test_of_many_designs_only_the_greatest_moves_are_told_and_equal_ones_together() -> None:
-    changed = {"alloc_stall_s": 1.0, "throttle_s": 1.0, "write_mb_s": 1.0, "seek_count": 1, "oom_kills": 1}
-    same = [document(name) | {"digest": "made-up-linux-2.6.34"} for name in ("c", "d", "e")]
-    text = contrast([document(), document("a", **changed), *same])
-    beside = next(line for line in text if line.startswith("a beside"))
-    assert beside.count(";") == 2
-    assert "c, d and e beside linux-2.6.34: the same run to the last bit" in " ".join(text)
+def test_many_designs_are_told_by_figure_the_farthest_first_and_equal_ones_together() -> None:
+    stalls = {"a": 1.0, "b": 2.7, "c": 5.3, "d": 10.8, "e": 0.5, "f": 2.0, "g": 4.0}
+    same = [document(name) | {"digest": "made-up-linux-2.6.34"} for name in ("x", "y", "z")]
+    text = contrast([document(), *(document(name, alloc_stall_s=s) for name, s in stalls.items()), *same])
+    assert text[1] == (  # c is within what one seed may do by chance
+        "time stalled in direct reclaim, 5.40 s under linux-2.6.34: less under e (-91 %), a (-81 %), f (-63 %), "
+        "b (-50 %) and 1 other; more under d (+100 %)."
+    )
+    assert "x, y and z beside linux-2.6.34: the same run to the last bit" in " ".join(text)
+    assert not any(line.startswith("seeks, ") for line in text)  # nobody moved it
+
+
+def test_a_figure_that_is_unknown_or_nought_at_first_is_not_summed_up() -> None:
+    others = [document(name, seek_count=5) for name in "abcd"]
+    for before in (None, 0):
+        assert not any("seeks, " in line for line in contrast([document(seek_count=before), *others]))
 
 
 def test_with_seeds_only_what_lies_beyond_their_noise_is_told() -> None:

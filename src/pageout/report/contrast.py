@@ -12,7 +12,7 @@ from pageout.report.text import counted, is_figure, joined, number_text, plain
 MOVED = 0.01  # smaller relative changes are not worth a reader's time
 CONTRASTED = (  # figure, what it is called in a sentence
     ("alloc_stall_s", "time stalled in direct reclaim"),
-    ("throttle_s", "throttling of writers"),
+    ("throttle_slept_s", "time writers are throttled"),
     ("write_mb_s", "write throughput"),
     ("written_direct", "written by direct reclaim"),
     ("written_kswapd", "written by kswapd"),
@@ -41,8 +41,10 @@ PAID = (  # figure, what it is called as a price
     ("stack_memory_mib", "memory in stacks"),
     ("pages_lost", "lost"),
 )
-FEW = 4  # designs; of more than these only the greatest moves are told
-MOST_MOVES = 3
+FEW = 4  # designs; more than these are told by figure, not design by design
+SUMMED_UP = ("alloc_stall_s", "throttle_slept_s", "write_mb_s", "seek_count", "stack_max_bytes", "highorder_failures")
+MOST_NAMES = 4  # designs named on either side of a figure
+CHANCE = 0.1  # with one seed a smaller change may well be chance
 
 
 def contrast(runs: Sequence[Document]) -> list[str]:
@@ -55,12 +57,14 @@ def contrast(runs: Sequence[Document]) -> list[str]:
         return []
     middles = [middle(group) for group in groups]
     same = [other for other in middles[1:] if _same(middles[0], other)]
-    most = None if len(groups) <= FEW else MOST_MOVES
-    sentences = [price(middles)]
-    sentences += [
-        against(groups[0], group, most) for group, one in zip(groups[1:], middles[1:], strict=True) if one not in same
-    ]
-    return [text for text in (*sentences, untouched(middles[0], same), ranking(middles), *map(broken, middles)) if text]
+    if len(groups) <= FEW:
+        beside = [against(groups[0], group) for group, one in zip(groups, middles, strict=True) if one not in same][1:]
+    else:
+        beside = [by_figure(groups, name, words) for name, words in CONTRASTED if name in SUMMED_UP]
+        if any(beside) and max(map(len, groups)) == 1:
+            beside.append("Moves under 10 % are left out: with one seed they may be chance; --seeds 5 tells.")
+    told = (price(middles), *beside, untouched(middles[0], same), ranking(middles), *map(broken, middles))
+    return [text for text in told if text]
 
 
 def finding(runs: Sequence[Document]) -> str:
@@ -120,8 +124,32 @@ def untouched(first: Document, same: Sequence[Document]) -> str:
     return f"{beside}: the same run to the last bit; nothing in this workload reached {many}."
 
 
-def against(first: Sequence[Document], other: Sequence[Document], most: int | None = None) -> str:
-    """Say what moved between two designs, the `most` telling moves first, or that nothing did."""
+def by_figure(groups: Sequence[Sequence[Document]], name: str, words: str) -> str:
+    """Say under which designs a figure is far below and far above the first design's, the farthest first."""
+    base = middle(groups[0])
+    before = base["metrics"].get(name)
+    if not is_figure(before) or not before:
+        return ""
+    moved = []
+    for group in groups[1:]:
+        after = middle(group)["metrics"].get(name)
+        share = after / before - 1 if is_figure(after) else 0
+        if apart(groups[0], group, name) and abs(share) >= (MOVED if len(group) > 1 else CHANCE):
+            moved.append((share, f"{plain(group[0]['design'])} ({_percent(share)})"))
+    below = [text for share, text in sorted(moved) if share < 0]
+    above = [text for share, text in sorted(moved, reverse=True) if share > 0]
+    parts = [f"{side} under {_first_few(names)}" for side, names in (("less", below), ("more", above)) if names]
+    value = f"{number_text(before)} {BY_NAME[name].unit}".rstrip()
+    return f"{words}, {value} under {plain(base['design'])}: {'; '.join(parts)}." if parts else ""
+
+
+def _first_few(names: Sequence[str]) -> str:
+    left = len(names) - MOST_NAMES
+    return joined(list(names) if left <= 0 else [*names[:MOST_NAMES], f"{counted(left, 'other')}"])
+
+
+def against(first: Sequence[Document], other: Sequence[Document]) -> str:
+    """Say what moved between two designs, or that nothing did."""
     one, two = middle(first), middle(other)
     names = f"{plain(two['design'])} beside {plain(one['design'])}"
     seeds = max(len(first), len(other))
@@ -133,7 +161,7 @@ def against(first: Sequence[Document], other: Sequence[Document], most: int | No
     if not moved:
         noise = f" beyond the noise of {seeds} seeds" if seeds > 1 else f" by {MOVED:.0%} or more"
         return f"{names}: none of the figures shown moved{noise}."
-    return f"{names}: {'; '.join(moved[:most])}."
+    return f"{names}: {'; '.join(moved)}."
 
 
 def change(first: dict[str, Any], other: dict[str, Any], name: str, words: str) -> str:
@@ -147,8 +175,11 @@ def change(first: dict[str, Any], other: dict[str, Any], name: str, words: str) 
     share = after / before - 1
     if abs(share) < MOVED:
         return ""
-    size = f"{share:+.0%}".replace("%", " %") if share < 9.995 else f"{number_text(round(share + 1, 1))} times"
-    return f"{words} from {number_text(before)} to {number_text(after)}{unit} ({size})"
+    return f"{words} from {number_text(before)} to {number_text(after)}{unit} ({_percent(share)})"
+
+
+def _percent(share: float) -> str:
+    return f"{share:+.0%}".replace("%", " %") if share < 9.995 else f"{number_text(round(share + 1, 1))} times"
 
 
 def ranking(runs: Sequence[Document]) -> str:
