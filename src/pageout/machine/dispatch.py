@@ -106,12 +106,8 @@ def _task_step(k, t):
         return sys_read(k, t, f)
     if fn == FN.do_readahead or fn == FN.async_readahead:
         return do_readahead(k, t, f)
-    if fn == FN.page_fault:
-        return page_fault(k, t, f)
     if fn == FN.anonymous_fault:
         return anonymous_fault(k, t, f)
-    if fn == FN.sys_fsync or fn == FN.unionfs_fsync or fn == FN.sync_mapping_buffers:
-        return sys_fsync(k, t, f)
     if fn == FN.sys_select or fn == FN.sys_poll:
         return sys_select(k, t, f)
     if fn == FN.do_select or fn == FN.do_poll:
@@ -122,8 +118,6 @@ def _task_step(k, t):
         return sys_clone(k, t, f)
     if fn == FN.sys_recvmsg:
         return sys_recvmsg(k, t, f)
-    if fn == FN.sys_unlink:
-        return sys_unlink(k, t, f)
     if fn == FN.sys_nr_hugepages or fn == FN.sys_ioctl or fn == FN.net_rx_action:
         return get_pages(k, t, f)
     return SWITCH
@@ -314,12 +308,18 @@ def _callers_step(k, t):
         return nfsd(k, t, f)
     if fn == FN.svc_recv:
         return svc_recv(k, t, f)
+    if fn == FN.page_fault:
+        return page_fault(k, t, f)
+    if fn == FN.sys_fsync or fn == FN.unionfs_fsync or fn == FN.sync_mapping_buffers:
+        return sys_fsync(k, t, f)
+    if fn == FN.sys_unlink:
+        return sys_unlink(k, t, f)
     return SWITCH
 
 
 @kentry
 def callers_unit(address, t):
-    """sendfile() and the NFS server."""
+    """Calls that only some workloads make: fsync, unlink, faults of a mapping, sendfile(), the NFS server."""
     k = kernel_at(address)
     verb = RUN
     while verb == RUN:
