@@ -15,7 +15,9 @@ S = 1_000_000_000
 def cause_of(m: Lab, page: int, direct: int = 1) -> int:
     """The one cause that counts this page."""
     before = [m.k.cause[i].nr for i in range(causes.NR_CAUSES)]
-    causes.note_reclaim_write(m.k, m.t, page, direct)
+    causes.note_reclaim_write(m.k, m.t, page)
+    assert [m.k.cause[i].nr for i in range(causes.NR_CAUSES)] == before  # not written yet
+    causes.count_reclaim_write(m.k, m.t, direct)
     after = [m.k.cause[i].nr for i in range(causes.NR_CAUSES)]
     (number,) = [i for i in range(causes.NR_CAUSES) if after[i] != before[i]]
     return number
@@ -168,5 +170,19 @@ def test_the_flusher_of_the_lab_is_idle_until_it_has_work() -> None:
     m = lab()
     m.k.task[FLUSHER].state = c.T_SLEEPING
     page = m.page(zone=0, dirty=True)
-    causes.note_reclaim_write(m.k, m.t, page, 1)
+    causes.note_reclaim_write(m.k, m.t, page)
+    causes.count_reclaim_write(m.k, m.t, 1)
     assert m.k.fact[7] == 1
+
+
+def test_a_page_that_the_filesystem_refuses_has_no_cause_and_is_counted_once() -> None:
+    m = lab()
+    page = dirty_page(m)
+    causes.note_reclaim_write(m.k, m.t, page)
+    causes.forget_reclaim_write(m.k, m.t)
+    causes.count_reclaim_write(m.k, m.t, 1)
+    assert sum(m.k.cause[i].nr for i in range(causes.NR_CAUSES)) == 0
+    causes.note_reclaim_write(m.k, m.t, page)
+    causes.count_reclaim_write(m.k, m.t, 1)
+    causes.count_reclaim_write(m.k, m.t, 1)
+    assert sum(m.k.cause[i].nr for i in range(causes.NR_CAUSES)) == 1
