@@ -94,7 +94,7 @@ def answer(document: Document) -> list[str]:
             f"Reclaim wrote {counted(pages, 'file page')}{share}: {number_text(by_direct)} from tasks that needed "
             f"memory, {number_text(pages - by_direct)} from kswapd."
         )
-        sentences += _main_cause(why["writes"], WRITE_CAUSES, "of what reclaim wrote")
+        sentences += _main_cause(why["writes"], WRITE_CAUSES, _asked(why["writes"]))
     else:
         sentences.append(
             "Reclaim wrote no file page: flushers and writers cleaned everything before reclaim came to it."
@@ -110,6 +110,14 @@ def answer(document: Document) -> list[str]:
     else:
         sentences.append("No task had to reclaim for itself: kswapd was in time.")
     return sentences
+
+
+def _asked(table: Document) -> str:
+    """What a share of the causes is a share of: where neighbours went along, reclaim did not choose all it wrote."""
+    if all(row["cause"] != "clustered" for row in table["causes"]):
+        return "of what reclaim wrote"
+    asked = sum(row["count"] for row in table["causes"] if row["cause"] not in UNWANTED)
+    return f"of the {counted(asked, 'page')} that reclaim asked for"
 
 
 def _main_cause(table: Document, meanings: dict[str, str], of_what: str) -> list[str]:
