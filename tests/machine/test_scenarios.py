@@ -149,21 +149,25 @@ def test_duplicate_writes_are_dropped_and_the_fewer_the_sooner_data_expires() ->
 
     assert usual.metrics["rewrites_saved_pages"] > 10 * written(usual)
     assert written(hasty) > 4 * written(usual)
-    assert hasty.metrics["seek_count"] > 100 * max(1, usual.metrics["seek_count"])
+    assert hasty.metrics["seek_count"] > 4 * usual.metrics["seek_count"]
 
 
 @compiled
-@pytest.mark.parametrize(("name", "least"), [("lumpy-storm", 0.65), ("build-and-huge-pages", 0.95)])
-def test_lumpy_reclaim_gets_huge_pages_at_a_price_and_without_it_they_fail(name: str, least: float) -> None:
-    lumpy, off = run(name), run(name, "reclaim.lumpy=off")
-    share = [row.metrics["highorder_success_share"] for row in (lumpy, off)]
-    by_order = [row.document()["highorder"][-1] for row in (lumpy, off)]
+@pytest.mark.parametrize(("name", "more"), [("lumpy-storm", 0.2), ("build-and-huge-pages", 0.05)])
+def test_lumpy_reclaim_gets_huge_pages_and_without_it_they_fail(name: str, more: float) -> None:
+    lumpy, off = (run(name, *setting).document()["highorder"][-1] for setting in ((), ("reclaim.lumpy=off",)))
 
-    assert by_order[0]["order"] == by_order[1]["order"] == 9
-    assert share[0] >= least
-    assert by_order[1]["failures"] / by_order[1]["attempts"] > 0.2 + by_order[0]["failures"] / by_order[0]["attempts"]
-    waits = [job(row, "huge")["alloc_stall_s"] / job(row, "huge")["highorder_attempts"] for row in (lumpy, off)]
-    assert waits[0] > 2 * waits[1]
+    assert lumpy["order"] == off["order"] == 9
+    assert lumpy["failures"] < lumpy["attempts"] / 2
+    assert off["failures"] / off["attempts"] > more + lumpy["failures"] / lumpy["attempts"]
+
+
+@compiled
+def test_lumpy_reclaim_among_dirty_pages_takes_its_time() -> None:
+    lumpy, off = (job(run("lumpy-storm", *setting), "huge") for setting in ((), ("reclaim.lumpy=off",)))
+
+    assert lumpy["alloc_stall_s"] / lumpy["highorder_attempts"] > 0.5
+    assert off["alloc_stall_s"] / off["highorder_attempts"] < 0.05
 
 
 @compiled
@@ -193,7 +197,9 @@ def test_fork_storm_16k_stacks_cost_twice_the_memory_and_make_forks_reclaim() ->
 def test_mmap_writer_dirt_reaches_kswapd_and_no_task_stalls_for_long() -> None:
     result = run("mmap-writer")
 
-    assert 0.04 < result.metrics["written_kswapd"] / written(result) < 0.3
+    assert result.metrics["written_kswapd"] > 500
+    assert result.metrics["written_kswapd"] > 0.9 * written(result)
+    assert result.metrics["throttle_s"] == 0
     assert result.metrics["alloc_stall_s"] < 1
 
 
@@ -201,10 +207,11 @@ def test_mmap_writer_dirt_reaches_kswapd_and_no_task_stalls_for_long() -> None:
 def test_small_zone_makes_kswapd_write_unless_limits_are_the_zones_own() -> None:
     linux, zoned = run("small-zone"), run("small-zone", design="zone-dirty-limits")
 
-    assert linux.metrics["written_kswapd"] > 5000
+    assert linux.metrics["written_kswapd"] > 50_000
+    assert linux.metrics["written_flusher"] < 5000
     assert zoned.metrics["written_kswapd"] == 0
-    assert linux.metrics["alloc_stall_count"] > 100 * max(1, zoned.metrics["alloc_stall_count"])
-    assert cause(linux, "writes", "zone") > 0.2
+    assert zoned.metrics["written_flusher"] > 50_000
+    assert cause(linux, "writes", "zone") > 3 * cause(linux, "writes", "background")
 
 
 @compiled
@@ -221,12 +228,26 @@ def test_mixed_disks_are_all_kept_busy_each_at_its_own_speed() -> None:
 
 @compiled
 def test_usb_stick_leaves_the_disk_its_speed_but_holds_up_who_wants_huge_pages() -> None:
-    linux, without = run("usb-stick"), run("usb-stick", design="no-direct-writeback")
+    linux = run("usb-stick")
 
     assert job(linux, "to-disk")["write_mb_s"] > 90
     assert job(linux, "huge")["alloc_stall_s"] > 5
     assert job(linux, "huge")["highorder_failures"] > 0
-    assert linux.metrics["alloc_stall_p99_us"] > 2 * without.metrics["alloc_stall_p99_us"]
+
+
+@compiled
+def test_usb_stick_makes_each_wait_of_who_wants_huge_pages_longer() -> None:
+    """A load without chance has no seeds: three sizes of memory instead."""
+
+    def waits(*settings: str, design: str | None = None) -> tuple[float, int]:
+        rows = [job(run("usb-stick", f"machine.memory={mib}M", *settings, design=design), "huge")
+                for mib in (480, 512, 544)]  # fmt: skip
+        return sum(row["alloc_stall_s"] for row in rows), sum(row["alloc_stall_count"] for row in rows)
+
+    seconds, times = waits()
+    fast_seconds, fast_times = waits("stick.write_bps=60MB/s", "stick.write_iops=2000")
+    assert seconds / times > 1.15 * fast_seconds / fast_times
+    assert seconds > 1.05 * waits(design="no-direct-writeback")[0]
 
 
 @compiled
@@ -237,7 +258,9 @@ def test_streaming_copy_is_written_by_flushers_and_the_throttled_writer_alone() 
     assert usual.metrics["written_direct"] + usual.metrics["written_kswapd"] == 0
     assert usual.metrics["alloc_stall_count"] == 0
     assert usual.metrics["throttle_s"] > 5
-    assert late.metrics["write_max_us"] > 10 * usual.metrics["write_max_us"]
+    assert late.metrics["dirty_max_mib"] > 5 * usual.metrics["dirty_max_mib"]
+    assert late.metrics["throttle_s"] < 0.7 * usual.metrics["throttle_s"]
+    assert late.metrics["written_direct"] + late.metrics["written_kswapd"] < 0.01 * written(late)
 
 
 @compiled
