@@ -20,9 +20,10 @@ def storm(quick: bool) -> Any:
     """The demo's scenario."""
     import msgspec
 
-    from pageout.machine.demo import demo_scenario
+    from pageout.workload.program import load_workload
+    from pageout.workload.shipped import path_of
 
-    scenario = demo_scenario()
+    scenario = load_workload(path_of("storm"))
     return msgspec.structs.replace(scenario, length_ns=scenario.length_ns // (10 if quick else 1))
 
 

@@ -73,12 +73,10 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
     import pageout
 
     fake = FakeEngine()
-    simulate, jit, demo = (types.ModuleType(f"pageout.{name}") for name in ("machine.simulate", "jit", "machine.demo"))
+    simulate, jit = (types.ModuleType(f"pageout.{name}") for name in ("machine.simulate", "jit"))
     simulate.simulate = fake.simulate  # type: ignore[attr-defined]
     jit.compiling = fake.compiling  # type: ignore[attr-defined]
-    demo.demo_scenario = lambda: SCENARIO  # type: ignore[attr-defined]
-    demo.DEMO_DESIGNS = ("linux-2.6.34", "no-direct-writeback", "flushers-only", "throttle-earlier")  # type: ignore[attr-defined]
-    for module in (simulate, jit, demo):
+    for module in (simulate, jit):
         monkeypatch.setitem(sys.modules, module.__name__, module)
     monkeypatch.setattr(pageout, "jit", jit, raising=False)
     monkeypatch.setattr(workers, "cores", lambda: 1)  # a made-up engine does not reach other processes

@@ -9,6 +9,7 @@ from pageout.vocabulary.errors import PageoutError, ScenarioError, SettingError,
 from pageout.vocabulary.scenario import Disk, File, Filesystem, Machine, Scenario, Task, keys_of
 from pageout.vocabulary.settings import CHOICES, SYSCTLS
 from pageout.workload.program import load_workload, read_scenario
+from pageout.workload.shipped import path_of
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 MIB = 1 << 20
@@ -19,14 +20,14 @@ def toml(text: str, seed: int | None = None) -> Scenario:
 
 
 @pytest.mark.parametrize(
-    "path", sorted(EXAMPLES.glob("*.fio")) + sorted(EXAMPLES.glob("s[mt]*.toml")), ids=lambda p: p.name
+    "path", sorted(EXAMPLES.glob("*.fio")) + sorted(EXAMPLES.glob("s[mq]*.toml")), ids=lambda p: p.name
 )
 def test_every_example_loads_without_a_warning(path: Path) -> None:
     assert load_workload(path).warnings == ()
 
 
 def test_an_example_machine_stands_in_for_the_scenario_s_own() -> None:
-    made = load_workload(EXAMPLES / "storm.toml", machine=str(EXAMPLES / "slow-stick.toml"))
+    made = load_workload(path_of("storm"), machine=str(EXAMPLES / "slow-stick.toml"))
     assert (made.machine.name, made.machine.disks[0].kind) == ("slow-stick", "throttled")
 
 
@@ -77,9 +78,7 @@ def test_a_seed_given_outside_wins_over_the_scenario_s() -> None:
 
 
 def test_design_settings_and_machine_of_the_command_line_win() -> None:
-    made = load_workload(
-        EXAMPLES / "storm.toml", "box-512m", "throttle-earlier", ["vm.dirty_ratio=40", "run.prefill=0"]
-    )
+    made = load_workload(path_of("storm"), "box-512m", "throttle-earlier", ["vm.dirty_ratio=40", "run.prefill=0"])
     assert (made.machine.name, made.design, made.settings["vm.dirty_ratio"]) == ("box-512m", "throttle-earlier", 40)
 
 
@@ -96,7 +95,7 @@ def test_design_settings_and_machine_of_the_command_line_win() -> None:
 )
 def test_a_wrong_argument_is_refused(arguments: dict[str, object], error: type[PageoutError], message: str) -> None:
     with pytest.raises(error, match=message):
-        load_workload(**({"path": EXAMPLES / "storm.toml"} | arguments))  # type: ignore[arg-type]
+        load_workload(**({"path": path_of("storm")} | arguments))  # type: ignore[arg-type]
 
 
 TASK = '[[task]]\nname = "t"\n'

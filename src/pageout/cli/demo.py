@@ -20,12 +20,13 @@ def demo(
 ) -> int:
     """Play one storm on a 2 GB server under several designs, and print one table and what it says."""
     from pageout.cli.compare import play_designs
-    from pageout.cli.load import adapted, all_designs, chosen_designs
+    from pageout.cli.load import all_designs, chosen_designs, load_workload
     from pageout.cli.play import seeded
-    from pageout.machine.demo import demo_scenario
+    from pageout.workload.shipped import path_of
 
+    storm = path_of("storm")
     names = chosen_designs(designs) if designs is not None else all_designs()
-    play_designs(seeded(lambda options: adapted(demo_scenario(), options), common, many), names, common, many)
+    play_designs(seeded(lambda options: load_workload(storm, options), common, many), names, common, many)
     if not common.json:
         hint("pageout run JOB.fio  (a fio job file of your own), or pageout demo --report demo.html")
     return 0

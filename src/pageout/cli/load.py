@@ -6,32 +6,14 @@ from pathlib import Path
 import msgspec
 
 from pageout.cli.options import Common, words
-from pageout.vocabulary.errors import UsageError
-from pageout.vocabulary.machines import load_machine
-from pageout.vocabulary.scenario import Scenario, task_seed
-from pageout.vocabulary.settings import DESIGNS, apply_settings, choices
-from pageout.vocabulary.units import MAX_VALUE
+from pageout.vocabulary.scenario import Scenario
+from pageout.vocabulary.settings import DESIGNS, choices
 from pageout.workload import program
 
 
 def load_workload(path: Path, common: Common, design: str | None = None) -> Scenario:
     """Return the scenario of a fio job or a TOML, with the command line's machine, design, settings and seed on top."""
     return program.load_workload(path, common.machine, design, common.settings, common.seed)
-
-
-def adapted(scenario: Scenario, common: Common) -> Scenario:
-    """Return a built-in scenario with the command line's machine, settings and seed on top."""
-    if common.machine is not None:
-        scenario = msgspec.structs.replace(scenario, machine=load_machine(common.machine))
-    if common.seed is not None and common.seed != scenario.seed:
-        if not 0 <= common.seed <= MAX_VALUE:
-            raise UsageError(f"--seed {common.seed}: must be from 0 to {MAX_VALUE}")
-        tasks = (
-            msgspec.structs.replace(task, seed=task_seed(common.seed, number))
-            for number, task in enumerate(scenario.tasks)
-        )
-        scenario = msgspec.structs.replace(scenario, seed=common.seed, tasks=tuple(tasks))
-    return apply_settings(scenario, common.settings)
 
 
 def with_design(scenario: Scenario, design: str) -> Scenario:

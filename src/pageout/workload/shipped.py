@@ -47,6 +47,11 @@ def text_of(name: str) -> str:
     return _folder().joinpath(f"{name}.toml").read_text(encoding="utf-8")
 
 
+def path_of(name: str) -> Path:
+    """Return where the TOML of a shipped scenario lies: a file called as the scenario is does not come before it."""
+    return Path(str(_folder().joinpath(f"{name}.toml")))
+
+
 def near(word: str) -> tuple[str, ...]:
     """Return up to three names of shipped scenarios that a word may have meant, the nearest first."""
     there, stem = names(), word[:60].lower().removesuffix(".toml")
