@@ -143,9 +143,15 @@ def test_the_contrast_ranks_only_where_one_run_is_best_and_says_what_broke() -> 
     runs = [document(), document("a", alloc_stall_s=1.0), document("b", oom_kills=3, stack_max_bytes=7000)]
     text = contrast(runs)
     assert "Of these, a stalls allocations least; b keeps the stack shallowest." in text
-    assert text[-1] == broken(runs[2]) == "b had 3 tasks killed by the OOM killer."
+    assert text[-1] == broken(runs[2:]) == "b had 3 tasks killed by the OOM killer."
     assert contrast([]) == []
     assert contrast([document()]) == []
+
+
+def test_what_broke_on_any_seed_is_said() -> None:
+    seeds = [document("a", stack_overflows=n, stack_max_bytes=depth) for n, depth in ((0, 7000), (2, 8224), (0, 6936))]
+    assert broken(seeds) == "a overflowed a kernel stack 2 times on 1 of 3 seeds (deepest: 8,224 bytes)."
+    assert contrast([document(), document(), document(), *seeds])[-1] == broken(seeds)
 
 
 def test_best_knows_which_way_is_better_and_leaves_null_and_ties_out() -> None:

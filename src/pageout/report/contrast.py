@@ -63,7 +63,7 @@ def contrast(runs: Sequence[Document]) -> list[str]:
         beside = [by_figure(groups, name, words) for name, words in CONTRASTED if name in SUMMED_UP]
         if any(beside) and max(map(len, groups)) == 1:
             beside.append("Moves under 25 % are left out: with one seed they are within chance (--seeds 5 tells).")
-    told = (price(middles), *beside, untouched(middles[0], same), ranking(middles), *map(broken, middles))
+    told = (price(middles), *beside, untouched(middles[0], same), ranking(middles), *map(broken, groups))
     return [text for text in told if text]
 
 
@@ -204,15 +204,25 @@ def best(runs: Sequence[Document], name: str) -> list[int]:
     return [number for number, value in values.items() if value == limit]
 
 
-def broken(run: Document) -> str:
-    """Say what a run broke: stacks, tasks, data."""
-    metrics = run["metrics"]
+def broken(runs: Sequence[Document]) -> str:
+    """Say what the runs of a design broke, on whatever seed: stacks, tasks, data."""
     parts = []
-    if overflows := figure(metrics, "stack_overflows"):
-        depth = number_text(metrics.get("stack_max_bytes"))
-        parts.append(f"overflowed a kernel stack {counted(overflows, 'time')} (deepest: {depth} bytes)")
-    if kills := figure(metrics, "oom_kills"):
-        parts.append(f"had {counted(kills, 'task')} killed by the OOM killer")
-    if lost := figure(metrics, "pages_lost"):
-        parts.append(f"lost {counted(lost, 'dirty page')}")
-    return f"{plain(run['design'])} {joined(parts)}." if parts else ""
+    if overflows := _sum(runs, "stack_overflows"):
+        depth = number_text(max(figure(run["metrics"], "stack_max_bytes") for run in runs))
+        seeds = _on_seeds(runs, "stack_overflows")
+        parts.append(f"overflowed a kernel stack {counted(overflows, 'time')}{seeds} (deepest: {depth} bytes)")
+    if kills := _sum(runs, "oom_kills"):
+        parts.append(f"had {counted(kills, 'task')} killed by the OOM killer{_on_seeds(runs, 'oom_kills')}")
+    if lost := _sum(runs, "pages_lost"):
+        parts.append(f"lost {counted(lost, 'dirty page')}{_on_seeds(runs, 'pages_lost')}")
+    return f"{plain(runs[0]['design'])} {joined(parts)}." if parts else ""
+
+
+def _sum(runs: Sequence[Document], name: str) -> float:
+    return sum(figure(run["metrics"], name) for run in runs)
+
+
+def _on_seeds(runs: Sequence[Document], name: str) -> str:
+    if len(runs) == 1:
+        return ""
+    return f" on {sum(figure(run['metrics'], name) > 0 for run in runs)} of {len(runs)} seeds"
