@@ -32,6 +32,11 @@ def job(result: Result, name: str) -> dict[str, Any]:
     return next(row for row in result.document()["jobs"] if row["name"] == name)
 
 
+def deepest_of(result: Result, name: str) -> int:
+    """The deepest stack among the tasks whose names begin so."""
+    return max(row["stack_max_bytes"] for row in result.document()["jobs"] if row["name"].startswith(name))
+
+
 def written(result: Result) -> int:
     return sum(result.metrics[f"written_{who}"] for who in ("direct", "kswapd", "flusher", "writer"))
 
@@ -98,21 +103,26 @@ def test_a_scenario_runs_to_its_end_and_loses_nothing(name: str) -> None:
 @compiled
 def test_xfs_overflow_has_the_articles_chain_on_a_select_caller_and_4k_stacks_run_over() -> None:
     linux, without = run("xfs-overflow"), run("xfs-overflow", design="no-direct-writeback")
-    deepest = max(job(linux, f"selector.{n}")["stack_max_bytes"] for n in range(4))
+    deepest = [deepest_of(run("xfs-overflow", seed=seed), "selector") for seed in (1, 2, 3)]
 
-    assert deepest >= 7568 * 0.95  # chain A
-    assert linux.metrics["written_direct"] > 200
+    # chain A; only the read of metadata, with the adapter at work below it, is as deep
+    assert max(deepest) == pytest.approx(7568, rel=0.05)
+    assert min(deepest) >= 7568 * 0.9
+    assert linux.metrics["written_direct"] > 5000
     assert run("xfs-overflow", "stack.bytes=4K").metrics["stack_overflows"] > 0
     assert without.metrics["written_direct"] == 0
-    assert max(job(without, f"selector.{n}")["stack_max_bytes"] for n in range(4)) < deepest - 2000
+    assert deepest_of(without, "selector") < min(deepest) - 2000
 
 
 @compiled
 def test_deep_storage_takes_more_stack_of_a_writer_and_its_layers_more_requests_and_memory() -> None:
-    deep, plain = run("deep-storage"), run("xfs-overflow")
-    devices = deep.document()["devices"]
+    copy, updater = (
+        max(deepest_of(run(name, seed=seed), task) for seed in (1, 2, 3))
+        for name, task in (("deep-storage", "copy"), ("xfs-overflow", "updater"))
+    )
+    devices = run("deep-storage").document()["devices"]
 
-    assert job(deep, "copy")["stack_max_bytes"] > job(plain, "updater0")["stack_max_bytes"]
+    assert copy > updater
     assert devices["md0"]["rmw_reads"] > 100
     assert sum(devices[f"isc{n}"]["skb_failures"] for n in range(3)) > 0
 
