@@ -3,6 +3,7 @@
 
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -12,7 +13,7 @@ from pageout.kernel.fs.xfs_trees import NR_AGS
 from pageout.machine import checkers
 from pageout.machine.checkers_xfs import own_blocks
 from pageout.machine.simulate import Result, simulate
-from pageout.vocabulary.errors import InvariantError
+from pageout.vocabulary.errors import InvariantError, ScenarioError
 from pageout.vocabulary.scenario import MIB, Disk, File, Filesystem, Machine, Scenario, Task
 
 pytestmark = pytest.mark.skipif(INTERPRETED, reason="whole runs: compiled only")
@@ -142,3 +143,34 @@ def test_each_table_of_xfs_spoiled_is_complained_of(several: Result) -> None:
             checkers.check(several.booted, several.scenario)
         several.booted.arrays[table][field][row] = kept
     checkers.check(several.booted, several.scenario)
+
+
+@pytest.mark.parametrize("old_mib", [64, 128, 200, 254])
+def test_a_disk_that_files_fill_group_by_group_has_room_for_its_trees(old_mib: int) -> None:
+    machine = Machine(memory_bytes=256 * MIB, disks=(Disk(name="sda", size_bytes=256 * MIB),))
+    old = File(name="old", size_bytes=old_mib * MIB, exists=True)
+    writer = Task(name="w", rw="randwrite", file=(1,), io_bytes=16 * MIB, bs_bytes=4096, seed=3)
+    what = Scenario(
+        name="full",
+        machine=machine,
+        files=(old, File(name="new", size_bytes=16 * MIB)),
+        tasks=(writer,),
+        length_ns=2 * 10**9,
+    )
+
+    result = simulate(what, check=50_000)
+
+    (job,) = result.document()["jobs"]
+    assert job["write_mib"] == pytest.approx(min(16, 254 - old_mib), abs=3)
+
+
+def test_what_is_laid_out_or_read_before_the_run_has_to_fit() -> None:
+    machine = Machine(memory_bytes=256 * MIB, disks=(Disk(name="sda", size_bytes=256 * MIB),))
+    old = File(name="old", size_bytes=255 * MIB, exists=True)
+    task = Task(name="w", rw="read", file=(0,), io_bytes=MIB)
+    what = Scenario(name="full", machine=machine, files=(old,), tasks=(task,))
+    with pytest.raises(ScenarioError, match="take 255 MiB; root has 254 MiB for files"):
+        simulate(what)
+    half = msgspec.structs.replace(old, size_bytes=128 * MIB)
+    with pytest.raises(ScenarioError, match=r"with what run\.prefill reads, take 384 MiB"):
+        simulate(msgspec.structs.replace(what, files=(half,), prefill_bytes=1 << 40))

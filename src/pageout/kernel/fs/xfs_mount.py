@@ -6,7 +6,15 @@ assumed: leaves two thirds full, as random insertion leaves them. Nothing of it 
 
 from pageout.engine.constants import NIL
 from pageout.jit import kfn
-from pageout.kernel.fs.xfs_space import after_last, ag_of, ag_range, near, take_for_freelist, take_one
+from pageout.kernel.fs.xfs_space import (
+    after_last,
+    ag_of,
+    ag_range,
+    free_beside,
+    near,
+    take_for_freelist,
+    take_one,
+)
 from pageout.kernel.fs.xfs_trees import (
     ALLOC_RECORDS,
     BMBT,
@@ -17,6 +25,7 @@ from pageout.kernel.fs.xfs_trees import (
     NR_AGS,
     append_leaf,
     needs_root,
+    quick_change,
     take_slot,
     tree_of_ag,
     tree_of_inode,
@@ -54,11 +63,18 @@ def _count_free_runs(k, x, ag):
 
 @kfn
 def _new_leaf(k, x, tree, goal):
-    """A row for a block of a tree near a block; if its AG is full it lies at the AG's start, on another's."""
-    ag = ag_of(k, x, goal)
-    block = take_one(k, x, ag, goal)
-    start, _ = ag_range(k, x, ag)
-    return take_slot(k, x, tree, block if block != NIL else start)
+    """A row for a block of a tree near a block; if its AG is full, in another, whose trees are told."""
+    own = ag_of(k, x, goal) - x * NR_AGS
+    for i in range(NR_AGS):
+        ag = x * NR_AGS + (own + i) % NR_AGS
+        block = take_one(k, x, ag, goal)
+        if block != NIL:
+            before, after = free_beside(k, x, block, 1)
+            for kind in range(BNOBT, CNTBT + 1):
+                if k.xfs_tree[tree_of_ag(ag, kind)].head != NIL:
+                    quick_change(k, tree_of_ag(ag, kind), block & 0xFFFFF, before + after - 1)
+            return take_slot(k, x, tree, block)
+    return take_slot(k, x, tree, near(k, x, goal))  # not even one block is left: the door lets no such scenario in
 
 
 @kfn
