@@ -174,3 +174,22 @@ def test_what_is_laid_out_or_read_before_the_run_has_to_fit() -> None:
     half = msgspec.structs.replace(old, size_bytes=128 * MIB)
     with pytest.raises(ScenarioError, match=r"with what run\.prefill reads, take 384 MiB"):
         simulate(msgspec.structs.replace(what, files=(half,), prefill_bytes=1 << 40))
+
+
+@pytest.mark.parametrize(("every", "fsyncs"), [(1, 64), (8, 8), (0, 0)])
+def test_each_fsync_puts_the_inode_into_the_log_on_disk(every: int, fsyncs: int) -> None:
+    """An existing file needs no transaction for its pages: what the log writes is fsync's alone."""
+    machine = Machine(memory_bytes=64 * MIB)
+    table = File(name="table", size_bytes=16 * MIB, exists=True)
+    task = Task(name="w", rw="randwrite", bs_bytes=4096, file=(0,), io_bytes=64 * 4096, fsync_every=every, seed=3)
+
+    result = simulate(Scenario(name="fsync", machine=machine, files=(table,), tasks=(task,)), check=5000)
+
+    xfs, stat = result.booted.arrays["xfs"][0], result.booted.arrays["stat"]
+    assert int(stat["fsyncs"][0]) == fsyncs
+    assert int(xfs["log_writes"]) == int(xfs["log_forces"]) == int(stat["transactions"][0]) == fsyncs
+    if fsyncs:
+        # the data, then the log: the head travels to and fro, and an fsync takes more than one turn of the platter
+        assert result.document()["devices"]["sda"]["seek_count"] > 2 * fsyncs - 2
+        (job,) = result.document()["jobs"]
+        assert job["seconds"] > fsyncs * 60 / 7200

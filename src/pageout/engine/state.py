@@ -90,6 +90,7 @@ INODE = tuple(
         "writepage writepages f_write f_read vfs_write vfs_read "
         "meta_start "  # ext2, ext3: where its indirect blocks begin in the filesystem's metadata inode
         "trans_id "  # the journal's transaction that last held this inode
+        "core_dirty "  # XFS: written to since a transaction last logged it (i_update_core)
         "gfp_off"  # what an allocation for its page cache must not do (a loop device's file: neither I/O nor FS)
     ).split()
 )

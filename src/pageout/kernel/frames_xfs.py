@@ -77,6 +77,7 @@ _ASSUMED = {
     "xfs_trans_reserve": (96, "assumed: as xfs_trans_alloc"),
     "xfs_log_reserve": (96, "assumed: as xfs_log_write"),
     "xlog_ticket_alloc": (80, "assumed: as _xfs_trans_commit"),
+    "xfs_file_fsync": (80, "assumed: as _xfs_trans_commit"),
     "xlog_grant_log_space": (160, "assumed: as xlog_state_sync, which sleeps the same way"),
     "xfs_alloc_read_agf": (64, "assumed: as xfs_alloc_search_busy, of the same room"),
     "xfs_read_agf": (64, "assumed: as xfs_alloc_search_busy, of the same room"),
@@ -111,6 +112,7 @@ ROWS = (
     ("xfs_log_force", "xfs", "xfs_log_force _xfs_log_force", "xlog_state_sync"),
     ("xlog_sync", "xfs", "xlog_state_release_iclog"),
     ("xfsbufd", "xfs", "kernel_thread_helper kthread"),
+    ("xfs_file_fsync", "xfs"),
 )
 
 # Between a step of XFS's and the next: what this call site has on its way

@@ -37,7 +37,7 @@ from pageout.kernel.fs.union import (
     unionfs_writepage,
 )
 from pageout.kernel.fs.writepage import swap_writepage
-from pageout.kernel.fs.xfs import xfs_iomap_write_allocate, xfs_vm_writepage
+from pageout.kernel.fs.xfs import xfs_file_fsync, xfs_iomap_write_allocate, xfs_vm_writepage
 from pageout.kernel.fs.xfs_alloc import xfs_alloc_vextent, xfs_bmap_add_extent, xfs_bmapi
 from pageout.kernel.fs.xfs_btree import xfs_btree
 from pageout.kernel.fs.xfs_buf import kmem_zone_alloc, xfs_buf_read, xfsbufd
@@ -357,6 +357,8 @@ def _xfs_step(k, t):
         return xlog_sync(k, t, f)
     if fn == FN.xfsbufd:
         return xfsbufd(k, t, f)
+    if fn == FN.xfs_file_fsync:
+        return xfs_file_fsync(k, t, f)
     return SWITCH
 
 

@@ -11,7 +11,7 @@ from tests.kernel.lab import FILE, Lab, called, few, lab, returned, slept, some
 from pageout.engine import constants as c
 from pageout.kernel.fs import xfs_items, xfs_trees
 from pageout.kernel.fs.read_write import sys_write
-from pageout.kernel.fs.xfs import xfs_iomap_write_allocate, xfs_vm_writepage
+from pageout.kernel.fs.xfs import xfs_file_fsync, xfs_iomap_write_allocate, xfs_vm_writepage
 from pageout.kernel.fs.xfs_alloc import xfs_alloc_vextent
 from pageout.kernel.fs.xfs_btree import DELETE, INSERT, xfs_btree
 from pageout.kernel.fs.xfs_buf import READ_BUF, READAHEAD_BUF, kmem_zone_alloc, xfs_buf_read, xfsbufd
@@ -332,6 +332,53 @@ def test_a_force_writes_the_current_in_core_log_and_waits_for_it() -> None:
     xfs_items.xfs_end_io(m.k, xfs.inode, -1)
     m.wake()
     assert m.step(xfs_log_force) == returned(0)
+
+
+def inode_row(m: Lab) -> Any:
+    return m.k.xfs_block[m.k.xfs[0].inode_rows + FILE]
+
+
+def test_fsync_of_a_file_written_to_logs_its_inode_and_waits_for_the_log() -> None:
+    m = lab()
+    stock(m)
+    m.k.inode[FILE].core_dirty = 1
+
+    m.enter("xfs_file_fsync", FILE)
+
+    assert m.step(xfs_file_fsync) == called("xfs_trans_commit", 0, FILE)
+    assert m.task.xt_head == m.k.xfs[0].inode_rows + FILE
+    assert m.k.inode[FILE].core_dirty == 0
+    inode_row(m).lsn = 700
+    m.answer()
+    assert m.step(xfs_file_fsync) == called("xfs_log_force", 0, 700)
+    m.answer()
+    assert m.step(xfs_file_fsync) == returned(0)
+
+
+@pytest.mark.parametrize(
+    ("lsn", "step"), [(900, called("xfs_log_force", 0, 900)), (500, returned(0)), (0, returned(0))]
+)
+def test_fsync_of_a_file_that_a_transaction_caught_up_with_forces_the_log_only_if_that_is_not_on_disk(
+    lsn: int, step: object
+) -> None:
+    m = lab()
+    m.k.xfs[0].synced = 500
+    inode_row(m).lsn = lsn
+
+    m.enter("xfs_file_fsync", FILE)
+
+    assert m.step(xfs_file_fsync) == step
+    assert m.k.stat.transactions == 0
+
+
+def test_fsync_waits_for_a_locked_inode() -> None:
+    m = lab()
+    tree = lock_inode(m)
+    m.enter("xfs_file_fsync", FILE)
+    assert m.step(xfs_file_fsync) == slept(m.k.xfs[0].wait + xfs_items.WAIT_LOCK)
+    tree.locked = 0
+    m.wake()
+    assert m.step(xfs_file_fsync) == returned(0)
 
 
 def test_the_daemon_forces_the_log_before_it_writes_what_is_pinned() -> None:

@@ -169,6 +169,7 @@ def group_bitmap(k, inode, index):
 def prepare_block(k, t, inode, index, page):
     """At write time: promise a block (delayed allocation, copy on write) or choose one. Returns 0 or -ENOSPC (-28)."""
     file = k.inode[inode]
+    file.core_dirty = 1
     fs = k.fs[file.fs]
     if fs.kind == FS_UNION:
         return 0

@@ -31,7 +31,7 @@ from pageout.kernel.costs import LOOKUP_NS
 from pageout.kernel.frames import FN
 from pageout.kernel.fs.extents import get_branch_of, metadata_cached, metadata_slot, prepare_block
 from pageout.kernel.fs.journal import log_start_commit
-from pageout.kernel.fs.xfs_items import inode_locked, sleep_on_inode
+from pageout.kernel.fs.xfs_items import inode_locked, sleep_on_inode, xfs_of
 from pageout.kernel.fs.xfs_space import drop_block
 from pageout.kernel.mm.buddy import free_page, try_alloc_for_write
 from pageout.kernel.mm.filemap import (
@@ -293,6 +293,8 @@ def sys_fsync(k, t, f):
     file = k.inode[f.inode]
     if k.fs[file.fs].journal_inode != NIL and log_start_commit(k, file.fs, file.trans_id):
         return call(k, t, f, FN.log_wait_commit, COMMITTED, file.fs, file.trans_id, 0)
+    if xfs_of(k, f.inode) != NIL:
+        return call(k, t, f, FN.xfs_file_fsync, COMMITTED, f.inode, 0, 0)
     return _end_fsync(k, t, f, LOWER)
 
 

@@ -38,20 +38,15 @@ INODE_BYTES = 272  # assumed: the log item's header and the inode's core
 
 
 @kfn
-def xfs_iomap_write_allocate(k, t, f):
-    """Blocks for a delayed page: one transaction for each extent, from the start of the delayed run, up to the page.
+def _begin_transaction(k, t, f, pc):
+    """Memory and log space for a transaction, then the lock of inode f.a. Returns a verb, or -1 once all is had.
 
-    f.a, f.b in: inode, page.  The transaction is allocated before the task is marked as being in one: for that piece of
-    memory reclaim may enter the filesystem, and this function, again.  Source: fs/xfs/xfs_iomap.c.  Sleeps: yes.
+    Its labels are 1 to 3.  Source: fs/xfs/xfs_trans.c:xfs_trans_alloc, xfs_trans_reserve.  Differs: every transaction
+    reserves what an allocation may log.
     """
-    ALLOCATED, RESERVED, LOCK, MAPPED, COMMITTED = 1, 2, 3, 4, 5
+    ALLOCATED, RESERVED, LOCK = 1, 2, 3
     task = k.task[t]
     x = xfs_of(k, f.a)
-    pc = f.pc
-    if pc == COMMITTED:
-        if not is_delayed(k, f.a, f.b):
-            return ret(k, t, f, 0)
-        pc = ENTRY
     if pc == ENTRY:
         if not slab_alloc(k, CACHE_XFS_TRANS):
             return call_via(k, t, f, FN.kmem_zone_alloc, ALLOCATED, LEAF.trans_alloc, CACHE_XFS_TRANS, 0, 0)
@@ -65,16 +60,71 @@ def xfs_iomap_write_allocate(k, t, f):
         slab_alloc(k, CACHE_XFS_TICKET)
         task.xt_ticket = 1
         grant(k, t, x)
-        pc = RESERVED
-    if pc == RESERVED or pc == LOCK:
-        if inode_locked(k, t, f.a):
-            f.pc = LOCK
-            return sleep_on_inode(k, t, f.a)
-        k.xfs_tree[tree_of_inode(k, x, f.a)].locked = t + 1
+    if inode_locked(k, t, f.a):
+        f.pc = LOCK
+        return sleep_on_inode(k, t, f.a)
+    k.xfs_tree[tree_of_inode(k, x, f.a)].locked = t + 1
+    return -1
+
+
+@kfn
+def _log_inode(k, t, x, inode):
+    """The transaction logs the inode's core, and with it all that writes have changed there."""
+    k.inode[inode].core_dirty = 0
+    trans_log(k, t, x, k.xfs[x].inode_rows + inode, INODE_BYTES)
+
+
+@kfn
+def xfs_iomap_write_allocate(k, t, f):
+    """Blocks for a delayed page: one transaction for each extent, from the start of the delayed run, up to the page.
+
+    f.a, f.b in: inode, page.  The transaction is allocated before the task is marked as being in one: for that piece of
+    memory reclaim may enter the filesystem, and this function, again.  Source: fs/xfs/xfs_iomap.c.  Sleeps: yes.
+    """
+    MAPPED, COMMITTED = 4, 5
+    x = xfs_of(k, f.a)
+    pc = f.pc
+    if pc == COMMITTED:
+        if not is_delayed(k, f.a, f.b):
+            return ret(k, t, f, 0)
+        pc = ENTRY
+    if pc < MAPPED:
+        verb = _begin_transaction(k, t, f, pc)
+        if verb >= 0:
+            return verb
         if is_delayed(k, f.a, f.b):
-            trans_log(k, t, x, k.xfs[x].inode_rows + f.a, INODE_BYTES)
+            _log_inode(k, t, x, f.a)
         return call(k, t, f, FN.xfs_bmapi, MAPPED, f.a, f.b, 0)
     return call(k, t, f, FN.xfs_trans_commit, COMMITTED, x, f.a, 0)
+
+
+@kfn
+def xfs_file_fsync(k, t, f):
+    """Have a file's inode in the log on disk; its pages are there already. f.a in: inode. Sleeps: yes.
+
+    If the file was written to since a transaction last logged the inode, another does, and the log is forced; else the
+    log is forced if the last such transaction is not on disk yet.  Source: fs/xfs/linux-2.6/xfs_file.c.
+    """
+    COMMITTED, FORCED, WAIT = 4, 5, 6
+    x = xfs_of(k, f.a)
+    pc = f.pc
+    if pc == FORCED:
+        return ret(k, t, f, 0)
+    if pc == ENTRY or pc == WAIT:
+        if inode_locked(k, t, f.a):
+            f.pc = WAIT
+            return sleep_on_inode(k, t, f.a)
+        pc = ENTRY if k.inode[f.a].core_dirty else COMMITTED
+    if pc < COMMITTED:
+        verb = _begin_transaction(k, t, f, pc)
+        if verb >= 0:
+            return verb
+        _log_inode(k, t, x, f.a)
+        return call(k, t, f, FN.xfs_trans_commit, COMMITTED, x, f.a, 0)
+    lsn = k.xfs_block[k.xfs[x].inode_rows + f.a].lsn
+    if lsn <= k.xfs[x].synced:
+        return ret(k, t, f, 0)
+    return call(k, t, f, FN.xfs_log_force, FORCED, x, lsn, 0)
 
 
 @kfn
