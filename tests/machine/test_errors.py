@@ -32,7 +32,9 @@ def test_a_disk_that_fails_writes_loses_pages_and_tells_fsync(kind: str, tmp_pat
     failed = done[done["error"] == EIO]
     assert len(failed) == len(done) // 5 > 0
     assert result.document()["devices"]["sda"]["write_errors"] == len(failed)
-    assert result.metrics["pages_lost"] == int(failed["nr_sector"].sum()) // 8
+    own = int(result.booted.arrays["xfs"]["log_writes"].sum())  # fsync has the log written, a block or two at a time
+    assert 0 <= int(failed["nr_sector"].sum()) // 8 - result.metrics["pages_lost"] <= 8 * own
+    assert (own > 0) == (kind == "xfs")
     assert [job["error"] for job in result.document()["jobs"]] == ["EIO"]
     assert result.vmstat["nr_dirty"] == result.vmstat["nr_writeback"] == 0
 
