@@ -51,7 +51,7 @@ def test_without_a_terminal_one_line_says_that_it_compiles(capsys: pytest.Captur
         progress.note("mm")
         progress.note("task")
         progress(0.5, "x")
-    assert capsys.readouterr().err == "pageout: compiling the engine; only the first run does\n"
+    assert capsys.readouterr().err == "pageout: compiling what was not used before; later runs take it from the cache\n"
 
 
 def test_a_warning_is_given_once_and_cannot_command_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@ import pytest
 
 from pageout.report import reading
 from pageout.report.contrast import against, best, broken, contrast, finding
+from pageout.report.reading import endings
 from tests.report.documents import METRICS, document
 
 
@@ -66,7 +67,10 @@ def test_nothing_written_and_nothing_stalled_is_said_as_such() -> None:
 def test_an_overflow_a_kill_and_a_loss_are_said() -> None:
     bad = METRICS | {"stack_max_bytes": 8500, "stack_overflows": 2, "oom_kills": 1, "pages_lost": 256}
     text = reading.reading(bad, 60.0, 8192)
-    assert "The deepest kernel stack used 8,500 bytes of 8,192: 308 too many; it overflowed 2 times." in text
+    assert (
+        "The deepest kernel stack used 8,500 bytes of 8,192: 308 too many; stacks ran over their end, or over the "
+        "thread_info there, 2 times."
+    ) in text
     assert text[-1] == "The OOM killer killed 1 task and 256 dirty pages (1 MiB) were lost."
 
 
@@ -160,3 +164,10 @@ def test_best_knows_which_way_is_better_and_leaves_null_and_ties_out() -> None:
     assert best(runs, "alloc_stall_s") == []
     assert best([document(seek_count=5), document(seek_count=4)], "seek_count") == [1]
     assert best([document(written_kswapd=5), document(written_kswapd=4)], "written_kswapd") == []
+
+
+def test_a_power_cut_that_the_run_did_not_reach_is_said() -> None:
+    said = endings(document() | {"power_cut_s": 90.0, "ending": "length"})
+    assert said == ["The run was over before the power was to be cut, at 90 s."]
+    assert endings(document() | {"power_cut_s": 9.0, "ending": "power cut"}) == ["The run ended early: power cut."]
+    assert endings(document() | {"power_cut_s": None, "ending": "done"}) == []

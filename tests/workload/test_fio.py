@@ -209,7 +209,7 @@ def test_variables_are_filled_in_or_kept_in_names() -> None:
         ("[j]\nsize=1m\nrate=1m\nrate_iops=5\n", "4: [j] rate_iops=5: fio takes rate or rate_iops"),
         ("[j]\nsize=1m\nrandom_distribution=zipf:x\nrw=randread\n", "3: [j] random_distribution=zipf:x"),
         ("[j]\nsize=1m\nrandom_distribution=pareto:2\nrw=randread\n", "3: [j] random_distribution=pareto:2"),
-        ("[j]\nsize=900g\n", "filesystem has"),
+        ("[j]\nsize=900g\n", "for files"),
         ("[j]\nsize=1m\nread_iolog=x\n", "3: [j] read_iolog=x: recorded I/O"),
     ],
 )

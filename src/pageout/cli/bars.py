@@ -44,7 +44,7 @@ class Bars:
     def note(self, number: int, unit: str) -> None:
         """Say what is being compiled: at once, since the first run takes a while and people must see why."""
         if not (self._terminal or self._noted):
-            complain("compiling the engine; only the first run does")
+            complain("compiling what was not used before; later runs take it from the cache")
         self._noted = True
         self._set(number, None, f"compiling {plain(unit)} (first run only)", now=True)
 

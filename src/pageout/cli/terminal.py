@@ -112,7 +112,7 @@ class Progress:
         if self._terminal:
             self._update(f"compiling {plain(unit)} (first run only)", None)
         elif not (self._noted or self._quiet):
-            complain("compiling the engine; only the first run does")
+            complain("compiling what was not used before; later runs take it from the cache")
         self._noted = True
 
     def _update(self, text: str, done: float | None) -> None:

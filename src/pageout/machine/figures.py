@@ -9,6 +9,7 @@ from typing import Any
 from pageout.engine.constants import (
     HIST_BUCKETS,
     HIST_FORK,
+    HIST_FSYNC,
     HIST_READ,
     HIST_STALL,
     HIST_WRITE,
@@ -236,6 +237,8 @@ def metrics(scenario: Scenario, ledger: Ledger, first_task: int, now_ns: int) ->
         **_latencies(ledger, HIST_WRITE),
         "read_p99_us": _us(quantile(ledger.histogram(HIST_READ), 0.99)),
         **_level_figures(ledger, now_ns),
+        "fsync_p50_us": _us(quantile(ledger.histogram(HIST_FSYNC), 0.5)) if stat("fsyncs") else None,
+        "fsync_p99_us": _us(quantile(ledger.histogram(HIST_FSYNC), 0.99)) if stat("fsyncs") else None,
         "rewrites_saved_pages": stat("rewrites_saved"),
         "throttle_count": stat("throttle_count"),
         "throttle_s": _seconds(stat("throttle_asked_ns")),

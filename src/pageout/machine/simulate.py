@@ -65,6 +65,7 @@ class Result:
     ):
         self.scenario, self.booted, self.digest, self.wall_seconds = scenario, booted, digest, wall_seconds
         self._policies = policies
+        self.power_cut_ns: int | None = None
         self._ledger = figures.Ledger(booted)
         self.first_task = 1 + len(scenario.machine.disks)
         self.now_ns = self._ledger.stat("now_ns")
@@ -150,6 +151,7 @@ class Result:
             "seed": scenario.seed,
             "digest": self.digest,
             "ending": self.ending,
+            "power_cut_s": None if self.power_cut_ns is None else self.power_cut_ns / c.NS_PER_S,
             "sim_seconds": round(self.now_ns / c.NS_PER_S, 6),
             "wall_seconds": round(self.wall_seconds, 3),
             "jobs": figures.job_figures(scenario, self._ledger, self.first_task, self.now_ns),
@@ -350,10 +352,7 @@ def simulate(
     _settle(booted)
     for one in policies:
         booted.arrays["param"][f"policy_{one.hook}"][0] = 1  # that it was there is state, its address is not
-    return Result(
-        scenario,
-        booted,
-        _state_digest(booted, of_events),
-        time.perf_counter() - jit.loading_seconds() - begun,
-        policies,
-    )
+    wall_seconds = time.perf_counter() - jit.loading_seconds() - begun
+    result = Result(scenario, booted, _state_digest(booted, of_events), wall_seconds, policies)
+    result.power_cut_ns = power_cut_ns
+    return result

@@ -12,7 +12,7 @@ from pageout.report.text import counted, is_figure, joined, number_text, plain
 MOVED = 0.01  # smaller relative changes are not worth a reader's time
 CONTRASTED = (  # figure, what it is called in a sentence
     ("alloc_stall_s", "time stalled in direct reclaim"),
-    ("throttle_slept_s", "time writers are throttled"),
+    ("throttle_slept_s", "throttling of writers"),
     ("write_mb_s", "write throughput"),
     ("written_direct", "written by direct reclaim"),
     ("written_kswapd", "written by kswapd"),
@@ -34,7 +34,7 @@ RANKED = (  # figure, the sentence's words for being best at it
 PAID = (  # figure, what it is called as a price
     ("seek_count", "seeks"),
     ("write_mb_s", "write throughput"),
-    ("throttle_slept_s", "time writers are throttled"),
+    ("throttle_slept_s", "throttling of writers"),
     ("oom_kills", "OOM kills"),
     ("highorder_failures", "failed high-order allocations"),
     ("data_at_risk_max_mib", "data at risk"),
@@ -190,7 +190,8 @@ def ranking(runs: Sequence[Document]) -> str:
         if len(winners) == 1:
             merits.setdefault(winners[0], []).append(words)
     parts = [f"{plain(runs[number]['design'])} {joined(words)}" for number, words in merits.items()]
-    return f"Of these, {'; '.join(parts)}." if parts else ""
+    told = list(merits.values()) == [[RANKED[0][1]]]  # by the first sentence already
+    return f"Of these, {'; '.join(parts)}." if parts and not told else ""
 
 
 def best(runs: Sequence[Document], name: str) -> list[int]:

@@ -70,9 +70,14 @@ def run_lines(documents: Sequence[Document]) -> dict[str, str]:
     """Return label and text of what else decides the runs: designs, choices, settings, seeds, version, digests."""
     first = documents[0]
     lines = {}
+    base = first.get("choices") or {}
     for document in documents:
-        choices = ", ".join(f"{name} = {value}" for name, value in (document.get("choices") or {}).items())
-        lines[f"design {document['design']}"] = choices or "-"
+        own = document.get("choices") or {}
+        told = own if document is first else {name: value for name, value in own.items() if base.get(name) != value}
+        choices = ", ".join(f"{name} = {value}" for name, value in told.items())
+        beside = "" if document is first else f" (beside {first['design']})"
+        if f"design {document['design']}" not in lines:
+            lines[f"design {document['design']}{beside}"] = choices or "-"
     settings = first.get("settings") or {}
     lines["settings"] = ", ".join(f"{name} = {value}" for name, value in settings.items()) or "the kernel's own"
     lines["seed"] = ", ".join(dict.fromkeys(str(document["seed"]) for document in documents))

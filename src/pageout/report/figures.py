@@ -29,6 +29,8 @@ FIGURES = (
     Figure("write_p999_us", "us", _SPEED, "99.9 % of write calls took no longer", "less"),
     Figure("write_max_us", "us", _SPEED, "longest write call", "less"),
     Figure("read_p99_us", "us", _SPEED, "99 % of read calls took no longer", "less"),
+    Figure("fsync_p50_us", "us", _SPEED, "time in one fsync call, median", "less"),
+    Figure("fsync_p99_us", "us", _SPEED, "99 % of fsync calls took no longer", "less"),
     Figure("dirty_mean_mib", "MiB", _DIRTY, "dirty, mean over time"),
     Figure("writeback_mean_mib", "MiB", _DIRTY, "under writeback, mean over time"),
     Figure("dirty_writeback_mean_mib", "MiB", _DIRTY, "both together, mean over time"),

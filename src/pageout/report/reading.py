@@ -146,7 +146,8 @@ def deepest_stack(metrics: Metrics, stack_bytes: int | None) -> str:
             f"{number_text(left)} were left" if left >= 0 else f"{number_text(-left)} too many"
         )
     overflows = figure(metrics, "stack_overflows")
-    return text + (f"; it overflowed {counted(overflows, 'time')}." if overflows else ".")
+    ran_over = f"; stacks ran over their end, or over the thread_info there, {counted(overflows, 'time')}"
+    return text + (f"{ran_over}." if overflows else ".")
 
 
 def high_orders(metrics: Metrics) -> str:
@@ -183,6 +184,8 @@ def endings(document: Mapping[str, Any]) -> list[str]:
             said.append(f"{plain(job['name'])} was killed by the OOM killer.")
         elif job.get("error"):
             said.append(f"{plain(job['name'])} ended with {job['error']}.")
+    if document.get("power_cut_s") is not None and document.get("ending") != "power cut":
+        said.append(f"The run was over before the power was to be cut, at {number_text(document['power_cut_s'])} s.")
     if document.get("ending", "done") not in ("done", "length"):
         said.append(f"The run ended early: {document['ending']}.")
     return said

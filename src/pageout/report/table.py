@@ -210,13 +210,13 @@ def _table(title: str, show_header: bool = True, gap: int = 1) -> Table:
 
 
 def stack_text(document: Document) -> Text | None:
-    """Return the deepest kernel stack as the kernel's stack tracer prints one, if some stack overflowed; else None."""
-    rows = document.get("deepest_stack") or []
+    """Return the first kernel stack that overflowed as the kernel's stack tracer prints one; None if none did."""
+    rows = document.get("first_overflow") or document.get("deepest_stack") or []
     if not rows or not document["metrics"].get("stack_overflows"):
         return None
     lines = [f"        Depth    Size   Location    ({len(rows)} entries)", "        -----    ----   --------"]
     lines += [f"{n:>3}) {row['depth']:>8} {row['size']:>7}   {plain(row['location'])}" for n, row in enumerate(rows)]
-    return Text.assemble(("the stack that overflowed\n", "bold"), "\n".join(lines), "\n")
+    return Text.assemble(("the first stack that overflowed\n", "bold"), "\n".join(lines), "\n")
 
 
 def reading_text(sentences: Sequence[str], width: int = WIDTH) -> Text:

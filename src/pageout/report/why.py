@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pageout.report import table as tables
+from pageout.report.reading import percent
 from pageout.report.text import counted, is_figure, literal, number_text, plain
 
 Document = dict[str, Any]
@@ -89,7 +90,7 @@ def answer(document: Document) -> list[str]:
     if pages:
         total = sum(value for value in everybody if is_figure(value))
         by_direct = _by_direct(document)
-        share = f", {100 * pages / total:.2g} % of all that was written" if total else ""
+        share = f", {percent(pages, total)} of all that was written" if total else ""
         sentences.append(
             f"Reclaim wrote {counted(pages, 'file page')}{share}: {number_text(by_direct)} from tasks that needed "
             f"memory, {number_text(pages - by_direct)} from kswapd."

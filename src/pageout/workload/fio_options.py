@@ -67,7 +67,7 @@ MODELLED = {
 _HARMLESS_NAMES = """
     description name group_reporting new_group thread unit_base filetype unique_filename lockfile iodepth
     iodepth_batch iodepth_batch_complete_min iodepth_batch_complete_max iodepth_low serialize_overlap io_submit_mode
-    softrandommap random_generator openfiles fallocate clocksource mem iomem_align hugepage-size do_verify
+    softrandommap random_generator openfiles clocksource mem iomem_align hugepage-size do_verify
     verify_policy verifysort verifysort_nr verify_interval verify_offset verify_pattern verify_pattern_interval
     verify_fatal verify_dump verify_async verify_backlog verify_backlog_batch verify_async_cpus experimental_verify
     verify_state_load verify_state_save verify_write_sequence verify_header_seed write_iolog write_hint
@@ -98,6 +98,7 @@ WARNED: dict[str, tuple[frozenset[str], str]] = {
     "wait_for": (frozenset(), "the job starts with its group, not after the job named"),
     "rw_sequencer": (frozenset({"sequential"}), "the order of offsets is rw's own"),
     "fill_device": (OFF, "the job stops at its size, not at a full filesystem"),
+    "fallocate": (OFF, "blocks are chosen when written back; with overwrite=1 the file lies on the disk before"),
     "file_append": (OFF, "the job starts at its offset, not at the end of the file"),
     "offset_align": (OFF, "offsets are used as they stand"),
     "number_ios": (OFF, "the job stops at its size"),

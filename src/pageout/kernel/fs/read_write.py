@@ -9,6 +9,7 @@ from pageout.engine.constants import (
     ENTRY,
     FS_EXT2,
     GFP_HIGHUSER_MOVABLE,
+    HIST_FSYNC,
     NEVER,
     NIL,
     NS_PER_MS,
@@ -24,6 +25,7 @@ from pageout.engine.constants import (
     YIELD,
 )
 from pageout.engine.kstack import call, ret
+from pageout.engine.ledger import observe
 from pageout.engine.waitqueue import sleep_until
 from pageout.jit import kfn
 from pageout.kernel.block.bio import bdi_read_congested, bio_alloc
@@ -274,10 +276,11 @@ def sys_fsync(k, t, f):
     task = k.task[t]
     pc = f.pc
     if pc == LOWER:
-        return ret(k, t, f, task.retval)
+        return _fsynced(k, t, f, task.retval)
     if pc == COMMITTED:
         return _end_fsync(k, t, f, LOWER)
     if pc == ENTRY:
+        f.start_ns = now_of(k, t)
         spend(k, t, k.param.syscall_ns)
         f.inode = f.a
         task.wbc_nr, task.wbc_cyclic, task.wbc_sync, task.wbc_older_ns = WHOLE_FILE, 0, 1, NEVER
@@ -316,7 +319,15 @@ def _end_fsync(k, t, f, LOWER):
     if k.fs[file.fs].kind == FS_EXT2 and f.inode != meta and k.inode[meta].nr_dirty > 0:
         return call(k, t, f, FN.sync_mapping_buffers, LOWER, meta, 0, 0)
     k.stat.fsyncs += 1
-    return ret(k, t, f, error)
+    return _fsynced(k, t, f, error)
+
+
+@kfn
+def _fsynced(k, t, f, value):
+    """The call is over: how long it took counts, if it was a program's."""
+    if f.fn == FN.sys_fsync:
+        observe(k, HIST_FSYNC, now_of(k, t) - f.start_ns)
+    return ret(k, t, f, value)
 
 
 @kfn
