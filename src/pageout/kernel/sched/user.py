@@ -13,6 +13,7 @@ from pageout.engine.constants import (
     HIST_READ,
     HIST_WRITE,
     NIL,
+    NR_HIST_GLOBAL,
     NS_PER_MS,
     NS_PER_S,
     T_DEAD,
@@ -33,7 +34,7 @@ from pageout.kernel.sched.highorder import JOB_HUGEPAGES
 
 JOB_IO, JOB_ALLOC, JOB_SELECT, JOB_FORK, JOB_HOG, JOB_UNLINK, JOB_REQUESTS = 0, 1, 2, 3, 4, 5, 6
 RW_READ, RW_WRITE, RW_RANDREAD, RW_RANDWRITE, RW_MIX, RW_RANDMIX = 0, 1, 2, 3, 4, 5
-HIST_JOBS = 4
+HIST_JOBS = NR_HIST_GLOBAL  # each job's two, of writes and of reads, follow the machine's own
 
 
 @kfn
