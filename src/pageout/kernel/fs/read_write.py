@@ -268,7 +268,7 @@ def _read_more(k, t, f, index, nr_asked, hit_marker, resume):
 
 @kfn
 def sys_fsync(k, t, f):
-    """Write all dirty pages of a file and wait for every one that is under writeback.
+    """Write all dirty pages of a file, wait for every one that is under writeback, then for what says where they lie.
 
     f.a   in: inode.  Returns 0 or -EIO.  Sleeps: yes.
     """
