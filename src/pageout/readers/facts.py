@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What snapshots, logs and tables say, each with its line. Numbers are in the unit the field's name ends in.
+
+Nothing here is concluded: a fact is what stands in a file. What was not said is None.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+
+class Value(NamedTuple):
+    """A number and the line that says it."""
+
+    number: float
+    line: int
+
+
+class Frame(NamedTuple):
+    """One entry of a kernel stack, innermost first."""
+
+    function: str  # "" where only an address stands
+    guess: bool  # marked `?`: found on the stack, perhaps never called; decides nothing
+    module: str
+    line: int
+
+
+class KernelVersion(NamedTuple):
+    """The kernel a text speaks of: `6.12.41-cloudflare`."""
+
+    line: int
+    release: str
+
+
+class TaskStack(NamedTuple):
+    """A task that does not get on: of the hung-task detector, of sysrq-w/t, or of /proc/PID/stack."""
+
+    line: int
+    source: str  # "hung task", "sysrq", "proc stack", "soft lockup", "backtrace"
+    comm: str | None
+    pid: int | None
+    state: str | None  # D, R, S...
+    blocked_s: int | None
+    workqueue: str | None  # "writeback wb_workfn (flush-253:0)"
+    frames: tuple[Frame, ...]
+    kernel: str | None
+    stamp_s: float | None
+    blocker: tuple[str, int] | None = None  # comm, pid: "is blocked on a mutex likely owned by task ..."
+
+
+class ZoneState(NamedTuple):
+    """A zone as an OOM or allocation-failure report, or /proc/zoneinfo, shows it. Numbers in pages of 4 KiB."""
+
+    node: int | None
+    name: str
+    pages: Mapping[str, Value]  # free, min, low, high, dirty, writeback, inactive_file...: the report's own names
+    free_by_order: tuple[int, ...]  # blocks free at each order, empty if the report does not say
+    all_unreclaimable: bool | None
+    line: int
+
+
+class MemoryState(NamedTuple):
+    """The Mem-Info block: the whole machine, in pages."""
+
+    pages: Mapping[str, Value]  # active_anon, inactive_file, dirty, writeback, slab_reclaimable, free...
+    zones: tuple[ZoneState, ...]
+    swap_kib: Mapping[str, Value]  # free, total
+
+
+class OomReport(NamedTuple):
+    """One out-of-memory report, global or of a memory cgroup."""
+
+    line: int
+    invoker: str | None
+    gfp_mask: str | None
+    order: int | None
+    constraint: str | None  # CONSTRAINT_NONE, CONSTRAINT_MEMCG...
+    memcg: str | None  # path of the cgroup whose limit was met, None for a global one
+    memcg_kib: Mapping[str, Value]  # usage, limit, swap_usage, swap_limit, kmem_usage...
+    memcg_failcnt: Value | None
+    memcg_stat: Mapping[str, Value]  # memory.stat's own names and units (bytes, v1: KiB taken to bytes)
+    memory: MemoryState | None
+    frames: tuple[Frame, ...]
+    killed: tuple[tuple[int, str, Mapping[str, int]], ...]  # pid, comm, {total_vm_kib, anon_rss_kib...}
+    kernel: str | None
+    stamp_s: float | None
+    last_line: int
+
+
+class AllocFailure(NamedTuple):
+    """One `page allocation failure` report."""
+
+    line: int
+    comm: str | None
+    order: int
+    mode: str  # "0x40dc0(GFP_KERNEL|...)"
+    memory: MemoryState | None
+    frames: tuple[Frame, ...]
+    kernel: str | None
+    stamp_s: float | None
+
+
+class StackTable(NamedTuple):
+    """A table of the kernel's stack tracer: rows (depth, size, location, line), innermost first."""
+
+    line: int
+    rows: tuple[tuple[int, int, str, int], ...]
+    announced: int | None  # entries its header promises
+    problem: str  # why it cannot be trusted, "" if it can
+
+
+class StackNote(NamedTuple):
+    """A line on stacks: `greatest stack depth: 720 bytes left`, an overrun, a guard page hit."""
+
+    line: int
+    text: str
+    bytes_left: int | None
+
+
+class Snapshot(NamedTuple):
+    """Counters of one file at one moment: meminfo, vmstat, a cgroup's memory.stat, pressure...
+
+    `values` has the file's own names; meminfo's are in KiB, memory.stat's in bytes, as the files have them. Of files
+    with parts (zoneinfo: "Node 0, zone Normal"; diskstats: "sda"; pressure: "some", "full") one snapshot a part.
+    """
+
+    line: int
+    source: str  # "meminfo", "vmstat", "zoneinfo", "buddyinfo", "pagetypeinfo", "diskstats", "pressure memory",
+    # "memory.stat", "memory.events", "memory.max"..., "slabinfo"
+    part: str
+    values: Mapping[str, Value]
+    free_by_order: tuple[int, ...] = ()  # buddyinfo, zoneinfo
+    number: int = 0  # which snapshot of this source in the file: values of two can be subtracted
+
+
+class Table(NamedTuple):
+    """What a tool prints a row a moment: `vmstat 1`, `iostat -x`, `sar`. Columns have the tool's own names."""
+
+    line: int
+    source: str  # "vmstat 1", "iostat -x", "sar -B", "sar -r", "sar -d", "drsnoop", "biosnoop"
+    rows: tuple[TableRow, ...]
+
+
+class TableRow(NamedTuple):
+    """One row: numbers and words by column."""
+
+    line: int
+    numbers: Mapping[str, float]
+    words: Mapping[str, str]  # the device, the time of day
+
+
+class Sysctl(NamedTuple):
+    """One setting: `vm.dirty_ratio`, its text, and its number where it is one."""
+
+    line: int
+    name: str
+    text: str
+    number: float | None
+
+
+class LogLine(NamedTuple):
+    """A line of the kernel log that means something to the diagnosis: an I/O error, a device that went."""
+
+    line: int
+    topic: str  # "I/O error", "device gone", "filesystem error", "journal aborted", "soft lockup", "blocked io"...
+    text: str
+    device: str | None
+    stamp_s: float | None
+
+
+Fact = (
+    KernelVersion | TaskStack | OomReport | AllocFailure | StackTable | StackNote | Snapshot | Table | Sysctl | LogLine
+)

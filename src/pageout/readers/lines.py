@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Lines, and who claims them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import NamedTuple
+
+from pageout.readers.facts import Fact
+
+MAX_LINE = 1 << 16  # bytes of a line that are looked at; the rest is dropped, and the line is marked
+KEPT_OF_UNREAD = 200
+MAX_UNREAD = 10_000  # unread lines kept with their text; all are counted
+
+
+class Claim(Enum):
+    """What a recogniser says of a line that is its own."""
+
+    EVENT = "event"
+    KNOWN = "known"  # understood, but no event: a header, a row of a snapshot, a line of a report
+
+
+class Line(NamedTuple):
+    """A line of a file, undressed."""
+
+    number: int  # in the file, from 1
+    text: str  # without quote marks, a mail's encoding, the log's stamp, and without white space at the end
+    stamp_s: float | None = None  # the time the log's prefix says, seconds, None without one
+    prefix: str = ""  # what was taken off: quote, dmesg, journal, kmsg...
+    cut: bool = False  # longer than MAX_LINE: the rest is not here
+    nr_lines: int = 1  # lines of the file that were joined to make it (quoted-printable)
+
+
+class Recogniser:
+    """One format. Sees lines in order, claims its own, and says at the end what they told.
+
+    A recogniser that is inside something (a table, a report) sees a line first; otherwise all are asked in turn. It
+    must not claim what it does not understand: an unread line is better than a wrong fact.
+    """
+
+    kind = ""  # the format's name, as the user reads it: "meminfo", "ftrace text"
+
+    def __init__(self) -> None:
+        self.variants: set[str] = set()  # dresses seen: "tgid column", "quoted"
+
+    def take(self, line: Line) -> Claim | None:
+        """Look at the next line; None if it is not one of mine."""
+        raise NotImplementedError
+
+    def gap(self, number: int) -> None:
+        """Lines before this number were not shown to me, or belong to somebody else."""
+
+    def facts(self) -> Sequence[Fact]:
+        """Return what the lines told. Called once, at the end."""
+        return ()
+
+
+@dataclass
+class Account:
+    """Where every line of an input went: lines = events + known non-events + unread."""
+
+    lines: int = 0
+    events: int = 0
+    known_non_events: int = 0
+    unread: int = 0
+    kinds: Counter[str] = field(default_factory=Counter)  # lines by the kind that claimed them
+    unread_lines: list[tuple[int, str]] = field(default_factory=list)  # number and text, the first MAX_UNREAD
+
+    def claim(self, kind: str, claim: Claim, nr_lines: int = 1) -> None:
+        """Count a line somebody claimed; of several joined ones the first is the event."""
+        self.lines += nr_lines
+        self.kinds[kind] += nr_lines
+        events = 1 if claim is Claim.EVENT else 0
+        self.events += events
+        self.known_non_events += nr_lines - events
+
+    def refuse(self, line: Line) -> None:
+        """Count a line nobody claimed; a blank one is known to be nothing."""
+        self.lines += line.nr_lines
+        if not line.text.strip():
+            self.known_non_events += line.nr_lines
+            return
+        self.unread += line.nr_lines
+        if len(self.unread_lines) < MAX_UNREAD:
+            self.unread_lines.append((line.number, line.text[:KEPT_OF_UNREAD]))
+
+
+class Desk:
+    """Gives each line to the recogniser it belongs to."""
+
+    def __init__(self, recognisers: Sequence[Recogniser], account: Account) -> None:
+        self._recognisers = list(recognisers)
+        self._account = account
+        self._last: Recogniser | None = None
+
+    def take(self, line: Line) -> None:
+        """Offer a line: to whoever took the last one first."""
+        last = self._last
+        if last is not None:
+            claim = last.take(line)
+            if claim is not None:
+                self._account.claim(last.kind, claim, line.nr_lines)
+                return
+            if not line.text:  # a blank line ends nothing by itself
+                self._account.refuse(line)
+                return
+            last.gap(line.number)
+        for recogniser in self._recognisers:
+            if recogniser is last:
+                continue
+            claim = recogniser.take(line)
+            if claim is not None:
+                self._last = recogniser
+                self._account.claim(recogniser.kind, claim, line.nr_lines)
+                return
+        self._last = None
+        self._account.refuse(line)
+
+    def skip(self, number: int) -> None:
+        """Lines up to this number were read by somebody else: whoever is inside something must know."""
+        if self._last is not None:
+            self._last.gap(number)
+            self._last = None
+
+    def facts(self) -> Iterable[Fact]:
+        """Return what all of them found, in the order of the lines."""
+        found = [fact for recogniser in self._recognisers for fact in recogniser.facts()]
+        return sorted(found, key=lambda fact: fact.line)

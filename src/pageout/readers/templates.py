@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""How one kernel prints one event: learned from the first line of it, checked on every line after.
+
+A template is a list of literals with a value after each. Values end where the next literal's first character stands,
+the last one at the end of the line: a rule simple enough for a compiled loop, and a line that does not fit is never
+forced: it teaches another template, or stays with its text.
+"""
+
+from __future__ import annotations
+
+import re
+import string
+from typing import NamedTuple
+
+from pageout.vocabulary.schema import ANY_BASE, DEC, HEX, EventKind
+
+MAX_TEMPLATES = 16  # of one event: beyond, its lines are not of one kernel's making
+SKIP = -1  # a value of no column
+
+_NUMBER = re.compile(r"-?\d+")
+_PATTERNS = {DEC: r"-?\d{1,20}", HEX: r"(?:0x)?[0-9a-fA-F]{1,16}", ANY_BASE: r"0x[0-9a-fA-F]{1,16}|\d{1,20}"}
+_KEY = re.compile(r"([A-Za-z_][\w-]*)=")
+
+
+class Template(NamedTuple):
+    """Literals and, after each but the last, the column (or SKIP) and base of the value that stands there."""
+
+    kind: EventKind
+    literals: tuple[str, ...]
+    columns: tuple[int, ...]
+    unknown: tuple[str, ...]  # keys of the text that are no column
+
+    def pattern(self) -> re.Pattern[str]:
+        """Return the template as a regular expression, one group a value."""
+        parts = []
+        for n, column in enumerate(self.columns):
+            parts.append(re.escape(self.literals[n]))
+            following = self.literals[n + 1]
+            word = f"[^{re.escape(following[0])}]*" if following else ".*?"
+            base = _PATTERNS.get(self.kind.columns[column].base, word) if column != SKIP else word
+            parts.append(f"({base})")
+        parts.append(re.escape(self.literals[-1]))
+        return re.compile(r"\s*" + "".join(parts) + r"\s*", re.DOTALL)
+
+
+def learn(kind: EventKind, payload: str) -> Template | None:
+    """Return the template of a payload: by a text of the schema, else by its key=value pairs; None if by neither."""
+    for text in reversed(kind.texts):
+        found = _by_text(kind, text, payload)
+        if found is not None:
+            return found
+    return _by_keys(kind, payload)
+
+
+def _by_text(kind: EventKind, text: str, payload: str) -> Template | None:
+    """Match a text of the schema, allowing other names of its keys and more key=value pairs behind."""
+    pattern = r"\s*"
+    columns: list[int] = []
+    for literal, name, _, _ in string.Formatter().parse(text):
+        pattern += _literal(kind, literal, name)
+        if name is None:
+            continue
+        column = kind.index_of(name)
+        columns.append(column)
+        base = kind.columns[column].base if column >= 0 else ""
+        pattern += f"({_PATTERNS.get(base, '.*?')})"
+    match = re.fullmatch(pattern + r"(?P<more>:?(?: +[A-Za-z_][\w-]*=\S*)*)\s*", payload, re.DOTALL)
+    if match is None:
+        return None
+    spans = [(*match.span(n + 1), column, "") for n, column in enumerate(columns)]
+    return _template(kind, payload, spans + _pairs(kind, payload, match.start("more")))
+
+
+def _literal(kind: EventKind, literal: str, name: str | None) -> str:
+    """Return the pattern of a literal: blanks may be wider, a key may have another of its names."""
+    key = re.search(r"(\w+)=$", literal) if name else None
+    if key is None:
+        return _blanks(literal)
+    column = kind.index_of(str(name))
+    names = {key[1], str(name), *(kind.columns[column].aliases if column >= 0 else ())}
+    return _blanks(literal[: key.start()]) + f"(?:{'|'.join(sorted(map(re.escape, names)))})="
+
+
+def _blanks(literal: str) -> str:
+    return re.escape(literal).replace(r"\ ", r" +")
+
+
+def _by_keys(kind: EventKind, payload: str) -> Template | None:
+    """Match key=value pairs in any order, and `bdi X:` or `dev X` before them."""
+    spans: list[tuple[int, int, int, str]] = []
+    lead = re.match(r"\s*(bdi|dev) ([^\s:]+(?::\d+)?)(?=:? )", payload)
+    if lead is not None:
+        spans.append((*lead.span(2), kind.index_of(lead[1]), lead[1]))
+    found = spans + _pairs(kind, payload, lead.end() if lead else 0)
+    if not any(column != SKIP for _, _, column, _ in found):
+        return None
+    return _template(kind, payload, found)
+
+
+def _pairs(kind: EventKind, payload: str, start: int) -> list[tuple[int, int, int, str]]:
+    """Return (start, end, column, key) of each key=value from `start` on."""
+    keys = list(_KEY.finditer(payload, start))
+    spans = []
+    for n, key in enumerate(keys):
+        limit = keys[n + 1].start() if n + 1 < len(keys) else len(payload)
+        words = payload[key.end() : limit].split()
+        value = words[0].rstrip(",") if words and not payload[key.end() : key.end() + 1].isspace() else ""
+        spans.append((key.end(), key.end() + len(value), kind.index_of(key[1]), key[1]))
+    return spans
+
+
+def _template(kind: EventKind, payload: str, spans: list[tuple[int, int, int, str]]) -> Template | None:
+    """Return literals and columns of the spans of a payload; None if a column stands there twice or is no number."""
+    literals: list[str] = []
+    columns: list[int] = []
+    unknown: list[str] = []
+    body = payload.rstrip()
+    at = len(body) - len(body.lstrip())
+    for start, end, column, key in spans:
+        if columns and start == at:
+            return None  # two values with nothing between them cannot be told apart
+        if column != SKIP:
+            if column in columns:
+                return None
+            base = kind.columns[column].base
+            if base in _PATTERNS and not re.fullmatch(_PATTERNS[base], payload[start:end]):
+                return None
+        elif key:
+            unknown.append(key)
+        literals.append(payload[at:start])
+        columns.append(column)
+        at = end
+    literals.append(body[at:])
+    return Template(kind, tuple(literals), tuple(columns), tuple(unknown))
