@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pageout.readers.facts import Fact
 from pageout.readers.lines import Account, Desk, Line, Recogniser
-from pageout.readers.source import open_bytes
+from pageout.readers.source import STDIN, open_bytes
 from pageout.vocabulary.errors import TraceError
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ class Input:
     facts: list[Fact] = field(default_factory=list)
     events: Events | None = None  # None: no event at all
     kind: str = ""
+    unit: str = "line"  # what is counted and numbered: "record" of a binary recording
     texts: dict[int, str] = field(default_factory=dict)  # lines kept for evidence
 
     @property
@@ -83,6 +84,21 @@ def split_lines(pieces: Iterable[bytes]) -> Iterator[Line]:
             yield Line(number, raw.decode("utf-8", "replace").rstrip())
     if rest:
         yield Line(number + 1, rest.decode("utf-8", "replace").rstrip())
+
+
+def fetch_texts(found: Input, numbers: set[int]) -> dict[int, str]:
+    """Return the texts of some lines, from memory or, of a large input, from the file again."""
+    texts = {number: found.texts[number] for number in numbers if number in found.texts}
+    missing = numbers - texts.keys()
+    if missing and found.file != STDIN:
+        last = max(missing)
+        with open_bytes(found.file) as pieces:
+            for line in split_lines(pieces):
+                if line.number in missing:
+                    texts[line.number] = line.text
+                if line.number >= last:
+                    break
+    return texts
 
 
 def _take_events(found: Input, readers: Sequence[Recogniser]) -> None:
