@@ -39,8 +39,11 @@ class Input:
 def recognisers() -> list[Recogniser]:
     """Return one of each, in the order lines are offered to them: the narrow before the broad."""
     from pageout.readers.ftrace_text import FtraceText
+    from pageout.readers.function_graph import FunctionGraph
+    from pageout.readers.stream import Stream
 
-    return [FtraceText()]
+    stream = Stream()
+    return [FtraceText(stream), FunctionGraph()]
 
 
 def read_input(name: str) -> Input:
@@ -65,6 +68,9 @@ def read_pieces(name: str, pieces: Iterable[bytes]) -> Input:
     found.kind = _kind(found.account, readers)
     if not found.kind:
         raise TraceError(_nothing_known(found))
+    if not found.facts and not found.account.events:
+        for reader in readers:
+            reader.refuse(name)
     return found
 
 
@@ -96,11 +102,10 @@ def fetch_texts(found: Input, numbers: set[int]) -> dict[int, str]:
 
 
 def _take_events(found: Input, readers: Sequence[Recogniser]) -> None:
-    from pageout.readers.ftrace_text import FtraceText
+    from pageout.readers.stream import EventRecogniser
 
-    for reader in readers:
-        if isinstance(reader, FtraceText) and reader.builder is not None:
-            found.events = reader.builder.finish()
+    stream = next((reader.stream for reader in readers if isinstance(reader, EventRecogniser)), None)
+    found.events = stream.finish() if stream is not None else None
 
 
 def _kind(account: Account, readers: Sequence[Recogniser]) -> str:
