@@ -36,7 +36,7 @@ class Template(NamedTuple):
         for n, column in enumerate(self.columns):
             parts.append(re.escape(self.literals[n]))
             following = self.literals[n + 1]
-            word = f"[^{re.escape(following[0])}]*" if following else ".*?"
+            word = f"(?:(?!{re.escape(following)}).)*+" if following else ".*?"
             base = _PATTERNS.get(self.kind.columns[column].base, word) if column != SKIP else word
             parts.append(f"({base})")
         parts.append(re.escape(self.literals[-1]))
