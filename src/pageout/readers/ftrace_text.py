@@ -73,16 +73,17 @@ class FtraceText(EventRecogniser):
     def take(self, line: Line) -> Claim | None:
         """Claim events and what tracefs prints between them."""
         text = line.text
-        if text.endswith("^M"):
-            text = text[:-2].rstrip()
-            line = line._replace(text=text)
         if not text:
             self._blank()
             return None
         prefix = read_prefix(text)
         if prefix is None and line.stamp_s is not None:  # its time may have been taken for the log's
             prefix = read_prefix(f"{line.stamp_s:.6f} {text}")
-        claim = self._with_prefix(line, prefix) if prefix is not None else None
+        claim = None
+        if prefix is not None and prefix.pid is None:  # who it was may stand in the line before
+            claim = self._wrapped_head(line)
+        if claim is None and prefix is not None:
+            claim = self._with_prefix(line, prefix)
         if claim is None:
             claim = self._without_prefix(line)
         if claim is None:
@@ -234,7 +235,7 @@ class FtraceText(EventRecogniser):
                 if not self._loose:
                     self._together()
                 self._event(whole, prefix, match[1], match[2] or "")
-                self._joined_to(line, len(lines) + 1)
+                self._joined_to(line, len(lines))
                 self.taken_back = len(lines) + (self.taken_back if self._loose else 0)
                 return Claim.EVENT
         return None

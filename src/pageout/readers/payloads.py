@@ -16,8 +16,7 @@ if TYPE_CHECKING:
 
 NULL = -(1 << 63)
 MAX_PAYLOAD = 8192  # characters: no event of ours prints more, and none longer is learned from
-_FREE_TRIES, _LATER_TRIES = 64, 256  # failures before only each so-many-th payload is tried again
-_MAX_SHAPES = 512
+_MAX_SHAPES, _LATER = 2048, 16  # shapes of text that taught nothing; with so many, only each so-many-th is tried
 _MAX = (1 << 63) - 1
 _RANGES = {
     "i32": (-(1 << 31), (1 << 31) - 1), "u32": (0, (1 << 32) - 1), "i64": (-_MAX - 1, _MAX),
@@ -41,8 +40,8 @@ class Payloads:
 
     def __init__(self) -> None:
         self._learned: dict[str, list[_Learned]] = {}
-        self._shapes: dict[str, set[str]] = {}  # of payloads nothing could be learned from
-        self._failures: dict[str, int] = {}
+        self._shapes: dict[str, set[int]] = {}  # hashes of payloads nothing could be learned from, digits alike
+        self._failures = 0
 
     def values(self, builder: EventBuilder, kind: EventKind, payload: str) -> list[int] | None:
         """Return a row's own values, NULL for what was not said; None if the text is not this event's."""
@@ -56,17 +55,15 @@ class Payloads:
 
     def _learn(self, kind: EventKind, payload: str) -> _Learned | None:
         learned = self._learned[kind.name]
-        failures = self._failures.get(kind.name, 0)
         if len(learned) >= MAX_TEMPLATES or len(payload) > MAX_PAYLOAD:
             return None
-        shape = _DIGITS.sub("0", payload)[:256]
+        shape = hash(_DIGITS.sub("0", payload))
         shapes = self._shapes.setdefault(kind.name, set())
-        template = None
-        if shape not in shapes and (failures < _FREE_TRIES or failures % _LATER_TRIES == 0):
-            template = learn(kind, payload)
+        tried = shape in shapes or (len(shapes) >= _MAX_SHAPES and self._failures % _LATER)
+        template = learn(kind, payload) if not tried else None
         found = _Learned(template, template.pattern().fullmatch) if template is not None else None
         if found is None or found.match(payload) is None:
-            self._failures[kind.name] = failures + 1
+            self._failures += 1
             if len(shapes) < _MAX_SHAPES:
                 shapes.add(shape)
             return None
@@ -142,8 +139,8 @@ def joined(kind: EventKind | None, payload: str, more: str, width: int) -> str |
     best = max(range(2), key=lambda n: (*fits[n], -n))
     if fits[best].whole and not (alone.whole and fits[best].pairs <= alone.pairs):
         return texts[best]
-    if width >= _WIDE and _REST_OF_VALUE.fullmatch(more) and not _words(payload[-1:] + more)[1:]:
-        return texts[1] if "=" in payload.split()[-1] else None
+    if width >= _WIDE and _REST_OF_VALUE.fullmatch(more) and not (alone.whole and more.isdigit()):
+        return texts[1] if "=" in payload.rpartition(" ")[2] else None
     return texts[best] if _goes_on(kind, payload, texts[best], alone, fits[best], bool(best)) else None
 
 
@@ -154,7 +151,7 @@ def _words(payload: str) -> list[str]:
 
 def _goes_on(kind: EventKind | None, payload: str, text: str, alone: _Fit, together: _Fit, cut_word: bool) -> bool:
     before, words = _words(payload), _words(text)
-    if kind is None and not any(map(_PAIR.fullmatch, before)):
+    if kind is None and before and not any(map(_PAIR.fullmatch, before)):
         return False  # nothing is known of this event: only more of the same can be told from prose
     new = words[max(len(before) - cut_word, 0) :]
     pairs = [_PAIR.fullmatch(word) for word in new]
