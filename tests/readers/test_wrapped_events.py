@@ -95,7 +95,9 @@ def test_what_does_not_go_on_is_never_joined(line):
     assert segments(found) == [0, 1]
 
 
-@pytest.mark.parametrize("line", ["this is where it goes wrong", "with gfp_flags=GFP_KERNEL of course", "x = 3", "none"])
+@pytest.mark.parametrize(
+    "line", ["this is where it goes wrong", "with gfp_flags=GFP_KERNEL of course", "x = 3", "none"]
+)
 def test_prose_after_a_short_event_is_not_its_payload(line):
     found = read(f"{HEAD}mm_vmscan_direct_reclaim_end: nr_reclaimed=35\n{line}\n{HEAD}sched_x: a=1 b=2\n{line}\n")
 

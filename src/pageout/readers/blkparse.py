@@ -34,7 +34,7 @@ _DONE = re.compile(
 _REMAP = re.compile(r"(\d{1,20}) \+ (\d{1,10}) <- \((\d{1,4}),\s?(\d{1,7})\) (\d{1,20})(?:\s{1,8}\[.{0,64}\])?")
 _SPLIT = re.compile(rf"(\d{{1,20}}) / (\d{{1,20}}){_WHO}")
 _PLUG = re.compile(r"\[(.{0,64})\](?: (\d{1,9}))?")
-_BARE = re.compile(rf"(?:(?:\d{{1,10}} )?\([0-9a-f ]{{0,400}}\))?{_WHO}\s{{0,8}}")
+_BARE = re.compile(r"(?:(?:\d{1,10} )?\([0-9a-f ]{0,400}\))?\s{0,8}\[(.{0,64})\]")
 _TAIL = re.compile(r"\s{0,64}\[[^\]]{0,64}\]")
 _SUMMARY = re.compile(
     r"\s{0,8}(?:(?:PC )?(?:Reads?|Writes?) (?:Queued|Dispatches|Requeued|Completed|Merges|depth|Compl\.|Disp\.|Req\.).*"
