@@ -123,7 +123,7 @@ EVENT = st.tuples(
 HEADER = "# tracer: nop\n#\n# entries-in-buffer/entries-written: 3/3   #P:4\n#\n"
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=60)
 @given(st.lists(EVENT, min_size=1, max_size=8), st.randoms(use_true_random=False))
 def test_events_are_the_same_in_every_dress(events, random):
     plain, dressed = [], []
@@ -154,7 +154,7 @@ def test_events_are_the_same_in_every_dress(events, random):
     assert [payload.split() for _, payload in others(first)] == [payload.split() for _, payload in others(second)]
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=60)
 @given(st.lists(EVENT, min_size=1, max_size=6), st.randoms(use_true_random=False))
 def test_a_torn_trace_is_accounted_for_line_by_line(events, random):
     text = bytearray()

@@ -25,6 +25,7 @@ _RANGES = {
 _WIDE = 60  # characters: a terminal or a mailer that cuts inside words does so at the end of a long line
 _REST_OF_VALUE = re.compile(r"\d{1,20}|[\w|]*[_|][A-Z0-9_|]*")
 _LEAD = re.compile(r"\s*(?:bdi|dev) \S+ ?")
+_BASES = {DEC: 10, HEX: 16, ANY_BASE: 1}
 _DIGITS = re.compile(r"\d+")
 _PAIR = re.compile(r"([A-Za-z_][\w-]{0,63})=(.*)", re.DOTALL)
 _VALUES = {DEC: r"-?\d{1,20}", HEX: r"(?:0x)?[0-9a-fA-F]{1,16}", ANY_BASE: r"0x[0-9a-fA-F]{1,16}|\d{1,20}"}
@@ -32,6 +33,7 @@ _VALUES = {DEC: r"-?\d{1,20}", HEX: r"(?:0x)?[0-9a-fA-F]{1,16}", ANY_BASE: r"0x[
 
 class _Learned(NamedTuple):
     template: Template
+    cells: tuple[tuple[int, int, int, int, int], ...]
     match: Callable[[str], re.Match[str] | None]
 
 
@@ -48,10 +50,10 @@ class Payloads:
         for known in self._learned.setdefault(kind.name, []):
             match = known.match(payload)
             if match is not None:
-                return _convert(builder, known.template, match)
+                return _convert(builder, known, match)
         found = self._learn(kind, payload)
         match = found.match(payload) if found is not None else None
-        return _convert(builder, found.template, match) if found is not None and match is not None else None
+        return _convert(builder, found, match) if found is not None and match is not None else None
 
     def _learn(self, kind: EventKind, payload: str) -> _Learned | None:
         learned = self._learned[kind.name]
@@ -61,7 +63,7 @@ class Payloads:
         shapes = self._shapes.setdefault(kind.name, set())
         tried = shape in shapes or (len(shapes) >= _MAX_SHAPES and self._failures % _LATER)
         template = learn(kind, payload) if not tried else None
-        found = _Learned(template, template.pattern().fullmatch) if template is not None else None
+        found = _Learned(template, _cells(template), template.pattern().fullmatch) if template is not None else None
         if found is None or found.match(payload) is None:
             self._failures += 1
             if len(shapes) < _MAX_SHAPES:
@@ -71,23 +73,30 @@ class Payloads:
         return found
 
 
-def _convert(builder: EventBuilder, template: Template, match: re.Match[str]) -> list[int] | None:
-    kind = template.kind
+def _cells(template: Template) -> tuple[tuple[int, int, int, int, int], ...]:
+    """Return, for each value a template takes: its group, its column, base (0: a word, 1: either), and range."""
+    cells = []
+    for group, at in enumerate(template.columns, start=1):
+        if at != SKIP:
+            column = template.kind.columns[at]
+            low, high = _RANGES.get(column.width, (0, 0))
+            cells.append((group, at, _BASES.get(column.base, 0), low, high))
+    return tuple(cells)
+
+
+def _convert(builder: EventBuilder, learned: _Learned, match: re.Match[str]) -> list[int] | None:
+    kind = learned.template.kind
     values = [NULL] * len(kind.columns)
-    for text, at in zip(match.groups(), template.columns, strict=True):
-        if at == SKIP:
-            continue
-        column = kind.columns[at]
-        if column.base not in (DEC, HEX, ANY_BASE):
+    for group, at, base, low, high in learned.cells:
+        text = match[group]
+        if not base:
             values[at] = builder.word(text.encode())
             continue
-        hexadecimal = column.base == HEX or (column.base == ANY_BASE and text.startswith("0x"))
-        number = int(text, 16 if hexadecimal else 10)
-        low, high = _RANGES[column.width]
+        number = int(text, base if base > 1 else 16 if text.startswith("0x") else 10)
         if not low <= number <= high:
             return None
         values[at] = number - (1 << 64) if number > _MAX else number
-    for key in template.unknown:
+    for key in learned.template.unknown:
         builder.unknown_fields[kind.name, key] += 1
     return values
 
@@ -106,8 +115,17 @@ def _value(base: str) -> re.Pattern[str] | None:
     return None if pattern is None else re.compile(pattern)
 
 
+def _odd_blanks(template: Template, payload: str) -> int:
+    """Return how many blanks stand in words that have none (a shrinker has one, before its address)."""
+    match = template.pattern().fullmatch(payload)
+    values = match.groups() if match is not None else ()
+    named = [(template.kind.columns[at], value) for at, value in zip(template.columns, values, strict=False) if at >= 0]
+    return sum(abs(value.count(" ") - (column.name == "shrinker")) for column, value in named)
+
+
 def _fit(kind: EventKind | None, payload: str) -> _Fit:
-    whole = kind is not None and learn_by_text(kind, payload) is not None
+    template = learn_by_text(kind, payload) if kind is not None else None
+    whole = template is not None
     pairs = stray = 0
     for word in payload.split():
         pair = _PAIR.fullmatch(word)
@@ -120,6 +138,8 @@ def _fit(kind: EventKind | None, payload: str) -> _Fit:
             pairs += 1
         else:
             stray += 1
+    if template is not None:
+        stray = _odd_blanks(template, payload)
     return _Fit(whole, pairs, -stray)
 
 
