@@ -28,7 +28,7 @@ from pageout.vocabulary.schema import EventKind, event_of
 if TYPE_CHECKING:
     from pageout.events.tables import EventBuilder
 
-MAX_LINES = 4  # of one event, wrapped
+MAX_LINES = 8  # of one event, wrapped at 72 columns and quoted
 MAX_MARKER_LINES, MAX_OTHER_LINES = 60, 8  # lines that may follow a marker, or any event nobody knows
 FUNCTION = "function"  # the name of what function tracers print
 MARKERS = frozenset({"tracing_mark_write", "print", "bprint", "bputs", "raw_data"})
@@ -147,7 +147,7 @@ class FtraceText(EventRecogniser):
             return Claim.KNOWN
         match = _EVENT.fullmatch(prefix.rest)
         if match is not None:
-            self._event(line, prefix, match[1], match[2] or "")
+            self._event(line, prefix, match[1], (match[2] or "").lstrip())
             return Claim.EVENT
         function = read_function(prefix.rest)
         if function is None:
@@ -201,6 +201,8 @@ class FtraceText(EventRecogniser):
             return
         if len(loose) > (MAX_MARKER_LINES if marker else MAX_OTHER_LINES):
             return
+        if any(read_prefix(more.text) is not None for more in loose):
+            return  # an event, if an odd one
         self.taken_back = len(loose)
         self.variants.add("multi-line markers")
         held.payload = "\n".join([held.payload, *(more.text for more in loose)])

@@ -104,7 +104,7 @@ def _convert(builder: EventBuilder, learned: _Learned, match: re.Match[str]) -> 
 class _Fit(NamedTuple):
     """How well a payload looks like an event's; more is better."""
 
-    whole: bool  # as a text of the schema has it
+    whole: int  # 0, unless it is as a text of the schema has it: 1 and the number of its columns
     pairs: int  # key=value, the value such as the column has
     stray: int  # minus the number of words that are no such thing
 
@@ -125,7 +125,7 @@ def _odd_blanks(template: Template, payload: str) -> int:
 
 def _fit(kind: EventKind | None, payload: str) -> _Fit:
     template = learn_by_text(kind, payload) if kind is not None else None
-    whole = template is not None
+    whole = 1 + sum(at != SKIP for at in template.columns) if template is not None else 0
     pairs = stray = 0
     for word in payload.split():
         pair = _PAIR.fullmatch(word)
@@ -157,7 +157,7 @@ def joined(kind: EventKind | None, payload: str, more: str, width: int) -> str |
     texts = (f"{payload} {more}", payload + more)
     fits = [_fit(kind, text) for text in texts]
     best = max(range(2), key=lambda n: (*fits[n], -n))
-    if fits[best].whole and not (alone.whole and fits[best].pairs <= alone.pairs):
+    if fits[best].whole > alone.whole:
         return texts[best]
     if width >= _WIDE and _REST_OF_VALUE.fullmatch(more) and not (alone.whole and more.isdigit()):
         return texts[1] if "=" in payload.rpartition(" ")[2] else None

@@ -14,7 +14,7 @@ from pageout.readers.payloads import NULL, Payloads, joined
 from pageout.readers.stream import SECONDS, EventRecogniser, Stream, fits_time
 from pageout.vocabulary.schema import EventKind, event_of
 
-MAX_LINES = 4  # of one sample, wrapped
+MAX_LINES = 8  # of one sample, wrapped
 _EVENT = re.compile(
     r"(\S.{0,60}?)\s{1,32}(-?\d{1,10})(?:/(-?\d{1,10}))?\s{1,32}(?:\[(\d{1,4})\]\s{1,32})?(\d{1,10})\.(\d{1,9}):\s{1,64}"
     r"(?:(\d{1,20})\s{1,64})?([A-Za-z_][^\s:]{0,127}(?::[\w-]{1,64})?):(?:\s(.*))?",
@@ -108,7 +108,7 @@ class PerfScript(EventRecogniser):
             segment,
             int(cpu) if cpu is not None else NULL,
             number if number >= 0 else NULL,
-            builder.word(comm.encode()),
+            builder.word(comm.encode()) if comm != f":{number}" else NULL,
             NULL,
         )
         self.seen, self._line = True, line.number
