@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from pageout.readers.facts import Fact
 from pageout.readers.lines import Account, Desk, Line, Recogniser
 from pageout.readers.source import STDIN, open_bytes
+from pageout.readers.systrace import unwrap
 from pageout.vocabulary.errors import TraceError
 
 if TYPE_CHECKING:
@@ -38,12 +39,18 @@ class Input:
 
 def recognisers() -> list[Recogniser]:
     """Return one of each, in the order lines are offered to them: the narrow before the broad."""
+    from pageout.readers.blkparse import Blkparse
+    from pageout.readers.block_csv import BlockCsv
+    from pageout.readers.bpf_tables import BpfTables
     from pageout.readers.ftrace_text import FtraceText
     from pageout.readers.function_graph import FunctionGraph
+    from pageout.readers.perf_script import PerfScript
     from pageout.readers.stream import Stream
+    from pageout.readers.systrace import SystraceHtml
 
-    stream = Stream()
-    return [FtraceText(stream), FunctionGraph()]
+    stream = Stream()  # one for all: times and lines of one input
+    traces: list[Recogniser] = [FtraceText(stream), PerfScript(stream), Blkparse(stream), BlockCsv(stream)]
+    return [SystraceHtml(), *traces, FunctionGraph(), BpfTables()]
 
 
 def read_input(name: str) -> Input:
@@ -58,7 +65,7 @@ def read_pieces(name: str, pieces: Iterable[bytes]) -> Input:
     readers = recognisers()
     desk = Desk(readers, found.account)
     kept = 0
-    for line in split_lines(pieces):
+    for line in unwrap(split_lines(pieces), name):
         desk.take(line)
         if kept < KEPT_BYTES:
             found.texts[line.number] = line.text
@@ -93,7 +100,7 @@ def fetch_texts(found: Input, numbers: set[int]) -> dict[int, str]:
     if missing and found.file != STDIN:
         last = max(missing)
         with open_bytes(found.file) as pieces:
-            for line in split_lines(pieces):
+            for line in unwrap(split_lines(pieces), found.file):
                 if line.number in missing:
                     texts[line.number] = line.text
                 if line.number >= last:
