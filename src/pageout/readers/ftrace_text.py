@@ -42,6 +42,7 @@ _KNOWN = tuple(
         r"\s*=> .*",
     )
 )
+_HEADING = re.compile(r"^#\s*$|tracer:|=>|TASK-PID|latency|-----|clock|\|\s*\||buffer started|#P:\d")
 _MAX = (1 << 63) - 1
 _RANGES = {
     "i32": (-(1 << 31), (1 << 31) - 1), "u32": (0, (1 << 32) - 1), "i64": (-_MAX - 1, _MAX),
@@ -160,6 +161,8 @@ class FtraceText(Recogniser):
             if missing > 0:
                 self._events().hole(line.number, lost=missing, why="overwritten")
             return Claim.KNOWN
+        if text.startswith("#") and self.builder is None and not _HEADING.search(text):
+            return None  # a root prompt, a comment
         if any(pattern.fullmatch(text) for pattern in _KNOWN):
             return Claim.KNOWN
         return None
