@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Reads what is mounted where (/proc/mounts, mount, lsblk), a device's knobs, a bdi's counters in debugfs, /proc/PID/io."""
+"""Reads mounts (/proc/mounts, mount, lsblk), a device's knobs, a bdi's counters in debugfs, /proc/PID/io."""
 
 from __future__ import annotations
 

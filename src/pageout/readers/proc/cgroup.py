@@ -27,6 +27,8 @@ _IGNORED = (
     r"cgroup\.(?:procs|threads|controllers|subtree_control|type|kill|event_control)|tasks|release_agent|memory\.reclaim|"
     r"memory\.pressure_level|memory\.force_empty|cpuset\.[\w.]{2,40}|cpu\.max|hugetlb\.[\w.]{2,40}|misc\.[\w.]{2,40}"
 )
+_VENDOR = r"(?:memory|pids|hugetlb)\.[a-z_.]{3,40}"  # a number in a file of a later kernel, or of a vendor's
+_VENDOR_PATH = re.compile(rf"/.*/({_VENDOR})")
 _VALUE = re.compile(r"(?:default\s{1,4})?(-?\d{1,20}|max|unlimited)")
 _SPACED = re.compile(rf"((?:\S{{0,400}}/)?(?:{_SINGLE}))(?:\s{{1,40}}|\s{{0,8}}=\s{{0,8}})(\d{{1,20}}|max)")
 _SINGLE_NAME = re.compile(rf"(?:.*/)?({_SINGLE})")
@@ -45,7 +47,7 @@ class CgroupFile(Family):
     """`/sys/fs/cgroup/a.slice/memory.max:33554432`."""
 
     kind = "cgroup"
-    files = rf"{_SINGLE}|{_KEYED}|{_NESTED}|{_IGNORED}"
+    files = rf"{_SINGLE}|{_KEYED}|{_NESTED}|{_IGNORED}|{_VENDOR}"
 
     def __init__(self, named: Named) -> None:
         super().__init__(named)
@@ -68,6 +70,10 @@ class CgroupFile(Family):
             return Claim.KNOWN if explicit or re.fullmatch(r"[\w.\- ]{0,400}", text) else None
         if _SINGLE_NAME.fullmatch(path):
             return self._single(number, text, path, explicit=explicit)
+        vendor, value = _VENDOR_PATH.fullmatch(path), count(text)
+        if explicit and vendor is not None and value is not None:
+            self.blocks.add(vendor[1], "", number, [(vendor[1], value)], cgroup_of(path), explicit=True)
+            return Claim.KNOWN
         keyed, pair = self._keyed.fullmatch(path), _PAIR.fullmatch(text)
         found = count(pair[2]) if pair else None
         if keyed is None or pair is None or found is None:

@@ -7,11 +7,14 @@ Sizes are bytes, the rest counts. Source: Linux v6.1 mm/memcontrol.c:memory_stat
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
+from pageout.readers.facts import Fact
 from pageout.readers.lines import Claim
 from pageout.readers.proc.files import Family, Named, cgroup_of, count
 from pageout.readers.proc.vmstat import CGROUP_ONLY, Vmstat
 
+MIN_EVENTS = 3
 _PAIR = re.compile(r"([a-z][a-z0-9_.]{1,48})(?:\s{0,8}[:=]\s{0,40}|\s{1,80})(\d[\d,]{0,30})")
 _KEY = re.compile(r"[a-z][a-z0-9_]{2,48}")
 _EVENTS = re.compile(r"low|high|max|oom|oom_kill|oom_group_kill|sock_throttled")
@@ -73,6 +76,10 @@ class MemoryEvents(Family):
     kind = "memory.events"
     files = r"memory\.(?:events|events\.local|swap\.events)"
 
+    def __init__(self, named: Named) -> None:
+        super().__init__(named)
+        self._told: set[int] = set()  # lines whose file is known
+
     def read(self, number: int, text: str, path: str, *, explicit: bool) -> Claim | None:
         """Read one line."""
         pair = _PAIR.fullmatch(text)
@@ -86,4 +93,13 @@ class MemoryEvents(Family):
         if path and not explicit and not _EVENTS.fullmatch(pair[1]) and pair[1] != "fail":
             return None
         self.blocks.add(source, "", number, [(pair[1], found)], place, explicit=explicit)
+        self._told.update([number] if path else ())
         return Claim.KNOWN
+
+    def facts(self) -> Sequence[Fact]:
+        """Return the snapshots; without a path, fewer than three of these words in a row prove nothing."""
+        return [
+            snapshot
+            for snapshot in self.blocks.snapshots()
+            if snapshot.line in self._told or len(snapshot.values) >= MIN_EVENTS
+        ]

@@ -41,6 +41,8 @@ _DATE = re.compile(
 _SETS = re.compile(r">{1,2}\s{0,4}/?(?:proc/)?sys/|\bsysctl\b.{0,200}=|\btee\s{1,4}(?:-a )?/?(?:proc|sys)/")
 _BRACES = re.compile(r"([^\s{}]{0,200})\{([^{}\s]{1,300})\}([^\s{}]{0,200})")
 _PATH_LIKE = re.compile(r"[^\s'\"|;&<>()$`]{1,400}")
+_TIMED = names("vmstat iostat sar dstat pidstat mpstat top")  # may have numbers after them
+_ARGUMENT = re.compile(r"-{1,2}\w|\.{0,2}/\w|[\w-]{1,40}\.\w|[|;]")
 MAX_PATHS = 256
 
 
@@ -84,15 +86,15 @@ class Prompt(Recogniser):
         if strict is not None:
             return self._command(line.number, strict[1], strict=True)
         loose = _LOOSE.fullmatch(text)
-        return self._command(line.number, loose[1] if loose else text, strict=False)
+        return self._command(line.number, loose[1] if loose else text, strict=False, prompted=loose is not None)
 
-    def _command(self, number: int, command: str, *, strict: bool) -> Claim | None:
+    def _command(self, number: int, command: str, *, strict: bool, prompted: bool = True) -> Claim | None:
         words = command.split()
         tool = words[0].rpartition("/")[2] if words else ""
         if _SETS.search(command):
             self._named.say(number)
             return None
-        if not strict and (tool not in _TOOLS or not _plausible(words)):
+        if not strict and (tool not in _TOOLS or not _plausible(words, prompted=prompted)):
             return None
         if tool == "cd" and len(words) == 2:
             folder = words[1]
@@ -117,12 +119,11 @@ def _assigned(text: str) -> bool:
     )
 
 
-def _plausible(words: list[str]) -> bool:
-    """Whether words without a prompt are a command, not a sentence that begins with a tool's name."""
-    return (
-        len(words) > 1
-        and words[1] != "-"
-        and any(
-            word.startswith(("/", "-", "./")) or word.isdigit() or re.match(r"[\w-]+\.\w+", word) for word in words[1:]
-        )
-    )
+def _plausible(words: list[str], *, prompted: bool) -> bool:
+    """Whether words are a command, not a sentence that begins with a tool's name."""
+    if words[0].rpartition("/")[2] in _TIMED and all(word.isdigit() or word[0] in "-|" for word in words[1:]):
+        return len(words) > 1 or prompted
+    if len(words) == 1:
+        return prompted
+    first = words[1:] if prompted else words[1:2]
+    return any(_ARGUMENT.match(word) for word in first) or any(word.startswith(("/proc/", "/sys/")) for word in words)
