@@ -4,11 +4,16 @@
 import math
 
 import pytest
-
 from tests.readers.reading import read, snapshots, unread, values
 
-V1 = "cache 30000128\nrss 1000\ndirty 26923008\nwriteback 0\npgfault 12\nhierarchical_memory_limit 33554432\ntotal_dirty 5\n"
-V2 = "anon 176128\nfile 633012224\nkernel_stack 73728\nfile_dirty 811008\npgscan 48241750\nworkingset_refault 3\nthp_fault_alloc 0\n"
+V1 = (
+    "cache 30000128\nrss 1000\ndirty 26923008\nwriteback 0\npgfault "
+    "12\nhierarchical_memory_limit 33554432\ntotal_dirty 5\n"
+)
+V2 = (
+    "anon 176128\nfile 633012224\nkernel_stack 73728\nfile_dirty 811008\npgscan "
+    "48241750\nworkingset_refault 3\nthp_fault_alloc 0\n"
+)
 
 
 @pytest.mark.parametrize("stat", [V1, V2])

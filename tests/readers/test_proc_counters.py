@@ -2,9 +2,9 @@
 """meminfo, vmstat, zoneinfo, buddyinfo, diskstats, pressure, slabinfo in every dress they are pasted in."""
 
 import pytest
+from tests.readers.reading import of, read, snapshots, unread, values
 
 from pageout.readers.facts import KernelVersion, Snapshot
-from tests.readers.reading import of, read, snapshots, unread, values
 
 MEMINFO = """MemTotal:       16318480 kB
 MemFree:          812344 kB
@@ -361,7 +361,10 @@ def test_slabtop_is_read() -> None:
 
 
 def test_bdi_stats_of_debugfs_are_named_by_their_folder() -> None:
-    lines = "BdiWriteback:            16 kB\nBdiDirtyThresh:       1000 kB\nBdiWriteBandwidth:   2048 kBps\nb_dirty:        3\nstate:  1\n"
+    lines = (
+        "BdiWriteback:            16 kB\nBdiDirtyThresh:       1000 kB\nBdiWriteBandwidth: "
+        "  2048 kBps\nb_dirty:        3\nstate:  1\n"
+    )
     text = f"# cat /sys/kernel/debug/bdi/8:0/stats\n{lines}"
     (found,) = snapshots(text, "bdi stats")
     assert found.part == "8:0"

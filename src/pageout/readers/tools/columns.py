@@ -14,7 +14,7 @@ from pageout.readers.proc.files import Named
 MAX_ROWS = 1_000_000  # of one recogniser; beyond, lines stay unread
 GAP = 5  # foreign lines after which a table is over
 _REAL = re.compile(r"(-?\d{1,18}(?:[.,]\d{1,9})?)([kKMGTPE]?)(?:i?B)?(%?)")
-_COLUMN = re.compile(r"[A-Za-z%][\w/%.-]{0,30}")
+_COLUMN = re.compile(r"[A-Za-z%][\w/%.+-]{0,30}")
 _NOTHING = re.compile(r"-?nan|-|inf", re.IGNORECASE)
 _SCALE = {"": 1, "k": 1 << 10, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40, "P": 1 << 50, "E": 1 << 60}
 

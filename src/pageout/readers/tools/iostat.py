@@ -21,7 +21,8 @@ EXTENDED = names(
 )
 PLAIN = names(
     "tps kB_read/s kB_wrtn/s kB_dscd/s kB_read kB_wrtn kB_dscd MB_read/s MB_wrtn/s MB_dscd/s MB_read MB_wrtn MB_dscd "
-    "Blk_read/s Blk_wrtn/s Blk_dscd/s Blk_read Blk_wrtn Blk_dscd"
+    "Blk_read/s Blk_wrtn/s Blk_dscd/s Blk_read Blk_wrtn Blk_dscd "
+    "kB_w+d/s MB_w+d/s Blk_w+d/s kB_w+d MB_w+d Blk_w+d"
 )
 CPU = names("%user %nice %system %sys %iowait %steal %idle %usr")
 _DEVICE = re.compile(

@@ -37,7 +37,8 @@ SAR = {
     "pidstat -u": "UID PID USER TGID TID %usr %user %system %guest %wait %CPU CPU Command",
 }  # fmt: skip
 _VOCABULARY = {source: frozenset(names.split()) for source, names in SAR.items()}
-_TIME = re.compile(r"(?:\d\d:\d\d:\d\d|#?\s{0,2}Time)(?: ([AaPp][Mm]))?(?=\s|$)")
+_ANY = frozenset(name for known in _VOCABULARY.values() for name in known)
+_TIME = re.compile(r"(?:\d\d:\d\d:\d\d|#?\s{0,20}Time)(?: ([AaPp][Mm]))?(?=\s|$)")
 _EPOCH = re.compile(r"\d{9,11}(?=\s)")  # only under a header that says Time: pidstat -h
 _AVERAGE = re.compile(
     r"(?:Average|Summary|Durchschn\.|Moyenne|Media|Média|Mittelwert|Gemiddelde|Среднее|平均時間|平均时间)\s?:",
@@ -56,7 +57,6 @@ class Sar(TableReader):
     def __init__(self, named: Named) -> None:
         super().__init__(named)
         self._epoch = False
-        self._names: frozenset[str] = frozenset()  # what a header may go on with
 
     def take(self, line: Line) -> Claim | None:
         """Claim headers, rows and what stands between them."""
@@ -83,20 +83,21 @@ class Sar(TableReader):
         return Claim.KNOWN if self._row(line.number, stamp, rest, average=average is not None) else None
 
     def _header(self, number: int, stamp: str, names: list[str]) -> bool:
-        source = next(
-            (source for source, known in _VOCABULARY.items() if is_header(names, known) and _telling(names)), ""
-        )
+        source = _source(names) if _telling(names) else ""
         if not source:
             return False
-        self._names = _VOCABULARY[source]
         self.begin(number, source, names, source.split()[0])
         self._epoch = stamp.endswith("Time")
         return True
 
     def _continued(self, number: int, words: list[str]) -> Claim | None:
-        if self.header_open(number) and self._names.issuperset(words):
-            self.extend(number, words)
-            return Claim.KNOWN
+        sheet = self.sheet
+        if sheet is not None and self.header_open(number) and all(word in _ANY for word in words):
+            source = _source([*sheet.columns, *words])
+            if source:
+                sheet.source = source
+                self.extend(number, words)
+                return Claim.KNOWN
         if self.waiting(number):
             if _MERIDIEM.fullmatch(words[0]):
                 words = words[1:]
@@ -134,6 +135,12 @@ class Sar(TableReader):
         return sheet
 
 
+def _source(names: Sequence[str]) -> str:
+    """Return the option whose table has these columns, or the most of them; empty if none has half."""
+    fitting = [source for source, known in _VOCABULARY.items() if is_header(names, known)]
+    return max(fitting, key=lambda source: sum(name in _VOCABULARY[source] for name in names), default="")
+
+
 def _telling(names: list[str]) -> bool:
     """Whether names are more than what a sentence might hold after a time."""
-    return any(re.search(r"[/%_-]|^kb|^[A-Z]{2}", name) for name in names)
+    return any(re.search(r"[/%_-]|^kb|^[A-Z]{2}|tps$", name) for name in names)
