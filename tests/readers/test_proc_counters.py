@@ -263,7 +263,7 @@ def test_pagetypeinfo_has_orders_by_type_and_page_blocks() -> None:
 
 @pytest.mark.parametrize("nr_fields", [4, 11, 15, 17, 20])
 def test_diskstats_of_every_era_are_read(nr_fields: int) -> None:
-    text = "   8       0 sda " + " ".join(str(n + 1) for n in range(nr_fields)) + "\n"
+    text = "$ cat /proc/diskstats\n   8       0 sda " + " ".join(str(n + 1) for n in range(nr_fields)) + "\n"
     (found,) = snapshots(text, "diskstats")
     got = values(found)
     assert (found.part, got["major"], got["minor"]) == ("sda", 8, 0)

@@ -113,7 +113,8 @@ class Sysctls(Recogniser):
             if re.search(r"\s=(?:\s|$)", text) is None and ":" not in key[3]:
                 conf = True  # sysctl itself prints blanks
             value = re.split(r"\s[#;]", value, maxsplit=1)[0].strip()
-            if key[2].startswith("vm") or self._one(value) or self._last == number - 1 or "=" in key[3]:
+            name = dotted(key[2])
+            if "=" in key[3] or name.removeprefix("vm.") in VM or (self._last == number - 1 and "/" not in key[2]):
                 return self._keep(number, key[2], value, "conf" if conf else "read")
         short = _SHORT.fullmatch(text)
         if (
@@ -123,9 +124,6 @@ class Sysctls(Recogniser):
         ):
             return self._keep(number, f"vm.{short[1]}", short[2], "read")
         return None
-
-    def _one(self, value: str) -> bool:
-        return number_of(value) is not None
 
     def _bare(self, number: int, text: str) -> Claim | None:
         """Read a value alone on its line, after the command that asked for it."""

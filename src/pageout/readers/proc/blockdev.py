@@ -23,14 +23,17 @@ _LSBLK = re.compile(
 )
 _LSBLK_MORE = re.compile(r"[│|\s]{8,200}(/\S{0,400}|\[SWAP\])")
 # A knob's path says what it is; only its name must be one that nobody prints by chance.
+_VALUE = r"\S{1,400}|(?:[\d.:-]{1,24}\s{1,8}){1,16}[\d.:-]{1,24}|(?=[^\[]*\[)[\w.:+-]*(?:\s?\[?[\w.:+-]{1,30}\]?){1,16}"
 _KNOB = re.compile(
+    # A value is a word, several numbers, or a choice: `none [mq-deadline] bfq`. A sentence is none.
     r"(/sys/(?!fs/cgroup/|devices/system/node/node\d+/(?:meminfo|vmstat))(?:block|class|devices|kernel|module|fs|dev)/[^\s]{1,400}/[A-Za-z][\w.-]{0,60})"
-    r"(?::[ \t]?|\s{0,4}=\s{0,4}|\s{1,8})(\S.{0,200})"
+    rf"(?::[ \t]?|\s{{0,4}}=\s{{0,4}})({_VALUE})"
 )
 _SYS_FILE = re.compile(r"/?sys/(?:block|class|kernel|module|devices)/\S{1,400}")
 _RELATIVE = re.compile(
-    r"((?:\S{1,200}/)?(?:queue/)?(?:read_ahead_kb|nr_requests|scheduler|rotational|wbt_lat_usec|max_sectors_kb|write_cache|"
-    r"queue_depth|nomerges|rq_affinity|max_ratio|min_ratio|max_bytes|min_bytes|strict_limit|stable_pages_required))[:=](\S.{0,80})"
+    r"((?:\S{1,200}/)(?:read_ahead_kb|nr_requests|scheduler|rotational|wbt_lat_usec|max_sectors_kb|write_cache|"
+    r"queue_depth|nomerges|rq_affinity|max_ratio|min_ratio|max_bytes|min_bytes|strict_limit"
+    r"|stable_pages_required))[:=](\S{1,80}|(?=[^\[]{0,80}\[)[\w.\[\] -]{1,80})"
 )
 _BDI_LINE = re.compile(
     r"([A-Z][A-Za-z]{3,30}):\s{1,40}(\d{1,20})(?: (kB|kBps))?|(b_(?:dirty|io|more_io|dirty_time)"

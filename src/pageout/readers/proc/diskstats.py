@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from pageout.readers.facts import Fact
 from pageout.readers.lines import Claim
 from pageout.readers.proc.files import Family, Named, _Part, counts
 
@@ -21,7 +22,7 @@ FIELDS = (
 _OLD_PARTITION = ("reads", "sectors_read", "writes", "sectors_written")
 _WHOLE = (11, 15, 17)
 MAX_FIELDS = 24
-_ROW = re.compile(r"(\d{1,4})\s{1,8}(\d{1,7})\s{1,8}([A-Za-z]\S{0,40})((?:\s{1,24}\d{1,20}){1,24})")
+_ROW = re.compile(r"(\d{1,4})\s{1,8}(\d{1,7})\s{1,8}([A-Za-z]\S{0,40})((?:\s{1,24}\d{1,20}){4,24})")
 _NUMBERS = re.compile(r"\d{1,20}(?:\s{1,24}\d{1,20}){0,23}")
 
 
@@ -33,6 +34,7 @@ class Diskstats(Family):
 
     def __init__(self, named: Named) -> None:
         super().__init__(named)
+        self._doubtful: set[int] = set()  # rows too short to be of this file, if no more comes
         self._row: tuple[int, _Part, list[int]] | None = None  # the last row: a mailer may have cut it
 
     def gap(self, number: int) -> None:
@@ -43,7 +45,7 @@ class Diskstats(Family):
         """Read one line."""
         row = _ROW.fullmatch(text)
         if row is not None:
-            return self._device(number, row)
+            return self._device(number, row, path)
         if not _NUMBERS.fullmatch(text):
             return None
         last = self._row
@@ -53,10 +55,12 @@ class Diskstats(Family):
             return self._file(number, text, path)
         return None
 
-    def _device(self, number: int, row: re.Match[str]) -> Claim | None:
+    def _device(self, number: int, row: re.Match[str], path: str) -> Claim | None:
         found = counts(row[4].split())
         if found is None:
             return None
+        if len(found) < _WHOLE[0] and not path and not self.blocks.near("diskstats", number):
+            self._doubtful.add(number)
         part = self.blocks.part("diskstats", row[3], number)
         self.blocks.put(part, number, [("major", float(row[1])), ("minor", float(row[2]))])
         self._fill(number, part, found)
@@ -67,6 +71,7 @@ class Diskstats(Family):
         found = counts(text.split())
         if found is None or len(before) + len(found) not in _WHOLE:
             return None
+        self._doubtful.discard(part.line)
         for name in _OLD_PARTITION:
             part.values.pop(name, None)
         self._fill(number, part, before + found)
@@ -74,6 +79,10 @@ class Diskstats(Family):
         self.blocks.reach("diskstats", number)
         self._row = None
         return Claim.KNOWN
+
+    def facts(self) -> Sequence[Fact]:
+        """Return the snapshots, but those of rows that may have been something else."""
+        return [snapshot for snapshot in self.blocks.snapshots() if snapshot.line not in self._doubtful]
 
     def _fill(self, number: int, part: _Part, found: Sequence[int]) -> None:
         names: Sequence[str] = _OLD_PARTITION if len(found) == len(_OLD_PARTITION) else FIELDS

@@ -130,6 +130,7 @@ class Blocks:
         else:
             moment = _Moment(0, line)
         self._open[source, place] = moment
+        self._nr_values += 1
         moment.last = line
         return moment.parts.setdefault(part, _Part(line, {}))
 

@@ -10,6 +10,7 @@ from pageout.readers.facts import Fact, KernelCommandLine, KernelVersion
 from pageout.readers.lines import Claim, Line, Recogniser
 from pageout.readers.proc.files import MAX_TEXT, Named
 
+MAX_FACTS = 100_000
 _RELEASE = r"\d{1,2}\.\d{1,3}(?:\.\d{1,4})?[\w.+~-]{0,80}"
 _VERSION = re.compile(rf"(?:/proc/version:)?Linux version ({_RELEASE}) \(.{{1,600}}")
 _UNAME = re.compile(
@@ -44,7 +45,7 @@ class KernelText(Recogniser):
     def take(self, line: Line) -> Claim | None:
         """Claim a line that is all about the kernel."""
         text = line.text.strip()
-        if len(text) > MAX_TEXT or line.cut:
+        if len(text) > MAX_TEXT or line.cut or len(self._facts) >= MAX_FACTS:
             return None
         found = _VERSION.fullmatch(text) or _UNAME.fullmatch(text) or _BANNER.fullmatch(text)
         release = found[1] if found else ""

@@ -19,6 +19,8 @@ NAMES = names(
     "HugePages_Rsvd HugePages_Surp Hugepagesize Hugetlb DirectMap4k DirectMap2M DirectMap4M DirectMap1G Quicklists "
     "FilePages GPUActive GPUReclaim"
 )
+# /proc/PID/smaps has these too: alone they prove nothing.
+SHARED = frozenset(("AnonHugePages", "ShmemPmdMapped", "FilePmdMapped", "Hugetlb"))
 PAGES = ("HugePages_",)  # these are counts, not KiB
 _KIB = {
     "": 1,
@@ -67,6 +69,8 @@ class Meminfo(Family):
             inside = bool(path) or self.blocks.near("meminfo", number)
             known = all(name in NAMES for name, _, _ in pairs)
             if not known and not (inside and len(pairs) == 1):
+                return None
+            if not (inside or explicit) and all(name in SHARED for name, _, _ in pairs):
                 return None
             return self._keep(number, part, pairs, explicit)
         key = _KEY.fullmatch(text)

@@ -8,11 +8,14 @@ from collections.abc import Sequence
 
 from pageout.readers.facts import Fact
 from pageout.readers.lines import Claim
-from pageout.readers.proc.files import Family, Named, count
+from pageout.readers.proc.files import Family, Named, count, names
+from pageout.readers.sysctl import VM
 
 # A line of these begins a snapshot; inside one, any name the file could have.
 _NAME = re.compile(
-    r"nr_[a-z0-9_]{2,40}|numa_[a-z_]{2,40}|workingset_[a-z_]{4,40}|pg(?:pgin|pgout|free|fault|majfault|reuse|rotated|"
+    r"nr_(?:free|zone|inactive|active|unevictable|mlock|anon|mapped|file|dirty|writeback|slab|page_table|sec_page_table|kernel|"
+    r"unstable|bounce|vmscan|isolated|shmem|dirtied|written|throttled_written|pages_scanned|zspages|swapcached|foll_pin|iommu|"
+    r"hugetlb|balloon|memmap|shadow_call|indirectly|overhead|gpu|ion)(?:_[a-z0-9_]{2,40})?|numa_[a-z_]{2,40}|workingset_[a-z_]{4,40}|pg(?:pgin|pgout|free|fault|majfault|reuse|rotated|"
     r"inodesteal|activate|deactivate|lazyfreed?|refill|scan|steal|alloc|skip|promote|demote|migrate)(?:_[a-z0-9_]{1,40})?|"
     r"pswpin|pswpout|allocstall(?:_[a-z0-9]{2,20})?|slabs_scanned|kswapd_[a-z_]{4,40}|pageoutrun|"
     r"drop_(?:pagecache|slab)|oom_kill|compact_[a-z_]{3,40}|htlb_[a-z_]{3,40}|unevictable_pgs_[a-z]{3,20}|"
@@ -20,7 +23,9 @@ _NAME = re.compile(
     r"direct_map_[a-z0-9_]{3,40}|ksm_swpin_copy|cow_ksm|vma_lock_[a-z]{3,20}|mlocked_[a-z]{3,20}|pginodesteal"
 )
 # Names that other files have too: cgroup.stat and cpu.stat; and those a cgroup's memory.stat shares.
-_OTHERS = frozenset(("nr_descendants", "nr_dying_descendants", "nr_periods", "nr_throttled", "nr_bursts"))
+_OTHERS = VM | names(
+    "nr_descendants nr_dying_descendants nr_periods nr_throttled nr_bursts numa_stat numa_zonelist_order"
+)
 _SHARED = re.compile(
     r"pgpgin|pgpgout|pgfault|pgmajfault|pgrefill|pgactivate|pgdeactivate|pglazyfreed?|pg(?:scan|steal|demote)_(?:kswapd|direct|"
     r"khugepaged|proactive)|workingset_\w+|thp_(?:fault|collapse)_alloc|thp_swpout(?:_fallback)?|zsw\w+|swp\w+|"

@@ -12,6 +12,8 @@ from pageout.readers.lines import Recogniser
 from pageout.readers.proc.files import Named
 
 MAX_ROWS = 1_000_000  # of one recogniser; beyond, lines stay unread
+NEXT = 2  # lines to the next row, one blank between
+MIN_CUT = 3  # values of a row whose rest never came; fewer may be a sentence
 GAP = 5  # foreign lines after which a table is over
 _REAL = re.compile(r"(-?\d{1,18}(?:[.,]\d{1,9})?)([kKMGTPE]?)(?:i?B)?(%?)")
 _COLUMN = re.compile(r"[A-Za-z%][\w/%.+-]{0,30}")
@@ -50,8 +52,7 @@ class Sheet:
     report: int = -1
     first_since_boot: bool | None = None  # what is known of the first report
     rows: list[TableRow] = field(default_factory=list)
-    over: bool = False
-    again: Sheet | None = None  # a header after it that may prove to be the same once its second line is read
+    before: Sheet | None = None  # the table whose header this may prove to repeat, once its second line is read
 
 
 @dataclass
@@ -73,6 +74,7 @@ class TableReader(Recogniser):
         super().__init__()
         self.named = named
         self.done: list[Sheet] = []
+        self._current: dict[str, Sheet] = {}  # of each source, the one a repeated header goes on with
         self.sheet: Sheet | None = None  # the one that gets rows
         self._cut: _Cut | None = None
         self.nr_rows = 0
@@ -85,7 +87,7 @@ class TableReader(Recogniser):
         names = list(columns)
         told = self.named.told(line, tool)
         going_on = line - self._seen <= GAP * 8
-        old = next((sheet for sheet in self.done if going_on and sheet.source == source and not sheet.over), None)
+        old = self._current.get(source) if going_on else None
         fresh = (self.named.said > (old.last if old else -1) and bool(told)) or self._bannered(
             old.last if old else -1, line
         )
@@ -94,10 +96,10 @@ class TableReader(Recogniser):
             old.last = line
         else:
             self.sheet = Sheet(line, source, names, told, None, line)
-            if old is not None:
-                old.over, old.again = True, None if fresh else self.sheet
+            self.sheet.before = None if fresh else old
+            self._current[source] = self.sheet
             self.sheet.first_since_boot = self._since_boot(told, line)
-            self.done.insert(0, self.sheet)
+            self.done.append(self.sheet)
         self.sheet.report += 1
         self._header_at = self._seen = line
         return self.sheet
@@ -117,12 +119,12 @@ class TableReader(Recogniser):
         if sheet is None:
             return
         self._header_at = line
-        self._seen = line
+        self._seen = sheet.last = line
         whole = sheet.columns + list(columns)
-        same = next((old for old in self.done[:8] if old.again is sheet and old.columns == whole), None)
-        if same is not None and not sheet.rows:
-            self.done.remove(sheet)
-            same.over, same.again = False, None
+        same = sheet.before
+        if same is not None and same.columns == whole and not sheet.rows and self.done[-1] is sheet:
+            self.done.pop()
+            self._current[sheet.source] = same
             same.report += 1
             same.last = line
             self.sheet = same
@@ -144,6 +146,8 @@ class TableReader(Recogniser):
         width = self._width()
         if sheet is None or len(values) > width or not all(map(is_value, values)) or self.nr_rows >= MAX_ROWS:
             return False
+        if len(values) < width and line - sheet.last > NEXT:
+            return False  # the piece of a row follows another row
         self.flush()
         sheet.last = self._seen = line
         since_boot = sheet.first_since_boot if sheet.report == 0 and not average else False
@@ -178,7 +182,7 @@ class TableReader(Recogniser):
     def flush(self) -> None:
         """Keep a cut row whose rest never came: its columns are right as far as they go."""
         cut, self._cut = self._cut, None
-        if cut is not None:
+        if cut is not None and (len(cut.values) >= MIN_CUT or len(cut.values) == self._width()):
             self._store(cut)
 
     def _store(self, cut: _Cut) -> None:
