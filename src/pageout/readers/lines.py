@@ -28,10 +28,13 @@ class Line(NamedTuple):
 
     number: int  # in the file, from 1
     text: str  # without quote marks, a mail's encoding, the log's stamp, and without white space at the end
-    stamp_s: float | None = None  # the time the log's prefix says, seconds, None without one
-    prefix: str = ""  # what was taken off: quote, dmesg, journal, kmsg...
+    stamp_s: float | None = None  # the log's time, seconds: since boot, or (no uptime there) since 1970; None: not said
+    prefix: str = ""  # what was taken off, outermost first: "quoted, syslog, dmesg"
     cut: bool = False  # longer than MAX_LINE: the rest is not here
-    nr_lines: int = 1  # lines of the file that were joined to make it (quoted-printable)
+    nr_lines: int = 1  # lines of the file joined to make it (quoted-printable); 0: more of a line already counted
+    width: int = 0  # characters it had in the file, without quote marks: says whether a mailer broke it
+    depth: int = 0  # quote marks taken off
+    logged: bool = False  # a logger's prefix was taken off
 
 
 class Recogniser:
@@ -42,6 +45,8 @@ class Recogniser:
     """
 
     kind = ""  # the format's name, as the user reads it: "meminfo", "ftrace text"
+    broad = False  # claims what looks like nothing else: asked last, even after a line of its own
+    alone = True  # a file holding nothing else is worth reading
 
     def __init__(self) -> None:
         self.variants: set[str] = set()  # dresses seen: "tgid column", "quoted"
@@ -73,7 +78,7 @@ class Account:
         """Count a line somebody claimed; of several joined ones the first is the event."""
         self.lines += nr_lines
         self.kinds[kind] += nr_lines
-        events = 1 if claim is Claim.EVENT else 0
+        events = 1 if claim is Claim.EVENT and nr_lines else 0
         self.events += events
         self.known_non_events += nr_lines - events
 
@@ -102,7 +107,7 @@ class Desk:
         if last is not None:
             claim = last.take(line)
             if claim is not None:
-                self._account.claim(last.kind, claim, line.nr_lines)
+                self._claimed(last, claim, line)
                 return
             if not line.text:  # a blank line ends nothing by itself
                 self._account.refuse(line)
@@ -113,11 +118,17 @@ class Desk:
                 continue
             claim = recogniser.take(line)
             if claim is not None:
-                self._last = recogniser
-                self._account.claim(recogniser.kind, claim, line.nr_lines)
+                if not recogniser.broad:
+                    self._last = recogniser
+                self._claimed(recogniser, claim, line)
                 return
         self._last = None
         self._account.refuse(line)
+
+    def _claimed(self, recogniser: Recogniser, claim: Claim, line: Line) -> None:
+        self._account.claim(recogniser.kind, claim, line.nr_lines)
+        if line.prefix:
+            recogniser.variants.update(line.prefix.split(", "))
 
     def skip(self, number: int) -> None:
         """Lines up to this number were read by somebody else: whoever is inside something must know."""

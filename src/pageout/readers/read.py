@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from pageout.readers.dress import undress
 from pageout.readers.facts import Fact
-from pageout.readers.lines import Account, Desk, Line, Recogniser
+from pageout.readers.lines import Account, Desk, Recogniser
 from pageout.readers.source import open_bytes
 from pageout.vocabulary.errors import TraceError
 
@@ -38,8 +39,13 @@ class Input:
 def recognisers() -> list[Recogniser]:
     """Return one of each, in the order lines are offered to them: the narrow before the broad."""
     from pageout.readers.ftrace_text import FtraceText
+    from pageout.readers.kernel_log import KernelLog
+    from pageout.readers.log_lines import LogLines
+    from pageout.readers.mail import Mail
+    from pageout.readers.proc_stack import ProcStack
+    from pageout.readers.stack_tables import StackTables
 
-    return [FtraceText()]
+    return [FtraceText(), ProcStack(), StackTables(), KernelLog(), LogLines(), Mail()]
 
 
 def read_input(name: str) -> Input:
@@ -54,7 +60,7 @@ def read_pieces(name: str, pieces: Iterable[bytes]) -> Input:
     readers = recognisers()
     desk = Desk(readers, found.account)
     kept = 0
-    for line in split_lines(pieces):
+    for line in undress(pieces):
         desk.take(line)
         if kept < KEPT_BYTES:
             found.texts[line.number] = line.text
@@ -62,21 +68,9 @@ def read_pieces(name: str, pieces: Iterable[bytes]) -> Input:
     found.facts = list(desk.facts())
     _take_events(found, readers)
     found.kind = _kind(found.account, readers)
-    if not found.kind:
+    if not any(reader.alone for reader in readers if reader.kind in found.account.kinds):
         raise TraceError(_nothing_known(found))
     return found
-
-
-def split_lines(pieces: Iterable[bytes]) -> Iterator[Line]:
-    """Yield the lines of a text."""
-    number, rest = 0, b""
-    for piece in pieces:
-        *lines, rest = (rest + piece).split(b"\n")
-        for raw in lines:
-            number += 1
-            yield Line(number, raw.decode("utf-8", "replace").rstrip())
-    if rest:
-        yield Line(number + 1, rest.decode("utf-8", "replace").rstrip())
 
 
 def _take_events(found: Input, readers: Sequence[Recogniser]) -> None:
@@ -89,9 +83,12 @@ def _take_events(found: Input, readers: Sequence[Recogniser]) -> None:
 
 def _kind(account: Account, readers: Sequence[Recogniser]) -> str:
     """Return the formats met, the one with most lines first, each with its dresses: `ftrace text (tgid column)`."""
-    variants = {reader.kind: sorted(reader.variants) for reader in readers}
+    variants: dict[str, set[str]] = {}
+    for reader in readers:
+        variants.setdefault(reader.kind, set()).update(reader.variants)
     said = [
-        f"{kind} ({', '.join(variants[kind])})" if variants[kind] else kind for kind, _ in account.kinds.most_common()
+        f"{kind} ({', '.join(sorted(variants[kind]))})" if variants[kind] else kind
+        for kind, _ in account.kinds.most_common()
     ]
     return " + ".join(said)
 
