@@ -38,6 +38,8 @@ _QUIET = re.compile(
     r"|.{1,64} cpuset=.{1,200}mems_allowed=.{1,100}"
 )
 
+_CACHE_BEGINS = re.compile(r"cache: .{1,64}, object size: \d")
+
 
 class AllocBuilder(Report):
     """One report being read."""
@@ -49,13 +51,7 @@ class AllocBuilder(Report):
         self.memory = MemInfo()
 
     def wants(self, text: str) -> bool:
-        body = text.strip()
-        return (
-            super().wants(text)
-            or is_mem_info(text)
-            or any(pattern.fullmatch(body) for pattern in (_QUIET, _NODE))
-            or re.match(r"cache: .{1,64}, object size: \d", body) is not None
-        )
+        return super().wants(text) or is_mem_info(text) or is_alloc_line(text)
 
     def take(self, entry: Entry) -> bool:
         body = entry.text.strip()
@@ -86,6 +82,12 @@ def starts_alloc(text: str) -> bool:
     """Tell whether a line, or its first half, begins a report."""
     body = text.strip()[:1000]
     return _HALVES.fullmatch(body) is not None or _QUIET.fullmatch(body) is not None
+
+
+def is_alloc_line(text: str) -> bool:
+    """Tell whether a line, or its first half, is of a report and of no other."""
+    body = text.strip()[:1000]
+    return any(pattern.fullmatch(body) for pattern in (_QUIET, _NODE)) or _CACHE_BEGINS.match(body) is not None
 
 
 def start_alloc(entry: Entry) -> AllocBuilder | None:

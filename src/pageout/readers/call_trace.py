@@ -62,7 +62,7 @@ def frames_of(text: str, number: int) -> FrameLine | None:
         return FrameLine((inner,), Frame(match[3], False, match[4] or "", number))
     if match := _BARE.fullmatch(body):
         end = (match[2] or _TOP).startswith(_TOP)
-        return FrameLine(() if end and "0x" in body else (Frame("", bool(match[1]), "", number),))
+        return FrameLine(() if end and "0x" in body else (Frame("", bool(match[1]) or body.endswith("(unreliable)"), "", number),))
     if match := _INLINE.fullmatch(body) if body.endswith("[inline]") else None:
         return FrameLine((Frame(match[2], bool(match[1]), "", number),))
     if match := _DECODED.fullmatch(body):

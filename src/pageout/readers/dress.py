@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from pageout.readers import mail_text
 from pageout.readers.lines import MAX_LINE, Line
 from pageout.readers.prefixes import strip_prefixes
+from pageout.readers.rejoin import rejoin
 
 HEAD = 1 << 16  # bytes looked at to decide on encodings that no header names
 MAX_JOINED = 64  # lines one soft line of a mail may take
@@ -40,7 +41,7 @@ def undress(pieces: Iterable[bytes]) -> Iterator[Line]:
     head, rest = _head(iter(pieces))
     mac = b"\r" in head and b"\n" not in head
     text = _chain(head, rest)
-    yield from _Undresser(mail_text.looks_encoded(head)).lines(_physical(text, b"\r" if mac else b"\n"))
+    yield from rejoin(_Undresser(mail_text.looks_encoded(head)).lines(_physical(text, b"\r" if mac else b"\n")))
 
 
 def _head(pieces: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
@@ -124,8 +125,8 @@ class _Undresser:
             if not self.encoded and not _SPECIAL.search(raw) and not self.part.encoding:
                 if not raw:
                     self.part.see(raw)
-                text = raw.decode("ascii", "replace").rstrip()
-                yield Line(number, text, cut=cut, width=len(text))
+                text = raw.decode("ascii", "replace")
+                yield Line(number, text.rstrip(), cut=cut, width=len(text))
                 continue
             yield from self._line(number, raw, cut)
         yield from self._end(number)
@@ -196,7 +197,7 @@ def _dressed_line(number: int, raw: bytes, encoding: str, cut: bool, nr_lines: i
     if "&" in text and _ENTITY.search(text):
         text = _ENTITY.sub(lambda match: _ENTITIES[match[1]], text)
         names.append("HTML entities")
-    text = text.replace("\x00", "").replace("\r", " ").replace("\xa0", " ").replace("\u200b", "").rstrip()
+    text = text.replace("\x00", "").replace("\r", " ").replace("\xa0", " ").replace("\u200b", "")
     text, depth = mail_text.unquote(text)
     if depth:
         names.append("quoted")

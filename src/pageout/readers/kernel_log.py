@@ -10,14 +10,14 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from pageout.readers.alloc_failure import start_alloc, starts_alloc
+from pageout.readers.alloc_failure import is_alloc_line, start_alloc, starts_alloc
 from pageout.readers.call_trace import frames_of, kernel_of
 from pageout.readers.facts import Fact, KernelVersion
 from pageout.readers.joiner import Joiner
 from pageout.readers.lines import Claim, Line, Recogniser
-from pageout.readers.mem_info import is_mem_info_head
-from pageout.readers.oom import start_oom, starts_oom
-from pageout.readers.reports import Entry, Report
+from pageout.readers.mem_info import is_mem_info, is_mem_info_head
+from pageout.readers.oom import is_oom_line, start_oom, starts_oom
+from pageout.readers.reports import Entry, Report, is_trace_line
 from pageout.readers.task_stack import is_sysrq, start_task, start_trace, starts_task
 
 MAX_REPORTS = 1 << 16
@@ -36,7 +36,7 @@ class KernelLog(Recogniser):
 
     def __init__(self) -> None:
         super().__init__()
-        self._joiner = Joiner(self._starts)
+        self._joiner = Joiner(_begins)
         self._report: Report | None = None
         self._found: list[Fact] = []
         self._kernels: set[str] = set()
@@ -132,6 +132,19 @@ class KernelLog(Recogniser):
             self._found += found
             self.variants.update(_names(found))
         self._report = None
+
+
+def _begins(before: str, text: str) -> bool:
+    """Tell whether a line begins a message of any report, whichever is open; `before`: the message above."""
+    return (
+        starts_oom(text)
+        or starts_alloc(text)
+        or starts_task(text)
+        or is_oom_line(before, text)
+        or is_alloc_line(text)
+        or is_mem_info(text)
+        or is_trace_line(text)
+    )
 
 
 _TOPICS = {"OomReport": "OOM reports", "AllocFailure": "allocation failures"}

@@ -31,7 +31,7 @@ class Line(NamedTuple):
     stamp_s: float | None = None  # the log's time, seconds: since boot, or (no uptime there) since 1970; None: not said
     prefix: str = ""  # what was taken off, outermost first: "quoted, syslog, dmesg"
     cut: bool = False  # longer than MAX_LINE: the rest is not here
-    nr_lines: int = 1  # lines of the file joined to make it (quoted-printable); 0: more of a line already counted
+    nr_lines: int = 1  # lines of the file joined to make it (broken by a mailer); 0: more of a line already counted
     width: int = 0  # characters it had in the file, without quote marks: says whether a mailer broke it
     depth: int = 0  # quote marks taken off
     logged: bool = False  # a logger's prefix was taken off

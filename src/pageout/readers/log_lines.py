@@ -133,7 +133,7 @@ class LogLines(Recogniser):
 
     def __init__(self) -> None:
         super().__init__()
-        self._joiner = Joiner(lambda text: row_of(text) is not None)
+        self._joiner = Joiner(lambda _, text: row_of(text) is not None)
         self._found: list[Fact] = []
         self._kernels: set[str] = set()
 

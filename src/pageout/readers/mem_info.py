@@ -27,7 +27,7 @@ _COUNTS = re.compile(
     r"|(?:pages reserved|reserved pages)|pages shared|pages non-shared|pages cma reserved|pages hwpoisoned|pages slab"
     r"|free pages|pages swap cached|pages of HIGHMEM|slab pages|pages in pagetable cache|pages of slab)"
 )
-_SWAP = re.compile(r"(Free|Total) swap(?: =|:)\s{1,4}(\d{1,18})kB")
+_SWAP = re.compile(r"(Free|Total) swap\s{0,4}[=:]\s{0,20}(\d{1,18})kB")
 _SWAP_STATS = re.compile(r"Swap cache(?: stats)?: add (\d{1,18}), delete (\d{1,18}), find (\d{1,18})/(\d{1,18}).*")
 _HEAD = re.compile(r"Mem-[Ii]nfo:.*")
 _NAMES = {

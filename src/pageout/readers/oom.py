@@ -50,6 +50,9 @@ _KNOWN = re.compile(
     r"|(?:Compaction|Purging GPU memory).{1,200}|Call Trace:|memory: .{1,200}|Kill process .{1,200}"
 )
 
+_ROW_BEGINS = re.compile(r"\[\s{0,9}\d{1,9}\](?:\s{1,16}\d{1,18}){2}")
+_LINES = (_CONSTRAINT, _LIMIT, _USAGE, _STATS, _KNOWN, _CHOSEN, _KILLED)
+
 
 class OomBuilder(Report):
     """One report being read."""
@@ -77,10 +80,8 @@ class OomBuilder(Report):
         return (
             super().wants(text)
             or is_mem_info(text)
-            or any(pattern.match(body) for pattern in (_CONSTRAINT, _LIMIT, _USAGE, _STATS, _KNOWN, _CHOSEN, _KILLED))
+            or is_oom_line("", text)
             or (self.in_stat and _STAT.fullmatch(body) is not None)
-            or _TABLE.fullmatch(body) is not None
-            or (bool(self.columns) and re.match(r"\[\s{0,9}\d{1,9}\]\s", body) is not None)
         )
 
     def take(self, entry: Entry) -> bool:
@@ -171,6 +172,17 @@ def starts_oom(text: str) -> bool:
     body = text.strip()
     return any(pattern.fullmatch(body) for pattern in (_INVOKED, _HALF)) or bool(
         _KILLED.fullmatch(body) or _CHOSEN.fullmatch(body) or re.match(r"oom-kill:\s?constraint=", body)
+    )
+
+
+def is_oom_line(before: str, text: str) -> bool:
+    """Tell whether a line, or its first half, is of a report; `before`: the message above it."""
+    body = text.strip()
+    return (
+        any(pattern.match(body) for pattern in _LINES)
+        or (_STATS.fullmatch(before.strip()) is not None and _STAT.fullmatch(body) is not None)
+        or _TABLE.fullmatch(body) is not None
+        or _ROW_BEGINS.match(body) is not None
     )
 
 

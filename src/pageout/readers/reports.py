@@ -23,6 +23,11 @@ class Entry(NamedTuple):
     logged: bool = False
 
 
+def is_trace_line(text: str) -> bool:
+    """Tell whether a line is a frame, or of what is printed around frames."""
+    return frames_of(text, 0) is not None or is_around(text) or _TAINT.fullmatch(text.strip()[:400]) is not None
+
+
 class Report:
     """A report that is being read. It takes the entries that belong to it, and becomes facts at its end."""
 
@@ -34,7 +39,7 @@ class Report:
 
     def wants(self, text: str) -> bool:
         """Tell whether a line, or its first half, is mine; changes nothing."""
-        return frames_of(text, 0) is not None or is_around(text) or _TAINT.fullmatch(text.strip()[:400]) is not None
+        return is_trace_line(text)
 
     def take(self, entry: Entry) -> bool:
         """Take an entry; False if it is not mine."""

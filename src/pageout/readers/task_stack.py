@@ -24,7 +24,7 @@ _BLOCKER = re.compile(
     rf"(?:,? likely (?:owned|last held) by task (.{{1,64}}):{_PID}(?: <\w{{1,10}}>)?\.?|,? but .{{1,80}})?"
 )
 _NEW_HEADER = re.compile(
-    rf"task:(.{{1,64}}?)\s{{1,20}}state:([A-Z?])\b(?:\s{{1,8}}stack:\s{{0,8}}\d{{1,8}})?(?:\s{{1,8}}pid:\s{{0,8}}{_PID})?"
+    rf"task:(.{{1,64}}?)\s{{1,20}}state:([A-Z?])\b(?:\s{{1,4}}running task)?(?:\s{{1,8}}stack:\s{{0,8}}\d{{1,8}})?(?:\s{{1,8}}pid:\s{{0,8}}{_PID})?"
     r"(?:\s{1,8}(?:tgid|ppid|task_flags|flags):\s{0,8}[\da-fx]{0,18}){0,4}(?:\s{1,3}\w{1,12}:\s{0,8}[\da-fx]{0,18}){0,2}"
 )
 _OLD_HEADER = re.compile(
