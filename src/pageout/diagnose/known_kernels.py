@@ -248,9 +248,9 @@ KNOWN: tuple[Known, ...] = (
         Span("5.0", "5.16"), "8cd7c588decf", trace.congestion_timeouts,
         "writeback_congestion_wait and writeback_wait_iff_congested: usec_delayed is usec_timeout, time after time",
         ("5.16 or later: reclaim waits for pages to get written instead",),
-        ("old kernels with a queue that is really congested that long",),
+        ("a queue that is really congested that long: before 5.0 that happens, and looks the same",),
         "https://patchwork.kernel.org/project/linux-mm/cover/20211008135332.19567-1-mgorman@techsingularity.net/",
-        sure=HIGH, capture=("reclaim",),
+        sure=HIGH, told_by_name=True, capture=("reclaim",),
     ),
     Known(
         "raid0-tails-backwards", "RAID0 splits large writes and sends the second halves backwards, in small pieces",

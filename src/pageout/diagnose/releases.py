@@ -51,7 +51,7 @@ class Span(NamedTuple):
         release = parse_release(name)
         if release is None:
             return UNSAID
-        first = parse_release(self.introduced) if self.introduced else None
+        first = _first(self.introduced) if self.introduced else None
         last = parse_release(self.fixed) if self.fixed else None
         vendor = is_vendor(name)
         if last is not None and release >= last:
@@ -67,10 +67,20 @@ class Span(NamedTuple):
 
     @property
     def words(self) -> str:
-        """The range as a reader writes it: `[6.1 .. 6.13)`."""
-        first = f"[{self.introduced}" if self.introduced else "(not known since when"
-        last = f"{self.fixed})" if self.fixed else "no fixed release known)"
-        return f"{first} .. {last}"
+        """The range in words that follow "kernels": `in [6.1 .. 6.13)`, `before 5.9`, `since 6.5`."""
+        if self.introduced and self.fixed:
+            return f"in [{self.introduced} .. {self.fixed})"
+        if self.fixed:
+            return f"before {self.fixed}"
+        return f"since {self.introduced}" if self.introduced else "of an unknown range"
+
+
+def _first(introduced: str) -> Release | None:
+    """Return where a fault begins: a release's changes come with its first candidate."""
+    release = parse_release(introduced)
+    if release is None or "-rc" in introduced:
+        return release
+    return release._replace(rc=1)
 
 
 def _got(backports: Sequence[Backport], release: Release, vendor: bool) -> bool | None:

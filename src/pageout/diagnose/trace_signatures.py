@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -27,20 +26,25 @@ STEPS = 4  # remaps in a row, each the same way before the last
 
 
 def events_of(events: Events, name: str, *keys: str) -> pl.DataFrame:
-    """Return line, segment, time_ns, pid, comm and `keys` (text) of an event, whether the table of events has it or not."""
+    """Return line, segment, time_ns, pid, comm and `keys`, as text, of an event, whether its columns were read or not.
+
+    A key is what kernels call it, joined by `|`; the column has the first name.
+    """
     common = [*map(pl.col, ("line", "segment", "time_ns", "pid")), pl.col("comm").cast(pl.String)]
-    if name in EVENTS:
-        frame = events.frame(name)
-        own = [
-            (pl.col(key) if key in frame.columns else pl.lit(None)).cast(pl.String).alias(key) for key in keys
-        ]  # fmt: skip
-        return frame.select(*common, *own)
     names = [full for full in events.other_names() if full.rpartition(":")[2] == name]
     found = events.other.filter(pl.col("name").cast(pl.String).is_in(names))
-    values = [
-        pl.col("payload").str.extract(rf"(?:^|[\s,]){re.escape(key)}[= ]([^\s,]{{1,400}})").alias(key) for key in keys
-    ]
-    return found.select(*common, *values)
+    texts = [pl.col("payload").str.extract(rf"(?:^|[\s,])(?:{key})[= ]([^\s,]{{1,400}})").str.strip_chars_end(":") for key in keys]  # fmt: skip
+    columns = [key.split("|")[0] for key in keys]
+    bare = found.select(*common, *(text.alias(column) for text, column in zip(texts, columns, strict=True)))
+    if name not in EVENTS:
+        return bare
+    frame = events.frame(name)
+    own = [(pl.col(column) if column in frame.columns else pl.lit(None)).cast(pl.String).alias(column) for column in columns]  # fmt: skip
+    return pl.concat([frame.select(*common, *own), bare]).sort("line", maintain_order=True)
+
+
+def _number(key: str) -> pl.Expr:
+    return pl.col(key).cast(pl.Int64, strict=False)
 
 
 def _some(file: str, frame: pl.DataFrame, most: int = 4) -> tuple[Evidence, ...]:
@@ -53,17 +57,14 @@ def throttled_in_vain(case: Case) -> Seen | None:
     if under is not None and under.number > MUCH_WRITEBACK:
         return None
     for file, events in case.traces():
-        delays = [events_of(events, "mm_vmscan_throttled", "usec_timeout", key, "reason").rename({key: "delayed"}) for key in ("usec_delayed", "usect_delayed")]  # fmt: skip
-        frame = pl.concat(delays).filter(
-            pl.col("delayed").is_not_null()
-            & pl.col("reason").fill_null("").str.contains("WRITEBACK")
+        frame = events_of(events, "mm_vmscan_throttled", "usec_timeout", "usec_delayed|usect_delayed", "reason").filter(
+            pl.col("reason").fill_null("").str.contains("WRITEBACK")
             & ~pl.col("comm").fill_null("").str.starts_with("kswapd")
         )
-        number = pl.col("delayed").cast(pl.Int64, strict=False), pl.col("usec_timeout").cast(pl.Int64, strict=False)
-        full = frame.filter(number[0] >= number[1])
+        full = frame.filter(_number("usec_delayed") >= _number("usec_timeout"))
         tasks = full["pid"].n_unique()
         if len(full) >= MANY_WAITS and len(full) >= MOST * len(frame) and tasks >= 3 and not _writes(events):
-            total = full.select(number[0].sum()).item() / 1e6
+            total = full.select(_number("usec_delayed").sum()).item() / 1e6
             text = f"{len(full):,} of {len(frame):,} waits of {tasks} tasks for writeback lasted the whole timeout, {seconds_text(total)} together"
             return Seen(text, _some(file, full))
     return None
@@ -78,15 +79,16 @@ def _writes(events: Events) -> bool:
 def strictlimit_zero(case: Case) -> Seen | None:
     """Writers are paused with a rate and a setpoint of 0, far below the limit."""
     for file, events in case.traces():
-        frame = events.frame("balance_dirty_pages").filter(
-            (pl.col("task_ratelimit") == 0)
-            & (pl.col("bdi_setpoint") == 0)
-            & (pl.col("dirty") < pl.col("limit") // 4)
-            & pl.col("pause").is_between(1, 10_000)
+        keys = ("bdi", "limit", "dirty", "bdi_setpoint|wb_setpoint", "task_ratelimit", "pause")
+        frame = events_of(events, "balance_dirty_pages", *keys).filter(
+            (_number("task_ratelimit") == 0)
+            & (_number("bdi_setpoint") == 0)
+            & (_number("dirty") < _number("limit") // 4)
+            & _number("pause").is_between(1, 10_000)
         )
         if len(frame) >= 3:
             row = frame.row(0, named=True)
-            text = f"{len(frame):,} pauses with task_ratelimit 0 and bdi_setpoint 0 on {row['bdi']}, at {row['dirty']:,} dirty pages of {row['limit']:,}"
+            text = f"{len(frame):,} pauses with task_ratelimit 0 and bdi_setpoint 0 on {row['bdi']}, at {row['dirty']} dirty pages of {row['limit']}"
             return Seen(text, _some(file, frame))
     return None
 
@@ -95,8 +97,8 @@ def congestion_timeouts(case: Case) -> Seen | None:
     """Nearly every wait for congestion ends by its timeout: nothing ever woke the waiter."""
     for file, events in case.traces():
         for name in ("writeback_congestion_wait", "writeback_wait_iff_congested"):
-            frame = events.frame(name).filter(pl.col("usec_delayed") > 0)
-            full = frame.filter(pl.col("usec_delayed") >= pl.col("usec_timeout"))
+            frame = events_of(events, name, "usec_timeout", "usec_delayed").filter(_number("usec_delayed") > 0)
+            full = frame.filter(_number("usec_delayed") >= _number("usec_timeout"))
             if len(full) >= MANY_WAITS and len(full) >= MOST * len(frame):
                 text = f"{len(full):,} of {len(frame):,} waits in {name.removeprefix('writeback_')} lasted the whole timeout"
                 return Seen(text, _some(file, full))

@@ -68,13 +68,11 @@ def _confidence(row: Known, name: str, standing: str) -> str:
 
 
 def _title(row: Known, name: str, standing: str) -> str:
-    if standing == IN or (standing == OPEN and row.span.fixed):
+    if standing == IN or (standing == OPEN and (row.span.introduced or row.span.fixed)):
         return f"known fault of kernels {row.span.words}: this one, {name}, is in the range and shows it: {row.title}"
-    if standing == OPEN and row.span.introduced:
-        return f"known fault of kernels since {row.span.introduced}: this one, {name}, shows it: {row.title}"
     if standing == MAYBE:
         return f"looks like a known fault; whether this kernel, {name}, has it or its fix, its name does not tell: {row.title}"
-    if standing == OPEN:
+    if not row.span.introduced and not row.span.fixed:
         return f"looks like what others reported of {', '.join(row.seen_on)}: {row.title}"
     return f"looks like a known fault, if the kernel is {row.span.words}: {row.title}"
 
