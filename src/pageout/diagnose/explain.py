@@ -25,6 +25,7 @@ ROOMS = (
     "trace_reclaim",
     "trace_throttle",
     "trace_block",
+    "regressions",
 )
 SHOWN = 3  # findings a reader can hold in his head
 
