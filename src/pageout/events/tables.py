@@ -65,6 +65,7 @@ class Events:
     holes: tuple[Hole, ...] = ()
     clock: str = "seconds"  # or "us from start", "counter", "tsc": then time_ns is a bare number
     unknown_fields: Mapping[tuple[str, str], int] = field(default_factory=dict)  # (event, key) -> how often
+    stacks: Mapping[int, tuple[str, ...]] = field(default_factory=dict)  # line of an event -> functions, innermost first
 
     def __len__(self) -> int:
         return sum(map(len, self.frames.values())) + len(self.other)
@@ -111,6 +112,8 @@ class EventBuilder:
         self.unknown_fields: Counter[tuple[str, str]] = Counter()
         self.nr_events = 0
         self._on_block = on_block
+        self.stacks: dict[int, tuple[str, ...]] = {}
+        self._same_stacks: dict[tuple[str, ...], tuple[str, ...]] = {}
         self._words = Words()
         self._rows: dict[str, array[int]] = {}
         self._blocks: dict[str, list[pl.DataFrame]] = {}
@@ -135,6 +138,11 @@ class EventBuilder:
         """Say that events are missing before this line: a new segment begins."""
         self._holes.append(Hole(line, cpu, lost, why))
         self.segment = min(self.segment + 1, (1 << 16) - 1)
+
+    def stack(self, line: int, functions: Sequence[str]) -> None:
+        """Keep the kernel stack of the event of this line, innermost function first; equal stacks are kept once."""
+        found = tuple(functions)
+        self.stacks[line] = self._same_stacks.setdefault(found, found)
 
     def add(self, kind: EventKind, common: Sequence[int], values: Sequence[int]) -> None:
         """Take one event: COMMON and the columns' values, words by number, NULL for what was not said."""
@@ -209,7 +217,8 @@ class EventBuilder:
         other = frames.pop("", None)
         if other is None:
             other = pl.DataFrame(schema=_OTHER_SCHEMA)
-        return Events(frames, other, tuple(self._holes), self.clock, dict(self.unknown_fields))
+        holes, stacks = tuple(self._holes), dict(self.stacks)
+        return Events(frames, other, holes, self.clock, dict(self.unknown_fields), stacks)
 
 
 def _schema_of(name: str) -> dict[str, Any]:
