@@ -178,7 +178,7 @@ def parse_prefix(buf: Any, at: int, head: Any) -> Any:
 
 @kfn
 def is_plain_comm(buf: Any, at: int, end: int) -> Any:
-    """Return 1 if a comm is one, surely: no quote mark, number, stamp, markup or name with a colon before it."""
+    """Return 1 if a comm is one, surely: no quote mark, number, stamp, markup or file's name before it."""
     if end - at > COMM_BYTES:
         return 0
     if end == at:
@@ -190,7 +190,9 @@ def is_plain_comm(buf: Any, at: int, end: int) -> Any:
         return 0
     for index in range(at, end):
         byte = buf[index]
-        if byte == _AMPERSAND or byte == _LEFT or byte == _BAR or (byte == _COLON and buf[index + 1] == _SPACE):
+        if byte == _AMPERSAND or byte == _LEFT or byte == _BAR:
+            return 0
+        if byte == _COLON and buf[index + 1] == _SPACE and buf[index + 2] == _SPACE:
             return 0
     return 1
 
