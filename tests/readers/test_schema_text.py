@@ -7,12 +7,12 @@ import string
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.conftest import ROOT
 
 from pageout.readers.ftrace_text import FtraceText
 from pageout.readers.lines import Claim, Line
 from pageout.readers.read import read_input
 from pageout.vocabulary.schema import ANY_BASE, DEC, EVENTS, HEX
+from tests.conftest import ROOT
 
 TRUTH = ROOT.parent / "shared" / "groundtruth"
 PAIRS = [pytest.param(kind, n, id=f"{kind.name}-{era}") for kind in EVENTS.values() for n, era in enumerate(kind.eras)]

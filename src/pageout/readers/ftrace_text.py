@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 MAX_LINES = 4  # of one event, wrapped
 MAX_MARKER_LINES, MAX_OTHER_LINES = 60, 8  # lines that may follow a marker, or any event nobody knows
 FUNCTION = "function"  # the name of what function tracers print
-MARKERS = frozenset({"tracing_mark_write", "print", "bprint", "bputs", "raw_data", "bputs"})
+MARKERS = frozenset({"tracing_mark_write", "print", "bprint", "bputs", "raw_data"})
 _EVENT = re.compile(r"([^\s:]{1,128}(?::\w{1,64})?):(?:\s(.*))?", re.DOTALL)
 
 

@@ -321,8 +321,10 @@ def cgroup(case: Case) -> Iterator[Finding]:
             why="a level at one moment, without the cgroup's limits and events",
             evidence=(file_pages.evidence, dirty.evidence),
             is_not=(
-                f"dirty pages: {percent(dirty.number, file_pages.number)} of the cache "
-                f"({dirty.evidence.file}:{dirty.evidence.line})",
+                (
+                    f"dirty pages: {percent(dirty.number, file_pages.number)} of the cache "
+                    f"({dirty.evidence.file}:{dirty.evidence.line})"
+                ),
             ),
             unknown=("memory.high, memory.max and memory.events: whether it was ever held back",),
             capture=("cgroup",),
