@@ -30,7 +30,7 @@ _MAX_TGID, _MAX_NAME, _TIME_DIGITS = 10, 64, 9
 _SPACE, _AMPERSAND, _OPEN, _CLOSE, _MINUS, _DOT, _COLON = 32, 38, 40, 41, 45, 46, 58
 _LEFT, _RIGHT, _UNDERSCORE, _LESS, _BAR = 91, 93, 95, 60, 124
 _LINE_FEED, _RETURN, _CAPITAL_M, _CARET = 10, 13, 77, 94
-_MINUSES = _MINUS * ONES
+_MINUSES, _COLONS, _BLANKS = _MINUS * ONES, _COLON * ONES, _SPACE * ONES
 _GIGA = 10**9
 
 
@@ -120,26 +120,22 @@ def parse_time(buf: Any, at: int, head: Any) -> Any:
 def parse_name(buf: Any, at: int, head: Any) -> Any:
     """Take `EVENT:` or `SYSTEM:EVENT:` and find the payload; returns 0 if it is not that."""
     end = head.end
-    stop = at
-    if not is_word_byte(buf[at]):
-        return 0
-    while is_word_byte(buf[stop]) or buf[stop] == _MINUS:
-        stop += 1
-    if buf[stop] != _COLON:
+    stop = find_byte(buf, at, end, _COLONS)
+    if stop == at or stop >= end or stop - at > _MAX_NAME or find_byte(buf, at, stop, _BLANKS) < stop:
         return 0
     if stop + 1 < end and buf[stop + 1] != _SPACE:
         stop += 1
         first = stop
         while is_word_byte(buf[stop]):
             stop += 1
-        if stop == first or buf[stop] != _COLON or (stop + 1 < end and buf[stop + 1] != _SPACE):
+        if stop == first or stop >= end or stop - first > _MAX_NAME or buf[stop] != _COLON:
             return 0
-    if stop >= end or stop - at > _MAX_NAME:
-        return 0
+        if stop + 1 < end and buf[stop + 1] != _SPACE:
+            return 0
     head.name = at
     head.name_end = stop
     head.payload = min(stop + 2, end)
-    return 0 if buf[head.payload] == _LESS else 1  # `kernel_stack: <stack trace>`
+    return 0 if buf[head.payload] == _LESS or buf[at] == _LESS else 1  # `kernel_stack: <stack trace>`
 
 
 @kfn

@@ -138,8 +138,8 @@ def take_value(k: Any, step: Any, following: Any, at: int, end: int, cell: int) 
 
 
 @kfn
-def match_template(k: Any, number: int, at: int, end: int, row: int) -> Any:
-    """Try a template on the payload from `at` to `end`; fills the row of cells from `row` on if it matches."""
+def match_template(k: Any, number: int, at: int, end: int, row: int, stride: int) -> Any:
+    """Try a template on the payload from `at` to `end`; fills a row if it matches: each `stride`-th cell from `row`."""
     template = k.template[number]
     index = template.first
     while True:
@@ -152,14 +152,14 @@ def match_template(k: Any, number: int, at: int, end: int, row: int) -> Any:
             return NO_MATCH
         if step.kind == END:
             break
-        at = take_value(k, step, k.step[index + 1], at, end, row + step.cell)
+        at = take_value(k, step, k.step[index + 1], at, end, row + step.cell * stride)
         if at <= 0:
             return NO_MATCH if at == 0 else PYTHONS if at == -1 else WORDS_FULL
         index += 1
     if at != end:
         return NO_MATCH
     for missing in range(index + 1, template.end):
-        k.rows[row + k.step[missing].cell] = NULL
+        k.rows[row + k.step[missing].cell * stride] = NULL
     template.nr_lines += 1
     return MATCH
 

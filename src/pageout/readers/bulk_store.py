@@ -25,6 +25,7 @@ Array = NDArray[Any]
 
 ROWS = 1 << 14  # of an event, before they become a block
 PAYLOAD_BYTES = 1 << 22  # of events in no row, before they become a block
+_PAD = 72  # cells between columns: columns a power of two apart would share their places in the CPU's cache
 _CPUS = 10_000  # the text has at most four digits
 
 
@@ -33,7 +34,8 @@ class RowStore:
 
     def __init__(self, max_rows: int = ROWS) -> None:
         self.param = np.zeros(1, PARAM)
-        self.param["max_rows"], self.param["max_payload"] = max_rows, PAYLOAD_BYTES
+        stride = max_rows + _PAD
+        self.param["max_rows"], self.param["stride"], self.param["max_payload"] = max_rows, stride, PAYLOAD_BYTES
         self._words = WordTable()
         self._kinds: list[EventKind | None] = [None]
         self._numbers: dict[str, int] = {}
@@ -48,7 +50,7 @@ class RowStore:
             "param": self.param,
             "head": np.zeros(2, HEAD),
             "payload": np.zeros(PAYLOAD_BYTES, np.uint8),
-            "rows": np.zeros(max_rows * OTHER_CELLS, np.int64),
+            "rows": np.zeros(stride * OTHER_CELLS, np.int64),
             "event": self._event,
             "event_named": np.zeros(0, np.int32),
             "cpu_pid": np.zeros(_CPUS, np.int32),
@@ -140,7 +142,7 @@ class RowStore:
         first, nr_cells = len(self._arrays["rows"]), NR_COMMON + len(kind.columns)
         event[number]["first_cell"], event[number]["nr_cells"] = first, nr_cells
         self._event = self._arrays["event"] = event
-        self._arrays["rows"] = np.zeros(first + int(self.param["max_rows"][0]) * nr_cells, np.int64)
+        self._arrays["rows"] = np.zeros(first + int(self.param["stride"][0]) * nr_cells, np.int64)
         self._address = None
         return number
 
@@ -158,7 +160,8 @@ class RowStore:
         nr_rows, nr_cells, first = int(event["nr_rows"]), int(event["nr_cells"]), int(event["first_cell"])
         if not nr_rows:
             return
-        block = self._arrays["rows"][first : first + nr_rows * nr_cells].reshape(nr_rows, nr_cells)
+        stride = int(self.param["stride"][0])
+        block = self._arrays["rows"][first : first + nr_cells * stride].reshape(nr_cells, stride)[:, :nr_rows].T
         event["nr_rows"] = 0
         if kind is not None:
             builder.add_block(kind, block)
