@@ -19,6 +19,7 @@ from pageout.vocabulary.schema import EventKind, event_of
 
 if TYPE_CHECKING:
     from pageout.events.tables import EventBuilder
+    from pageout.readers.payloads import Payloads
     from pageout.readers.templates import Template
 
 Array = NDArray[Any]
@@ -32,14 +33,14 @@ _CPUS = 10_000  # the text has at most four digits
 class RowStore:
     """The tables of the loop. Event 0 is all that is in no row."""
 
-    def __init__(self, max_rows: int = ROWS) -> None:
+    def __init__(self, max_rows: int = ROWS, words: WordTable | None = None) -> None:
         self.param = np.zeros(1, PARAM)
         stride = max_rows + _PAD
         self.param["max_rows"], self.param["stride"], self.param["max_payload"] = max_rows, stride, PAYLOAD_BYTES
-        self._words = WordTable()
+        self._words = WordTable() if words is None else words
         self._kinds: list[EventKind | None] = [None]
         self._numbers: dict[str, int] = {}
-        self._nr_templates: list[int] = [0]  # of each event, taken over
+        self._seen = (0, 0)  # templates and events when templates were last taken over
         self._unknown: list[tuple[str, tuple[str, ...]]] = []  # event and unknown keys of each template
         self._event = np.zeros(1, EVENT)
         self._event["nr_cells"] = OTHER_CELLS
@@ -66,16 +67,15 @@ class RowStore:
             self._block, self._address = bind_state(arrays, LAYOUT)
         return self._address
 
-    def take_over(self, builder: EventBuilder, learned: Mapping[str, Sequence[Template]]) -> None:
+    def take_over(self, builder: EventBuilder, payloads: Payloads) -> None:
         """Take words and templates that Python has met since."""
         words = self._words
         if builder.nr_words > len(words):
             words.teach(builder.words_from(len(words)))
             self._address = None
-        counts = [len(learned.get(kind.name, ())) if kind else 0 for kind in self._kinds]
-        if counts != self._nr_templates:
-            self._take_templates(builder, learned)
-            self._nr_templates = counts
+        if (payloads.nr_learned, len(self._kinds)) != self._seen:
+            self._seen = (payloads.nr_learned, len(self._kinds))
+            self._take_templates(builder, payloads.learned)
         if len(self._arrays["event_named"]) < words.max_words:
             named = np.zeros(words.max_words, np.int32)
             named[: len(self._arrays["event_named"])] = self._arrays["event_named"]
@@ -136,7 +136,6 @@ class RowStore:
         self.flush(builder)
         number = self._numbers[kind.name] = len(self._kinds)
         self._kinds.append(kind)
-        self._nr_templates.append(-1)
         event = np.zeros(number + 1, EVENT)
         event[:number] = self._event
         first, nr_cells = len(self._arrays["rows"]), NR_COMMON + len(kind.columns)

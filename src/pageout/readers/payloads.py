@@ -41,6 +41,7 @@ class Payloads:
 
     def __init__(self) -> None:
         self._learned: dict[str, list[_Learned]] = {}
+        self.nr_learned = 0
         self._shapes: dict[str, set[str]] = {}  # of payloads nothing could be learned from
         self._failures: dict[str, int] = {}
 
@@ -76,6 +77,7 @@ class Payloads:
                 shapes.add(shape)
             return None
         learned.append(found)
+        self.nr_learned += 1
         return found
 
 
