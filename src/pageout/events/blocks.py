@@ -30,7 +30,10 @@ _NARROW: dict[Any, tuple[Any, int, int]] = {
 def column_of(name: str, dtype: Any, numbers: Array) -> pl.Series:
     """Return one column of int64 as narrow as its dtype, words still as numbers; what does not fit is null."""
     narrow, low, high = _NARROW[dtype]
-    if len(numbers) and (int(numbers.min()) < low or int(numbers.max()) > high):
+    least, most = (int(numbers.min()), int(numbers.max())) if len(numbers) else (low, high)
+    if most < low:
+        return pl.repeat(None, len(numbers), dtype=pl.UInt32 if dtype == pl.Categorical else dtype, eager=True).alias(name)
+    if least < low or most > high:
         missing = (numbers < low) | (numbers > high)
         return pl.Series(name, np.where(missing, 0, numbers).astype(narrow)).set(pl.Series(missing), None)
     return pl.Series(name, numbers.astype(narrow))
@@ -83,7 +86,7 @@ class Words:
 
 def _look_up(words: pl.Series, numbers: pl.Series) -> pl.Series:
     if not len(words) or numbers.null_count() == len(numbers):
-        return pl.Series(numbers.name, [None] * len(numbers), dtype=pl.Categorical)
+        return pl.repeat(None, len(numbers), dtype=pl.Categorical, eager=True).alias(numbers.name)
     if not numbers.null_count():
         return words[numbers].alias(numbers.name)
     found = words[numbers.fill_null(0)].alias(numbers.name)
@@ -99,7 +102,7 @@ def lines_column(name: str, text: str, nr_lines: int) -> pl.Series:
 
 def joined(blocks: Sequence[pl.DataFrame]) -> pl.DataFrame:
     """Return frames as one, in the order of its lines."""
-    frame = pl.concat(blocks, rechunk=True)
+    frame = blocks[0] if len(blocks) == 1 else pl.concat(blocks, rechunk=True)
     if frame["line"].is_sorted():
         return frame
     return frame.sort("line", maintain_order=True)
