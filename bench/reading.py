@@ -133,7 +133,7 @@ def measure_readers(sheet: Sheet, folder: Path, lines: int) -> None:
     runs, missing = others(folder, text, lines)
     mine = ours(text)
     mine()  # loads the loop
-    found = in_turns(2 if sheet.quick else ROUNDS, ours=mine, **{name: run for name, run in runs.items()})
+    found = in_turns(2 if sheet.quick else ROUNDS, ours=mine, **runs)
     note = f"{lines:,} lines, {text.stat().st_size / lines:.0f} bytes each; every field, to frames"
     sheet.add("ftrace text to frames", rate(found, "ours", lines), "M lines/s", ">= 3", note)
     for name in runs:

@@ -10,20 +10,26 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from bench.recording import COMMS, KINDS, chunks
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.recording import COMMS, KINDS, chunks
 from pageout.readers.bulk_store import RowStore
 from pageout.readers.bulk_text import BulkText
 from pageout.readers.bulk_words import WordTable
 from pageout.readers.ftrace_text import FtraceText
 from pageout.readers.lines import Account, Desk
-from pageout.readers.read import Input, read_pieces, recognisers, split_lines
+from pageout.readers.read import Input, fetch_texts, read_input, read_pieces, recognisers, split_lines
 from tests.conftest import ROOT
 
 GOOD = [make(random.Random(seed)) for seed in range(3) for make, _ in KINDS]
-UNKNOWN = ["rseq_update: cpu_id=1", "my_sys:my_event: x", "tracing_mark_write: begin", "bare:", "mm_vmscan_kswapd_sleep:"]
+UNKNOWN = [
+    "rseq_update: cpu_id=1",
+    "my_sys:my_event: x",
+    "tracing_mark_write: begin",
+    "bare:",
+    "mm_vmscan_kswapd_sleep:",
+]
 ODD = [
     "mm_vmscan_kswapd_wake: nid=18446744073709551615 order=0",
     "mm_vmscan_kswapd_wake: nid=-1 order=2147483648",
@@ -35,7 +41,7 @@ ODD = [
     "mm_vmscan_direct_reclaim_end: nr_reclaimed=9999999999999999999",
     "mm_vmscan_direct_reclaim_end: nr_reclaimed=9223372036854775808",
     "mm_vmscan_direct_reclaim_end: nr_reclaimed=" + "7" * 5000,
-    "mm_compaction_begin: zone_start=0xffffffffffffffff migrate_pfn=0x0 free_pfn=0x7fffffffffffffff zone_end=0x1, mode=sync",
+    "mm_compaction_begin: zone_start=0xffffffffffffffff migrate_pfn=0x0 free_pfn=0x7fffffffffffffff zone_end=0x1, mode=a",
     "mm_compaction_begin: zone_start=0x10000000000000000 migrate_pfn=0x0 free_pfn=0x1 zone_end=0x1, mode=sync",
     "block_rq_issue: 8,0 W 4096 ()  8 + 8 [a b [c]",
     "block_rq_issue: 8,0 WS 4096 () 8 + 8 none,0,0 [fio]",
@@ -51,10 +57,11 @@ ODD = [
 ]
 BETWEEN = [
     "", "   ", "#", "# tracer: nop", "CPU:1 [LOST 12 EVENTS]", "CPU:2 [LOST EVENTS]", "...", "[...]", " => shrink_node",
-    " nr_dirty=3 order=7", "reason=background", "Hello, this is what I saw:", "> quoted", "+ more", "cgroup_ino=1 ^M", "-",
-    "cpus=8", "MemTotal:       16384 kB", "  trace-cmd", "-1 [000] 1.000000: x:",
+    " nr_dirty=3 order=7", "reason=background", "Hello, this is what I saw:", "> quoted", "+ more", "cgroup_ino=1 ^M",
+    "-", "cpus=8", "MemTotal:       16384 kB", "  trace-cmd", "-1 [000] 1.000000: x:",
 ]  # fmt: skip
-TASKS = [*COMMS, "a-1 [000] b-2", "x -3", "-5", "longer than sixteen-9", "> quoted-8", "[1.5] log-7", "f:  g-6", "p-2147483648",
+TASKS = [*COMMS,
+         "a-1 [000] b-2", "x -3", "-5", "longer than sixteen-9", "> quoted-8", "[1.5] log-7", "f:  g-6", "p-2147483648",
          "&lt;idle&gt;-0", "<6>bash-4", "1st-1", "e\u00e9-1", "p-99999999999"]  # fmt: skip
 CPUS = ["[000]", "[001]", "[1023]", "(  77) [002]", "(-----) [003]", "( 12) [03]", "[00]", "(a) [000]"]
 FLAGS = [" .....", " d..1.", " ....", "", " 1234", " dN.h2.XY", " d[..", " d..:1"]
@@ -178,26 +185,43 @@ def test_each_line_by_itself_after_a_good_one_comes_out_as_python_alone_reads_it
     head = "             fio-1     [000] ..... {}: "
     for n, payload in enumerate([*ODD, *UNKNOWN, *GOOD]):
         good = GOOD[n % len(GOOD)]
-        lines = [head.format(f"1.{i:06}") + text for i, text in enumerate([good, good, payload, good, payload, good, good])]
+        lines = [
+            head.format(f"1.{i:06}") + text for i, text in enumerate([good, good, payload, good, payload, good, good])
+        ]
         raw = ("\n".join(lines) + "\n").encode()
         assert_same(in_bulk([raw])[0], in_python(raw))
 
 
-def read(raw: bytes, monkeypatch: pytest.MonkeyPatch, least: int) -> Input:
+def read(raw: bytes, monkeypatch: pytest.MonkeyPatch, least: int, name: str = "trace") -> Input:
     """Read it as a file, through the loop if it has so many bytes."""
     monkeypatch.setattr("pageout.readers.read.BULK_BYTES", least)
-    return read_pieces("trace", [raw[: len(raw) // 2], raw[len(raw) // 2 :]])
+    return read_pieces(name, [raw[: len(raw) // 2], raw[len(raw) // 2 :]])
 
 
-def test_a_large_file_keeps_the_same_texts_for_evidence(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_standard_input_keeps_the_same_texts_for_evidence(monkeypatch: pytest.MonkeyPatch) -> None:
     raw = "".join(chunks(500, seed=4)).encode() + b"what is this\n"
-    large, small = read(raw, monkeypatch, 1), read(raw, monkeypatch, 1 << 30)
+    large, small = read(raw, monkeypatch, 1, "-"), read(raw, monkeypatch, 1 << 30)
     assert dict(large.texts) == dict(small.texts)
     assert len(large.texts) == len(small.texts) == 513
     assert large.texts[100] == small.texts[100]
     assert 514 not in large.texts
     assert 0 not in large.texts
     assert (large.account, large.kind) == (small.account, small.kind)
+
+
+@pytest.mark.parametrize("end", ["", "\n"])
+def test_texts_of_a_large_file_are_read_from_it_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, end: str
+) -> None:
+    monkeypatch.setattr("pageout.readers.read.BULK_BYTES", 1)
+    monkeypatch.setattr("pageout.readers.source.CHUNK", 5000)
+    path = tmp_path / "trace"
+    path.write_text("".join(chunks(500, seed=4)) + "the last" + end)
+    lines = path.read_text().splitlines()
+    found = read_input(str(path))
+    assert len(found.texts) < 200
+    for numbers in ({1}, {513}, {20, 21, 300, 513}, {400, 401, 402}, set(range(1, 514)), {514}, set()):
+        assert fetch_texts(found, numbers) == {n: lines[n - 1].rstrip() for n in numbers if n <= 513}
 
 
 def test_blocks_of_a_stream_make_the_frames_that_reading_at_once_makes(monkeypatch: pytest.MonkeyPatch) -> None:

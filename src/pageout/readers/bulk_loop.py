@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The compiled loop over lines of ftrace text: heads, events, rows. `bulk_store` holds its tables, `bulk_text` runs it."""
+"""The compiled loop over lines of ftrace text. `bulk_store` holds its tables, `bulk_text` runs it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from pageout.readers.bulk_match import MATCH, NO_MATCH, PYTHONS, WORDS_FULL, mat
 from pageout.readers.bulk_words import NO_ROOM, number_of, place_words
 from pageout.readers.stream import BACK_NS
 
-
 NEW_NAME, ROWS_FULL = 4, 5  # why the loop stopped, beside the outcomes of a payload
 
 # where the loop is: bytes [at, end) of whole lines, the number of the line at `at`, where the one after it begins
@@ -23,7 +22,8 @@ PARAM = np.dtype([(name, "i8") for name in (
     "at", "end", "next", "line", "segment", "newest", "had_tgid", "had_no_flags", "name", "event", "nr_payload",
     "max_payload", "max_rows", "stride",
 )])  # fmt: skip
-# An event's templates, the cells of its rows, column by column, `stride` cells each, and whether its lines are all Python's. Event 0: those in no row.
+# An event's templates, the cells of its rows, column by column, `stride` cells each, and whether its lines are all
+# Python's. Event 0: those in no row.
 EVENT = np.dtype([(name, "i8") for name in (
     "first_template", "end_template", "first_cell", "nr_cells", "nr_rows", "pythons",
 )])  # fmt: skip

@@ -118,7 +118,7 @@ def take_value(k: Any, step: Any, following: Any, at: int, end: int, cell: int) 
     buf = k.buf
     if kind == AS_DEC:
         return take_number(k, step, at, cell)
-    if kind == AS_HEX or kind == AS_ANY:
+    if kind in (AS_HEX, AS_ANY):
         if buf[at] == _ZERO and buf[at + 1] == _X:
             return take_hexadecimal(k, step, at + 2, cell)
         if kind == AS_HEX:
@@ -177,7 +177,7 @@ class Step(NamedTuple):
 
 
 def steps_of(template: Template) -> list[Step] | None:
-    """Return the steps of a template: none if no line of ASCII can match it, None if a loop could read one otherwise."""
+    """Return the steps of a template: none if no ASCII can match it, None if a loop could read one otherwise."""
     if not all(text.isascii() and text.isprintable() for text in template.literals):
         return []
     literals = [text.encode() for text in template.literals]

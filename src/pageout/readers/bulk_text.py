@@ -124,7 +124,7 @@ class BulkText:
         if taken:
             self._taken(line, taken)
             if self._keep is not None:
-                self._keep(line, bytes(self._buffer.text[at : int(param["at"][0])]))
+                self._keep(line, bytes(memoryview(self._buffer.text)[at : int(param["at"][0])]))
         return why
 
     def _taken(self, line: int, taken: int) -> None:

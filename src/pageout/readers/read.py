@@ -76,7 +76,7 @@ def read_pieces(name: str, pieces: Iterable[bytes], on_block: OnBlock | None = N
     stream = _stream(readers)
     if stream is not None:
         stream.on_block = on_block
-    for line in _lines(pieces, readers, desk, found.account, texts):
+    for line in _lines(pieces, readers, desk, found.account, texts, name == STDIN):
         desk.take(line)
         texts.add(line)
     found.facts = list(desk.facts())
@@ -91,9 +91,17 @@ def read_pieces(name: str, pieces: Iterable[bytes], on_block: OnBlock | None = N
 
 
 def _lines(
-    pieces: Iterable[bytes], readers: Sequence[Recogniser], desk: Desk, account: Account, texts: Texts
+    pieces: Iterable[bytes],
+    readers: Sequence[Recogniser],
+    desk: Desk,
+    account: Account,
+    texts: Texts,
+    keep_runs: bool,
 ) -> Iterator[Line]:
-    """Yield the lines that go to the desk; of a long ftrace text the compiled loop takes most for itself."""
+    """Yield the lines that go to the desk; of a long ftrace text the compiled loop takes most for itself.
+
+    keep_runs: keep the texts of these for evidence, as the input cannot be read again
+    """
     from pageout.readers.ftrace_text import FtraceText
 
     reader = next((reader for reader in readers if isinstance(reader, FtraceText)), None)
@@ -108,7 +116,8 @@ def _lines(
         return split_lines(pieces)
     from pageout.readers.bulk_text import BulkText
 
-    return BulkText(reader, account, lambda: desk.last is reader and reader.is_plain, texts.add_run).lines(pieces)
+    keep = texts.add_run if keep_runs else None
+    return BulkText(reader, account, lambda: desk.last is reader and reader.is_plain, keep).lines(pieces)
 
 
 def split_lines(pieces: Iterable[bytes]) -> Iterator[Line]:
@@ -126,16 +135,27 @@ def split_lines(pieces: Iterable[bytes]) -> Iterator[Line]:
 def fetch_texts(found: Input, numbers: set[int]) -> dict[int, str]:
     """Return the texts of some lines, from memory or, of a large input, from the file again."""
     texts = {number: found.texts[number] for number in numbers if number in found.texts}
-    missing = numbers - texts.keys()
+    missing = sorted(numbers - texts.keys())
     if missing and found.file != STDIN:
-        last = max(missing)
         with open_bytes(found.file) as pieces:
-            for line in split_lines(pieces):
-                if line.number in missing:
-                    texts[line.number] = line.text
-                if line.number >= last:
-                    break
+            texts |= {line.number: line.text for line in _some_lines(pieces, missing)}
     return texts
+
+
+def _some_lines(pieces: Iterable[bytes], numbers: Sequence[int]) -> Iterator[Line]:
+    """Yield the lines of these numbers, which are sorted; what lies between is only counted."""
+    first, at, rest = 1, 0, b""
+    for piece in chain(pieces, [b""]):
+        text = rest + piece
+        end = first + text.count(b"\n")  # the number of the line that is not whole yet
+        known = end + bool(text and not piece)
+        lines = text.split(b"\n") if at < len(numbers) and numbers[at] < known else []
+        while at < len(numbers) and numbers[at] < known:
+            yield Line(numbers[at], lines[numbers[at] - first].decode("utf-8", "replace").rstrip())
+            at += 1
+        if at == len(numbers):
+            return
+        first, rest = end, text[text.rfind(b"\n") + 1 :]
 
 
 def _take_events(found: Input, readers: Sequence[Recogniser]) -> None:
