@@ -125,8 +125,8 @@ def _balance(r: Random, wb: str) -> str:
     dirty, pause = r.randrange(600_000), _up_to(r, 200)
     return (
         f"balance_dirty_pages: bdi {r.choice(_BDI)}: limit=655360 setpoint=573440 dirty={dirty} "
-        f"{wb}_setpoint={dirty >> 1} {wb}_dirty={dirty >> 2} dirty_ratelimit={_up_to(r, 400_000)} task_ratelimit={_up_to(r, 400_000)} "
-        f"dirtied={_up_to(r, 512)} dirtied_pause={_up_to(r, 512)} paused={r.randrange(2)} pause={pause} "
+        f"{wb}_setpoint={dirty >> 1} {wb}_dirty={dirty >> 2} dirty_ratelimit={_up_to(r, 400_000)} "
+        f"task_ratelimit={_up_to(r, 400_000)} dirtied={_up_to(r, 512)} dirtied_pause={_up_to(r, 512)} paused={r.randrange(2)} pause={pause} "
         f"period={pause + 4} think={r.randrange(-2, 9)} cgroup_ino={r.choice((1, 1, 4711))}"
     )
 
@@ -173,7 +173,11 @@ def _written(r: Random) -> str:
 
 def _issue(r: Random) -> str:
     sectors = 8 << r.randrange(8)
-    return f"block_rq_issue: {r.choice(_DEVICES)} {r.choice(_RWBS)} {sectors * 512} () {_up_to(r, 4_000_000_000)} + {sectors} [{r.choice(('fio', 'dd', 'kworker/u16:3', 'jbd2/sda1-8'))}]"
+    by = r.choice(("fio", "dd", "kworker/u16:3", "jbd2/sda1-8"))
+    return (
+        f"block_rq_issue: {r.choice(_DEVICES)} {r.choice(_RWBS)} {sectors * 512} () "
+        f"{_up_to(r, 4_000_000_000)} + {sectors} [{by}]"
+    )
 
 
 def _complete(r: Random) -> str:
@@ -198,7 +202,8 @@ def _switch(r: Random) -> str:
 
 
 def _unknown(r: Random) -> str:
-    return f"percpu_free_percpu: base_addr=00000000f2a3ee01 off={_up_to(r, 30_000)} ptr=00000000be{r.randrange(1 << 24):06x}"
+    pointer = r.randrange(1 << 24)
+    return f"percpu_free_percpu: base_addr=00000000f2a3ee01 off={_up_to(r, 30_000)} ptr=00000000be{pointer:06x}"
 
 
 # How often each kind comes, in parts of the whole.

@@ -41,7 +41,7 @@ ODD = [
     "mm_vmscan_direct_reclaim_end: nr_reclaimed=9999999999999999999",
     "mm_vmscan_direct_reclaim_end: nr_reclaimed=9223372036854775808",
     "mm_vmscan_direct_reclaim_end: nr_reclaimed=" + "7" * 5000,
-    "mm_compaction_begin: zone_start=0xffffffffffffffff migrate_pfn=0x0 free_pfn=0x7fffffffffffffff zone_end=0x1, mode=a",
+    "mm_compaction_begin: zone_start=0xffffffffffffffff migrate_pfn=0x0 free_pfn=0x7fffffffffffffff zone_end=0, mode=",
     "mm_compaction_begin: zone_start=0x10000000000000000 migrate_pfn=0x0 free_pfn=0x1 zone_end=0x1, mode=sync",
     "block_rq_issue: 8,0 W 4096 ()  8 + 8 [a b [c]",
     "block_rq_issue: 8,0 WS 4096 () 8 + 8 none,0,0 [fio]",

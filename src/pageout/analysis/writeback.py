@@ -57,9 +57,10 @@ def df_dirty_throttle(events: Events) -> pl.DataFrame:
 def df_throttle_totals(events: Events, by: Sequence[str] = ("comm", "pid", "bdi", "cgroup")) -> pl.DataFrame:
     """Return what throttling cost, the longest asked sleep first.
 
-    The columns of `by`; checks: times it was looked at; pauses: times it was told to sleep; wrapped: rows whose times
-    wrapped, which count nothing; asked_ns, longest_ns; seen_ns: of rows with a pause, an upper bound; dirtied: pages
-    said in these rows; task_ratelimit: the median, KiB/s; looped: rows of a task that had slept in this call before.
+    comm, pid, bdi, cgroup, or the columns of `by`; checks: times it was looked at; pauses: times it was told to sleep;
+    wrapped: rows whose times wrapped, which count nothing; asked_ns, longest_ns; seen_ns: of rows with a pause, an
+    upper bound; dirtied: pages said in these rows; task_ratelimit: the median, KiB/s; looped: rows of a task that had
+    slept in this call before.
     """
     rows = df_dirty_throttle(events)
     told = pl.col("asked_ns") > 0
@@ -85,9 +86,9 @@ def df_dirty_state(events: Events) -> pl.DataFrame:
     """Return the levels of the whole machine against its thresholds, pages.
 
     segment, line, time_ns, comm, pid; dirty, writeback, unstable (NFS, until 5.7, null after), bg_thresh, thresh,
-    limit: the smoothed one; held: dirty + writeback + unstable; freerun: below it nobody is throttled; fill: held
-    over thresh, null if that is 0; over_background, over_freerun. Thresholds are 25 % higher in rows of realtime
-    tasks.
+    limit: the smoothed one; dirtied, written: pages since boot; held: dirty + writeback + unstable; freerun: below it
+    nobody is throttled; fill: held over thresh, null if that is 0; over_background, over_freerun. Thresholds are 25 %
+    higher in rows of realtime tasks.
     """
     rows = named(events.frame("global_dirty_state"), events)
     held = pl.col("dirty") + pl.col("writeback") + pl.col("unstable").fill_null(0)

@@ -131,7 +131,7 @@ def parse_name(buf: Any, at: int, head: Any) -> Any:
             return 0
     head.name = at
     head.name_end = stop
-    head.payload = min(stop + 2, end)
+    head.payload = min(skip_spaces(buf, stop + 1), end)
     return 0 if buf[head.payload] == _LESS or buf[at] == _LESS else 1  # `kernel_stack: <stack trace>`
 
 

@@ -44,7 +44,7 @@ LAYOUT = {
 }
 _at = kernel_view(LAYOUT)
 
-_LINE_FEED, _SPACE = 10, 32
+_LINE_FEED = 10
 
 
 @kfn
@@ -94,13 +94,8 @@ def take_other(k: Any, head: Any, row: int, name: int) -> Any:
 @kfn
 def take_payload(k: Any, head: Any, event: Any, row: int) -> Any:
     """Try the templates of the event, in the order they were learned."""
-    at = head.payload
-    while at < head.end and k.buf[at] == _SPACE:
-        at += 1
     for number in range(event.first_template, event.end_template):
-        if at > head.payload and k.step[k.template[number].first].text_length == 0:
-            return PYTHONS  # blanks may be the first value's
-        outcome = match_template(k, number, at, head.end, row, k.param.stride)
+        outcome = match_template(k, number, head.payload, head.end, row, k.param.stride)
         if outcome != NO_MATCH:
             return outcome
     return PYTHONS

@@ -5,12 +5,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, takewhile
 from typing import TYPE_CHECKING
 
 from pageout.readers.facts import Fact
+from pageout.readers.formats import recognisers
 from pageout.readers.lines import Account, Desk, Line, Recogniser
 from pageout.readers.source import STDIN, open_bytes
+from pageout.readers.systrace import is_page, unwrap
 from pageout.readers.texts import KEPT_BYTES, Texts
 from pageout.vocabulary.errors import TraceError
 
@@ -37,16 +39,6 @@ class Input:
     def lost(self) -> int | None:
         """Events known to be missing; None: an unknown number."""
         return 0 if self.events is None else self.events.lost
-
-
-def recognisers() -> list[Recogniser]:
-    """Return one of each, in the order lines are offered to them: the narrow before the broad."""
-    from pageout.readers.ftrace_text import FtraceText
-    from pageout.readers.function_graph import FunctionGraph
-    from pageout.readers.stream import Stream
-
-    stream = Stream()
-    return [FtraceText(stream), FunctionGraph()]
 
 
 def read_input(name: str) -> Input:
@@ -76,7 +68,7 @@ def read_pieces(name: str, pieces: Iterable[bytes], on_block: OnBlock | None = N
     stream = _stream(readers)
     if stream is not None:
         stream.on_block = on_block
-    for line in _lines(pieces, readers, desk, found.account, texts, name == STDIN):
+    for line in unwrap(_lines(pieces, readers, desk, found.account, texts, name == STDIN), name):
         desk.take(line)
         texts.add(line)
     found.facts = list(desk.facts())
@@ -112,12 +104,16 @@ def _lines(
         first.append(piece)
         nbytes += len(piece)
     pieces = chain(first, rest)
-    if reader is None or nbytes < BULK_BYTES:
+    if reader is None or nbytes < BULK_BYTES or _is_page(first[:1]):
         return split_lines(pieces)
     from pageout.readers.bulk_text import BulkText
 
     keep = texts.add_run if keep_runs else None
     return BulkText(reader, account, lambda: desk.last is reader and reader.is_plain, keep).lines(pieces)
+
+
+def _is_page(pieces: Iterable[bytes]) -> bool:
+    return is_page(line.text for line in split_lines(pieces))
 
 
 def split_lines(pieces: Iterable[bytes]) -> Iterator[Line]:
@@ -138,14 +134,21 @@ def fetch_texts(found: Input, numbers: set[int]) -> dict[int, str]:
     missing = sorted(numbers - texts.keys())
     if missing and found.file != STDIN:
         with open_bytes(found.file) as pieces:
-            texts |= {line.number: line.text for line in _some_lines(pieces, missing)}
+            texts |= {line.number: line.text for line in _some_lines(pieces, missing, found.file)}
     return texts
 
 
-def _some_lines(pieces: Iterable[bytes], numbers: Sequence[int]) -> Iterator[Line]:
+def _some_lines(pieces: Iterable[bytes], numbers: Sequence[int], file: str) -> Iterator[Line]:
     """Yield the lines of these numbers, which are sorted; what lies between is only counted."""
+    pieces = iter(pieces)
+    head = next(pieces, b"")
+    if _is_page([head]):
+        wanted, last = set(numbers), numbers[-1]
+        lines_to_last = takewhile(lambda line: line.number <= last, unwrap(split_lines(chain([head], pieces)), file))
+        yield from (line for line in lines_to_last if line.number in wanted)
+        return
     first, at, rest = 1, 0, b""
-    for piece in chain(pieces, [b""]):
+    for piece in chain([head], pieces, [b""]):
         text = rest + piece
         end = first + text.count(b"\n")  # the number of the line that is not whole yet
         known = end + bool(text and not piece)
