@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """How one kernel prints one event: learned from the first line of it, checked on every line after.
 
-A template is a list of literals with a value after each. Values end where the next literal's first character stands,
+A template is a list of literals with a value after each. Values end where the next literal's first two characters stand,
 the last one at the end of the line: a rule simple enough for a compiled loop, and a line that does not fit is never
 forced: it teaches another template, or stays with its text.
 """
@@ -36,7 +36,8 @@ class Template(NamedTuple):
         for n, column in enumerate(self.columns):
             parts.append(re.escape(self.literals[n]))
             following = self.literals[n + 1]
-            word = f"[^{re.escape(following[0])}]*" if following else ".*?"
+            # Two characters: a bdi is `8:0` and `: ` ends it.
+            word = f"(?:(?!{re.escape(following[:2])}).)*" if following else ".*?"
             base = _PATTERNS.get(self.kind.columns[column].base, word) if column != SKIP else word
             parts.append(f"({base})")
         parts.append(re.escape(self.literals[-1]))
