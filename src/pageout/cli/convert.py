@@ -24,7 +24,7 @@ Format = Literal["parquet", "text", "perfetto"]
 ENDINGS: dict[str, Format] = {
     ".parquet": "parquet", ".txt": "text", ".txt.gz": "text", ".pftrace": "perfetto", ".perfetto-trace": "perfetto",
 }  # fmt: skip
-STDIN = STDOUT = "-"
+STDIN, STDOUT = "-", "-"
 NAMED = 5  # names of events or fields in a warning
 
 
@@ -41,12 +41,17 @@ class Recording:
 def convert(
     source: Annotated[
         str,
-        Parameter(name="IN", help="A trace in any format pageout reads, - for standard input, or tables it wrote."),
+        Parameter(
+            name="IN",
+            allow_leading_hyphen=True,
+            help="A trace in any format pageout reads, - for standard input, or tables it wrote.",
+        ),
     ],
     out: Annotated[
         str,
         Parameter(
             name="OUT",
+            allow_leading_hyphen=True,
             help="OUT.parquet or OUT/: a folder of tables; .txt, .txt.gz: ftrace text; .pftrace, .perfetto-trace.",
         ),
     ],
@@ -58,6 +63,9 @@ def convert(
     """Convert a trace to Parquet tables, ftrace text, or a trace that ui.perfetto.dev shows."""
     from pageout.cli.output import print_json
 
+    for name in (source, out):
+        if name.startswith("-") and name != STDIN:
+            raise UsageError(f"{plain(name)}: no such option (a file of that name is ./{plain(name)})")
     form = format_of(out, to)
     path = Path("/dev/stdout" if out == STDOUT else out)
     _distinct(source, path)

@@ -24,7 +24,22 @@ BARE_CLOCKS = ("counter", "tsc", "x86-tsc")
 CUT = "..."
 
 _HEADER = "# tracer: nop\n#\n# entries-in-buffer/entries-written: {}/{}\n#\n"
-_COLUMNS = """\
+# By the number of characters a context has: none before 3.x, migrate-disable since 5.11.
+_COLUMNS = {
+    0: """\
+#           TASK-PID    CPU#    TIMESTAMP  FUNCTION
+#              | |       |          |         |
+""",
+    4: """\
+#                                _-----=> irqs-off
+#                               / _----=> need-resched
+#                              | / _---=> hardirq/softirq
+#                              || / _--=> preempt-depth
+#                              ||| /     delay
+#           TASK-PID     CPU#  ||||   TIMESTAMP  FUNCTION
+#              | |         |   ||||      |         |
+""",
+    5: """\
 #                                _-----=> irqs-off/BH-disabled
 #                               / _----=> need-resched
 #                              | / _---=> hardirq/softirq
@@ -33,11 +48,8 @@ _COLUMNS = """\
 #                              |||| /     delay
 #           TASK-PID     CPU#  |||||  TIMESTAMP  FUNCTION
 #              | |         |   |||||     |         |
-"""
-_OLD_COLUMNS = """\
-#           TASK-PID    CPU#    TIMESTAMP  FUNCTION
-#              | |       |          |         |
-"""
+""",
+}
 _SPOOF = re.compile(r"-\d{1,10}\s.*\d\.\d+:\s", re.DOTALL)  # a comm that could be taken for the rest of a line
 
 
@@ -73,8 +85,10 @@ def _first_line(events: Events) -> int:
 
 
 def _columns(events: Events) -> str:
-    said = any(frame["context"].null_count() < len(frame) for frame in _frames(events))
-    return _COLUMNS if said else _OLD_COLUMNS
+    """Return the lines that name the columns, with as many for the context as its longest has characters."""
+    lengths = (frame["context"].cast(pl.String).str.len_chars().max() for frame in _frames(events))
+    longest = max((int(length) for length in lengths if isinstance(length, int)), default=0)
+    return _COLUMNS[min(longest, 5) if longest >= 4 else 0]
 
 
 def _chunks(events: Events) -> Iterator[tuple[float, dict[str, pl.DataFrame]]]:
