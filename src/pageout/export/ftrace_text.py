@@ -21,7 +21,8 @@ from pageout.vocabulary.schema import EVENTS
 CHUNK_EVENTS = 1 << 17
 MAX_COMM = 255  # a kernel's own names have 15
 BARE_CLOCKS = ("counter", "tsc", "x86-tsc")
-CUT = "..."
+CUT, OVERWRITTEN = "...", "overwritten"
+BACK_NS = 10_000_000  # a time that goes back by more says by itself that a segment begins: readers/stream.py
 
 _HEADER = "# tracer: nop\n#\n# entries-in-buffer/entries-written: {}/{}\n#\n"
 # By the number of characters a context has: none before 3.x, migrate-disable since 5.11.
@@ -54,23 +55,23 @@ _SPOOF = re.compile(r"-\d{1,10}\s.*\d\.\d+:\s", re.DOTALL)  # a comm that could 
 
 
 def write_text(events: Events, out: IO[bytes], progress: Callable[[float], None] = lambda _: None) -> None:
-    """Write events as ftrace text, in the order of their lines.
+    """Write events as ftrace text, in the order of their lines, each with its kernel stack if it has one.
 
     Times have microseconds, nanoseconds if one event needs them. A hole is a LOST line, the header's own words for
     overwritten events, or `...`; a task without a name is `<...>`, one without a number has 0.
     """
     holes = list(events.holes)
     lost = 0
-    if holes and holes[0].why == "overwritten" and holes[0].line <= _first_line(events):
+    if holes and holes[0].why == OVERWRITTEN and holes[0].line <= _first_line(events):
         lost = max(holes.pop(0).lost, 0)
     out.write((_HEADER.format(len(events), len(events) + lost) + _columns(events)).encode())
-    segment = None if not events.holes else 0
     digits = 6 if all((frame["time_ns"] % 1000 == 0).all() for frame in _frames(events)) else 9
+    writer = _Lines(events, digits, holes)
     for fraction, chunk in _chunks(events):
-        lines, segment, holes = _lines(chunk, events.clock, digits, segment, holes)
-        out.write(("\n".join(lines) + "\n").encode("utf-8", "backslashreplace") if lines else b"")
+        lines = writer.of_chunk(chunk)
+        out.write(("\n".join(lines) + "\n").encode("utf-8", "backslashreplace"))
         progress(fraction)
-    for hole in holes:
+    for hole in writer.holes:
         out.write((_hole_text(hole) + "\n").encode())
 
 
@@ -107,32 +108,55 @@ def _chunks(events: Events) -> Iterator[tuple[float, dict[str, pl.DataFrame]]]:
             yield min(1.0, (begin + step) / (last + 1)), chunk
 
 
-def _lines(
-    chunk: dict[str, pl.DataFrame], clock: str, digits: int, segment: int | None, holes: list[Hole]
-) -> tuple[list[str], int | None, list[Hole]]:
-    """Return the lines of a chunk, the segment it ends in, and the holes that come later."""
-    texts = []
-    for name, frame in chunk.items():
-        if name:
+class _Lines:
+    """Makes lines of events, with what stands between them."""
+
+    def __init__(self, events: Events, digits: int, holes: list[Hole]) -> None:
+        self.holes = holes  # that come later
+        self._stacks, self._clock, self._digits = events.stacks, events.clock, digits
+        self._segment: int | None = None if events.holes else 0
+        self._newest = 0
+
+    def of_chunk(self, chunk: dict[str, pl.DataFrame]) -> list[str]:
+        """Return the lines of a chunk's events, and of the holes before each."""
+        found: list[str] = []
+        at = 0
+        for line, segment, time_ns, text, prefix in self._table(chunk).iter_rows():
+            holed = self._segment is None or self._segment == segment
+            while at < len(self.holes) and self.holes[at].line <= line:
+                if not self._seen_by_time(self.holes[at], time_ns):
+                    found.append(_hole_text(self.holes[at]))
+                at, holed = at + 1, True
+            if not holed:
+                found.append(CUT)
+            self._newest = time_ns if segment != self._segment else max(self._newest, time_ns)
+            self._segment = segment
+            found.append(text)
+            stack = self._stacks.get(line)
+            if stack:
+                found.append(f"{prefix}<stack trace>")
+                found += [f" => {escaped(function, MAX_COMM)}" for function in stack]
+        del self.holes[:at]
+        return found
+
+    def _seen_by_time(self, hole: Hole, time_ns: int) -> bool:
+        """Say whether the times alone show a hole, as they did in the recording."""
+        return hole.why == "times go back" and self._clock == "seconds" and time_ns < self._newest - BACK_NS
+
+    def _table(self, chunk: dict[str, pl.DataFrame]) -> pl.DataFrame:
+        """Return line, segment, time, text and prefix of a chunk's events, in the order of lines."""
+        texts = []
+        for name, frame in chunk.items():
+            if not name:
+                names = printable(frame["name"].cast(pl.String)) + ": "
+                payload = printable(frame["payload"].fill_null(""))
+                texts.append(_event_lines(frame, names, payload, self._clock, self._digits))
+                continue
             kind = EVENTS[name]
             for rows, present in groups(kind, frame):
-                texts.append(_event_lines(rows, f"{name}: ", payloads(kind, rows, present), clock, digits))
-        else:
-            names = printable(frame["name"].cast(pl.String)) + ": "
-            texts.append(_event_lines(frame, names, printable(frame["payload"].fill_null("")), clock, digits))
-    table = pl.concat(texts).sort("line", maintain_order=True)
-    found: list[str] = []
-    at = 0
-    for line, number, text in table.iter_rows():
-        holed = segment is None or segment == number
-        while at < len(holes) and holes[at].line <= line:
-            found.append(_hole_text(holes[at]))
-            at, holed = at + 1, True
-        if not holed:
-            found.append(CUT)
-        segment = number
-        found.append(text)
-    return found, segment, holes[at:]
+                payload = payloads(kind, rows, present)
+                texts.append(_event_lines(rows, f"{name}: ", payload, self._clock, self._digits))
+        return pl.concat(texts).sort("line", maintain_order=True)
 
 
 def _event_lines(
@@ -148,8 +172,9 @@ def _event_lines(
         *_time(clock, digits),
         pl.lit(": "),
     ]
-    text = pl.concat_str([*prefix, pl.lit(name), pl.lit(payload)]).str.strip_chars_end()
-    return rows.select("line", "segment", text.alias("text"))
+    text = pl.concat_str([pl.col("prefix"), pl.lit(name), pl.lit(payload)]).str.strip_chars_end()
+    found = rows.with_columns(pl.concat_str(prefix).alias("prefix"))
+    return found.select("line", "segment", "time_ns", text.alias("text"), "prefix")
 
 
 def _time(clock: str, digits: int) -> list[pl.Expr]:

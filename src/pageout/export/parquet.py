@@ -2,7 +2,8 @@
 """Events as a folder of Parquet tables, one an event, and back.
 
 EVENT.parquet has COMMON and the event's own columns; _other.parquet the events in no row, with their payload;
-_meta.json where they come from, what is missing, and what the columns mean.
+_stacks.parquet the kernel stacks recorded with events; _meta.json where they come from, what is missing, and what the
+columns mean.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from pageout.vocabulary.errors import TraceError
 from pageout.vocabulary.schema import EVENTS
 
 SCHEMA = 1  # raised when a table's columns change their meaning
-META, OTHER, SUFFIX = "_meta.json", "_other", ".parquet"
+META, OTHER, STACKS, SUFFIX = "_meta.json", "_other", "_stacks", ".parquet"
+STACKS_SCHEMA: dict[str, Any] = {"line": pl.UInt32, "functions": pl.List(pl.String)}  # innermost first
 MAX_META = 1 << 28
 COMMON_UNITS = {
     "time_ns": "ns", "line": "of the input, from 1", "segment": "from 0, one more at each hole",
@@ -64,14 +66,14 @@ class TablesWriter:
         self._rows: Counter[str] = Counter()
         self._other: Counter[str] = Counter()
 
-    def block(self, frames: Mapping[str, pl.DataFrame], other: pl.DataFrame | None = None) -> None:
-        """Write some rows of some events, which come after those written before."""
-        for name, frame in frames.items():
+    def block(self, name: str, frame: pl.DataFrame) -> None:
+        """Write some rows of an event, "" for those in no row, which come after its rows written before."""
+        if name:
             self._write(name, frame)
             self._rows[name] += len(frame)
-        if other is not None and len(other):
-            self._write(OTHER, other)
-            counts = other.group_by(pl.col("name").cast(pl.String)).len()
+        elif len(frame):
+            self._write(OTHER, frame)
+            counts = frame.group_by(pl.col("name").cast(pl.String)).len()
             self._other.update(dict(counts.iter_rows()))
 
     def _write(self, name: str, frame: pl.DataFrame) -> None:
@@ -81,8 +83,11 @@ class TablesWriter:
     def _part(self, name: str, number: int) -> Path:
         return self._folder / f"{name}.{number:06}.part"
 
-    def finish(self, about: Meta) -> Meta:
-        """Make one file of each table's parts, and write _meta.json: `about` with what was counted here."""
+    def finish(self, events: Events, about: Meta) -> Meta:
+        """Make one file of each table's parts, and write _meta.json: `about` with what was counted here.
+
+        events:  for what is no frame of it
+        """
         for name, count in sorted(self._parts.items()):
             parts = [self._part(name, number) for number in range(1, count + 1)]
             whole = self._folder / (name + SUFFIX)
@@ -94,6 +99,10 @@ class TablesWriter:
                 part.unlink()
         if not self._parts[OTHER]:
             Events().other.write_parquet(self._folder / (OTHER + SUFFIX))
+        if events.stacks:
+            table = {"line": list(events.stacks), "functions": [list(stack) for stack in events.stacks.values()]}
+            frame = pl.DataFrame(table, schema=STACKS_SCHEMA).sort("line")
+            frame.write_parquet(self._folder / (STACKS + SUFFIX), compression="zstd")
         about.events = dict(sorted(self._rows.items()))
         about.other = dict(self._other.most_common())
         about.columns = {name: units(name) for name in about.events}
@@ -123,9 +132,9 @@ def write_tables(events: Events, folder: Path, meta: Meta, progress: Callable[[f
     writer = TablesWriter(folder)
     for number, (name, frame) in enumerate(sorted(events.frames.items())):
         progress(number / len(events.frames))
-        writer.block({name: frame})
-    writer.block({}, events.other)
-    return writer.finish(meta)
+        writer.block(name, frame)
+    writer.block("", events.other)
+    return writer.finish(events, meta)
 
 
 def is_tables(folder: Path) -> bool:
@@ -136,7 +145,7 @@ def is_tables(folder: Path) -> bool:
 
 def _is_ours(name: str) -> bool:
     table = name.removesuffix(SUFFIX)
-    return name == META or (table != name and (table == OTHER or table in EVENTS))
+    return name == META or (table != name and (table in (OTHER, STACKS) or table in EVENTS))
 
 
 def read_meta(folder: Path) -> Meta:
@@ -164,7 +173,11 @@ def read_tables(folder: Path) -> tuple[Events, Meta]:
     other = _read(folder, OTHER, Events().other.schema)
     holes = tuple(Hole(hole.line, hole.cpu, hole.lost, hole.why) for hole in meta.holes)
     fields = {(event, key): count for event, keys in meta.unknown_fields.items() for key, count in keys.items()}
-    return Events(frames, other, holes, meta.clock, fields), meta
+    stacks: dict[int, tuple[str, ...]] = {}
+    if (folder / (STACKS + SUFFIX)).exists():
+        rows = _read(folder, STACKS, STACKS_SCHEMA).drop_nulls().iter_rows()
+        stacks = {line: tuple(map(str, functions)) for line, functions in rows}
+    return Events(frames, other, holes, meta.clock, fields, stacks), meta
 
 
 def _tables(folder: Path, meta: Meta) -> Iterator[str]:
