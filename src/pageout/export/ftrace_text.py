@@ -19,7 +19,7 @@ from pageout.export.payloads import UNKNOWN_COMM, escaped, groups, payloads, pri
 from pageout.vocabulary.schema import EVENTS
 
 CHUNK_EVENTS = 1 << 17
-MAX_COMM = 255  # a kernel's own names have 15
+MAX_COMM = 64  # a kernel's own names have 15, of its threads at most 63
 BARE_CLOCKS = ("counter", "tsc", "x86-tsc")
 CUT, OVERWRITTEN = "...", "overwritten"
 BACK_NS = 10_000_000  # a time that goes back by more says by itself that a segment begins: readers/stream.py
@@ -51,6 +51,8 @@ _COLUMNS = {
 #              | |         |   |||||     |         |
 """,
 }
+MAX_NAME = 128
+_NAME = re.compile(r"[^\s:]{1,128}(?::\w{1,64})?")
 _SPOOF = re.compile(r"-\d{1,10}\s.*\d\.\d+:\s", re.DOTALL)  # a comm that could be taken for the rest of a line
 
 
@@ -135,7 +137,7 @@ class _Lines:
             stack = self._stacks.get(line)
             if stack:
                 found.append(f"{prefix}<stack trace>")
-                found += [f" => {escaped(function, MAX_COMM)}" for function in stack]
+                found += [f" => {escaped(function, MAX_NAME)}" for function in stack]
         del self.holes[:at]
         return found
 
@@ -148,7 +150,7 @@ class _Lines:
         texts = []
         for name, frame in chunk.items():
             if not name:
-                names = printable(frame["name"].cast(pl.String)) + ": "
+                names = _each(frame["name"].cast(pl.String), name_text) + ": "
                 payload = printable(frame["payload"].fill_null(""))
                 texts.append(_event_lines(frame, names, payload, self._clock, self._digits))
                 continue
@@ -188,9 +190,20 @@ def _time(clock: str, digits: int) -> list[pl.Expr]:
 
 def _comms(comms: pl.Series) -> pl.Series:
     """Return names right-justified as the kernel does, none of which can be taken for more than a name."""
-    texts = comms.cast(pl.String).fill_null(UNKNOWN_COMM)
-    different = texts.unique().to_list()
-    return texts.replace_strict(different, [f"{comm_text(comm):>16}" for comm in different], return_dtype=pl.String)
+    return _each(comms.cast(pl.String).fill_null(UNKNOWN_COMM), lambda comm: f"{comm_text(comm):>16}")
+
+
+def _each(words: pl.Series, text_of: Callable[[str], str]) -> pl.Series:
+    """Return what is made of each word; each different one is looked at once."""
+    different = words.unique().to_list()
+    return words.replace_strict(different, [text_of(word) for word in different], return_dtype=pl.String)
+
+
+def name_text(name: str) -> str:
+    """Return an event's name as it can stand in a line: SYSTEM:NAME, neither with a blank."""
+    if _NAME.fullmatch(name) and name.isprintable():
+        return name
+    return re.sub(r"[\s:]", "_", escaped(name, MAX_NAME)) or "_"
 
 
 def comm_text(comm: str) -> str:

@@ -18,7 +18,7 @@ from pageout.vocabulary.schema import ANY_BASE, HEX, WORD, Column, EventKind
 
 UNKNOWN_COMM = "<...>"  # as the kernel prints a task whose name it no longer knows
 UNKNOWN_POINTER = "(____ptrval____)"  # as the kernel prints an address it will not tell
-MAX_WORD = 1 << 12  # characters of a word in a text
+MAX_WORD = 1 << 15  # characters of a word or a payload in a text
 _MASK = (1 << 64) - 1
 
 
