@@ -229,7 +229,9 @@ def test_a_flusher_works_for_a_reason_on_the_track_of_its_device() -> None:
         "writeback_{}: bdi 8:0: sb_dev 0:0 nr_pages={} sync_mode=0 kupdate=0 range_cyclic=1 background=1 "
         "reason=background cgroup_ino=1"
     )
-    text = line(1, work.format("start", 1000), "kworker/u4:1-9") + line(2, work.format("written", 400), "kworker/u4:1-9")
+    text = line(1, work.format("start", 1000), "kworker/u4:1-9") + line(
+        2, work.format("written", 400), "kworker/u4:1-9"
+    )
     (only,) = show(read(text)).slices
     assert (only.track, only.name) == (("flushers", "8:0"), "background")
     assert only.said["nr_pages"] - only.said["end nr_pages"] == 600
