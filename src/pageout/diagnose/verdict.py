@@ -48,6 +48,12 @@ def dirty_limits(case: Case) -> Verdict:
     return found[0] if found else Verdict(None, "", None)
 
 
+def not_the_limits(case: Case) -> tuple[str, ...]:
+    """Return what clears the dirty limits, as a finding's `is_not`; empty if nothing does."""
+    verdict = dirty_limits(case)
+    return (verdict.text,) if verdict.reached is False else ()
+
+
 def _at(evidence: Evidence) -> str:
     return f"({evidence.file}:{evidence.line})"
 

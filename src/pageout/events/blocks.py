@@ -38,7 +38,9 @@ def column_of(name: str, dtype: Any, numbers: Array) -> pl.Series:
 
 def columns_of(schema: Mapping[str, Any], block: Array) -> list[pl.Series]:
     """Return the columns of rows, as many as a block has, in the schema's order."""
-    columns = np.ascontiguousarray(block.T)
+    columns = block.T
+    if columns.strides[-1] != columns.itemsize:
+        columns = np.ascontiguousarray(columns)
     return [column_of(name, dtype, numbers) for (name, dtype), numbers in zip(schema.items(), columns, strict=False)]
 
 

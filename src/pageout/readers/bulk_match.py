@@ -2,7 +2,7 @@
 """Templates as steps of a compiled loop: literal, value, literal, value... of one payload into one row.
 
 A step finds what the template's regular expression finds, because only templates are taken over in which every value
-ends where its own characters end, or where the next literal's first stands.
+ends where its own characters end, or where the next literal first stands.
 """
 
 from __future__ import annotations
@@ -102,7 +102,17 @@ def take_hexadecimal(k: Any, step: Any, at: int, cell: int) -> Any:
 
 
 @kfn
-def take_value(k: Any, step: Any, at: int, end: int, cell: int) -> Any:
+def find_literal(k: Any, step: Any, at: int, end: int, first: int) -> Any:
+    """Return where the literal of a step stands next, `end` if nowhere. `first`: its first byte times ONES."""
+    while True:
+        at = find_byte(k.buf, at, end, first)
+        if at == end or same_text(k.buf, at, k.literals, step.text, step.text_length):
+            return at
+        at += 1
+
+
+@kfn
+def take_value(k: Any, step: Any, following: Any, at: int, end: int, cell: int) -> Any:
     """Put the value that stands here into a cell; returns what follows, 0 if none does, -1 and -2 if it cannot."""
     kind = step.kind
     buf = k.buf
@@ -116,7 +126,7 @@ def take_value(k: Any, step: Any, at: int, end: int, cell: int) -> Any:
         return take_number(k, step, at, cell)
     stop = end
     if step.stop >= 0:
-        stop = find_byte(buf, at, end, step.stop)
+        stop = find_literal(k, following, at, end, step.stop)
         if stop == end:
             return 0
     if kind == AS_WORD:
@@ -128,8 +138,8 @@ def take_value(k: Any, step: Any, at: int, end: int, cell: int) -> Any:
 
 
 @kfn
-def match_template(k: Any, number: int, at: int, end: int, row: int) -> Any:
-    """Try a template on the payload from `at` to `end`; fills the row of cells from `row` on if it matches."""
+def match_template(k: Any, number: int, at: int, end: int, row: int, stride: int) -> Any:
+    """Try a template on the payload from `at` to `end`; fills a row if it matches: each `stride`-th cell from `row`."""
     template = k.template[number]
     index = template.first
     while True:
@@ -142,14 +152,14 @@ def match_template(k: Any, number: int, at: int, end: int, row: int) -> Any:
             return NO_MATCH
         if step.kind == END:
             break
-        at = take_value(k, step, at, end, row + step.cell)
+        at = take_value(k, step, k.step[index + 1], at, end, row + step.cell * stride)
         if at <= 0:
             return NO_MATCH if at == 0 else PYTHONS if at == -1 else WORDS_FULL
         index += 1
     if at != end:
         return NO_MATCH
     for missing in range(index + 1, template.end):
-        k.rows[row + k.step[missing].cell] = NULL
+        k.rows[row + k.step[missing].cell * stride] = NULL
     template.nr_lines += 1
     return MATCH
 

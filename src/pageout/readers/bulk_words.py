@@ -108,6 +108,11 @@ class WordTable:
     def __len__(self) -> int:
         return int(self._param["nr_words"][0])
 
+    @property
+    def max_words(self) -> int:
+        """How many words there is room for."""
+        return int(self._param["max_words"][0])
+
     def _allocate(self, max_words: int, max_bytes: int) -> None:
         places = 1 << (2 * max_words - 1).bit_length()
         old = self.arrays

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 MAX_LINES = 4  # of one event, wrapped
 MAX_MARKER_LINES, MAX_OTHER_LINES = 60, 8  # lines that may follow a marker, or any event nobody knows
 FUNCTION = "function"  # the name of what function tracers print
-MARKERS = frozenset({"tracing_mark_write", "print", "bprint", "bputs", "raw_data", "bputs"})
+MARKERS = frozenset({"tracing_mark_write", "print", "bprint", "bputs", "raw_data"})
 _EVENT = re.compile(r"([^\s:]{1,128}(?::\w{1,64})?):(?:\s(.*))?", re.DOTALL)
 
 
@@ -69,6 +69,11 @@ class FtraceText(EventRecogniser):
     def builder(self) -> EventBuilder | None:
         """Where the events are, None before the first."""
         return self.stream.builder
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the next event, if it stands in a line of its own, is read by that line alone."""
+        return self.seen and not self._loose and not self._title and self.stream.is_plain
 
     def take(self, line: Line) -> Claim | None:
         """Claim events and what tracefs prints between them."""

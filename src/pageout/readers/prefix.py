@@ -23,9 +23,7 @@ _FLAGS = rf"(?:{_CONTEXT}{_S})?"
 _CPU = r"\[(\d{1,4})\]"
 # First what a kernel prints; then looser, with no CPU and any fraction of a second, as found in mails and tools.
 _STRICT = re.compile(rf"{_TASK}{_S}{_TGID}\[(\d{{3,4}})\]{_S}{_FLAGS}(\d{{1,10}})\.(\d{{6,9}}): (.*)", re.DOTALL)
-_LOOSE = re.compile(
-    rf"{_TASK}{_S}{_TGID}(?:{_CPU}{_S})?{_FLAGS}(\d{{1,10}})\.(\d{{1,9}}):{_S}(.*)", re.DOTALL
-)
+_LOOSE = re.compile(rf"{_TASK}{_S}{_TGID}(?:{_CPU}{_S})?{_FLAGS}(\d{{1,10}})\.(\d{{1,9}}):{_S}(.*)", re.DOTALL)
 # Clocks `counter` and `x86-tsc`: a number without a point.
 _BARE = re.compile(rf"{_TASK}{_S}{_TGID}{_CPU}{_S}{_FLAGS}(\d{{1,19}}):{_S}(.*)", re.DOTALL)
 _LATENCY_START = rf"{_TASK}{_S}(\d{{1,4}})([^\s\d:][^\s:]{{3,7}}){_S}(\d{{1,19}})"

@@ -3,19 +3,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from pageout.readers.facts import Fact
 from pageout.readers.lines import Account, Desk, Line, Recogniser
 from pageout.readers.source import STDIN, open_bytes
+from pageout.readers.texts import KEPT_BYTES, Texts
 from pageout.vocabulary.errors import TraceError
 
 if TYPE_CHECKING:
-    from pageout.events.tables import Events
+    from pageout.events.tables import Events, OnBlock
+    from pageout.readers.stream import Stream
 
-KEPT_BYTES = 1 << 26  # of a text: beyond, evidence is read from the file again
+BULK_BYTES = 1 << 23  # a text of this size goes through the compiled loop: below, compiling it would take longer
 
 
 @dataclass
@@ -28,7 +31,7 @@ class Input:
     events: Events | None = None  # None: no event at all
     kind: str = ""
     unit: str = "line"  # what is counted and numbered: "record" of a binary recording
-    texts: dict[int, str] = field(default_factory=dict)  # lines kept for evidence
+    texts: Mapping[int, str] = field(default_factory=dict)  # lines kept for evidence
 
     @property
     def lost(self) -> int | None:
@@ -52,17 +55,30 @@ def read_input(name: str) -> Input:
         return read_pieces(name, pieces)
 
 
-def read_pieces(name: str, pieces: Iterable[bytes]) -> Input:
-    """Read an input from its unpacked bytes."""
+def stream_events(name: str, on_block: OnBlock) -> Input:
+    """Read a file of any size in little memory: its events go to `on_block` as they come, a block at a time.
+
+    on_block: takes (event, frame): the event's name, "" for those in no row, and some of its rows as in `Events`, its
+              words spelled out. An event's blocks come in the order of their lines, some 16,000 rows each, between
+              those of other events.
+    Returns the rest: facts, account, holes, stacks; no frame and no text.  Raises as `read_input`.
+    """
+    with open_bytes(name) as pieces:
+        return read_pieces(name, pieces, on_block)
+
+
+def read_pieces(name: str, pieces: Iterable[bytes], on_block: OnBlock | None = None) -> Input:
+    """Read an input from its unpacked bytes; with `on_block` as `stream_events`."""
     found = Input(name, Account())
     readers = recognisers()
     desk = Desk(readers, found.account)
-    kept = 0
-    for line in split_lines(pieces):
+    found.texts = texts = Texts(KEPT_BYTES if on_block is None else 0)
+    stream = _stream(readers)
+    if stream is not None:
+        stream.on_block = on_block
+    for line in _lines(pieces, readers, desk, found.account, texts):
         desk.take(line)
-        if kept < KEPT_BYTES:
-            found.texts[line.number] = line.text
-            kept += len(line.text)
+        texts.add(line)
     found.facts = list(desk.facts())
     _take_events(found, readers)
     found.kind = _kind(found.account, readers)
@@ -72,6 +88,27 @@ def read_pieces(name: str, pieces: Iterable[bytes]) -> Input:
         for reader in readers:
             reader.refuse(name)
     return found
+
+
+def _lines(
+    pieces: Iterable[bytes], readers: Sequence[Recogniser], desk: Desk, account: Account, texts: Texts
+) -> Iterator[Line]:
+    """Yield the lines that go to the desk; of a long ftrace text the compiled loop takes most for itself."""
+    from pageout.readers.ftrace_text import FtraceText
+
+    reader = next((reader for reader in readers if isinstance(reader, FtraceText)), None)
+    rest = iter(pieces)
+    first = []
+    nbytes = 0
+    while nbytes < BULK_BYTES and (piece := next(rest, None)) is not None:
+        first.append(piece)
+        nbytes += len(piece)
+    pieces = chain(first, rest)
+    if reader is None or nbytes < BULK_BYTES:
+        return split_lines(pieces)
+    from pageout.readers.bulk_text import BulkText
+
+    return BulkText(reader, account, lambda: desk.last is reader and reader.is_plain, texts.add_run).lines(pieces)
 
 
 def split_lines(pieces: Iterable[bytes]) -> Iterator[Line]:
@@ -102,10 +139,14 @@ def fetch_texts(found: Input, numbers: set[int]) -> dict[int, str]:
 
 
 def _take_events(found: Input, readers: Sequence[Recogniser]) -> None:
+    stream = _stream(readers)
+    found.events = stream.finish() if stream is not None else None
+
+
+def _stream(readers: Sequence[Recogniser]) -> Stream | None:
     from pageout.readers.stream import EventRecogniser
 
-    stream = next((reader.stream for reader in readers if isinstance(reader, EventRecogniser)), None)
-    found.events = stream.finish() if stream is not None else None
+    return next((reader.stream for reader in readers if isinstance(reader, EventRecogniser)), None)
 
 
 def _kind(account: Account, readers: Sequence[Recogniser]) -> str:
