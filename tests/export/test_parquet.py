@@ -9,13 +9,13 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.export.recordings import assert_equal, read, recordings
+from tests.export.test_ftrace_text import SAMPLE
 
 from pageout.events.tables import Events
 from pageout.export.parquet import META, TablesWriter, about, is_tables, read_tables, write_tables
 from pageout.vocabulary.errors import TraceError
 from pageout.vocabulary.schema import EVENTS
-from tests.export.recordings import assert_equal, read, recordings
-from tests.export.test_ftrace_text import SAMPLE
 
 
 def meta_of(events: Events):
@@ -79,7 +79,7 @@ def test_meta_says_what_is_in_the_tables_and_what_is_missing(tmp_path: Path) -> 
         (lambda folder: (folder / "mark_victim.parquet").write_bytes(b"PAR1" * 9), "cannot be read"),
         (lambda folder: (folder / "mark_victim.parquet").unlink(), "cannot be read"),
         (lambda folder: pl.DataFrame({"line": [1]}).write_parquet(folder / "mark_victim.parquet"), "has no column"),
-        (lambda folder: wrong_type(folder), "cannot be read"),
+        (lambda folder: wrong_type(folder / "mark_victim.parquet"), "cannot be read"),
     ],
 )
 def test_a_folder_that_is_none_of_ours_is_refused_in_one_line(tmp_path: Path, broken, what: str) -> None:
@@ -96,8 +96,7 @@ def edit(folder: Path, key: str, value: object) -> None:
     (folder / META).write_text(json.dumps(said | {key: value}))
 
 
-def wrong_type(folder: Path) -> None:
-    path = folder / "mark_victim.parquet"
+def wrong_type(path: Path) -> None:
     pl.read_parquet(path).with_columns(time_ns=pl.lit("soon")).write_parquet(path)
 
 

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from perfetto.protos.perfetto.trace.perfetto_trace_pb2 import Trace, TracePacket, TrackEvent
+from tests.export.recordings import read, recordings
+from tests.export.test_ftrace_text import hostile
 
 from pageout.events.tables import Events
 from pageout.export.perfetto import write_perfetto
 from pageout.vocabulary.errors import TraceError
-from tests.export.recordings import read, recordings
-from tests.export.test_ftrace_text import hostile
 
 BEGIN, END, INSTANT, COUNTER = (
     TrackEvent.TYPE_SLICE_BEGIN, TrackEvent.TYPE_SLICE_END, TrackEvent.TYPE_INSTANT, TrackEvent.TYPE_COUNTER,

@@ -18,7 +18,10 @@ from pageout.report.text import counted, literal, plain
 from pageout.vocabulary.errors import TraceError, UsageError
 
 if TYPE_CHECKING:
+    from polars import DataFrame
+
     from pageout.events.tables import Events
+    from pageout.readers.read import Input
 
 Format = Literal["parquet", "text", "perfetto"]
 ENDINGS: dict[str, Format] = {
@@ -73,12 +76,16 @@ def convert(
     if to_stdout and json:
         raise UsageError("--json: OUT is standard output already: name a file")
     with Progress() as progress, _place(path, form) as part:
-        with _patience(progress, f"reading {source}"):
-            recording = load(source)
-        document = _write(recording, part, form, lambda done: progress(done, f"writing {out}"), str(path))
+        if form == "parquet" and not _is_folder(source):
+            recording, output = _stream_tables(source, part, progress)
+        else:
+            with _patience(progress, f"reading {source}"):
+                recording = load(source)
+            output = _write(recording, part, form, lambda done: progress(done, f"writing {out}"), str(path))
+        document = _document(recording, part, {"path": str(path), "format": form, **output})
     warn(recording.warnings)
     if json:
-        print_json(document | {"warnings": recording.warnings})
+        print_json(document)
     elif not to_stdout:
         show(literal(_sentence(document, out)))
     return 0
@@ -98,13 +105,22 @@ def format_of(out: str, to: Format | None) -> Format:
 
 def load(source: str) -> Recording:
     """Read a trace, or tables that convert wrote.  Raises TraceError: it cannot be read, or has no event."""
-    if source != STDIN and Path(source).is_dir():
+    if _is_folder(source):
         return _load_tables(source)
-    from pageout.readers.facts import KernelVersion
     from pageout.readers.read import read_input
 
-    found = read_input(source)
-    if found.events is None or not len(found.events):
+    return _recording(source, read_input(source))
+
+
+def _is_folder(source: str) -> bool:
+    return source != STDIN and Path(source).is_dir()
+
+
+def _recording(source: str, found: Input) -> Recording:
+    """Return what was read with what must be said of it.  Raises TraceError if that is no event."""
+    from pageout.readers.facts import KernelVersion
+
+    if found.events is None or not found.account.events:
         raise TraceError(f"{source}: {found.kind}, and no event in it: name a trace")
     kernels = [fact.release for fact in found.facts if isinstance(fact, KernelVersion)]
     account = found.account
@@ -183,14 +199,32 @@ def _patience(progress: Progress, text: str) -> Iterator[None]:
         timer.join()
 
 
+def _stream_tables(source: str, part: Path, progress: Progress) -> tuple[Recording, dict[str, Any]]:
+    """Write tables while a trace of any size is read; returns what was read, without its frames, and what written."""
+    from pageout import __version__
+    from pageout.export.parquet import TablesWriter, about
+    from pageout.readers.read import stream_events
+
+    writer = TablesWriter(part)
+
+    def on_block(name: str, frame: DataFrame) -> None:
+        writer.block(name, frame)
+        progress(0.0, f"reading {source}: {writer.nr_events:,} events")
+
+    recording = _recording(source, stream_events(source, on_block))
+    with _patience(progress, f"writing {counted(writer.nr_events, 'event')}"):
+        meta = about(recording.events, __version__, recording.about, recording.kernel)
+        meta = writer.finish(recording.events, meta)
+    return recording, {"events": writer.nr_events, "tables": meta.events, "other": meta.other}
+
+
 def _write(
     recording: Recording, part: Path, form: Format, progress: Callable[[float], None], name: str
 ) -> dict[str, Any]:
-    """Write the events and return the document that says what was done."""
-    from pageout import __version__
-
-    output: dict[str, Any] = {"path": name, "format": form, "events": len(recording.events)}
+    """Write events that are in memory and return what was written."""
+    output: dict[str, Any] = {"events": len(recording.events)}
     if form == "parquet":
+        from pageout import __version__
         from pageout.export.parquet import about, write_tables
 
         meta = about(recording.events, __version__, recording.about, recording.kernel)
@@ -200,9 +234,17 @@ def _write(
         _write_text(recording.events, part, name, progress)
     else:
         output["not_drawn"] = _write_perfetto(recording, part, progress)
+    return output
+
+
+def _document(recording: Recording, part: Path, output: dict[str, Any]) -> dict[str, Any]:
+    from pageout import __version__
+
     files = sorted(part.iterdir()) if part.is_dir() else [part]
     output |= {"files": len(files), "bytes": sum(file.stat().st_size for file in files)}
-    return {"pageout": __version__, "input": recording.about, "output": output}
+    return {
+        "pageout": __version__, "input": recording.about, "output": output, "warnings": recording.warnings,
+    }  # fmt: skip
 
 
 def _write_text(events: Events, part: Path, name: str, progress: Callable[[float], None]) -> None:

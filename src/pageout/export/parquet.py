@@ -23,6 +23,7 @@ from pageout.vocabulary.schema import EVENTS
 SCHEMA = 1  # raised when a table's columns change their meaning
 META, OTHER, STACKS, SUFFIX = "_meta.json", "_other", "_stacks", ".parquet"
 STACKS_SCHEMA: dict[str, Any] = {"line": pl.UInt32, "functions": pl.List(pl.String)}  # innermost first
+PART_ROWS = 1 << 16
 MAX_META = 1 << 28
 COMMON_UNITS = {
     "time_ns": "ns", "line": "of the input, from 1", "segment": "from 0, one more at each hole",
@@ -57,28 +58,39 @@ class Meta(msgspec.Struct, kw_only=True):
 class TablesWriter:
     """Writes blocks of frames into a folder; each table becomes one file when all are there.
 
-    A block is held no longer than it takes to write it: what a recording's size decides is the disk's to hold.
+    A block waits for others of its event until PART_ROWS are worth a part of a file: what a recording's size decides
+    is the disk's to hold.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._waiting: dict[str, list[pl.DataFrame]] = {}
         self._parts: Counter[str] = Counter()
         self._rows: Counter[str] = Counter()
         self._other: Counter[str] = Counter()
 
+    @property
+    def nr_events(self) -> int:
+        """How many events have been given to this writer."""
+        return self._rows.total()
+
     def block(self, name: str, frame: pl.DataFrame) -> None:
         """Write some rows of an event, "" for those in no row, which come after its rows written before."""
-        if name:
-            self._write(name, frame)
-            self._rows[name] += len(frame)
-        elif len(frame):
-            self._write(OTHER, frame)
-            counts = frame.group_by(pl.col("name").cast(pl.String)).len()
-            self._other.update(dict(counts.iter_rows()))
+        if not len(frame):
+            return
+        table = name or OTHER
+        self._rows[table] += len(frame)
+        if not name:
+            self._other.update(dict(frame.group_by(pl.col("name").cast(pl.String)).len().iter_rows()))
+        waiting = self._waiting.setdefault(table, [])
+        waiting.append(frame)
+        if sum(map(len, waiting)) >= PART_ROWS:
+            self._write(table)
 
-    def _write(self, name: str, frame: pl.DataFrame) -> None:
-        self._parts[name] += 1
-        frame.write_parquet(self._part(name, self._parts[name]), compression="zstd")
+    def _write(self, table: str) -> None:
+        self._parts[table] += 1
+        part = self._part(table, self._parts[table])
+        pl.concat(self._waiting.pop(table)).write_parquet(part, compression="zstd")
 
     def _part(self, name: str, number: int) -> Path:
         return self._folder / f"{name}.{number:06}.part"
@@ -88,6 +100,8 @@ class TablesWriter:
 
         events:  for what is no frame of it
         """
+        for table in list(self._waiting):
+            self._write(table)
         for name, count in sorted(self._parts.items()):
             parts = [self._part(name, number) for number in range(1, count + 1)]
             whole = self._folder / (name + SUFFIX)
@@ -100,10 +114,10 @@ class TablesWriter:
         if not self._parts[OTHER]:
             Events().other.write_parquet(self._folder / (OTHER + SUFFIX))
         if events.stacks:
-            table = {"line": list(events.stacks), "functions": [list(stack) for stack in events.stacks.values()]}
-            frame = pl.DataFrame(table, schema=STACKS_SCHEMA).sort("line")
+            rows = {"line": list(events.stacks), "functions": [list(stack) for stack in events.stacks.values()]}
+            frame = pl.DataFrame(rows, schema=STACKS_SCHEMA).sort("line")
             frame.write_parquet(self._folder / (STACKS + SUFFIX), compression="zstd")
-        about.events = dict(sorted(self._rows.items()))
+        about.events = {name: count for name, count in sorted(self._rows.items()) if name != OTHER}
         about.other = dict(self._other.most_common())
         about.columns = {name: units(name) for name in about.events}
         text = msgspec.json.format(msgspec.json.encode(about), indent=1)
