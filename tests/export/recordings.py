@@ -75,14 +75,14 @@ def recordings(draw: st.DrawFn) -> Events:
     for kind, present in draw(st.lists(st.sampled_from(kernel), min_size=1, max_size=8)):
         line += draw(st.integers(1, 3))
         if draw(st.integers(0, 5)) == 0:
-            cpu = draw(st.integers(0, 300))
-            builder.hole(line, cpu, draw(st.integers(1, 10**6) | st.just(-1)))
+            builder.hole(line, draw(st.integers(0, 300)), draw(st.integers(1, 10**6) | st.just(-1)))
             line += 1
         time_ns += draw(st.integers(0, 10**6)) * draw(st.sampled_from([1000, 1000, 1]))
         comm = draw(st.none() | COMMS)
         context = draw(st.none() | CONTEXTS)
+        cpu = draw(st.integers(0, 999) | st.just(NULL))
         common = {
-            "time_ns": time_ns, "line": line, "segment": builder.segment, "cpu": draw(st.integers(0, 999)),
+            "time_ns": time_ns, "line": line, "segment": builder.segment, "cpu": cpu,
             "pid": draw(st.integers(0, (1 << 22))),
             "comm": NULL if comm is None else builder.word(comm.encode()),
             "context": NULL if context is None else builder.word(context.encode()),

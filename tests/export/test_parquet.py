@@ -74,11 +74,13 @@ def test_meta_says_what_is_in_the_tables_and_what_is_missing(tmp_path: Path) -> 
         (lambda folder: (folder / META).write_text("[" * 100_000), "not written by pageout"),
         (lambda folder: (folder / META).write_bytes(b"\xff\x00"), "not written by pageout"),
         (lambda folder: edit(folder, "schema", 99), "schema 99"),
+        (lambda folder: edit(folder, "holes", [{"line": 10**30, "cpu": 0, "lost": 0, "why": ""}]), "not written"),
         (lambda folder: edit(folder, "events", {"no_such_event": 1}), "no_such_event"),
         (lambda folder: edit(folder, "events", {"../x": 1}), "no event"),
         (lambda folder: (folder / "mark_victim.parquet").write_bytes(b"PAR1" * 9), "cannot be read"),
         (lambda folder: (folder / "mark_victim.parquet").unlink(), "cannot be read"),
         (lambda folder: pl.DataFrame({"line": [1]}).write_parquet(folder / "mark_victim.parquet"), "has no column"),
+        (lambda folder: no_time(folder / "mark_victim.parquet"), "without time_ns"),
         (lambda folder: wrong_type(folder / "mark_victim.parquet"), "cannot be read"),
     ],
 )
@@ -94,6 +96,10 @@ def test_a_folder_that_is_none_of_ours_is_refused_in_one_line(tmp_path: Path, br
 def edit(folder: Path, key: str, value: object) -> None:
     said = json.loads((folder / META).read_text())
     (folder / META).write_text(json.dumps(said | {key: value}))
+
+
+def no_time(path: Path) -> None:
+    pl.read_parquet(path).with_columns(time_ns=pl.lit(None, pl.Int64)).write_parquet(path)
 
 
 def wrong_type(path: Path) -> None:

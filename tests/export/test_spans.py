@@ -4,7 +4,7 @@
 from collections import defaultdict
 
 import polars as pl
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pageout.export.spans import BEGIN, Mark, beside, nested, pair
@@ -20,6 +20,7 @@ def on_lanes(marks: list[Mark]) -> dict[int, list[Mark]]:
 
 
 @given(SPANS)
+@settings(deadline=None)
 def test_on_each_lane_spans_lie_within_or_beside_each_other(spans: list[tuple[int, int]]) -> None:
     marks = list(nested([begin for begin, _ in spans], [end for _, end in spans], 100))
     assert len(marks) == 2 * len(spans)
@@ -36,6 +37,7 @@ def test_on_each_lane_spans_lie_within_or_beside_each_other(spans: list[tuple[in
 
 
 @given(SPANS)
+@settings(deadline=None)
 def test_requests_overlap_on_no_lane_and_take_no_more_lanes_than_are_in_flight(spans: list[tuple[int, int]]) -> None:
     marks = list(beside([begin for begin, _ in spans], [end for _, end in spans], 100))
     for lane in on_lanes(marks).values():
@@ -66,6 +68,7 @@ def naive_pairs(events: list[tuple[int, int, bool]], first_counts: bool) -> set[
 
 
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 1), st.booleans()), max_size=30), st.booleans())
+@settings(deadline=None)
 def test_an_end_belongs_to_a_begin_of_its_own_keys_and_segment(
     events: list[tuple[int, int, bool]], first_counts: bool
 ) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import polars as pl
@@ -23,6 +23,7 @@ from pageout.vocabulary.schema import EVENTS
 SCHEMA = 1  # raised when a table's columns change their meaning
 META, OTHER, STACKS, SUFFIX = "_meta.json", "_other", "_stacks", ".parquet"
 STACKS_SCHEMA: dict[str, Any] = {"line": pl.UInt32, "functions": pl.List(pl.String)}  # innermost first
+NEVER_NULL = ("line", "time_ns", "segment")
 PART_ROWS = 1 << 16
 MAX_META = 1 << 28
 COMMON_UNITS = {
@@ -31,12 +32,15 @@ COMMON_UNITS = {
 }  # fmt: skip
 
 
+_Number = Annotated[int, msgspec.Meta(ge=-1, le=(1 << 63) - 1)]
+
+
 class Lost(msgspec.Struct):
     """A hole: events are missing before `line`. cpu -1: all or unknown; lost -1: nobody counted."""
 
-    line: int
-    cpu: int
-    lost: int
+    line: _Number
+    cpu: _Number
+    lost: _Number
     why: str
 
 
@@ -189,7 +193,7 @@ def read_tables(folder: Path) -> tuple[Events, Meta]:
     fields = {(event, key): count for event, keys in meta.unknown_fields.items() for key, count in keys.items()}
     stacks: dict[int, tuple[str, ...]] = {}
     if (folder / (STACKS + SUFFIX)).exists():
-        rows = _read(folder, STACKS, STACKS_SCHEMA).drop_nulls().iter_rows()
+        rows = _read(folder, STACKS, STACKS_SCHEMA).iter_rows()
         stacks = {line: tuple(map(str, functions)) for line, functions in rows}
     return Events(frames, other, holes, meta.clock, fields, stacks), meta
 
@@ -208,7 +212,11 @@ def _read(folder: Path, name: str, schema: Mapping[str, Any]) -> pl.DataFrame:
         missing = [column for column in schema if column not in found.columns]
         if missing:
             raise TraceError(f"{path}: has no column {missing[0]}: convert the trace again")
-        return found.select(pl.col(column).cast(dtype) for column, dtype in schema.items())
+        found = found.select(pl.col(column).cast(dtype) for column, dtype in schema.items())
     except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         reason = str(error).strip().partition("\n")[0]
         raise TraceError(f"{path}: cannot be read ({reason}): convert the trace again") from None
+    for column in (*NEVER_NULL, "name", "payload", "functions") if name in (OTHER, STACKS) else NEVER_NULL:
+        if column in schema and found[column].null_count():
+            raise TraceError(f"{path}: a row without {column}: convert the trace again")
+    return found.sort("line", maintain_order=True)

@@ -20,6 +20,7 @@ from pageout.vocabulary.schema import EVENTS
 MAX_PAUSE_MS = 1000  # a kernel's longest is 200; more is a counter that wrapped
 MAX_DELAY_US = 600_000_000
 MAX_NAME = 100
+_MAX = (1 << 63) - 1
 HOLES = "holes"  # the category of marks of missing events
 
 # What a track is known by: ("task", pid), with what lies below it; ("flusher", bdi); ("disk", dev); a lone word.
@@ -356,7 +357,7 @@ def _holes(found: Drawing, events: Events, time_line: _TimeLine) -> None:
     """Draw each hole where the recording goes on after it."""
     if events.holes:
         said = pl.DataFrame(
-            [(hole.line, hole.cpu, hole.lost, hole.why) for hole in events.holes],
+            [(hole.line, hole.cpu, min(hole.lost, _MAX), hole.why) for hole in events.holes],
             schema={"line": pl.Int64, "cpu": pl.Int64, "lost": pl.Int64, "why": pl.String},
             orient="row",
         )
