@@ -189,7 +189,7 @@ def _time(clock: str, digits: int) -> list[pl.Expr]:
 
 
 def _comms(comms: pl.Series) -> pl.Series:
-    """Return names right-justified as the kernel does, after a blank, none of which can be taken for more than a name."""
+    """Return names right-justified, after a blank; none can be taken for more than a name."""
     return _each(comms.cast(pl.String).fill_null(UNKNOWN_COMM), lambda comm: f" {comm_text(comm):>15}")
 
 
