@@ -125,6 +125,10 @@ class Desk:
 
     def take(self, line: Line) -> None:
         """Offer a line: to whoever took the last one first."""
+        if line.number == 1 and line.text.startswith("\ufeff"):  # a byte order mark
+            line = line._replace(text=line.text[1:])
+        if line.text.endswith("^M"):  # a carriage return, as some viewers and pagers show it
+            line = line._replace(text=line.text[:-2].rstrip())
         last = self._last
         if last is not None:
             claim = last.take(line)

@@ -45,6 +45,8 @@ _HEAD = re.compile(
     rf"(?:{_S}\d{{1,10}}(?:\.(?:\d{{1,9}}(?::(?:{_S}\w*)?)?)?)?)?",
     re.DOTALL,
 )
+_GREP = re.compile(r"[\w./~+-]{1,120}:(?:\d{1,9}[:-])?\s{0,64}")  # what grep puts before a line
+_MAX_COMM = 16
 _MAX_HEAD = 160
 _MAX_PID = 1 << 31
 _POINT = re.compile(r"[\d.]:")  # every dress has a time with a colon, save those with the time first
@@ -132,6 +134,9 @@ def _made(
         return None
     if comm == "<...>" or not comm:
         comm = None
+    elif len(comm) > _MAX_COMM:
+        found = _GREP.match(comm)
+        comm = comm[found.end() :] if found is not None else comm
     return Prefix(comm, number, tgid, int(cpu) if cpu is not None else None, context, time, clock, rest, dress)
 
 

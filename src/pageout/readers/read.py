@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pageout.readers.facts import Fact
+from pageout.readers.formats import recognisers
 from pageout.readers.lines import Account, Desk, Line, Recogniser
 from pageout.readers.source import STDIN, open_bytes
+from pageout.readers.systrace import unwrap
 from pageout.vocabulary.errors import TraceError
 
 if TYPE_CHECKING:
@@ -36,16 +38,6 @@ class Input:
         return 0 if self.events is None else self.events.lost
 
 
-def recognisers() -> list[Recogniser]:
-    """Return one of each, in the order lines are offered to them: the narrow before the broad."""
-    from pageout.readers.ftrace_text import FtraceText
-    from pageout.readers.function_graph import FunctionGraph
-    from pageout.readers.stream import Stream
-
-    stream = Stream()
-    return [FtraceText(stream), FunctionGraph()]
-
-
 def read_input(name: str) -> Input:
     """Read a file, `-` for standard input.  Raises TraceError: unreadable, or nothing in it that pageout knows."""
     with open_bytes(name) as pieces:
@@ -58,7 +50,7 @@ def read_pieces(name: str, pieces: Iterable[bytes]) -> Input:
     readers = recognisers()
     desk = Desk(readers, found.account)
     kept = 0
-    for line in split_lines(pieces):
+    for line in unwrap(split_lines(pieces), name):
         desk.take(line)
         if kept < KEPT_BYTES:
             found.texts[line.number] = line.text
@@ -93,7 +85,7 @@ def fetch_texts(found: Input, numbers: set[int]) -> dict[int, str]:
     if missing and found.file != STDIN:
         last = max(missing)
         with open_bytes(found.file) as pieces:
-            for line in split_lines(pieces):
+            for line in unwrap(split_lines(pieces), found.file):
                 if line.number in missing:
                     texts[line.number] = line.text
                 if line.number >= last:
