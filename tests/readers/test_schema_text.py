@@ -34,7 +34,7 @@ def value(kind, name):
     if column.base in (DEC, HEX, ANY_BASE):
         low, high = RANGES[column.width]
         low = max(low, 0) if column.base != DEC else low
-        return st.integers(low, high)
+        return st.integers(low, high).filter(lambda number: number != 1 << 63)  # that one stands for null in rows
     if name in ("bdi", "dev", "sb_dev", "old_dev"):
         return DEVICES
     return NAMES if name in ("issuer", "prev_comm", "next_comm", "target_comm") else WORDS
