@@ -14,10 +14,10 @@ _MODULES = (stalls, reclaim, slab, writeback, block, compaction, oom, journal, p
 _HEAD = """\
 # Frames of the analysis
 
-Functions of `pageout.analysis`: each takes the events of a recording, real or simulated, and returns a polars frame. Each
-names the tracepoints it needs and raises `MissingEventError` without them: what was not recorded is null or an error,
-never 0. Times are nanoseconds of the trace's clock, `line` is that of the file. Nothing is concluded across a hole:
-where events were lost a new `segment` begins. The events themselves are in [events.md](events.md).
+Functions of `pageout.analysis`: each takes the events of a recording, real or simulated, and returns a polars frame.
+Each names the tracepoints it needs and raises `MissingEventError` without them: what was not recorded is null or an
+error, never 0. Times are nanoseconds of the trace's clock, `line` is that of the file. Nothing is concluded across a
+hole: where events were lost a new `segment` begins. The events themselves are in [events.md](events.md).
 
 ```python
 from pageout.analysis.stalls import df_wait_totals
@@ -33,9 +33,11 @@ def reference() -> str:
     parts = [_HEAD]
     for module in _MODULES:
         parts.append(f"\n## {module.__name__.removeprefix('pageout.')}\n\n{_flowing(module)}\n")
-        for function in vars(module).values():
-            if isinstance(function, Needing) and function.__module__ == module.__name__:
-                parts.append(f"\n### {function.__name__}\n\nNeeds {_needs(function)}.\n\n{_flowing(function)}\n")
+        parts += [
+            f"\n### {function.__name__}\n\nNeeds {_needs(function)}.\n\n{_flowing(function)}\n"
+            for function in vars(module).values()
+            if isinstance(function, Needing) and function.__module__ == module.__name__
+        ]
     return "".join(parts)
 
 

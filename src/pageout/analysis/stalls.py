@@ -172,12 +172,11 @@ def df_waits(events: Events) -> pl.DataFrame:
     """Return every wait the trace shows, whichever of its tracepoints were recorded, in the order of lines.
 
     site: dirty limit, direct reclaim, memcg reclaim, memcg soft limit reclaim, node reclaim, reclaim_throttle REASON,
-    congestion_wait, wait_iff_congested, compaction, fsync, journal buffer, device read or write, scheduler: iowait
-    or blocked; on: `dev 8:0` (a disk, whether the event says bdi or dev), `bdi btrfs-1`, `node 0`, null if the events
-    do not say; cgroup: its path or inode; comm, pid;
-    segment, line, line_end; time_ns, time_ns_end: from, to; wait_ns: how long, null if not known; known: measured,
-    reported, asked, at most, unended (see this module); inside: the site of a wait of the same task this one is part of: do
-    not add the two.
+    congestion_wait, wait_iff_congested, compaction, fsync, journal buffer, device read or write, scheduler: iowait or
+    blocked; on: `dev 8:0` (a disk, whether the event says bdi or dev), `bdi btrfs-1`, `node 0`, null if the events do
+    not say; cgroup: its path or inode; comm, pid; segment, line, line_end; time_ns, time_ns_end: from, to; wait_ns:
+    how long, null if not known; known: measured, reported, asked, at most, unended (see this module); inside: the
+    site of a wait of the same task this one is part of: do not add the two.
     """
     sources = dict.fromkeys(source for name, source in _SOURCES if name in events)
     waits = pl.concat([source(events) for source in sources]).sort("line", "site")
