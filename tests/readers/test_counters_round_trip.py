@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Snapshots and tables printed, wrapped, mixed with prose and read back; and texts that nobody printed."""
 
+from unittest import mock
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.readers.reading import of, snapshots, unread, values
 
 from pageout.readers.facts import Snapshot, Table
+from pageout.readers.proc import named
 from pageout.readers.proc.meminfo import NAMES
 from pageout.readers.read import read_pieces
 from pageout.readers.tools.sar import SAR
@@ -172,3 +175,20 @@ def test_no_text_breaks_the_readers_and_every_line_is_accounted_for(pieces: list
     for fact in found.facts:
         if isinstance(fact, Snapshot):
             assert all(1 <= value.line <= account.lines for value in fact.values.values())
+
+
+@settings(max_examples=200)
+@given(st.lists(st.one_of(st.sampled_from(SEEDS), PROSE.map("{}\n".format), HOSTILE.map("{}\n".format)), max_size=12))
+def test_the_quick_look_at_a_line_misses_nothing_that_asking_all_would_find(pieces: list[str]) -> None:
+    text = "".join(pieces).encode("utf-8", "replace")
+
+    def accounts() -> list[int]:
+        try:
+            account = read_pieces("x", [text]).account
+        except TraceError:
+            return []
+        return [line for line, _ in account.unread_lines]
+
+    quick = accounts()
+    with mock.patch.object(named, "may_begin", return_value=True):
+        assert accounts() == quick

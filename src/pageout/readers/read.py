@@ -37,53 +37,10 @@ class Input:
 
 def recognisers() -> list[Recogniser]:
     """Return one of each, in the order lines are offered to them: the narrow before the broad."""
+    from pageout.readers.counters import Counters
     from pageout.readers.ftrace_text import FtraceText
 
-    prompt, *others = counters()
-    return [prompt, FtraceText(), *others]
-
-
-def counters() -> list[Recogniser]:
-    """Return the readers of /proc files and of monitoring tools, which share what a prompt or a heading names."""
-    from pageout.readers.proc import blockdev, cgroup, files, kernel, memory_stat, pressure, prompt, slabinfo
-    from pageout.readers.proc.buddyinfo import Buddyinfo
-    from pageout.readers.proc.diskstats import Diskstats
-    from pageout.readers.proc.meminfo import Meminfo
-    from pageout.readers.proc.vmstat import Vmstat
-    from pageout.readers.proc.zoneinfo import Zoneinfo
-    from pageout.readers.sysctl import Sysctls
-    from pageout.readers.tools import free, iostat, iotop, sar, top, vmstat
-
-    named = files.Named()
-    proc_vmstat = Vmstat(named)
-    return [
-        prompt.Prompt(named),
-        kernel.KernelText(named),
-        vmstat.VmstatTool(named),
-        vmstat.VmstatSummary(named),
-        iostat.Iostat(named),
-        sar.Sar(named),
-        top.Top(named),
-        iotop.Iotop(named),
-        iotop.Dstat(named),
-        free.Free(named),
-        slabinfo.Slabinfo(named),
-        slabinfo.Slabtop(named),
-        Buddyinfo(named),
-        Zoneinfo(named),
-        Diskstats(named),
-        pressure.Pressure(named),
-        cgroup.CgroupFile(named),
-        memory_stat.MemoryEvents(named),
-        Meminfo(named),
-        blockdev.BdiStats(named),
-        blockdev.PidIo(named),
-        memory_stat.MemoryStat(named, proc_vmstat),
-        proc_vmstat,
-        blockdev.Mounts(named),
-        blockdev.Knobs(named),
-        Sysctls(named),
-    ]
+    return [FtraceText(), Counters()]
 
 
 def read_input(name: str) -> Input:
@@ -133,7 +90,8 @@ def _take_events(found: Input, readers: Sequence[Recogniser]) -> None:
 
 def _kind(account: Account, readers: Sequence[Recogniser]) -> str:
     """Return the formats met, the one with most lines first, each with its dresses: `ftrace text (tgid column)`."""
-    variants = {reader.kind: sorted(reader.variants) for reader in readers}
+    members = [member for reader in readers for member in getattr(reader, "members", (reader,))]
+    variants = {reader.kind: sorted(reader.variants) for reader in members}
     said = [
         f"{kind} ({', '.join(variants[kind])})" if variants[kind] else kind for kind, _ in account.kinds.most_common()
     ]

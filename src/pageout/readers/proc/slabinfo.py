@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 
 from pageout.readers.lines import Claim
-from pageout.readers.proc.files import Family, Named, counts
+from pageout.readers.proc.files import Family, counts
+from pageout.readers.proc.named import Named
 
 _VERSION = re.compile(r"slabinfo - version: 2\.\d(?: \(statistics\))?")
 _HEADER = re.compile(r"# name\s.{0,300}")
