@@ -26,7 +26,10 @@ _LSBLK = re.compile(
 )
 _LSBLK_MORE = re.compile(r"[│|\s]{0,200}(/\S{0,400}|\[SWAP\])")
 # A knob's path says what it is; only its name must be one that nobody prints by chance.
-_VALUE = r"\S{1,400}|(?:[\d.:-]{1,24}\s{1,8}){1,16}[\d.:-]{1,24}|(?=[^\[]*\[)[\w.:+-]*(?:\s?\[?[\w.:+-]{1,30}\]?){1,16}"
+_VALUE = (
+    r"\S{1,400}|[\d.:-]{1,24}(?:\s{1,8}[\d.:-]{1,24}){1,16}|"
+    r"(?=[^\[]{0,400}\[)\[?[\w.:+-]{1,40}\]?(?: \[?[\w.:+-]{1,40}\]?){1,16}"
+)
 _KNOB = re.compile(
     # A value is a word, several numbers, or a choice: `none [mq-deadline] bfq`. A sentence is none.
     r"(/sys/(?!fs/cgroup/|devices/system/node/node\d+/(?:meminfo|vmstat))(?:block|class|devices|kernel|module|fs|dev)/[^\s]{1,400}/[A-Za-z][\w.-]{0,60})"
