@@ -43,6 +43,7 @@ _BRACES = re.compile(r"([^\s{}]{0,200})\{([^{}\s]{1,300})\}([^\s{}]{0,200})")
 _PATH_LIKE = re.compile(r"[^\s'\"|;&<>()$`]{1,400}")
 _TIMED = names("vmstat iostat sar dstat pidstat mpstat top")  # may have numbers after them
 _ARGUMENT = re.compile(r"-{1,2}\w|\.{0,2}/\w|[\w-]{1,40}\.\w|[|;]")
+_CUT = re.compile(r"\^C|\.{2,4}|[\[<(](?:\.{2,4}|snip|cut)[\]>)]")  # the author stopped, or left something out
 MAX_PATHS = 256
 
 
@@ -68,6 +69,8 @@ class Prompt(Reader):
 
     def see(self, number: int, text: str) -> Claim | None:
         """Claim a line that names what comes next, and remember it."""
+        if _CUT.fullmatch(text):
+            return Claim.KNOWN if number - self.named.active <= 2 else None
         headed = _FILE_HEAD.fullmatch(text) or _NAME.fullmatch(text) or _HEADED.fullmatch(text)
         if headed is not None and not _assigned(text):
             self.named.say(number, self._paths([headed[1].removesuffix(":")]))
