@@ -5,7 +5,6 @@ from unittest import mock
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.readers.reading import of, snapshots, unread, values
 
 from pageout.readers.facts import Snapshot, Table
 from pageout.readers.proc import named
@@ -13,6 +12,7 @@ from pageout.readers.proc.meminfo import NAMES
 from pageout.readers.read import read_pieces
 from pageout.readers.tools.sar import SAR
 from pageout.vocabulary.errors import TraceError
+from tests.readers.reading import of, snapshots, unread, values
 
 COUNTS = st.integers(0, (1 << 62) - 1)
 VMSTAT_NAMES = """

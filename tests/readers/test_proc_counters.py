@@ -2,9 +2,9 @@
 """meminfo, vmstat, zoneinfo, buddyinfo, diskstats, pressure, slabinfo in every dress they are pasted in."""
 
 import pytest
-from tests.readers.reading import of, read, snapshots, unread, values
 
 from pageout.readers.facts import KernelVersion, Snapshot
+from tests.readers.reading import of, read, snapshots, unread, values
 
 MEMINFO = """MemTotal:       16318480 kB
 MemFree:          812344 kB
@@ -84,9 +84,9 @@ def test_prose_between_two_halves_makes_two_moments() -> None:
     assert [snapshot.number for snapshot in snapshots(text, "meminfo")] == [0, 1]
 
 
-def test_a_mark_of_the_author_is_known_only_beside_counters() -> None:
+def test_a_mark_of_the_author_beside_counters_is_known() -> None:
     assert not unread("Dirty: 5 kB\n[...]\nWriteback: 1 kB\n^C\n")
-    assert unread("Dirty: 5 kB\n\n\n\nso much\n[...]\n") == ["so much", "[...]"]
+    assert unread("Dirty: 5 kB\n\n\n\nso much\n^C\n") == ["so much", "^C"]
 
 
 def test_meminfo_of_a_node_has_the_node_as_its_part() -> None:

@@ -64,6 +64,7 @@ class Events:
     holes: tuple[Hole, ...] = ()
     clock: str = "seconds"  # or "us from start", "counter", "tsc": then time_ns is a bare number
     unknown_fields: Mapping[tuple[str, str], int] = field(default_factory=dict)  # (event, key) -> how often
+    stacks: Mapping[int, tuple[str, ...]] = field(default_factory=dict)  # line -> functions, innermost first
 
     def __len__(self) -> int:
         return sum(map(len, self.frames.values())) + len(self.other)
@@ -100,6 +101,8 @@ class EventBuilder:
         self.segment = 0
         self.clock = "seconds"
         self.unknown_fields: Counter[tuple[str, str]] = Counter()
+        self.stacks: dict[int, tuple[str, ...]] = {}
+        self._same_stacks: dict[tuple[str, ...], tuple[str, ...]] = {}
         self._words: dict[bytes, int] = {}
         self._rows: dict[str, array[int]] = {}
         self._blocks: dict[str, list[pl.DataFrame]] = {}
@@ -115,6 +118,11 @@ class EventBuilder:
         """Say that events are missing before this line: a new segment begins."""
         self._holes.append(Hole(line, cpu, lost, why))
         self.segment = min(self.segment + 1, (1 << 16) - 1)
+
+    def stack(self, line: int, functions: Sequence[str]) -> None:
+        """Keep the kernel stack of the event of this line, innermost function first; equal stacks are kept once."""
+        found = tuple(functions)
+        self.stacks[line] = self._same_stacks.setdefault(found, found)
 
     def add(self, kind: EventKind, common: Sequence[int], values: Sequence[int]) -> None:
         """Take one event: COMMON and the columns' values, words by number, NULL for what was not said."""
@@ -176,7 +184,8 @@ class EventBuilder:
                 for column in frame.columns
                 if schema[column] == pl.Categorical
             )
-        return Events(frames, self._others(texts), tuple(self._holes), self.clock, dict(self.unknown_fields))
+        others, holes = self._others(texts), tuple(self._holes)
+        return Events(frames, others, holes, self.clock, dict(self.unknown_fields), dict(self.stacks))
 
     def _others(self, texts: list[str]) -> pl.DataFrame:
         rows = sorted(self._other, key=lambda row: row[1])

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from pageout.readers.facts import Fact
 from pageout.readers.lines import Claim, Line, Recogniser
-from pageout.readers.proc import blockdev, cgroup, kernel, memory_stat, named, pressure, prompt, slabinfo
+from pageout.readers.proc import blockdev, cgroup, kernel, memory_stat, named, pressure, slabinfo
 from pageout.readers.proc.buddyinfo import Buddyinfo
 from pageout.readers.proc.diskstats import Diskstats
 from pageout.readers.proc.meminfo import Meminfo
@@ -20,12 +20,10 @@ from pageout.readers.sysctl import Sysctls
 from pageout.readers.tools import free, iostat, iotop, sar, top, vmstat
 
 
-def members() -> list[named.Reader]:
+def members(shared: named.Named) -> list[named.Reader]:
     """Return one of each, the narrow before the broad: settings in prose come last."""
-    shared = named.Named()
     proc_vmstat = Vmstat(shared)
     return [
-        prompt.Prompt(shared),
         kernel.KernelText(shared),
         vmstat.VmstatTool(shared),
         vmstat.VmstatSummary(shared),
@@ -54,13 +52,21 @@ def members() -> list[named.Reader]:
     ]
 
 
+def members_of(readers: Sequence[Recogniser]) -> list[Recogniser]:
+    """Return recognisers with those who stand behind a door of theirs in its place."""
+    found: list[Recogniser] = []
+    for reader in readers:
+        found += reader.members if isinstance(reader, Counters) else [reader]
+    return found
+
+
 class Counters(Recogniser):
     """Hands each line to the member it belongs to; its kind is that of the member who claimed last."""
 
-    def __init__(self) -> None:
+    def __init__(self, shared: named.Named) -> None:
         super().__init__()
-        self.members = members()
-        self._shared = self.members[0].named
+        self.members = members(shared)
+        self._shared = shared
         self._last: named.Reader | None = None
 
     def take(self, line: Line) -> Claim | None:

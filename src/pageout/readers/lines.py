@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
@@ -14,6 +14,9 @@ from pageout.readers.facts import Fact
 MAX_LINE = 1 << 16  # bytes of a line that are looked at; the rest is dropped, and the line is marked
 KEPT_OF_UNREAD = 200
 MAX_UNREAD = 10_000  # unread lines kept with their text; all are counted
+
+
+MAX_TAKEN_BACK = 64  # lines
 
 
 class Claim(Enum):
@@ -28,10 +31,13 @@ class Line(NamedTuple):
 
     number: int  # in the file, from 1
     text: str  # without quote marks, a mail's encoding, the log's stamp, and without white space at the end
-    stamp_s: float | None = None  # the time the log's prefix says, seconds, None without one
-    prefix: str = ""  # what was taken off: quote, dmesg, journal, kmsg...
+    stamp_s: float | None = None  # the log's time, seconds: since boot, or (no uptime there) since 1970; None: not said
+    prefix: str = ""  # what was taken off, outermost first: "quoted, syslog, dmesg"
     cut: bool = False  # longer than MAX_LINE: the rest is not here
-    nr_lines: int = 1  # lines of the file that were joined to make it (quoted-printable)
+    nr_lines: int = 1  # lines of the file joined to make it (broken by a mailer); 0: more of a line already counted
+    width: int = 0  # characters it had in the file, without quote marks: says whether a mailer broke it
+    depth: int = 0  # quote marks taken off
+    logged: bool = False  # a logger's prefix was taken off
 
 
 class Recogniser:
@@ -42,9 +48,12 @@ class Recogniser:
     """
 
     kind = ""  # the format's name, as the user reads it: "meminfo", "ftrace text"
+    broad = False  # claims what looks like nothing else: asked last, even after a line of its own
+    alone = True  # a file holding nothing else is worth reading
 
     def __init__(self) -> None:
         self.variants: set[str] = set()  # dresses seen: "tgid column", "quoted"
+        self.taken_back = 0  # set by take: so many lines just before, refused then, turned out to belong to this one
 
     def take(self, line: Line) -> Claim | None:
         """Look at the next line; None if it is not one of mine."""
@@ -53,9 +62,23 @@ class Recogniser:
     def gap(self, number: int) -> None:
         """Lines before this number were not shown to me, or belong to somebody else."""
 
+    def skipped(self, number: int) -> None:
+        """Lines up to this number were read for me by somebody faster."""
+        self.gap(number)
+
     def facts(self) -> Sequence[Fact]:
         """Return what the lines told. Called once, at the end."""
         return ()
+
+    def refuse(self, file: str) -> None:
+        """Raise TraceError if the input holds something of mine that is known, and of no use. Asked of an input with
+        neither an event nor a fact in it."""
+
+
+def is_nothing(line: Line) -> bool:
+    """Return whether a line is blank or a comment."""
+    text = line.text.lstrip()
+    return not text or text.startswith("#")
 
 
 @dataclass
@@ -73,14 +96,22 @@ class Account:
         """Count a line somebody claimed; of several joined ones the first is the event."""
         self.lines += nr_lines
         self.kinds[kind] += nr_lines
-        events = 1 if claim is Claim.EVENT else 0
+        events = 1 if claim is Claim.EVENT and nr_lines else 0
         self.events += events
         self.known_non_events += nr_lines - events
 
+    def take_back(self, kind: str, line: Line) -> None:
+        """Move a refused line to the known ones: what followed showed whose it was."""
+        self.kinds[kind] += line.nr_lines
+        self.unread -= line.nr_lines
+        self.known_non_events += line.nr_lines
+        while self.unread_lines and self.unread_lines[-1][0] >= line.number:
+            self.unread_lines.pop()
+
     def refuse(self, line: Line) -> None:
-        """Count a line nobody claimed; a blank one is known to be nothing."""
+        """Count a line nobody claimed; a blank one or a comment is known to be nothing."""
         self.lines += line.nr_lines
-        if not line.text.strip():
+        if is_nothing(line):
             self.known_non_events += line.nr_lines
             return
         self.unread += line.nr_lines
@@ -95,17 +126,22 @@ class Desk:
         self._recognisers = list(recognisers)
         self._account = account
         self._last: Recogniser | None = None
+        self._refused: deque[Line] = deque(maxlen=MAX_TAKEN_BACK)  # in a row, up to now
 
     def take(self, line: Line) -> None:
         """Offer a line: to whoever took the last one first."""
+        if line.number == 1 and line.text.startswith("\ufeff"):  # a byte order mark
+            line = line._replace(text=line.text[1:])
+        if line.text.endswith("^M"):  # a carriage return, as some viewers and pagers show it
+            line = line._replace(text=line.text[:-2].rstrip())
         last = self._last
         if last is not None:
             claim = last.take(line)
             if claim is not None:
-                self._account.claim(last.kind, claim, line.nr_lines)
+                self._claimed(last, claim, line)
                 return
             if not line.text:  # a blank line ends nothing by itself
-                self._account.refuse(line)
+                self._refuse(line)
                 return
             last.gap(line.number)
         for recogniser in self._recognisers:
@@ -113,16 +149,34 @@ class Desk:
                 continue
             claim = recogniser.take(line)
             if claim is not None:
-                self._last = recogniser
-                self._account.claim(recogniser.kind, claim, line.nr_lines)
+                if not recogniser.broad:
+                    self._last = recogniser
+                self._claimed(recogniser, claim, line)
                 return
         self._last = None
+        self._refuse(line)
+
+    def _claimed(self, recogniser: Recogniser, claim: Claim, line: Line) -> None:
+        self._account.claim(recogniser.kind, claim, line.nr_lines)
+        for _ in range(min(recogniser.taken_back, len(self._refused))):
+            self._account.take_back(recogniser.kind, self._refused.pop())
+        recogniser.taken_back = 0
+        self._refused.clear()
+        if line.prefix:
+            recogniser.variants.update(line.prefix.split(", "))
+
+    def _refuse(self, line: Line) -> None:
         self._account.refuse(line)
+        if is_nothing(line):
+            self._refused.clear()
+        else:
+            self._refused.append(line)
 
     def skip(self, number: int) -> None:
         """Lines up to this number were read by somebody else: whoever is inside something must know."""
+        self._refused.clear()
         if self._last is not None:
-            self._last.gap(number)
+            self._last.skipped(number)
             self._last = None
 
     def facts(self) -> Iterable[Fact]:
