@@ -79,7 +79,7 @@ def _cells(template: Template) -> tuple[tuple[int, int, int, int, int], ...]:
     for group, at in enumerate(template.columns, start=1):
         if at != SKIP:
             column = template.kind.columns[at]
-            low, high = _RANGES.get(column.width, (0, 0))
+            low, high = _RANGES["u64" if column.base == ANY_BASE else column.width] if column.base in _BASES else (0, 0)
             cells.append((group, at, _BASES.get(column.base, 0), low, high))
     return tuple(cells)
 
