@@ -44,10 +44,7 @@ def _row(id: str, label: str, waits_for: str, level: int, inner: str, outer: str
 
 
 _LOCK_WAIT = r"__mutex_lock.*|mutex_lock.*|rwsem_down_.*|down_(?:read|write).*|percpu_rwsem_wait|__percpu_down_read"
-_PAGE_WAIT = (
-    r"folio_wait_bit(?:_common|_killable)?|wait_on_page_bit(?:_common|_killable)?|__wait_on_page.*|"
-    r"__wait_on_bit(?:_lock)?|sleep_on_page|out_of_line_wait_on_bit(?:_lock)?|bit_wait_io|sync_page"
-)
+_PAGE_WAIT = r"folio_wait_bit(?:_common|_killable)?|wait_on_page_bit(?:_common|_killable)?|__wait_on_page.*|sleep_on_page|sync_page"
 _SHRINKERS = (
     r"(?:xfs|ext4|btrfs|nfs|ceph|f2fs|zfs|arc|prune|super|do_shrink|shrink_slab|inode|dentry|dcache|i915|ttm)\w*"
     r"(?:reclaim_inodes\w*|shrink\w*|scan\w*|prune\w*|cache_scan|icache_sb|dcache_sb)"
@@ -77,7 +74,9 @@ _ROWS = (
     _row("scsi-error", "the SCSI error handler is at work", DEVICE, 0, r"scsi_error_handler|scsi_block_when_processing_errors|scsi_execute\w*|ata_\w*wait\w*|nvme_\w*(?:reset|timeout|wait)\w*"),
     _row("dax-direct-io", "waits for its own direct I/O", DEVICE, 0, r"__?blkdev_direct_IO\w*|blk_io_schedule|iomap_dio_(?:rw|complete)|__iomap_dio_rw|dio_await_completion|do_blockdev_direct_IO|submit_bio_wait|blk_execute_rq|blkdev_issue_flush"),
     _row("commit-page", "the journal's commit waits for a page of file data", LOCK, 2, _PAGE_WAIT, r"jbd2_journal_commit_transaction|journal_commit_transaction"),
+    _row("commit-io", "the journal's commit waits for its own I/O", DEVICE, 1, r"__wait_on_buffer|wait_on_buffer", r"jbd2_journal_commit_transaction|journal_commit_transaction"),
     _row("commit-io", "the journal's commit waits for its own I/O", DEVICE, 1, r"jbd2_journal_commit_transaction|journal_commit_transaction"),
+    _row("journal-space", "waits for room in the journal", JOURNAL, 3, r"jbd2_log_wait_commit|log_wait_commit", r"__jbd2_log_wait_for_space|__log_wait_for_space|add_transaction_credits"),
     _row("journal-space", "waits for room in the journal", JOURNAL, 3, r"__jbd2_log_wait_for_space|jbd2_log_do_checkpoint|add_transaction_credits|xlog_grant_head_w\w+|xfs_log_reserve|xlog_wait\b.*|__log_wait_for_space"),
     _row("journal-commit", "waits for a journal commit", JOURNAL, 3, r"jbd2_log_wait_commit|log_wait_commit|jbd2_complete_transaction|ext4_fc_commit|jbd2_fc_\w+|xlog_wait_on_iclog|xfs_log_force\w*|_xfs_log_force\w*|xfs_file_fsync|btrfs_wait_for_commit|wait_for_commit|wait_current_trans|btrfs_commit_transaction|f2fs_wait_on_\w+|journal_start_commit"),
     _row("journal-start", "waits to start a transaction of the journal", JOURNAL, 3, r"start_this_handle|jbd2__?journal_start|wait_transaction_(?:locked|switching)|jbd2_journal_get_\w+access|do_get_write_access|jbd2_journal_extend|journal_start|start_transaction|xfs_trans_(?:alloc|reserve)\w*"),
@@ -88,6 +87,7 @@ _ROWS = (
     _row("page-lock", "waits for a page somebody holds locked", LOCK, 2, _PAGE_WAIT, r"write_cache_pages|writeback_iter|ext4_writepages|mpage_\w+|pagecache_get_page|grab_cache_page\w*|truncate_inode_pages\w*|extent_write_cache_pages"),
     _row("buffer", "waits for a metadata block", DEVICE, 0, r"__wait_on_buffer|wait_on_buffer|__?sync_dirty_buffer|sync_buffer|xfs_buf_(?:iowait|lock|submit\w*)|__xfs_buf_\w+|btree?_\w*wait\w*|read_extent_buffer\w*"),
     _row("memcg-reclaim", "reclaims for its cgroup's limit", RECLAIM, 2, r"try_to_free_mem_cgroup_pages|mem_cgroup_(?:shrink|reclaim)\w*|try_charge(?:_memcg)?|reclaim_high\w*|mem_cgroup_try_charge"),
+    _row("memcg-reclaim", "reclaims for its cgroup's limit", RECLAIM, 2, r"shrink_(?:node|zone|list|lruvec|inactive_list|page_list|folio_list|slab)\w*|do_try_to_free_pages|evict_folios|try_to_shrink_lruvec", r"try_to_free_mem_cgroup_pages|try_charge(?:_memcg)?|reclaim_high"),
     _row("direct-reclaim", "reclaims memory for its own allocation", RECLAIM, 2, r"(?:do_)?try_to_free_pages|shrink_(?:node|zone|list|lruvec|inactive_list|page_list|folio_list|slab)\w*|__alloc_pages_(?:slowpath|direct_reclaim)\w*|__perform_reclaim|evict_folios|try_to_shrink_lruvec|node_reclaim"),
     _row("freeze", "waits for a frozen filesystem", LOCK, 3, r"__sb_start_write|sb_wait_write|freeze_super|thaw_super"),
     _row("inode-busy", "waits for an inode that is being written", WRITEBACK, 2, r"__?inode_wait_for_writeback|inode_wait_for_\w+|__wait_on_freeing_inode|inode_sleep_on_writeback|evict"),
@@ -104,7 +104,8 @@ SITES: dict[str, Site] = {row.site.id: row.site for row in _ROWS} | {UNKNOWN.id:
 # Never tell anything: on the way to sleep, or on the way in.
 _PRIMITIVE = re.compile(
     r"(?:(?:__|_)?(?:x64_sys_|do_sys_|se_sys_)\w*|__?schedule\w*|schedule\w*|io_schedule\w*|preempt_schedule\w*|"
-    r"wait_for_(?:common|completion)\w*|wait_woken|prepare_to_\w+|finish_wait|context_switch|__switch_to\w*|"
+    r"wait_for_(?:common|completion)\w*|wait_woken|bit_wait_io|__wait_on_bit(?:_lock)?|out_of_line_wait_on_bit(?:_lock)?|"
+    r"prepare_to_\w+|finish_wait|context_switch|__switch_to\w*|"
     r"_?raw_spin_\w+|_cond_resched|__cond_resched|do_wait_for_common|bit_wait|wait_on_bit\w*|\w*_sleep|msleep\w*|"
     r"dump_stack\w*|show_stack\w*|dump_header|dump_trace|save_stack_trace\w*)$"
 )

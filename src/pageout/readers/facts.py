@@ -127,11 +127,14 @@ class Snapshot(NamedTuple):
 
     line: int
     source: str  # "meminfo", "vmstat", "zoneinfo", "buddyinfo", "pagetypeinfo", "diskstats", "pressure memory",
-    # "memory.stat", "memory.events", "memory.max"..., "slabinfo"
+    # "memory.stat", "memory.events", "memory.max" (inf: no limit)..., "io.stat", "slabinfo", "slabtop", "block stat",
+    # "bdi stats", "free", "top", "vmstat -s", "pid io"
     part: str
     values: Mapping[str, Value]
     free_by_order: tuple[int, ...] = ()  # buddyinfo, zoneinfo
     number: int = 0  # which snapshot of this source in the file: values of two can be subtracted
+    place: str = ""  # the cgroup ("/system.slice/a.service") whose file this is, "" if nobody said
+    unit_bytes: int | None = None  # `free`: what one is, None if its command was not shown
 
 
 class Table(NamedTuple):
@@ -140,6 +143,9 @@ class Table(NamedTuple):
     line: int
     source: str  # "vmstat 1", "iostat -x", "sar -B", "sar -r", "sar -d", "drsnoop", "biosnoop"
     rows: tuple[TableRow, ...]
+    columns: tuple[str, ...] = ()  # in the tool's order
+    command: str = ""  # that printed it, "" if not shown: units and intervals may stand only there
+    unit_bytes: int | None = None  # `vmstat 1`: of its memory columns, by the command; None if not shown
 
 
 class TableRow(NamedTuple):
@@ -148,6 +154,9 @@ class TableRow(NamedTuple):
     line: int
     numbers: Mapping[str, float]
     words: Mapping[str, str]  # the device, the time of day
+    report: int = 0  # which report of the table it is in (iostat, top: several rows a moment), from 0
+    since_boot: bool | None = False  # an average since boot, not of the interval; None: perhaps, nothing tells
+    average: bool = False  # a summary over the other rows, as in the last lines of sar
 
 
 class Sysctl(NamedTuple):
@@ -157,6 +166,34 @@ class Sysctl(NamedTuple):
     name: str
     text: str
     number: float | None
+    how: str = "read"  # "read" from the kernel, "conf" (a configuration file), "set" by a command, "said" in prose
+
+
+class Mount(NamedTuple):
+    """A mounted file system."""
+
+    line: int
+    device: str
+    place: str
+    fstype: str
+    options: str
+
+
+class BlockDevice(NamedTuple):
+    """A row of lsblk: which name a number has, `254:0` is vda."""
+
+    line: int
+    name: str
+    number: str  # major:minor
+    kind: str  # disk, part, lvm, loop, raid1, crypt...
+    place: str  # where it is mounted, "" if nowhere
+
+
+class KernelCommandLine(NamedTuple):
+    """What the kernel was booted with: /proc/cmdline."""
+
+    line: int
+    text: str
 
 
 class LogLine(NamedTuple):
@@ -170,5 +207,17 @@ class LogLine(NamedTuple):
 
 
 Fact = (
-    KernelVersion | TaskStack | OomReport | AllocFailure | StackTable | StackNote | Snapshot | Table | Sysctl | LogLine
+    KernelVersion
+    | TaskStack
+    | OomReport
+    | AllocFailure
+    | StackTable
+    | StackNote
+    | Snapshot
+    | Table
+    | Sysctl
+    | Mount
+    | BlockDevice
+    | KernelCommandLine
+    | LogLine
 )

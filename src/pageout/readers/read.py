@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pageout.readers.facts import Fact
+from pageout.readers.formats import recognisers
 from pageout.readers.lines import Account, Desk, Line, Recogniser
 from pageout.readers.source import STDIN, open_bytes
 from pageout.readers.systrace import unwrap
@@ -35,22 +36,6 @@ class Input:
     def lost(self) -> int | None:
         """Events known to be missing; None: an unknown number."""
         return 0 if self.events is None else self.events.lost
-
-
-def recognisers() -> list[Recogniser]:
-    """Return one of each, in the order lines are offered to them: the narrow before the broad."""
-    from pageout.readers.blkparse import Blkparse
-    from pageout.readers.block_csv import BlockCsv
-    from pageout.readers.bpf_tables import BpfTables
-    from pageout.readers.ftrace_text import FtraceText
-    from pageout.readers.function_graph import FunctionGraph
-    from pageout.readers.perf_script import PerfScript
-    from pageout.readers.stream import Stream
-    from pageout.readers.systrace import SystraceHtml
-
-    stream = Stream()  # one for all: times and lines of one input
-    traces: list[Recogniser] = [FtraceText(stream), PerfScript(stream), Blkparse(stream), BlockCsv(stream)]
-    return [SystraceHtml(), *traces, FunctionGraph(), BpfTables()]
 
 
 def read_input(name: str) -> Input:

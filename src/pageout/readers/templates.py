@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """How one kernel prints one event: learned from the first line of it, checked on every line after.
 
-A template is a list of literals with a value after each. Values end where the next literal's first character stands,
-the last one at the end of the line: a rule simple enough for a compiled loop, and a line that does not fit is never
-forced: it teaches another template, or stays with its text.
+A template is a list of literals with a value after each. A value ends where the next literal first stands, the last
+one at the end of the line: a rule simple enough for a compiled loop, and a line that does not fit is never forced: it
+teaches another template, or stays with its text.
 """
 
 from __future__ import annotations
