@@ -99,8 +99,11 @@ def test_stacks_show_that_rename_allocated_and_wrote() -> None:
 
 @pytest.mark.parametrize(
     ("name", "comm", "stall_ms", "pages"),
-    [("catapult-memreclaim.txt", "surfaceflinger", 3.194, 66), ("android-jit-thread-spaces.txt", "Jit thread pool", 0.882, 54)],
-)  # fmt: skip
+    [
+        ("catapult-memreclaim.txt", "surfaceflinger", 3.194, 66),
+        ("android-jit-thread-spaces.txt", "Jit thread pool", 0.882, 54),
+    ],
+)
 def test_direct_reclaim_is_paired_by_task_within_a_segment(name: str, comm: str, stall_ms: float, pages: int) -> None:
     found = of("ftrace-vmscan", name)
     begins = rows(found, "mm_vmscan_direct_reclaim_begin", "pid", "segment", "time_ns", "comm")

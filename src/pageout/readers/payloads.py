@@ -27,6 +27,7 @@ _REST_OF_VALUE = re.compile(r"\d{1,20}|[\w|]*[_|][A-Z0-9_|]*")
 _LEAD = re.compile(r"\s*(?:bdi|dev) \S+ ?")
 _BASES = {DEC: 10, HEX: 16, ANY_BASE: 1}
 _DIGITS = re.compile(r"\d+")
+_FAILED = "[FAILED TO PARSE]"  # trace-cmd prints raw fields behind it, in bases of its own
 _PAIR = re.compile(r"([A-Za-z_][\w-]{0,63})=(.*)", re.DOTALL)
 _VALUES = {DEC: r"-?\d{1,20}", HEX: r"(?:0x)?[0-9a-fA-F]{1,16}", ANY_BASE: r"0x[0-9a-fA-F]{1,16}|\d{1,20}"}
 
@@ -47,6 +48,8 @@ class Payloads:
 
     def values(self, builder: EventBuilder, kind: EventKind, payload: str) -> list[int] | None:
         """Return a row's own values, NULL for what was not said; None if the text is not this event's."""
+        if payload.startswith(_FAILED):
+            return None
         for known in self._learned.setdefault(kind.name, []):
             match = known.match(payload)
             if match is not None:
