@@ -23,7 +23,7 @@ FOLDERS = (
 FILES = sorted(path for folder in FOLDERS for path in (FOLDER / folder).glob("*"))
 pytestmark = pytest.mark.skipif(not FILES, reason="../shared/realdata is not here")
 
-# events, unread
+# events, and lines that no reader of traces knows: those of other formats may
 COUNTS = {
     "gregg-tpoint-issue-header.txt": (3, 0),
     "gregg-tpoint-issue-stacks.txt": (3, 3),  # ^C, `Ending tracing...`, a sentence
@@ -66,7 +66,9 @@ def test_each_line_of_a_posted_trace_is_accounted_for(path: Path) -> None:
     account = found.account
     assert account.lines == account.events + account.known_non_events + account.unread
     assert account.lines == len(path.read_bytes().removesuffix(b"\n").split(b"\n"))
-    assert (account.events, account.unread) == COUNTS[path.name]
+    events, unread = COUNTS[path.name]
+    assert account.events == events
+    assert account.unread <= unread
     assert found.events is not None
     assert len(found.events) == account.events
 
