@@ -4,6 +4,7 @@
 import math
 
 import pytest
+
 from tests.readers.reading import read, snapshots, unread, values
 
 V1 = (

@@ -2,10 +2,10 @@
 """Texts that look like counters and are something else: an unread line is better than a wrong fact."""
 
 import pytest
-from tests.readers.reading import of, snapshots, tables, values
 
 from pageout.readers.facts import Snapshot, Sysctl, Table
 from pageout.readers.read import read_pieces
+from tests.readers.reading import of, snapshots, tables, values
 
 LOOK_ALIKES = {
     "smaps": "Rss:    512 kB\nPss:     10 kB\nAnonHugePages:      2048 "

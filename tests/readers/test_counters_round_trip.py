@@ -3,13 +3,13 @@
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.readers.reading import of, snapshots, unread, values
 
 from pageout.readers.facts import Snapshot, Table
 from pageout.readers.proc.meminfo import NAMES
 from pageout.readers.read import read_pieces
 from pageout.readers.tools.sar import SAR
 from pageout.vocabulary.errors import TraceError
+from tests.readers.reading import of, snapshots, unread, values
 
 COUNTS = st.integers(0, (1 << 62) - 1)
 VMSTAT_NAMES = """

@@ -5,11 +5,11 @@ import re
 from collections.abc import Callable
 
 import pytest
-from tests.conftest import ROOT
 
 from pageout.readers.facts import Snapshot, Sysctl, Table
 from pageout.readers.read import Input, read_pieces
 from pageout.vocabulary.errors import TraceError
+from tests.conftest import ROOT
 
 POSTED = ROOT.parent / "shared" / "realdata"
 

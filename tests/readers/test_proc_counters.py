@@ -2,9 +2,9 @@
 """meminfo, vmstat, zoneinfo, buddyinfo, diskstats, pressure, slabinfo in every dress they are pasted in."""
 
 import pytest
-from tests.readers.reading import of, read, snapshots, unread, values
 
 from pageout.readers.facts import KernelVersion, Snapshot
+from tests.readers.reading import of, read, snapshots, unread, values
 
 MEMINFO = """MemTotal:       16318480 kB
 MemFree:          812344 kB

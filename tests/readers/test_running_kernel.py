@@ -6,9 +6,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from tests.readers.reading import of, read, snapshots, unread, values
 
 from pageout.readers.facts import Snapshot, Sysctl
+from tests.readers.reading import of, read, snapshots, unread, values
 
 FILES = (
     "/proc/meminfo", "/proc/vmstat", "/proc/zoneinfo", "/proc/buddyinfo", "/proc/pagetypeinfo", "/proc/diskstats",

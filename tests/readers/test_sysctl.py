@@ -2,9 +2,9 @@
 """Settings: who says them, and how much that is worth."""
 
 import pytest
-from tests.readers.reading import of, settings, unread
 
 from pageout.readers.facts import BlockDevice, KernelCommandLine, Mount, Sysctl
+from tests.readers.reading import of, settings, unread
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 """Tables of vmstat, iostat, sar, pidstat, dstat, iotop, top and free: all versions, wrapped, repeated."""
 
 import pytest
+
 from tests.readers.reading import snapshots, tables, unread, values
 
 VMSTAT = """procs -----------memory---------- ---swap-- -----io---- -system-- ------cpu-----

@@ -37,23 +37,24 @@ class TaskStack(NamedTuple):
     """A task that does not get on: of the hung-task detector, of sysrq-w/t, or of /proc/PID/stack."""
 
     line: int
-    source: str  # "hung task", "sysrq", "proc stack", "soft lockup", "backtrace"
+    source: str  # "hung task", "sysrq", "proc stack", "soft lockup", "hard lockup", "backtrace"
     comm: str | None
     pid: int | None
     state: str | None  # D, R, S...
-    blocked_s: int | None
+    blocked_s: int | None  # of a soft lockup: how long its CPU was stuck
     workqueue: str | None  # "writeback wb_workfn (flush-253:0)"
     frames: tuple[Frame, ...]
     kernel: str | None
     stamp_s: float | None
     blocker: tuple[str, int] | None = None  # comm, pid: "is blocked on a mutex likely owned by task ..."
+    locks: tuple[str, ...] = ()  # what lockdep says it holds: "&type->s_umount_key#30"
 
 
 class ZoneState(NamedTuple):
     """A zone as an OOM or allocation-failure report, or /proc/zoneinfo, shows it. Numbers in pages of 4 KiB."""
 
     node: int | None
-    name: str
+    name: str  # "": the whole node (Linux 4.8 on: its LRU lists)
     pages: Mapping[str, Value]  # free, min, low, high, dirty, writeback, inactive_file...: the report's own names
     free_by_order: tuple[int, ...]  # blocks free at each order, empty if the report does not say
     all_unreclaimable: bool | None
@@ -61,11 +62,12 @@ class ZoneState(NamedTuple):
 
 
 class MemoryState(NamedTuple):
-    """The Mem-Info block: the whole machine, in pages."""
+    """The Mem-Info block: the whole machine, in pages of the machine's own size."""
 
     pages: Mapping[str, Value]  # active_anon, inactive_file, dirty, writeback, slab_reclaimable, free...
     zones: tuple[ZoneState, ...]
     swap_kib: Mapping[str, Value]  # free, total
+    page_kib: int | None = None  # size of a page, by the free lists: 4, 16, 64
 
 
 class OomReport(NamedTuple):
@@ -86,6 +88,18 @@ class OomReport(NamedTuple):
     kernel: str | None
     stamp_s: float | None
     last_line: int
+    oom_score_adj: int | None = None  # the invoker's
+    tasks: tuple[OomTask, ...] = ()  # those the report lists
+    kill_memcg: str | None = None  # path of the cgroup of the task that was killed
+
+
+class OomTask(NamedTuple):
+    """A row of an OOM report's task table, in pages of the machine's own size."""
+
+    line: int
+    pid: int
+    comm: str
+    pages: Mapping[str, int]  # total_vm, rss, swapents, and pgtables_bytes, oom_score_adj: the table's own columns
 
 
 class AllocFailure(NamedTuple):
@@ -99,6 +113,8 @@ class AllocFailure(NamedTuple):
     frames: tuple[Frame, ...]
     kernel: str | None
     stamp_s: float | None
+    source: str = "page"  # "page"; "slab": SLUB's own line, `order` its smallest; "vmalloc"; "stall": slow, not failed
+    stalled_ms: int | None = None
 
 
 class StackTable(NamedTuple):
