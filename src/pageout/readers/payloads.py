@@ -119,11 +119,10 @@ def _value(base: str) -> re.Pattern[str] | None:
 
 
 def _odd_blanks(template: Template, payload: str) -> int:
-    """Return how many blanks stand in words that have none (a shrinker has one, before its address)."""
+    """Return how many blanks stand in values: none does, unless a word was cut and a blank put in."""
     match = template.pattern().fullmatch(payload)
     values = match.groups() if match is not None else ()
-    named = [(template.kind.columns[at], value) for at, value in zip(template.columns, values, strict=False) if at >= 0]
-    return sum(abs(value.count(" ") - (column.name == "shrinker")) for column, value in named)
+    return sum(value.count(" ") for value, at in zip(values, template.columns, strict=False) if at != SKIP)
 
 
 def _fit(kind: EventKind | None, payload: str) -> _Fit:
