@@ -276,3 +276,34 @@ def test_what_trace_cmd_failed_to_parse_is_not_read_as_if_it_had():
 
     assert others(found) == [(NAME, "[FAILED TO PARSE] nr_reclaimed=7")]
     assert rows(found, NAME, "nr_reclaimed") == [(7,)]
+
+
+def test_a_dump_keeps_its_own_clock_under_the_logs_stamps():
+    found = read(
+        "[10612.028400] Dumping ftrace buffer:\n[10612.028450] ---------------------------------\n"
+        "[10612.028451] CPU:0 [LOST 41 EVENTS]\n"
+        f"[10612.028498] ksoftirq-15        0d..2. 10612061728us : {END}\n"
+        "[10612.028898] ---------------------------------\n"
+    )
+
+    assert rows(found, NAME, "time_ns", "comm", "cpu") == [(10612_061_728_000, "ksoftirq", 0)]
+    assert (found.events.clock, found.lost, found.account.unread) == ("seconds", 41, 0)
+
+
+def test_a_trace_quoted_in_a_mail_and_wrapped_there_is_read():
+    found = read(
+        "> >   kswapd0-68    [001] d..1   138.621120: balance_dirty_pages: bdi 8:0: limit=1\n"
+        "> > setpoint=2 dirty=3\n> > [...]\n> >   kswapd0-68    [001] d..1   138.621121: " + END + "\n>\n> why?\n"
+    )
+
+    assert rows(found, "balance_dirty_pages", "bdi", "limit", "setpoint", "dirty") == [("8:0", 1, 2, 3)]
+    assert segments(found) == [0, 1]
+
+
+@pytest.mark.parametrize("width", range(50, 90, 3))
+def test_a_trace_after_a_log_is_not_taken_for_more_of_the_log(width):
+    log = "[  100.000003] " + "words " * 20
+
+    found = read(f"{log[:width].rstrip()}\n            cat-4719  [005] ....    57.341146: {END}\n")
+
+    assert rows(found, NAME, "pid", "line") == [(4719, 2)]
