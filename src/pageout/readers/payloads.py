@@ -43,8 +43,14 @@ class Payloads:
 
     def __init__(self) -> None:
         self._learned: dict[str, list[_Learned]] = {}
+        self.nr_learned = 0
         self._shapes: dict[str, set[int]] = {}  # hashes of payloads nothing could be learned from, digits alike
         self._failures = 0
+
+    @property
+    def learned(self) -> dict[str, list[Template]]:
+        """The templates of each event so far, in the order they are tried."""
+        return {name: [known.template for known in learned] for name, learned in self._learned.items()}
 
     def values(self, builder: EventBuilder, kind: EventKind, payload: str) -> list[int] | None:
         """Return a row's own values, NULL for what was not said; None if the text is not this event's."""
@@ -73,6 +79,7 @@ class Payloads:
                 shapes.add(shape)
             return None
         learned.append(found)
+        self.nr_learned += 1
         return found
 
 

@@ -3,22 +3,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import TYPE_CHECKING
 
-from pageout.readers.dress import undress
+from pageout.readers.dress import Physical, in_utf8, split_lines, undress
 from pageout.readers.facts import Fact
 from pageout.readers.formats import recognisers
-from pageout.readers.lines import Account, Desk, Recogniser
+from pageout.readers.lines import Account, Desk, Line, Recogniser
 from pageout.readers.source import STDIN, open_bytes
-from pageout.readers.systrace import unwrap
+from pageout.readers.systrace import HTML, LOOKED_AT, unwrap
+from pageout.readers.texts import KEPT_BYTES, Texts
 from pageout.vocabulary.errors import TraceError
 
 if TYPE_CHECKING:
-    from pageout.events.tables import Events
+    from pageout.events.tables import Events, OnBlock
+    from pageout.readers.stream import Stream
 
-KEPT_BYTES = 1 << 26  # of a text: beyond, evidence is read from the file again
+BULK_BYTES = 1 << 23  # a text of this size goes through the compiled loop: below, compiling it would take longer
 
 
 @dataclass
@@ -31,7 +34,8 @@ class Input:
     events: Events | None = None  # None: no event at all
     kind: str = ""
     unit: str = "line"  # what is counted and numbered: "record" of a binary recording
-    texts: dict[int, str] = field(default_factory=dict)  # lines kept for evidence
+    texts: Mapping[int, str] = field(default_factory=dict)  # lines kept for evidence
+    in_bulk: bool = False  # lines that were not kept stand in the file as they are
 
     @property
     def lost(self) -> int | None:
@@ -45,17 +49,32 @@ def read_input(name: str) -> Input:
         return read_pieces(name, pieces)
 
 
-def read_pieces(name: str, pieces: Iterable[bytes]) -> Input:
-    """Read an input from its unpacked bytes."""
+def stream_events(name: str, on_block: OnBlock) -> Input:
+    """Read a file of any size in little memory: its events go to `on_block` as they come, a block at a time.
+
+    on_block: takes (event, frame): the event's name, "" for those in no row, and some of its rows as in `Events`, its
+              words spelled out. An event's blocks come in the order of their lines, some 16,000 rows each, between
+              those of other events.
+    Returns the rest: facts, account, holes, stacks; no frame and no text.  Raises as `read_input`.
+    """
+    with open_bytes(name) as pieces:
+        return read_pieces(name, pieces, on_block)
+
+
+def read_pieces(name: str, pieces: Iterable[bytes], on_block: OnBlock | None = None) -> Input:
+    """Read an input from its unpacked bytes; with `on_block` as `stream_events`."""
     found = Input(name, Account())
     readers = recognisers()
     desk = Desk(readers, found.account)
-    kept = 0
-    for line in unwrap(undress(pieces), name):
+    found.texts = texts = Texts(KEPT_BYTES if on_block is None else 0)
+    stream = _stream(readers)
+    if stream is not None:
+        stream.on_block = on_block
+    bulk = _Bulk(found, readers, desk, texts)
+    for line in unwrap(undress(pieces, bulk.split), name):
         desk.take(line)
-        if kept < KEPT_BYTES:
-            found.texts[line.number] = line.text
-            kept += len(line.text)
+        texts.add(line)
+        bulk.taken_by_hand(line)
     found.facts = list(desk.facts())
     _take_events(found, readers)
     found.kind = _kind(found.account, readers)
@@ -67,11 +86,57 @@ def read_pieces(name: str, pieces: Iterable[bytes]) -> Input:
     return found
 
 
+class _Bulk:
+    """Lets the compiled loop take what it can of a long ftrace text, where nothing stands between it and the desk."""
+
+    def __init__(self, found: Input, readers: Sequence[Recogniser], desk: Desk, texts: Texts) -> None:
+        from pageout.readers.ftrace_text import FtraceText
+
+        self._found, self._desk, self._texts = found, desk, texts
+        self._reader = next((reader for reader in readers if isinstance(reader, FtraceText)), None)
+        self._nr_looked_at = 0  # lines that may say: this is a page
+        self._is_page = False
+
+    def taken_by_hand(self, line: Line) -> None:
+        """Look at a line the desk has taken."""
+        self._nr_looked_at += bool(line.text.strip())
+        self._is_page |= line.prefix == HTML
+
+    def split(self, text: Iterator[bytes], leaves_plain: Callable[[], bool]) -> Iterator[Physical]:
+        """Yield the lines of a text that the loop does not take."""
+        reader, account = self._reader, self._found.account
+        first = []
+        nbytes = 0
+        while nbytes < BULK_BYTES and (piece := next(text, None)) is not None:
+            first.append(piece)
+            nbytes += len(piece)
+        text = chain(first, text)
+        if reader is None or nbytes < BULK_BYTES:
+            yield from split_lines(text)
+            return
+        from pageout.readers.bulk_text import BulkText
+
+        def ready(number: int) -> bool:
+            """Nobody holds a line that came before, and this one would be the reader's, as it is."""
+            if account.lines != number - 1 or self._nr_looked_at < LOOKED_AT or self._is_page:
+                return False
+            return leaves_plain() and self._desk.last is reader and reader.is_plain
+
+        self._found.in_bulk = True
+        keep = self._texts.add_run if self._found.file == STDIN else None
+        yield from BulkText(reader, account, ready, keep).lines(text)
+
+
 def fetch_texts(found: Input, numbers: set[int]) -> dict[int, str]:
     """Return the texts of some lines, from memory or, of a large input, from the file again."""
     texts = {number: found.texts[number] for number in numbers if number in found.texts}
     missing = numbers - texts.keys()
-    if missing and found.file != STDIN:
+    if not missing or found.file == STDIN:
+        return texts
+    if found.in_bulk:
+        with open_bytes(found.file) as pieces:
+            texts |= _some_lines(in_utf8(pieces), sorted(missing))
+    else:
         last = max(missing)
         with open_bytes(found.file) as pieces:
             for line in unwrap(undress(pieces), found.file):
@@ -82,11 +147,33 @@ def fetch_texts(found: Input, numbers: set[int]) -> dict[int, str]:
     return texts
 
 
+def _some_lines(pieces: Iterable[bytes], numbers: Sequence[int]) -> dict[int, str]:
+    """Return the lines of these numbers, which are sorted, as they stand in a text; what lies between is counted."""
+    found: dict[int, str] = {}
+    first, at, rest = 1, 0, b""
+    for piece in chain(pieces, [b""]):
+        text = rest + piece
+        end = first + text.count(b"\n")  # the number of the line that is not whole yet
+        known = end + bool(text and not piece)
+        lines = text.split(b"\n") if at < len(numbers) and numbers[at] < known else []
+        while at < len(numbers) and numbers[at] < known:
+            found[numbers[at]] = lines[numbers[at] - first].decode("utf-8", "replace").rstrip()
+            at += 1
+        first, rest = end, text[text.rfind(b"\n") + 1 :]
+        if at == len(numbers):
+            break
+    return found
+
+
 def _take_events(found: Input, readers: Sequence[Recogniser]) -> None:
+    stream = _stream(readers)
+    found.events = stream.finish() if stream is not None else None
+
+
+def _stream(readers: Sequence[Recogniser]) -> Stream | None:
     from pageout.readers.stream import EventRecogniser
 
-    stream = next((reader.stream for reader in readers if isinstance(reader, EventRecogniser)), None)
-    found.events = stream.finish() if stream is not None else None
+    return next((reader.stream for reader in readers if isinstance(reader, EventRecogniser)), None)
 
 
 def _kind(account: Account, readers: Sequence[Recogniser]) -> str:
