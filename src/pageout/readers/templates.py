@@ -41,6 +41,8 @@ class Template(NamedTuple):
             parts.append(re.escape(self.literals[n]))
             following = self.literals[n + 1]
             word = f"(?:(?!{re.escape(following)}).)*+" if following else ".*?"
+            if following and n == len(self.columns) - 1:
+                word = ".*"  # the last literal stands at the end: a task may be called `]`
             base = _PATTERNS.get(self.kind.columns[column].base, word) if column != SKIP else word
             parts.append(f"({base})")
         parts.append(re.escape(self.literals[-1]))
