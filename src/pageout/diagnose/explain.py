@@ -50,7 +50,7 @@ def explain(inputs: list[Input]) -> Answer:
     found = ranked([finding for rule in rules() for finding in rule(case)])
     if not found:
         found = [_nothing(case)]
-    return Answer(tuple(_with_texts(found, inputs)), case)
+    return Answer(tuple(with_texts(found, inputs)), case)
 
 
 def _nothing(case: Case) -> Finding:
@@ -68,7 +68,7 @@ def _nothing(case: Case) -> Finding:
     )
 
 
-def _with_texts(findings: list[Finding], inputs: list[Input]) -> list[Finding]:
+def with_texts(findings: list[Finding], inputs: list[Input]) -> list[Finding]:
     """Fill the text of every line of evidence from its file."""
     by_file = {found.file: found for found in inputs}
     wanted: dict[str, set[int]] = {}
