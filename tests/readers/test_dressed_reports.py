@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The same report in any dress says the same: log prefixes, quote marks, a mailer's line breaks, line ends, encodings."""
+"""A report says the same in any dress: log prefixes, quote marks, a mailer's line breaks, line ends, encodings."""
 
 import quopri
 from collections.abc import Callable

@@ -3,8 +3,22 @@
 
 import pytest
 from tests.readers.kernel_logs import (
-    ALL, ALLOC_NEW, ALLOC_OLD, LOCKUP, OOM_2010, OOM_MEMCG_V1, OOM_MEMCG_V2, OOM_NEW, SLUB, STALLED, SYSRQ, TASK_ARM,
-    TASK_NEW, TASK_OLD, TASK_PPC, read,
+    ALL,
+    ALLOC_NEW,
+    ALLOC_OLD,
+    LOCKUP,
+    OOM_2010,
+    OOM_MEMCG_V1,
+    OOM_MEMCG_V2,
+    OOM_NEW,
+    SLUB,
+    STALLED,
+    SYSRQ,
+    TASK_ARM,
+    TASK_NEW,
+    TASK_OLD,
+    TASK_PPC,
+    read,
 )  # fmt: skip
 
 from pageout.readers.facts import AllocFailure, KernelVersion, MemoryState, OomReport, TaskStack, ZoneState
@@ -44,11 +58,18 @@ def test_every_line_of_a_report_is_known(name: str) -> None:
 
 def test_a_hung_task_of_today_names_who_holds_the_mutex() -> None:
     waiter, holder = tasks(TASK_NEW)
-    assert (waiter.source, waiter.comm, waiter.pid, waiter.state, waiter.blocked_s) == ("hung task", "tar", 4711, "D", 122)
+    assert (waiter.source, waiter.comm, waiter.pid, waiter.state, waiter.blocked_s) == (
+        "hung task",
+        "tar",
+        4711,
+        "D",
+        122,
+    )
     assert waiter.kernel == "6.6.3-test-1"
     assert waiter.blocker == ("kworker/u8:3", 99)
     assert called(waiter) == [
-        "__schedule", "schedule", "io_schedule", "folio_wait_bit_common", "xfs_file_fsync", "entry_SYSCALL_64_after_hwframe",
+        "__schedule", "schedule", "io_schedule", "folio_wait_bit_common", "xfs_file_fsync",
+        "entry_SYSCALL_64_after_hwframe",
     ]  # fmt: skip
     assert [frame.function for frame in waiter.frames if frame.guess] == ["__pfx_wake_bit_function"]
     assert [frame.module for frame in waiter.frames if frame.module] == ["xfs"]
@@ -86,7 +107,7 @@ def test_an_arm_stack_ends_with_the_last_caller() -> None:
         "cp            D 0000000000000001  0   901    900    902 (NOTLB)",
         "task:cp              state:D stack:    0 pid:  901 ppid:   900 flags:0x00000000",
         "task:cp              state:D stack:0     pid:901   ppid:900    flags:0x00004000",
-        "task:cp              state:D stack:13000 pid:901   tgid:901   ppid:900    task_flags:0x400000 flags:0x00004000",
+        "task:cp              state:D stack:13000 pid:901   tgid:901   ppid:900    task_flags:0x40 flags:0x00004000",
     ],
 )
 def test_the_header_of_a_task_is_read_in_every_era(header: str) -> None:

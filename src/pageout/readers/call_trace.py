@@ -62,7 +62,8 @@ def frames_of(text: str, number: int) -> FrameLine | None:
         return FrameLine((inner,), Frame(match[3], False, match[4] or "", number))
     if match := _BARE.fullmatch(body):
         end = (match[2] or _TOP).startswith(_TOP)
-        return FrameLine(() if end and "0x" in body else (Frame("", bool(match[1]) or body.endswith("(unreliable)"), "", number),))
+        guess = bool(match[1]) or body.endswith("(unreliable)")
+        return FrameLine(() if end and "0x" in body else (Frame("", guess, "", number),))
     if match := _INLINE.fullmatch(body) if body.endswith("[inline]") else None:
         return FrameLine((Frame(match[2], bool(match[1]), "", number),))
     if match := _DECODED.fullmatch(body):
@@ -99,7 +100,7 @@ _AROUND = re.compile(
     r"|(?:CPU: ?\d{1,5}|Pid: ?\d{1,10}|CPU \d{1,5}:?)\b.{0,300}"
     r"|Hardware name:.{0,300}|Modules linked in:.{0,8000}|Tainted: \[.{1,300}|Unloaded tainted modules:.{0,2000}"
     r"|(?:RIP|EIP|RSP|ESP|Code|Instruction dump|Insn|CR2|Exception stack|Workqueue|Sched_clock)\s?:.{0,2000}"
-    r"|(?:[ER]?[A-Z][A-Z\d]{1,2}|R\d\d|[FGDCE]S|CR\d|DR\d|ORIG_RAX|EFLAGS|KNLGS|PKRU|x\d{1,2}|sp|pc|lr|pstate|r\d{1,2}|ip|fp|psr|tpidr)\s{0,3}:"
+    r"|(?:[ER][A-Z\d]{2}|[FGDCE]S|CR\d|DR\d|ORIG_RAX|EFLAGS|KNLGS|PKRU|x\d{1,2}|sp|pc|lr|pstate|r\d{1,2}|ip|fp|psr|tpidr)\s{0,3}:"
     r"\s{0,4}(?:0x)?[0-9a-f]{1,16}\b.{0,300}"
     r"|(?:NIP|LR|MSR|REGS|GPR\d\d|CFAR|TRAP|DAR|SOFTE|Krnl|PSW).{0,300}"
     r"|(?:PC|LR) is at .{0,300}|pc : .{0,300}|lr : .{0,300}|sp : .{0,300}"
@@ -109,8 +110,8 @@ _AROUND = re.compile(
     r"|[0-9a-f]{3,4}0: [0-9a-f ]{8,100}"
     r"|(?:Showing all locks held in the system|\d{1,4} locks? held by .{1,80}|no locks held by .{1,80}):?"
     r"|#\d{1,3}: [0-9a-f().x]{4,24}.{1,400}|={8,}|Kernel Offset: .{0,200}|note: .{1,200}|\(?XEN\)? .{0,10}"
-    r"|\"echo 0 > /proc/sys/kernel/hung_task_timeout_secs\" disables this message\."
-    r"|Future hung task reports are suppressed, see sysctl kernel\.hung_task_warnings"
+    r"|\"echo 0 > /proc/sys/kernel/hung_task_timeout_secs\".{0,40}"
+    r"|Future hung task reports are suppressed.{0,60}"
     r"|Kernel panic - not syncing: .{1,200}|(?:Sending )?NMI (?:backtrace|from) .{0,99}|(?:INFO: )?NMI handler .{1,200}"
 )
 

@@ -152,10 +152,10 @@ class _Undresser:
             yield _dressed_line(number, body, "", cut, 1)
             return
         if self.soft:
-            depth = mail_text.unquote(self.soft.decode("utf-8", "replace"))[1]
-            again, marks = mail_text.unquote(body.decode("latin-1"))
-            if depth and marks == depth:  # quoted by somebody who saw the codes
-                body = again.encode("latin-1")
+            text = self.soft.decode("latin-1")
+            marks = text[: len(text) - len(mail_text.unquote(text)[0])].encode("latin-1")
+            if b">" in marks:  # quoted by somebody who saw the codes
+                body = body.removeprefix(marks)
         self.first = self.first or number
         self.joined += 1
         if mail_text.is_soft(body, said) and self.joined < MAX_JOINED and len(self.soft) < MAX_LINE:

@@ -121,7 +121,8 @@ def row_of(text: str) -> tuple[Row, str | None] | None:
     for row in ROWS:
         match = row.pattern.search(body)
         if match is not None:
-            return row, match.groupdict().get("dev")
+            device = match.groupdict().get("dev")
+            return row, device.rstrip(".:") if device else None
     return None
 
 

@@ -51,7 +51,8 @@ _KNOWN = re.compile(
 )
 
 _ROW_BEGINS = re.compile(r"\[\s{0,9}\d{1,9}\](?:\s{1,16}\d{1,18}){2}")
-_LINES = (_CONSTRAINT, _LIMIT, _USAGE, _STATS, _KNOWN, _CHOSEN, _KILLED)
+_BEGINS = re.compile(r"(?:memory(?:\+swap)?|swap|kmem(?:\.tcp)?|tcpmem): usage \d|Task in \S{1,1000} killed")
+_LINES = (_CONSTRAINT, _LIMIT, _BEGINS, _STATS, _KNOWN, _CHOSEN, _KILLED)
 
 
 class OomBuilder(Report):

@@ -45,7 +45,7 @@ def recognisers() -> list[Recogniser]:
     from pageout.readers.proc_stack import ProcStack
     from pageout.readers.stack_tables import StackTables
 
-    return [FtraceText(), ProcStack(), StackTables(), KernelLog(), LogLines(), Mail()]
+    return [ProcStack(), FtraceText(), StackTables(), KernelLog(), LogLines(), Mail()]
 
 
 def read_input(name: str) -> Input:

@@ -20,7 +20,7 @@ MAX_TEXT = 1 << 14  # characters
 _WHOLE = re.compile(
     r".*(?: = \d{1,12}kB|all_unreclaimable\? (?:yes|no)|oom_score_adj:-?\d{1,5}|shmem-rss:\d{1,12}kB"
     r"|for more than \d{1,10} seconds\.|disables this message\.|</?[A-Z]{3,8}>|[Cc]all [Tt]race:|Backtrace:"
-    r"|hung_task_warnings|\+0x[0-9a-f]{1,8}/0x[0-9a-f]{1,8}|\+0x[0-9a-f]{1,8}/0x[0-9a-f]{1,8} \[[\w-]{1,64}\])"
+    r"|hung_task_warnings|\+0x[0-9a-f]{1,8}/0x[0-9a-f]{1,8}\)?|\+0x[0-9a-f]{1,8}/0x[0-9a-f]{1,8} \[[\w-]{1,64}\])"
 )
 _HALF_FRAME = re.compile(
     r"(?:(?:\[<?[0-9a-f]{1,16}>?\]\s{0,3}){1,2}|\?|(?:\[<[0-9a-f]{8,16}>\] )?\(\w{1,64}\)(?: from)?"
@@ -45,7 +45,7 @@ def is_tail(whole: str, text: str) -> bool | None:
 
 
 def is_broken(width: int, last: str, text: str) -> bool:
-    """Tell whether a mailer would have broken here: the next word did not fit.  `last`: what stands on the line above."""
+    """Tell whether a mailer would have broken here: the next word did not fit.  `last`: the line above."""
     word = len(text.split(None, 1)[0])
     return (width <= BREAKS_TO or " " not in last.strip()) and width + 1 + word > BREAKS_FROM
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from pageout.readers.call_trace import MAX_FRAMES, FrameLine, frames_of, is_around, kernel_of, rip_of
 from pageout.readers.facts import Fact, Frame
+from pageout.readers.rejoin import is_half
 
 _TAINT = re.compile(r"(?:Not tainted|Tainted: ).*")
 
@@ -25,7 +26,12 @@ class Entry(NamedTuple):
 
 def is_trace_line(text: str) -> bool:
     """Tell whether a line is a frame, or of what is printed around frames."""
-    return frames_of(text, 0) is not None or is_around(text) or _TAINT.fullmatch(text.strip()[:400]) is not None
+    return (
+        frames_of(text, 0) is not None
+        or is_around(text)
+        or ("] (" in text and is_half(text.strip()))
+        or _TAINT.fullmatch(text.strip()[:400]) is not None
+    )
 
 
 class Report:

@@ -19,12 +19,16 @@ _PID = r"(\d{1,10})"
 _HUNG = re.compile(
     rf"(?:INFO: )?task (.{{1,64}}?):{_PID} blocked(?: in I/O wait)? for more than (\d{{1,10}})(?: seconds\.?.{{0,80}})?"
 )
+_HUNG_BEGINS = re.compile(
+    r"INFO: task .{1,64}?:\d{1,10}(?: <\w{1,10}>)? (?:is )?blocked\b|task .{1,64}?:\d{1,10} blocked for more"
+)
 _BLOCKER = re.compile(
     rf"INFO: task (.{{1,64}}?):{_PID}(?: <\w{{1,10}}>)? (?:is )?blocked on an? [\w-]{{1,20}}"
     rf"(?:,? likely (?:owned|last held) by task (.{{1,64}}):{_PID}(?: <\w{{1,10}}>)?\.?|,? but .{{1,80}})?"
 )
 _NEW_HEADER = re.compile(
-    rf"task:(.{{1,64}}?)\s{{1,20}}state:([A-Z?])\b(?:\s{{1,4}}running task)?(?:\s{{1,8}}stack:\s{{0,8}}\d{{1,8}})?(?:\s{{1,8}}pid:\s{{0,8}}{_PID})?"
+    rf"task:(.{{1,64}}?)\s{{1,20}}state:([A-Z?])\b(?:\s{{1,4}}running task)?"
+    rf"(?:\s{{1,8}}stack:\s{{0,8}}\d{{1,8}})?(?:\s{{1,8}}pid:\s{{0,8}}{_PID})?"
     r"(?:\s{1,8}(?:tgid|ppid|task_flags|flags):\s{0,8}[\da-fx]{0,18}){0,4}(?:\s{1,3}\w{1,12}:\s{0,8}[\da-fx]{0,18}){0,2}"
 )
 _OLD_HEADER = re.compile(
@@ -124,7 +128,7 @@ def starts_task(text: str) -> bool:
     body = text.strip()
     return any(
         pattern.match(body)
-        for pattern in (_HUNG, _NEW_HEADER, _LOCKUP, _HARD, _NMI, _CPU, _CRASH, _HELD, _SYSRQ, _BLOCKER)
+        for pattern in (_HUNG_BEGINS, _NEW_HEADER, _LOCKUP, _HARD, _NMI, _CPU, _CRASH, _HELD, _SYSRQ, _BLOCKER)
     ) or bool(_OLD_HEADER.fullmatch(body) or _OLD_HALF.fullmatch(body))  # fmt: skip
 
 
