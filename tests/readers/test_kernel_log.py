@@ -305,3 +305,16 @@ def test_two_traces_with_prose_between_are_two() -> None:
     text = " schedule+0x4a/0xb0\n vfs_write+0x1/0x2\nand some minutes later\n schedule+0x4a/0xb0\n vfs_read+0x1/0x2\n"
     first, second = tasks(text)
     assert (called(first)[-1], called(second)[-1], second.line) == ("vfs_write", "vfs_read", 4)
+
+
+def test_a_counter_file_after_a_report_is_not_the_reports() -> None:
+    cut = OOM_MEMCG_V2[: OOM_MEMCG_V2.index("pgscan")]
+    facts, account, _ = read(f"{cut}and this is vmstat:\npgsteal_kswapd 5\nnr_dirty 7\n")
+    (oom,) = (fact for fact in facts if isinstance(fact, OomReport))
+    assert "pgsteal_kswapd" not in oom.memcg_stat
+    assert [text for _, text in account.unread_lines] == ["and this is vmstat:", "pgsteal_kswapd 5", "nr_dirty 7"]
+
+
+def test_meminfo_and_prose_after_a_report_are_left_to_others() -> None:
+    rest = ["MemTotal:       16384000 kB", "Active:          100 kB", "CPU 3 was busy", "note: this was at night"]
+    assert [text for _, text in read(OOM_NEW + "\n".join(rest))[1].unread_lines] == rest

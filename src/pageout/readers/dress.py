@@ -18,7 +18,9 @@ from pageout.readers.rejoin import rejoin
 HEAD = 1 << 16  # bytes looked at to decide on encodings that no header names
 MAX_JOINED = 64  # lines one soft line of a mail may take
 
-_SPECIAL = re.compile(rb"[\x00\r\x1b&\x80-\xff]|^[ \t]*[>|\[<]|^[ \t]{0,3}\d|^[ \t]{0,3}[A-Z]|kernel: |boundary=|\^M$")
+_MAYBE = re.compile(
+    rb"[ \t]*(?:[>|\[<]|\d{1,3},\d|\d{4}[ -]|\d{9,11}\.\d|[A-Z][a-z]{2} |Content-|From )"
+)  # a line so begun may wear something
 _ANSI = re.compile(
     r"\x1b(?:\[[0-?]{0,32}[ -/]{0,4}[@-~]|\][^\x07\x1b]{0,512}(?:\x07|\x1b\\)?|[ -/]{1,2}[0-~]|[@-Z\\^_a-z0-9=>])"
 )
@@ -122,7 +124,7 @@ class _Undresser:
         number = 0
         for raw, cut in physical:
             number += 1
-            if not self.encoded and not _SPECIAL.search(raw) and not self.part.encoding:
+            if not self.encoded and not self.part.encoding and _is_plain(raw):
                 if not raw:
                     self.part.see(raw)
                 text = raw.decode("ascii", "replace")
@@ -152,8 +154,8 @@ class _Undresser:
             yield _dressed_line(number, body, "", cut, 1)
             return
         if self.soft:
-            text = self.soft.decode("latin-1")
-            marks = text[: len(text) - len(mail_text.unquote(text)[0])].encode("latin-1")
+            begun = self.soft.decode("latin-1")
+            marks = begun[: len(begun) - len(mail_text.unquote(begun)[0])].encode("latin-1")
             if b">" in marks:  # quoted by somebody who saw the codes
                 body = body.removeprefix(marks)
         self.first = self.first or number
@@ -185,6 +187,17 @@ class _Undresser:
         yield from self._end_base64(number)
         if self.joined:
             yield _dressed_line(self.first, mail_text.decode_qp(self.soft), mail_text.QP, False, self.joined)
+
+
+def _is_plain(raw: bytes) -> bool:
+    """Tell, fast, whether a line wears nothing."""
+    return (
+        raw.isascii()
+        and _MAYBE.match(raw) is None
+        and not (b"\r" in raw or b"\x00" in raw or b"\x1b" in raw or b"&" in raw or b"kernel: [" in raw)
+        and b"boundary=" not in raw
+        and not raw.endswith(b"^M")
+    )
 
 
 def _dressed_line(number: int, raw: bytes, encoding: str, cut: bool, nr_lines: int) -> Line:

@@ -55,11 +55,13 @@ class KernelLog(Recogniser):
                 self._joiner.open(line)
                 return Claim.KNOWN
             return None
-        if self._starts(text):
+        if self._starts(text, line.logged):
             self._joiner.open(line)
             return Claim.KNOWN
         if not line.logged:
             self._interrupted = True
+            if self._report is not None:
+                self._report.interrupt()
         return None
 
     def gap(self, number: int) -> None:
@@ -72,10 +74,10 @@ class KernelLog(Recogniser):
         self._close()
         return self._found
 
-    def _starts(self, text: str) -> bool:
+    def _starts(self, text: str, logged: bool) -> bool:
         """Tell whether a line is the beginning, or all, of a message of mine."""
         return (
-            (self._report is not None and self._report.wants(text))
+            (self._report is not None and self._report.logged == logged and self._report.wants(text))
             or starts_oom(text)
             or starts_alloc(text)
             or starts_task(text)

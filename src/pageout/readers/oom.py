@@ -30,7 +30,7 @@ _USAGE = re.compile(
 )
 _STATS = re.compile(r"Memory cgroup stats(?: for (\S{1,1000}?))?:(?: ((?:\w{1,40}:\d{1,18}[KkMm]?B?\s{0,3}){1,80}))?")
 _STAT_V1 = re.compile(r"(\w{1,40}):(\d{1,18})[Kk]B")
-_STAT = re.compile(r"([a-z_A-Z\d]{2,40}) (\d{1,20})")
+_STAT = re.compile(r"((?!nr_)[a-z_A-Z\d]{2,40}) (\d{1,20})")  # nr_...: /proc/vmstat
 _TABLE = re.compile(r"\[\s{0,8}pid\s{0,8}\](\s{1,10}\w{2,20}){4,12}")
 _ROW = re.compile(r"\[\s{0,9}(\d{1,9})\]((?:\s{1,16}-?\d{1,18}){4,10})\s{1,10}(\S.{0,63})")
 _KILLED = re.compile(
@@ -97,6 +97,11 @@ class OomBuilder(Report):
                 self.invoker = self.invoker or match[1]
         self.last_line = entry.last
         return True
+
+    def interrupt(self) -> None:
+        """End the memory.stat block: what looks like it is now another file's."""
+        if not self.logged:
+            self.in_stat = False
 
     def _memcg(self, body: str, number: int) -> bool:
         if match := _USAGE.fullmatch(body):

@@ -39,6 +39,7 @@ class Report:
 
     def __init__(self, entry: Entry) -> None:
         self.line, self.stamp_s, self.last_line = entry.number, entry.stamp_s, entry.last
+        self.logged = entry.logged
         self.frames: list[Frame] = []
         self.kernel: str | None = None
         self._caller: Frame | None = None  # of the last arm line
@@ -59,6 +60,9 @@ class Report:
             return False
         self.last_line = entry.last
         return True
+
+    def interrupt(self) -> None:
+        """Hear that a line of somebody else stands here, in a text without log prefixes."""
 
     def add_frames(self, found: FrameLine) -> None:
         """Append what a line of the trace says."""
