@@ -318,3 +318,73 @@ def test_a_counter_file_after_a_report_is_not_the_reports() -> None:
 def test_meminfo_and_prose_after_a_report_are_left_to_others() -> None:
     rest = ["MemTotal:       16384000 kB", "Active:          100 kB", "CPU 3 was busy", "note: this was at night"]
     assert [text for _, text in read(OOM_NEW + "\n".join(rest))[1].unread_lines] == rest
+
+
+@pytest.mark.parametrize(
+    ("line", "function", "guess", "module"),
+    [
+        (" [<ffffffffa0099645>] :dvb_core:dvb_exit+0xb5/0x100", "dvb_exit", False, "dvb_core"),
+        (" [] ? prepare_creds+0xdf/0x190 ", "prepare_creds", True, ""),
+        (" [<c034ade4>] (out_of_memory) from [<c03519ac>]  (alloc+0x1178/0x124c)", "out_of_memory", False, ""),
+        (" <IRQ>  [<ffffffff81126789>] ? f+0x1/0x2", "f", True, ""),
+        (" ([<0000000000123456>] f+0x1/0x2)", "f", False, ""),
+        (" f+0x1/0x2 [fat 0a109de409393851f8a884f020fb5682aab8dcd1]", "f", False, "fat"),
+        (" context_switch kernel/sched/core.c:5382 [inline]", "context_switch", False, ""),
+        (" __schedule+0x123/0x456 kernel/sched/core.c:1234", "__schedule", False, ""),
+        ("schedule (kernel/sched/core.c:6621 (discriminator 1))", "schedule", False, ""),
+        (" #2 [ffff88123456789a] io_schedule at ffffffff816a0000", "io_schedule", False, ""),
+        (" f.isra.0+0x1/0x2 (P)", "f.isra.0", False, ""),
+    ],
+)
+def test_a_frame_is_read_in_every_form(line: str, function: str, guess: bool, module: str) -> None:
+    (task,) = tasks(f"Call Trace:\n{line}\n")
+    assert (task.frames[0].function, task.frames[0].guess, task.frames[0].module) == (function, guess, module)
+
+
+def test_a_header_of_2008_has_no_flags() -> None:
+    (task,) = tasks(
+        "INFO: task khubd:66 blocked for more than 120 seconds.\nkhubd         D ffff81003dca9bc0     0    66      2\n"
+    )
+    assert (task.pid, task.state) == (66, "D")
+
+
+IN_LOWMEM = """\
+Out of memory (in lowmem): kill process 29 (malloc)
+\t       score 4323 or a child
+Killed process 29 (malloc) vsz:400kB
+anon-rss:8kB, file-rss:4kB lowmem 0kB
+"""
+WITH_UID = """\
+Out of memory: Kill process 29 (malloc) score 9 or sacrifice child
+Killed process 29, UID 27,(malloc) total-vm:400kB, anon-rss:8kB, file-rss:4kB
+"""
+BY_HAND = """\
+Memory cgroup out of memory: Killed process 29 (malloc)
+               total-vm:400kB, anon-rss:8kB,
+               file-rss:4kB
+"""
+
+
+@pytest.mark.parametrize("text", [IN_LOWMEM, WITH_UID, BY_HAND])
+@pytest.mark.parametrize("prefix", ["", "[  9.5] "])
+def test_a_kill_is_read_in_every_form(prefix: str, text: str) -> None:
+    lines = [
+        line if line[:1] in " \tat" and not line.startswith("Out") else prefix + line for line in text.splitlines()
+    ]
+    (oom,) = ooms("\n".join(lines))
+    sizes = {"total_vm_kib": 400, "anon_rss_kib": 8, "file_rss_kib": 4}
+    ((pid, comm, said),) = oom.killed
+    assert (pid, comm, {name: said[name] for name in sizes}) == (29, "malloc", sizes)
+
+
+def test_a_failed_allocation_may_have_lost_its_task() -> None:
+    (failure,) = failures(
+        "page allocation failure: order:0, mode:0x800(GFP_NOWAIT)\nCall Trace:\nwarn_alloc+0xf4/0x190\n"
+    )
+    assert (failure.comm, failure.order, called(failure)) == (None, 0, ["warn_alloc"])
+
+
+def test_the_title_of_a_mail_is_no_report() -> None:
+    text = "Subject: Re: kswapd0: page allocation failure: order:0,\n mode:0x820(GFP_ATOMIC)\n\nHello\n"
+    facts, account, _ = read(text)
+    assert (facts, account.unread) == ([], 1)

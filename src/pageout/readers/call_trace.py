@@ -19,10 +19,11 @@ _OFFSET = r"\+0x[0-9a-f]{1,8}(?:/0x[0-9a-f]{1,8})?"
 _MODULE = r"(?:\s{1,3}\[([\w-]{1,64})(?: [0-9a-f]{8,64})?\])?"
 _SOURCE = r"(?:\s{1,3}[\w./<>+-]{1,255}:\d{1,6})?(?: \(discriminator \d{1,4}\))?(?: \[inline\])?"
 _MARK = r"(?:\s{1,3}\((?:unreliable|[A-Z]{1,4})\))?"
-_ADDRESS = r"(?:\(?\[<?[0-9a-f]{1,16}>?\]\)?\s{0,3}){0,2}"
+_ADDRESS = r"(?:\(?\[<?[0-9a-f]{0,16}>?\]\)?\s{0,3}){0,2}"  # `[]`: a forum took `<...>` for a tag
 
 _FRAME = re.compile(
-    rf"(?:<[A-Z]{{2,8}}>\s{{0,3}})?{_ADDRESS}(\? )?\s?\.?{_SYMBOL}{_OFFSET}\)?{_SOURCE}{_MODULE}{_SOURCE}{_MARK}"
+    rf"(?:<[A-Z]{{2,8}}>\s{{0,3}})?{_ADDRESS}(\? )?\s?(?::([\w-]{{1,64}}):)?\.?"
+    rf"{_SYMBOL}{_OFFSET}\)?{_SOURCE}{_MODULE}{_SOURCE}{_MARK}"
 )
 _INLINE = re.compile(rf"(\? )?{_SYMBOL} [\w./-]{{1,255}}:\d{{1,6}} \[inline\]")
 _DECODED = re.compile(
@@ -30,8 +31,8 @@ _DECODED = re.compile(
     rf"(?: \(?inlined\)?)?\)(?: ([\w-]{{1,64}}))?{_MARK}"
 )
 _ARM = re.compile(
-    rf"(?:\[<[0-9a-f]{{8,16}}>\] )?\(?(?:\? )?{_SYMBOL}(?:{_OFFSET})?{_MODULE}\)? from "
-    rf"(?:\[<[0-9a-f]{{8,16}}>\] )?\(?{_SYMBOL}{_OFFSET}{_MODULE}\)?"
+    rf"(?:\[<[0-9a-f]{{8,16}}>\]\s{{1,3}})?\(?(?:\? )?{_SYMBOL}(?:{_OFFSET})?{_MODULE}\)? from\s{{1,3}}"
+    rf"(?:\[<[0-9a-f]{{8,16}}>\]\s{{1,3}})?\(?{_SYMBOL}{_OFFSET}{_MODULE}\)?"
 )
 _BARE = re.compile(r"(?:\[<?[0-9a-f]{8,16}>?\]\s{0,3}){1,2}(\? )?(?:0x([0-9a-f]{8,16}))?(?: \(unreliable\))?")
 _CRASH = re.compile(r"#\d{1,3} \[[0-9a-f]{8,16}\] " + _SYMBOL + r"(?:\+\d{1,8})? at [0-9a-f]{8,16}" + _MODULE)
@@ -56,7 +57,7 @@ def frames_of(text: str, number: int) -> FrameLine | None:
         return None
     if match := _FRAME.fullmatch(body):
         guess = bool(match[1]) or body.endswith("(unreliable)")
-        return FrameLine((Frame(match[2], guess, match[3] or "", number),))
+        return FrameLine((Frame(match[3], guess, match[4] or match[2] or "", number),))
     if match := _ARM.fullmatch(body):
         inner = Frame(match[1], "? " in body[:20], match[2] or "", number)
         return FrameLine((inner,), Frame(match[3], False, match[4] or "", number))
@@ -101,6 +102,7 @@ _AROUND = re.compile(
     r"(?:Call Trace|Call trace|Backtrace|Stack|Stack from \w{1,20}|Trace|Stack traceback)\s?:.{0,80}"
     r"|</?[A-Z#\d]{2,8}>|<<EOE>>"
     r"|(?:CPU: ?\d{1,5} (?:UID|PID|Not|Tainted)|Pid: ?\d{1,10}, comm:).{0,300}|CPU: ?\d{1,5}|CPU \d{1,5}:?"
+    r"|(?:RIP|EIP|RSP)\s{1,3}(?:\[.{0,300})?"
     r"|Hardware name:.{0,300}|Modules linked in:.{0,8000}|Tainted: \[.{1,300}|Unloaded tainted modules:.{0,2000}"
     r"|(?:RIP|EIP|RSP|ESP|Code|Instruction dump|Insn|CR2|Exception stack|Workqueue|Sched_clock)\s?:.{0,2000}"
     rf"|{_REGISTER}\s{{0,3}}:\s{{0,4}}(?:0x)?[0-9a-f]{{4,16}}\b.{{0,300}}"

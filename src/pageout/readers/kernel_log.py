@@ -20,6 +20,9 @@ from pageout.readers.oom import is_oom_line, start_oom, starts_oom
 from pageout.readers.reports import Entry, Report, is_trace_line
 from pageout.readers.task_stack import is_sysrq, start_task, start_trace, starts_task
 
+_TITLE = re.compile(  # of a mail, a bug, a page
+    r"\s{0,4}(?:Subject|Re|RE|Fwd|Title|title|Bug \d+|Summary|\[(?:PATCH|RFC|[Bb]ug|BUG)[^\]]{0,40}\]|#{1,6})[ :]"
+)
 MAX_REPORTS = 1 << 16
 _LOOSE = re.compile(
     r"</?(?:TASK|IRQ|NMI|EOI|SOFTIRQ)>|(?:Call Trace|Call trace|Backtrace):|(?:RIP|Hardware name"
@@ -55,7 +58,7 @@ class KernelLog(Recogniser):
                 self._joiner.open(line)
                 return Claim.KNOWN
             return None
-        if self._starts(text, line.logged):
+        if self._starts(text, line.logged) and (line.logged or not _TITLE.match(text)):
             self._joiner.open(line)
             return Claim.KNOWN
         if not line.logged:

@@ -15,7 +15,7 @@ from pageout.readers.reports import Entry, Report
 
 MAX_TASKS = 1 << 16
 _INVOKED = re.compile(
-    r"(?:(.{1,64}?) invoked )?oom-killer: (?:gfp_?mask|gfp)=(.{1,400})|(.{1,32}?) invoked oom-killer:?"
+    r"(?:(.{1,64}?) invoked )?oom-killer:\s?(?:gfp_?mask|gfp)=(.{1,400})|(.{1,32}?) invoked oom-killer:?"
 )
 _HALF = re.compile(r"[\w./:-]{1,32} invoked")
 _GFP = re.compile(r"(?:gfp_?mask|gfp)=(0x[0-9a-f]{1,16}(?:\s?\([\w| ]{0,400}\))?)")
@@ -34,12 +34,12 @@ _STAT = re.compile(r"((?!nr_)[a-z_A-Z\d]{2,40}) (\d{1,20})")  # nr_...: /proc/vm
 _TABLE = re.compile(r"\[\s{0,8}pid\s{0,8}\](\s{1,10}\w{2,20}){4,12}")
 _ROW = re.compile(r"\[\s{0,9}(\d{1,9})\]((?:\s{1,16}-?\d{1,18}){4,10})\s{1,10}(\S.{0,63})")
 _KILLED = re.compile(
-    r"(?:(?:Memory cgroup out of memory|Out of [Mm]emory)(?: \(oom_kill_allocating_task\))?: )?"
-    r"Killed process (\d{1,10})(?: \((.{1,64}?)\)|, UID \d{1,10},? \((.{1,64}?)\))?[.,]?((?:\s|$).{0,400})?"
+    r"(?:(?:Memory cgroup out of memory|Out of [Mm]emory)(?: \([^()]{1,40}\))?: )?"
+    r"Killed process (\d{1,10})(?: \((.{1,64}?)\)|, UID \d{1,10},?\s?\((.{1,64}?)\))?[.,]?((?:\s|$).{0,400})?"
 )
 _SIZE = re.compile(r"([a-z][a-z-]{1,20}):(\d{1,18})kB")
 _CHOSEN = re.compile(
-    r"(?:Memory cgroup )?[Oo]ut of [Mm]emory(?: \(oom_kill_allocating_task\))?: "
+    r"(?:Memory cgroup )?[Oo]ut of [Mm]emory(?: \([^()]{1,40}\))?: "
     r"[Kk]ill process (\d{1,10}) \((.{1,64}?)\)(?: score .{0,60})?"
 )
 _KNOWN = re.compile(

@@ -27,6 +27,7 @@ _HALF_FRAME = re.compile(
     r"(?: \[<[0-9a-f]{8,16}>\])?)"
 )
 _MODULE = re.compile(r"\[[\w-]{1,64}(?: [0-9a-f]{8,64})?\]|\(unreliable\)")
+_TAIL = re.compile(r"(?:score \d|total-vm:|anon-rss:|order=\d|mode:0x|UID:\d)")  # no message begins so
 _KILLER = "oom-killer:"
 
 
@@ -41,6 +42,8 @@ def is_tail(whole: str, text: str) -> bool | None:
         return whole.endswith(" invoked")
     if _MODULE.fullmatch(text):
         return not whole.endswith("]")
+    if _TAIL.match(text):
+        return True
     return False if _WHOLE.fullmatch(whole) else None
 
 
@@ -78,4 +81,6 @@ def _continues(held: Line, line: Line, width: int, last: str) -> bool:
     if not whole:
         return True  # the prefix was all that fitted
     sure = is_tail(whole, text)
-    return sure if sure is not None else is_broken(width, last, text)
+    if sure is not None:
+        return sure
+    return (line.text[:1] in (" ", "\t") and whole[-1] in ",|=(") or is_broken(width, last, text)
