@@ -2,6 +2,8 @@
 """Reports of the kernel log, era by era: what they say, with their lines; nothing is left over."""
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tests.readers.kernel_logs import (
     ALL,
     ALLOC_NEW,
@@ -388,3 +390,34 @@ def test_the_title_of_a_mail_is_no_report() -> None:
     text = "Subject: Re: kswapd0: page allocation failure: order:0,\n mode:0x820(GFP_ATOMIC)\n\nHello\n"
     facts, account, _ = read(text)
     assert (facts, account.unread) == ([], 1)
+
+
+def test_frames_of_another_hour_are_another_trace() -> None:
+    first, second = tasks("[   10.5]  schedule+0x4a/0xb0\n[  728.0]  out_of_memory+0x1/0x2\n")
+    assert (called(first), called(second)) == (["schedule"], ["out_of_memory"])
+
+
+@settings(max_examples=200, deadline=None, derandomize=True, database=None)
+@given(
+    pieces=st.lists(
+        st.tuples(st.sampled_from("\n".join(ALL.values()).splitlines()), st.integers(0, 200), st.integers(0, 200)),
+        max_size=30,
+    ),
+    prefix=st.sampled_from(["", "[ 1.5] ", "> ", "4,1,2,-;"]),
+    junk=st.text(max_size=30),
+)
+def test_torn_reports_in_any_order_are_read_without_harm(
+    pieces: list[tuple[str, int, int]], prefix: str, junk: str
+) -> None:
+    text = "\n".join(prefix + line[start : start + length] for line, start, length in pieces) + "\n" + junk
+    facts, account, _ = read(text.encode("utf-8", "surrogatepass"))
+    assert account.events + account.known_non_events + account.unread == account.lines
+    assert all(1 <= fact.line <= account.lines for fact in facts)
+
+
+@pytest.mark.parametrize("digits", ["9" * 19, "9" * 400, "9" * 5000])
+def test_numbers_without_end_are_no_trouble(digits: str) -> None:
+    for text in (TASK_NEW, OOM_NEW, OOM_MEMCG_V1, OOM_MEMCG_V2, ALLOC_NEW, SLUB, STALLED):
+        for number in ("4711", "3300", "15360kB", "1536", "120", "65536", "102400", "409600", "4", "0"):
+            account = read(text.replace(number, digits))[1]
+            assert account.known_non_events + account.unread == account.lines

@@ -114,7 +114,9 @@ class KernelLog(Recogniser):
     def _inside(self, entry: Entry) -> None:
         current = self._report
         lone = frames_of(entry.text, entry.number) is not None
-        goes_on = current is not None and not (lone and current.frames and self._interrupted)
+        goes_on = current is not None and not (
+            lone and current.frames and (self._interrupted or current.is_far_from(entry))
+        )
         if current is not None and goes_on and current.take(entry):
             self._interrupted = False
             return
