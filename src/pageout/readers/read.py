@@ -190,7 +190,9 @@ def _kind(account: Account, readers: Sequence[Recogniser]) -> str:
 
 
 def _nothing_known(found: Input) -> str:
-    line, text = next(iter(found.account.unread_lines), (1, ""))
+    if not found.account.unread_lines:
+        return f"{found.file}: nothing in it{' but blank lines' if found.account.lines else ''}: name another file"
+    line, text = found.account.unread_lines[0]
     return (
         f"{found.file}:{line}: {text[:60]!r}: nothing here that pageout reads: give it a dmesg, a trace "
         "(trace-cmd report, /sys/kernel/tracing/trace), /proc/meminfo, /proc/vmstat, sysctl -a..."

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A file's bytes, whatever packed them: plain, .gz, .xz, .zst, standard input. Never all at once."""
+"""A file's bytes, whatever packed them: plain, .gz, .xz, .zst, .bz2, standard input. Never all at once."""
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import io
 import lzma
@@ -20,7 +21,23 @@ CHUNK = 1 << 22
 # Traces shrink some tenfold, twentyfold with luck. What grows like this, and to this size, was packed to do harm.
 BOMB_RATIO, BOMB_BYTES = 200, 1 << 28
 
-_MAGIC = ((b"\x1f\x8b", "gz"), (b"\xfd7zXZ\x00", "xz"), (b"\x28\xb5\x2f\xfd", "zst"))
+_MAGIC = (
+    (b"\x1f\x8b", "gz"), (b"\xfd7zXZ\x00", "xz"), (b"\x28\xb5\x2f\xfd", "zst"),
+    *((b"BZh%d1AY&" % level, "bz2") for level in range(1, 10)),
+)  # fmt: skip
+# What people name by mistake, by how it begins, and what to do.
+_FOREIGN = (
+    (b"PK\x03\x04", "a .zip archive: unpack it and name the files in it"),
+    (b"7z\xbc\xaf\x27\x1c", "a .7z archive: unpack it and name the files in it"),
+    (b"Rar!\x1a\x07", "a .rar archive: unpack it and name the files in it"),
+    (b"\x7fELF", "a program or a core dump: give the log or the trace in text"),
+    (b"\x89PNG\r\n", "a picture: give the text it shows"),
+    (b"\xff\xd8\xff", "a picture: give the text it shows"),
+    (b"GIF8", "a picture: give the text it shows"),
+    (b"%PDF-", "a PDF: give its text"),
+    (b"PERFILE2", "perf's own format: give the output of perf script"),
+    (b"SQLite format 3\x00", "a database: give text"),
+)
 
 
 class _Counted(io.RawIOBase):
@@ -41,7 +58,7 @@ class _Counted(io.RawIOBase):
 
 
 def packing(head: bytes) -> str:
-    """Return gz, xz or zst by a file's first bytes, empty for anything else."""
+    """Return gz, xz, zst or bz2 by a file's first bytes, empty for anything else."""
     return next((name for magic, name in _MAGIC if head.startswith(magic)), "")
 
 
@@ -64,7 +81,10 @@ def open_bytes(name: str) -> Iterator[Iterator[bytes]]:
 def _pieces(name: str, file: IO[bytes]) -> Iterator[bytes]:
     counted = _Counted(file)
     buffered = io.BufferedReader(counted, CHUNK)
-    kind = packing(buffered.peek(8)[:8])
+    head = buffered.peek(16)[:16]
+    kind = packing(head)
+    if foreign := next((what for magic, what in _FOREIGN if head.startswith(magic)), ""):
+        raise TraceError(f"{name}: {foreign}")
     if not kind:
         while piece := buffered.read(CHUNK):
             yield piece
@@ -79,8 +99,18 @@ def _pieces(name: str, file: IO[bytes]) -> Iterator[bytes]:
                     f"{name}: {counted.nbytes:,} bytes of .{kind} unpack to over {total:,}: no recording does; refused"
                 )
             yield piece
-    except (EOFError, zlib.error, gzip.BadGzipFile, lzma.LZMAError, ValueError) as error:
+    except _broken(kind) as error:
         raise TraceError(f"{name}: a broken .{kind} file ({error}): copy it again") from None
+
+
+def _broken(kind: str) -> tuple[type[Exception], ...]:
+    """Return what unpackers raise of a file that is not whole, or not what its first bytes say."""
+    errors: tuple[type[Exception], ...] = (EOFError, OSError, zlib.error, lzma.LZMAError, ValueError)
+    if kind == "zst":
+        from backports.zstd import ZstdError
+
+        errors += (ZstdError,)
+    return errors
 
 
 def _unpacker(kind: str, file: IO[bytes]) -> IO[bytes]:
@@ -88,6 +118,8 @@ def _unpacker(kind: str, file: IO[bytes]) -> IO[bytes]:
         return cast("IO[bytes]", gzip.GzipFile(fileobj=file))
     if kind == "xz":
         return cast("IO[bytes]", lzma.LZMAFile(file))
+    if kind == "bz2":
+        return cast("IO[bytes]", bz2.BZ2File(file))
     from backports.zstd import ZstdFile
 
     return cast("IO[bytes]", ZstdFile(file))
