@@ -226,6 +226,8 @@ class FtraceText(EventRecogniser):
 
     def _wrapped_head(self, line: Line) -> Claim | None:
         """Join a line to the one or two before it, if together they are an event and they alone were nothing."""
+        if ":" not in line.text:
+            return None  # what ends an event's name would have to be here
         loose = self._loose[1 - MAX_LINES :]
         for n in range(len(loose)):
             lines = loose[n:]
