@@ -81,8 +81,11 @@ def held_back(case: Case) -> Iterator[Finding]:
 
 
 def _held(file: str, events: Events, row: Row, checks: pl.DataFrame, pauses: pl.DataFrame) -> _Held:
-    same = (pl.col("bdi") == row["bdi"]) & pl.col("cgroup").eq_missing(pl.lit(row["cgroup"]))
-    return _Held(file, events, str(row["bdi"]), row["cgroup"], checks.filter(same), pauses.filter(same))
+    bdi = row["bdi"]  # None: a line cut before it was said
+    same = pl.col("bdi").eq_missing(pl.lit(bdi)) & pl.col("cgroup").eq_missing(pl.lit(row["cgroup"]))
+    return _Held(
+        file, events, "(not said)" if bdi is None else str(bdi), row["cgroup"], checks.filter(same), pauses.filter(same)
+    )
 
 
 def _never(file: str, events: Events, checks: pl.DataFrame) -> Finding:
