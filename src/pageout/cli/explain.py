@@ -46,7 +46,7 @@ def explain(
     """
     if not files:
         raise UsageError("explain: name a file, or - for standard input")
-    inputs, errors = _read(files)
+    inputs, errors = _read(files, mask)
     if against:
         return _compare(inputs, errors, against, mask, json)
     if not inputs:
@@ -63,8 +63,9 @@ def explain(
     return ANSWERED if any(finding.severity == "error" for finding in answer.findings) else DONE
 
 
-def _read(files: list[str]) -> "tuple[list[Input], list[str]]":
-    """Read what can be read; say of the rest why not."""
+def _read(files: list[str], mask: bool) -> "tuple[list[Input], list[str]]":
+    """Read what can be read; say of the rest why not, masked only that it was not."""
+    from pageout.diagnose.masking import UNSAID
     from pageout.readers.read import read_input
 
     inputs, errors = [], []
@@ -72,7 +73,7 @@ def _read(files: list[str]) -> "tuple[list[Input], list[str]]":
         try:
             inputs.append(read_input(name))
         except TraceError as error:
-            errors.append(str(error))
+            errors.append(UNSAID if mask else str(error))
     return inputs, errors
 
 
@@ -152,7 +153,7 @@ def _output(document: dict[str, Any], errors: list[str], json: bool) -> None:
 
 def _compare(inputs: "list[Input]", errors: list[str], against: list[str], mask: bool, json: bool) -> int:
     """Explain both captures, then say what changed from AGAINST to FILE."""
-    former, more = _read(against)
+    former, more = _read(against, mask)
     errors = errors + more
     if not inputs or not former:
         return _unreadable(errors, json)
