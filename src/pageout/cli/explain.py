@@ -21,6 +21,7 @@ Files = Annotated[
     list[str],
     Parameter(
         name="FILE",
+        allow_leading_hyphen=True,
         help="Whatever there is: dmesg, trace, trace.dat, perf script, /proc files, iostat, sar, sysctl -a, a whole "
         "mail; .gz, .xz, .zst; - for standard input. Several files are taken to be of one machine.",
     ),

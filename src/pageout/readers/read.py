@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from pageout.events.tables import Events, OnBlock
     from pageout.readers.stream import Stream
 
+_FIO_JOB = re.compile(r"(?:rw|readwrite)\s*=\s*(?:rand)?(?:read|write|rw|trim)\w*")
 BULK_BYTES = 1 << 23  # a text of this size goes through the compiled loop: below, compiling it would take longer
 
 
@@ -191,6 +193,8 @@ def _kind(account: Account, readers: Sequence[Recogniser]) -> str:
 
 def _nothing_known(found: Input) -> str:
     line, text = next(iter(found.account.unread_lines), (1, ""))
+    if any(_FIO_JOB.fullmatch(row) for _, row in found.account.unread_lines):
+        return f"{found.file}:{line}: a fio job file, nothing recorded: pageout run FILE.fio simulates it"
     return (
         f"{found.file}:{line}: {text[:60]!r}: nothing here that pageout reads: give it a dmesg, a trace "
         "(trace-cmd report, /sys/kernel/tracing/trace), /proc/meminfo, /proc/vmstat, sysctl -a..."

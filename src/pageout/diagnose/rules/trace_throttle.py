@@ -285,7 +285,7 @@ def _normal(held: _Held, case: Case, last: Row) -> Finding:
     detail += _near_background(held)
     return Finding(
         id="dirty-limit-throttling",
-        severity=WARNING if held.asked_ns > 0.2 * max(window_s(held.events), 0.001) * NS else INFO,
+        severity=WARNING if held.asked_ns > 0.2 * max(window_s(held.events), 1.0) * NS else INFO,
         title=title + ("; the limit is high for this device" if slow else ""),
         detail=detail.strip(),
         confidence=HIGH if bandwidth else MEDIUM,
