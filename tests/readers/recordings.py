@@ -74,11 +74,18 @@ def _signed(value):
     return (value + (1 << 63)) % (1 << 64) - (1 << 63)
 
 
+def _integers(series):
+    """Return a column as the ring has it: the one number that frames show as null is the one they mark nulls with."""
+    if series.dtype in (pl.Int64, pl.UInt64):
+        series = series.fill_null((1 << 63) if series.dtype == pl.UInt64 else -(1 << 63))
+    return series.to_numpy().astype(np.int64)
+
+
 def _column(series, printed, names):
     if printed in ("d", "u", "ld", "lu", "lx"):
-        return series.fill_null(0).to_numpy().astype(np.int64)
+        return _integers(series)
     if printed == "pfn":
-        numbers = series.fill_null(0).to_numpy().astype(np.int64)
+        numbers = _integers(series)
         return np.where(numbers == _signed(NULL_PAGE_PFN), NULL_PFN, numbers)
     number = cache(lambda text: _signed(_number(printed, text, names)))
     return np.array([number(text) for text in series.to_list()], np.int64)
