@@ -9,6 +9,7 @@ from importlib import import_module
 
 from pageout.diagnose.case import Case
 from pageout.diagnose.findings import INFO, LOW, Evidence, Finding, ranked
+from pageout.diagnose.verdict import not_the_limits
 from pageout.readers.read import Input, fetch_texts
 
 Rule = Callable[[Case], Iterable[Finding]]
@@ -25,6 +26,7 @@ ROOMS = (
     "trace_reclaim",
     "trace_throttle",
     "trace_block",
+    "regressions",
 )
 SHOWN = 3  # findings a reader can hold in his head
 
@@ -60,6 +62,7 @@ def _nothing(case: Case) -> Finding:
         detail=f"They were read as {kinds}; nothing in them points to a cause pageout knows.",
         confidence=LOW,
         why="no rule found anything to conclude from",
+        is_not=not_the_limits(case),
         unknown=("who waits for what, and for how long",),
         capture=("blocked", "throttle", "reclaim"),
     )

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING
 
+from pageout.readers.counters import members_of
 from pageout.readers.dress import Physical, in_utf8, split_lines, undress
 from pageout.readers.facts import Fact
 from pageout.readers.formats import recognisers
@@ -78,7 +79,7 @@ def read_pieces(name: str, pieces: Iterable[bytes], on_block: OnBlock | None = N
     found.facts = list(desk.facts())
     _take_events(found, readers)
     found.kind = _kind(found.account, readers)
-    if not any(reader.alone for reader in readers if reader.kind in found.account.kinds):
+    if not any(reader.alone for reader in members_of(readers) if reader.kind in found.account.kinds):
         raise TraceError(_nothing_known(found))
     if not found.facts and not found.account.events:
         for reader in readers:
@@ -179,7 +180,7 @@ def _stream(readers: Sequence[Recogniser]) -> Stream | None:
 def _kind(account: Account, readers: Sequence[Recogniser]) -> str:
     """Return the formats met, the one with most lines first, each with its dresses: `ftrace text (tgid column)`."""
     variants: dict[str, set[str]] = {}
-    for reader in readers:
+    for reader in members_of(readers):
         variants.setdefault(reader.kind, set()).update(reader.variants)
     said = [
         f"{kind} ({', '.join(sorted(variants[kind]))})" if variants[kind] else kind
