@@ -52,7 +52,7 @@ def undress(pieces: Iterable[bytes], split: SplitLines | None = None) -> Iterato
     head, rest = _head(iter(pieces))
     mac = b"\r" in head and b"\n" not in head
     text = _chain(head, rest)
-    undresser = _Undresser(mail_text.looks_encoded(head))
+    undresser = _Undresser(mail_text.looks_encoded(head[:HEAD]))
     if split is not None and not mac:
         physical = split(text, undresser.leaves_plain_lines)
     else:
