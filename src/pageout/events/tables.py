@@ -104,8 +104,14 @@ class EventBuilder:
         self._rows: dict[str, array[int]] = {}
         self._blocks: dict[str, list[pl.DataFrame]] = {}
         self._other: list[tuple[Any, ...]] = []
+        self._other_blocks: list[pl.DataFrame] = []
         self._holes: list[Hole] = []
         self.nr_events = 0
+
+    @property
+    def holes(self) -> Sequence[Hole]:
+        """The holes said so far."""
+        return self._holes
 
     def word(self, text: bytes) -> int:
         """Return the number a word is known by in rows."""
@@ -132,6 +138,17 @@ class EventBuilder:
         self._flush(kind)
         self._blocks.setdefault(kind.name, []).append(self._frame(kind, block))
         self.nr_events += len(block)
+
+    def add_frame(self, kind: EventKind, frame: pl.DataFrame) -> None:
+        """Take many events: a frame of the event's schema whose words are numbers (UInt32)."""
+        self._flush(kind)
+        self._blocks.setdefault(kind.name, []).append(frame)
+        self.nr_events += len(frame)
+
+    def add_other_frame(self, frame: pl.DataFrame) -> None:
+        """Take many events that are in no row: COMMON, name (words by number), payload."""
+        self._other_blocks.append(frame)
+        self.nr_events += len(frame)
 
     def add_other(self, common: Sequence[int], name: str, payload: str) -> None:
         """Take an event that is in no row, or whose text is not the row's."""
@@ -176,16 +193,21 @@ class EventBuilder:
                 for column in frame.columns
                 if schema[column] == pl.Categorical
             )
-        return Events(frames, self._others(texts), tuple(self._holes), self.clock, dict(self.unknown_fields))
+        return Events(frames, self._others(texts, words), tuple(self._holes), self.clock, dict(self.unknown_fields))
 
-    def _others(self, texts: list[str]) -> pl.DataFrame:
+    def _others(self, texts: list[str], words: pl.Series) -> pl.DataFrame:
         rows = sorted(self._other, key=lambda row: row[1])
         columns: dict[str, list[Any]] = {
             name: [None if row[n] == NULL else row[n] for row in rows] for n, name in enumerate(_OTHER_SCHEMA)
         }
         for name in ("comm", "context"):
             columns[name] = [None if number is None else texts[number] for number in columns[name]]
-        return pl.DataFrame(columns, schema=_OTHER_SCHEMA)
+        found = pl.DataFrame(columns, schema=_OTHER_SCHEMA)
+        if not self._other_blocks:
+            return found
+        blocks = pl.concat(self._other_blocks)
+        blocks = blocks.with_columns(words.gather(blocks[name]).alias(name) for name in ("comm", "context", "name"))
+        return pl.concat([found, blocks]).sort("line", maintain_order=True)
 
 
 def word_columns(kind: EventKind) -> Iterable[int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from pageout.readers.facts import Fact
@@ -50,6 +51,13 @@ def read_input(name: str) -> Input:
 
 def read_pieces(name: str, pieces: Iterable[bytes]) -> Input:
     """Read an input from its unpacked bytes."""
+    pieces = iter(pieces)
+    first = next(pieces, b"")
+    if first.startswith(b"\x17\x08Dtracing"):
+        from pageout.readers.trace_dat import read_recording
+
+        return read_recording(name, chain([first], pieces))
+    pieces = chain([first], pieces)
     found = Input(name, Account())
     readers = recognisers()
     desk = Desk(readers, found.account)
