@@ -64,7 +64,7 @@ class Events:
     holes: tuple[Hole, ...] = ()
     clock: str = "seconds"  # or "us from start", "counter", "tsc": then time_ns is a bare number
     unknown_fields: Mapping[tuple[str, str], int] = field(default_factory=dict)  # (event, key) -> how often
-    stacks: Mapping[int, tuple[str, ...]] = field(default_factory=dict)  # line of an event -> functions, innermost first
+    stacks: Mapping[int, tuple[str, ...]] = field(default_factory=dict)  # line -> functions, innermost first
 
     def __len__(self) -> int:
         return sum(map(len, self.frames.values())) + len(self.other)
