@@ -3,18 +3,8 @@
 
 import pytest
 
-from pageout.report.stack import (
-    THREAD_INFO_BYTES,
-    Row,
-    StackSize,
-    answer_text,
-    infer_size,
-    layers_text,
-    recursion,
-    sentences,
-    table_document,
-    table_text,
-)
+from pageout.analysis.stack import THREAD_INFO_BYTES, Row, StackSize, infer_size, recursion, table_document
+from pageout.report.stack import answer_text, layers_text, sentences, table_text
 from pageout.vocabulary.kernel_layers import LAYERS, OTHER, layer_of
 from tests.conftest import ROOT
 

@@ -14,6 +14,7 @@ from cyclopts import App, CycloptsError
 
 from pageout import __version__
 from pageout.cli import compare, demo, run, scenarios, stack
+from pageout.cli import explain as explain_verb
 from pageout.cli import why as why_verb
 from pageout.cli.terminal import complain, tidy_streams
 from pageout.vocabulary.errors import PageoutError
@@ -85,7 +86,15 @@ def make_app() -> App:
         result_action="return_value",
         suppress_keyboard_interrupt=False,
     )
-    for verb in (demo.demo, run.run, compare.compare, stack.stack, why_verb.why, scenarios.scenarios):
+    for verb in (
+        demo.demo,
+        run.run,
+        compare.compare,
+        explain_verb.explain,
+        stack.stack,
+        why_verb.why,
+        scenarios.scenarios,
+    ):
         app.command(verb)
     return app
 

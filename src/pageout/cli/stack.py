@@ -93,7 +93,7 @@ def _recorded(path: Path, given: int | None, common: Common) -> int:
 
 
 def _document(table: "Table", found: "Found", given: int | None) -> dict[str, Any]:
-    from pageout.report.stack import Row, infer_size, table_document
+    from pageout.analysis.stack import Row, infer_size, table_document
 
     rows = [Row(entry.depth, entry.size, entry.location) for entry in table.entries]
     left = max((note.left for note in found.notes), default=-1)
@@ -143,6 +143,7 @@ def _print(path: Path, found: "Found", tables: list[dict[str, Any]], deepest: in
 
 
 def _simulated(path: Path, design: str | None, common: Common) -> int:
+    from pageout.analysis.stack import table_document
     from pageout.cli.load import load_workload
     from pageout.cli.nextstep import command
     from pageout.cli.output import print_json
@@ -153,7 +154,7 @@ def _simulated(path: Path, design: str | None, common: Common) -> int:
     (result,) = play([scenario], common, path)
     document = result.document()
     tables = [
-        {"of": what} | report.table_document(_rows(rows), _size_of(document["stack"]))
+        {"of": what} | table_document(_rows(rows), _size_of(document["stack"]))
         for what, rows in (
             ("the deepest stack", document["deepest_stack"]),
             ("the first overflow", document["first_overflow"]),
@@ -180,12 +181,12 @@ def _simulated(path: Path, design: str | None, common: Common) -> int:
 
 
 def _rows(entries: list[dict[str, Any]]) -> list[Any]:
-    from pageout.report.stack import Row
+    from pageout.analysis.stack import Row
 
     return [Row(e["depth"], e["size"], e["location"], bool(e.get("assumed"))) for e in entries]
 
 
 def _size_of(stack_document: dict[str, Any]) -> Any:
-    from pageout.report.stack import StackSize
+    from pageout.analysis.stack import StackSize
 
     return StackSize(stack_document["bytes"], stack_document["thread_info_bytes"], stack_document["build"])

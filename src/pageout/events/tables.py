@@ -64,6 +64,7 @@ class Events:
     holes: tuple[Hole, ...] = ()
     clock: str = "seconds"  # or "us from start", "counter", "tsc": then time_ns is a bare number
     unknown_fields: Mapping[tuple[str, str], int] = field(default_factory=dict)  # (event, key) -> how often
+    stacks: Mapping[int, tuple[str, ...]] = field(default_factory=dict)  # line -> functions, innermost first
 
     def __len__(self) -> int:
         return sum(map(len, self.frames.values())) + len(self.other)
@@ -100,18 +101,14 @@ class EventBuilder:
         self.segment = 0
         self.clock = "seconds"
         self.unknown_fields: Counter[tuple[str, str]] = Counter()
+        self.stacks: dict[int, tuple[str, ...]] = {}
+        self._same_stacks: dict[tuple[str, ...], tuple[str, ...]] = {}
         self._words: dict[bytes, int] = {}
         self._rows: dict[str, array[int]] = {}
         self._blocks: dict[str, list[pl.DataFrame]] = {}
         self._other: list[tuple[Any, ...]] = []
-        self._other_blocks: list[pl.DataFrame] = []
         self._holes: list[Hole] = []
         self.nr_events = 0
-
-    @property
-    def holes(self) -> Sequence[Hole]:
-        """The holes said so far."""
-        return self._holes
 
     def word(self, text: bytes) -> int:
         """Return the number a word is known by in rows."""
@@ -121,6 +118,11 @@ class EventBuilder:
         """Say that events are missing before this line: a new segment begins."""
         self._holes.append(Hole(line, cpu, lost, why))
         self.segment = min(self.segment + 1, (1 << 16) - 1)
+
+    def stack(self, line: int, functions: Sequence[str]) -> None:
+        """Keep the kernel stack of the event of this line, innermost function first; equal stacks are kept once."""
+        found = tuple(functions)
+        self.stacks[line] = self._same_stacks.setdefault(found, found)
 
     def add(self, kind: EventKind, common: Sequence[int], values: Sequence[int]) -> None:
         """Take one event: COMMON and the columns' values, words by number, NULL for what was not said."""
@@ -138,17 +140,6 @@ class EventBuilder:
         self._flush(kind)
         self._blocks.setdefault(kind.name, []).append(self._frame(kind, block))
         self.nr_events += len(block)
-
-    def add_frame(self, kind: EventKind, frame: pl.DataFrame) -> None:
-        """Take many events: a frame of the event's schema whose words are numbers (UInt32)."""
-        self._flush(kind)
-        self._blocks.setdefault(kind.name, []).append(frame)
-        self.nr_events += len(frame)
-
-    def add_other_frame(self, frame: pl.DataFrame) -> None:
-        """Take many events that are in no row: COMMON, name (words by number), payload."""
-        self._other_blocks.append(frame)
-        self.nr_events += len(frame)
 
     def add_other(self, common: Sequence[int], name: str, payload: str) -> None:
         """Take an event that is in no row, or whose text is not the row's."""
@@ -193,21 +184,17 @@ class EventBuilder:
                 for column in frame.columns
                 if schema[column] == pl.Categorical
             )
-        return Events(frames, self._others(texts, words), tuple(self._holes), self.clock, dict(self.unknown_fields))
+        others, holes = self._others(texts), tuple(self._holes)
+        return Events(frames, others, holes, self.clock, dict(self.unknown_fields), dict(self.stacks))
 
-    def _others(self, texts: list[str], words: pl.Series) -> pl.DataFrame:
+    def _others(self, texts: list[str]) -> pl.DataFrame:
         rows = sorted(self._other, key=lambda row: row[1])
         columns: dict[str, list[Any]] = {
             name: [None if row[n] == NULL else row[n] for row in rows] for n, name in enumerate(_OTHER_SCHEMA)
         }
         for name in ("comm", "context"):
             columns[name] = [None if number is None else texts[number] for number in columns[name]]
-        found = pl.DataFrame(columns, schema=_OTHER_SCHEMA)
-        if not self._other_blocks:
-            return found
-        blocks = pl.concat(self._other_blocks)
-        blocks = blocks.with_columns(words.gather(blocks[name]).alias(name) for name in ("comm", "context", "name"))
-        return pl.concat([found, blocks]).sort("line", maintain_order=True)
+        return pl.DataFrame(columns, schema=_OTHER_SCHEMA)
 
 
 def word_columns(kind: EventKind) -> Iterable[int]:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
@@ -14,6 +14,9 @@ from pageout.readers.facts import Fact
 MAX_LINE = 1 << 16  # bytes of a line that are looked at; the rest is dropped, and the line is marked
 KEPT_OF_UNREAD = 200
 MAX_UNREAD = 10_000  # unread lines kept with their text; all are counted
+
+
+MAX_TAKEN_BACK = 64  # lines
 
 
 class Claim(Enum):
@@ -45,6 +48,7 @@ class Recogniser:
 
     def __init__(self) -> None:
         self.variants: set[str] = set()  # dresses seen: "tgid column", "quoted"
+        self.taken_back = 0  # set by take: so many lines just before, refused then, turned out to belong to this one
 
     def take(self, line: Line) -> Claim | None:
         """Look at the next line; None if it is not one of mine."""
@@ -53,9 +57,23 @@ class Recogniser:
     def gap(self, number: int) -> None:
         """Lines before this number were not shown to me, or belong to somebody else."""
 
+    def skipped(self, number: int) -> None:
+        """Lines up to this number were read for me by somebody faster."""
+        self.gap(number)
+
     def facts(self) -> Sequence[Fact]:
         """Return what the lines told. Called once, at the end."""
         return ()
+
+    def refuse(self, file: str) -> None:
+        """Raise TraceError if the input holds something of mine that is known, and of no use. Asked of an input with
+        neither an event nor a fact in it."""
+
+
+def is_nothing(line: Line) -> bool:
+    """Return whether a line is blank or a comment."""
+    text = line.text.lstrip()
+    return not text or text.startswith("#")
 
 
 @dataclass
@@ -77,10 +95,18 @@ class Account:
         self.events += events
         self.known_non_events += nr_lines - events
 
+    def take_back(self, kind: str, line: Line) -> None:
+        """Move a refused line to the known ones: what followed showed whose it was."""
+        self.kinds[kind] += line.nr_lines
+        self.unread -= line.nr_lines
+        self.known_non_events += line.nr_lines
+        while self.unread_lines and self.unread_lines[-1][0] >= line.number:
+            self.unread_lines.pop()
+
     def refuse(self, line: Line) -> None:
-        """Count a line nobody claimed; a blank one is known to be nothing."""
+        """Count a line nobody claimed; a blank one or a comment is known to be nothing."""
         self.lines += line.nr_lines
-        if not line.text.strip():
+        if is_nothing(line):
             self.known_non_events += line.nr_lines
             return
         self.unread += line.nr_lines
@@ -95,6 +121,7 @@ class Desk:
         self._recognisers = list(recognisers)
         self._account = account
         self._last: Recogniser | None = None
+        self._refused: deque[Line] = deque(maxlen=MAX_TAKEN_BACK)  # in a row, up to now
 
     def take(self, line: Line) -> None:
         """Offer a line: to whoever took the last one first."""
@@ -102,10 +129,10 @@ class Desk:
         if last is not None:
             claim = last.take(line)
             if claim is not None:
-                self._account.claim(last.kind, claim, line.nr_lines)
+                self._claimed(last, claim, line)
                 return
             if not line.text:  # a blank line ends nothing by itself
-                self._account.refuse(line)
+                self._refuse(line)
                 return
             last.gap(line.number)
         for recogniser in self._recognisers:
@@ -114,15 +141,30 @@ class Desk:
             claim = recogniser.take(line)
             if claim is not None:
                 self._last = recogniser
-                self._account.claim(recogniser.kind, claim, line.nr_lines)
+                self._claimed(recogniser, claim, line)
                 return
         self._last = None
+        self._refuse(line)
+
+    def _claimed(self, recogniser: Recogniser, claim: Claim, line: Line) -> None:
+        self._account.claim(recogniser.kind, claim, line.nr_lines)
+        for _ in range(min(recogniser.taken_back, len(self._refused))):
+            self._account.take_back(recogniser.kind, self._refused.pop())
+        recogniser.taken_back = 0
+        self._refused.clear()
+
+    def _refuse(self, line: Line) -> None:
         self._account.refuse(line)
+        if is_nothing(line):
+            self._refused.clear()
+        else:
+            self._refused.append(line)
 
     def skip(self, number: int) -> None:
         """Lines up to this number were read by somebody else: whoever is inside something must know."""
+        self._refused.clear()
         if self._last is not None:
-            self._last.gap(number)
+            self._last.skipped(number)
             self._last = None
 
     def facts(self) -> Iterable[Fact]:

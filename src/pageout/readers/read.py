@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from pageout.readers.facts import Fact
 from pageout.readers.lines import Account, Desk, Line, Recogniser
-from pageout.readers.source import open_bytes
+from pageout.readers.source import STDIN, open_bytes
 from pageout.vocabulary.errors import TraceError
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ class Input:
     facts: list[Fact] = field(default_factory=list)
     events: Events | None = None  # None: no event at all
     kind: str = ""
+    unit: str = "line"  # what is counted and numbered: "record" of a binary recording
     texts: dict[int, str] = field(default_factory=dict)  # lines kept for evidence
 
     @property
@@ -39,8 +40,11 @@ class Input:
 def recognisers() -> list[Recogniser]:
     """Return one of each, in the order lines are offered to them: the narrow before the broad."""
     from pageout.readers.ftrace_text import FtraceText
+    from pageout.readers.function_graph import FunctionGraph
+    from pageout.readers.stream import Stream
 
-    return [FtraceText()]
+    stream = Stream()
+    return [FtraceText(stream), FunctionGraph()]
 
 
 def read_input(name: str) -> Input:
@@ -72,6 +76,9 @@ def read_pieces(name: str, pieces: Iterable[bytes]) -> Input:
     found.kind = _kind(found.account, readers)
     if not found.kind:
         raise TraceError(_nothing_known(found))
+    if not found.facts and not found.account.events:
+        for reader in readers:
+            reader.refuse(name)
     return found
 
 
@@ -87,12 +94,26 @@ def split_lines(pieces: Iterable[bytes]) -> Iterator[Line]:
         yield Line(number + 1, rest.decode("utf-8", "replace").rstrip())
 
 
-def _take_events(found: Input, readers: Sequence[Recogniser]) -> None:
-    from pageout.readers.ftrace_text import FtraceText
+def fetch_texts(found: Input, numbers: set[int]) -> dict[int, str]:
+    """Return the texts of some lines, from memory or, of a large input, from the file again."""
+    texts = {number: found.texts[number] for number in numbers if number in found.texts}
+    missing = numbers - texts.keys()
+    if missing and found.file != STDIN:
+        last = max(missing)
+        with open_bytes(found.file) as pieces:
+            for line in split_lines(pieces):
+                if line.number in missing:
+                    texts[line.number] = line.text
+                if line.number >= last:
+                    break
+    return texts
 
-    for reader in readers:
-        if isinstance(reader, FtraceText) and reader.builder is not None:
-            found.events = reader.builder.finish()
+
+def _take_events(found: Input, readers: Sequence[Recogniser]) -> None:
+    from pageout.readers.stream import EventRecogniser
+
+    stream = next((reader.stream for reader in readers if isinstance(reader, EventRecogniser)), None)
+    found.events = stream.finish() if stream is not None else None
 
 
 def _kind(account: Account, readers: Sequence[Recogniser]) -> str:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """How one kernel prints one event: learned from the first line of it, checked on every line after.
 
-A template is a list of literals with a value after each. Values end where the next literal's first character stands,
-the last one at the end of the line: a rule simple enough for a compiled loop, and a line that does not fit is never
-forced: it teaches another template, or stays with its text.
+A template is a list of literals with a value after each. A value ends where the next literal first stands, the last
+one at the end of the line: a rule simple enough for a compiled loop, and a line that does not fit is never forced: it
+teaches another template, or stays with its text.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from pageout.vocabulary.schema import ANY_BASE, DEC, HEX, EventKind
 MAX_TEMPLATES = 16  # of one event: beyond, its lines are not of one kernel's making
 SKIP = -1  # a value of no column
 
-_NUMBER = re.compile(r"-?\d+")
 _PATTERNS = {DEC: r"-?\d{1,20}", HEX: r"(?:0x)?[0-9a-fA-F]{1,16}", ANY_BASE: r"0x[0-9a-fA-F]{1,16}|\d{1,20}"}
+_WORDS = ".{0,300}?"  # bounded: several of them in one pattern must not cost the square of a long line
 _KEY = re.compile(r"([A-Za-z_][\w-]*)=")
 
 
@@ -36,7 +36,7 @@ class Template(NamedTuple):
         for n, column in enumerate(self.columns):
             parts.append(re.escape(self.literals[n]))
             following = self.literals[n + 1]
-            word = f"[^{re.escape(following[0])}]*" if following else ".*?"
+            word = f"(?:(?!{re.escape(following)}).)*+" if following else ".*?"
             base = _PATTERNS.get(self.kind.columns[column].base, word) if column != SKIP else word
             parts.append(f"({base})")
         parts.append(re.escape(self.literals[-1]))
@@ -45,11 +45,16 @@ class Template(NamedTuple):
 
 def learn(kind: EventKind, payload: str) -> Template | None:
     """Return the template of a payload: by a text of the schema, else by its key=value pairs; None if by neither."""
+    return learn_by_text(kind, payload) or _by_keys(kind, payload)
+
+
+def learn_by_text(kind: EventKind, payload: str) -> Template | None:
+    """Return the template of a payload that a text of the schema has whole, None for any other."""
     for text in reversed(kind.texts):
         found = _by_text(kind, text, payload)
         if found is not None:
             return found
-    return _by_keys(kind, payload)
+    return None
 
 
 def _by_text(kind: EventKind, text: str, payload: str) -> Template | None:
@@ -63,7 +68,7 @@ def _by_text(kind: EventKind, text: str, payload: str) -> Template | None:
         column = kind.index_of(name)
         columns.append(column)
         base = kind.columns[column].base if column >= 0 else ""
-        pattern += f"({_PATTERNS.get(base, '.*?')})"
+        pattern += f"({_PATTERNS.get(base, _WORDS)})"
     match = re.fullmatch(pattern + r"(?P<more>:?(?: +[A-Za-z_][\w-]*=\S*)*)\s*", payload, re.DOTALL)
     if match is None:
         return None

@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""pageout explain FILE...: what went wrong on a real machine, with the lines that prove it."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+
+from pageout.cli.terminal import complain, hint, show
+from pageout.vocabulary.errors import TraceError, UsageError
+
+if TYPE_CHECKING:
+    from pageout.diagnose.explain import Answer
+    from pageout.diagnose.findings import Finding
+    from pageout.readers.read import Input
+
+DONE, ANSWERED, UNREADABLE = 0, 1, 2
+CAPTURES_SHOWN = 2
+
+Files = Annotated[
+    list[str],
+    Parameter(
+        name="FILE",
+        help="Whatever there is: dmesg, trace, trace.dat, perf script, /proc files, iostat, sar, sysctl -a, a whole "
+        "mail; .gz, .xz, .zst; - for standard input. Several files are taken to be of one machine.",
+    ),
+]
+
+
+def explain(
+    files: Files,
+    /,
+    *,
+    against: Annotated[
+        list[str] | None,
+        Parameter(metavar="FILE", help="A capture from before: say what changed since, instead of what is wrong."),
+    ] = None,
+    mask: Annotated[
+        bool, Parameter(negative="", help="Hide host names, task names and paths: the output can be posted.")
+    ] = False,
+    json: Annotated[bool, Parameter(negative="", help="Print one JSON document and nothing else.")] = False,
+) -> int:
+    """Say what went wrong: the answer first, the lines that prove it, what it is not, what to capture next.
+
+    Exit status 1: a finding of severity error. 2: no file could be read.
+    """
+    if not files:
+        raise UsageError("explain: name a file, or - for standard input")
+    inputs, errors = _read(files)
+    if against:
+        return _compare(inputs, errors, against, mask, json)
+    if not inputs:
+        return _unreadable(errors, json)
+    from pageout.diagnose.explain import explain as find
+
+    answer = find(inputs)
+    document = _document(answer, inputs, errors)
+    if mask:
+        from pageout.diagnose.masking import masked
+
+        document = masked(document, inputs)
+    _output(document, errors, json)
+    return ANSWERED if any(finding.severity == "error" for finding in answer.findings) else DONE
+
+
+def _read(files: list[str]) -> "tuple[list[Input], list[str]]":
+    """Read what can be read; say of the rest why not."""
+    from pageout.readers.read import read_input
+
+    inputs, errors = [], []
+    for name in dict.fromkeys(files):
+        try:
+            inputs.append(read_input(name))
+        except TraceError as error:
+            errors.append(str(error))
+    return inputs, errors
+
+
+def _unreadable(errors: list[str], json: bool) -> int:
+    if json:
+        from pageout.cli.output import print_json
+
+        print_json({"findings": [], "inputs": [{"error": error} for error in errors]})
+    for error in errors:
+        complain(error)
+    return UNREADABLE
+
+
+def _document(answer: "Answer", inputs: "list[Input]", errors: list[str]) -> dict[str, Any]:
+    import pageout
+
+    return {
+        "pageout": pageout.__version__,
+        "findings": [_finding(finding) for finding in answer.findings],
+        "inputs": [_input(found) for found in inputs] + [{"error": error} for error in errors],
+    }
+
+
+def _finding(finding: "Finding") -> dict[str, Any]:
+    from pageout.diagnose.capture import RECIPES
+
+    captures = [RECIPES[name]._asdict() for name in finding.capture]
+    return {
+        "id": finding.id,
+        "severity": finding.severity,
+        "title": finding.title,
+        "detail": finding.detail,
+        "confidence": finding.confidence,
+        "why": finding.why,
+        "evidence": [evidence._asdict() for evidence in finding.evidence],
+        "not": list(finding.is_not),
+        "unknown": list(finding.unknown),
+        "advice": list(finding.advice),
+        "next": captures[0]["command"] if captures else None,
+        "captures": captures,
+    }
+
+
+def _input(found: "Input") -> dict[str, Any]:
+    account = found.account
+    return {
+        "file": found.file,
+        "kind": found.kind,
+        "unit": found.unit,
+        "lines": account.lines,
+        "events": account.events,
+        "known_non_events": account.known_non_events,
+        "unread": account.unread,
+        "lost": found.lost,
+        "unread_lines": [{"line": line, "text": text} for line, text in account.unread_lines[:20]],
+        "other_events": found.events.other_names() if found.events is not None else {},
+    }
+
+
+def _output(document: dict[str, Any], errors: list[str], json: bool) -> None:
+    if json:
+        from pageout.cli.output import print_json
+
+        print_json(document)
+        for error in errors:
+            complain(error)
+        return
+    from pageout.report.findings import capture_text, findings_text, inputs_text
+
+    findings = document["findings"]
+    captures = {recipe["title"]: recipe for finding in findings for recipe in finding["captures"]}
+    recipes = list(captures.values())[:CAPTURES_SHOWN]
+    show(findings_text(findings), inputs_text(document["inputs"]), capture_text(recipes))
+    if recipes:
+        hint("capture what is named above, then: pageout explain /tmp/trace.txt.gz together with these files")
+
+
+def _compare(before_or_after: "list[Input]", errors: list[str], against: list[str], mask: bool, json: bool) -> int:
+    raise UsageError("--against: not there yet")

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""From what was read to ranked findings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from importlib import import_module
+
+from pageout.diagnose.case import Case
+from pageout.diagnose.findings import INFO, LOW, Evidence, Finding, ranked
+from pageout.readers.read import Input, fetch_texts
+
+Rule = Callable[[Case], Iterable[Finding]]
+
+# Modules of rules; each has RULES. Which comes first does not matter: findings are ranked.
+ROOMS = ("sysctls", "tasks", "oom", "counters", "stacks", "monitors")
+SHOWN = 3  # findings a reader can hold in his head
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Findings, the most important first, and what was read."""
+
+    findings: tuple[Finding, ...]
+    case: Case
+
+
+def rules() -> tuple[Rule, ...]:
+    """Return every rule there is."""
+    return tuple(rule for room in ROOMS for rule in import_module(f"pageout.diagnose.rules.{room}").RULES)
+
+
+def explain(inputs: list[Input]) -> Answer:
+    """Return what the inputs say together. There is always a finding, if only that nothing can be told."""
+    case = Case(inputs)
+    found = ranked([finding for rule in rules() for finding in rule(case)])
+    if not found:
+        found = [_nothing(case)]
+    return Answer(tuple(_with_texts(found, inputs)), case)
+
+
+def _nothing(case: Case) -> Finding:
+    kinds = ", ".join(sorted({found.kind for found in case.inputs}))
+    return Finding(
+        id="cannot-tell",
+        severity=INFO,
+        title="I cannot tell what is wrong from these files",
+        detail=f"They were read as {kinds}; nothing in them points to a cause pageout knows.",
+        confidence=LOW,
+        why="no rule found anything to conclude from",
+        unknown=("who waits for what, and for how long",),
+        capture=("blocked", "throttle", "reclaim"),
+    )
+
+
+def _with_texts(findings: list[Finding], inputs: list[Input]) -> list[Finding]:
+    """Fill the text of every line of evidence from its file."""
+    by_file = {found.file: found for found in inputs}
+    wanted: dict[str, set[int]] = {}
+    for finding in findings:
+        for evidence in finding.evidence:
+            wanted.setdefault(evidence.file, set()).add(evidence.line)
+    texts = {file: fetch_texts(by_file[file], lines) for file, lines in wanted.items() if file in by_file}
+
+    def told(evidence: Evidence) -> Evidence:
+        return evidence._replace(text=texts.get(evidence.file, {}).get(evidence.line, evidence.text))
+
+    return [replace(finding, evidence=tuple(map(told, finding.evidence))) for finding in findings]

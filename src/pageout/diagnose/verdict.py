@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Is it the dirty limits at all? Answered from whatever the files hold, with the line that proves it.
+
+Writers are held back only above the freerun ceiling, half-way between the background threshold and the limit: below it
+no setting of vm.dirty_* can be what a writer waits for.
+Source: Linux v6.1 mm/page-writeback.c:balance_dirty_pages, dirty_freerun_ceiling.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from pageout.diagnose.case import Case
+from pageout.diagnose.findings import Evidence
+from pageout.diagnose.wait_sites import has
+from pageout.diagnose.words import bytes_text, pages_text, percent
+from pageout.readers.facts import TaskStack
+
+DEFAULT_RATIO, DEFAULT_BACKGROUND = 20, 10  # per cent of dirtyable memory
+BALANCE = r"balance_dirty_pages(?:_ratelimited\w*)?|throttle_vm_writeout"
+SURELY_BELOW = 0.5  # of the freerun ceiling: one snapshot is a moment, and levels swing
+
+
+class Verdict(NamedTuple):
+    """`reached`: True, the limits hold writers back; False, they do not; None, nobody can tell."""
+
+    reached: bool | None
+    text: str
+    evidence: Evidence | None
+
+
+def verdicts(case: Case) -> Iterator[Verdict]:
+    """Yield what each kind of evidence says, the strongest first."""
+    yield from _from_traces(case)
+    yield from _from_stacks(case)
+    yield from _from_vmstat(case)
+    yield from _from_meminfo(case)
+
+
+def dirty_limits(case: Case) -> Verdict:
+    """Return the verdict: True if any evidence says so, False if some says no and none says yes."""
+    found = list(verdicts(case))
+    for wanted in (True, False):
+        for verdict in found:
+            if verdict.reached is wanted:
+                return verdict
+    return found[0] if found else Verdict(None, "", None)
+
+
+def _at(evidence: Evidence) -> str:
+    return f"({evidence.file}:{evidence.line})"
+
+
+def _from_traces(case: Case) -> Iterator[Verdict]:
+    import polars as pl
+
+    for file, events in case.traces():
+        if "balance_dirty_pages" in events:
+            frame = events.frame("balance_dirty_pages")
+            held = frame.filter(pl.col("pause").is_between(1, 10_000))
+            line = int(frame["line"][0]) if held.is_empty() else int(held["line"][0])
+            evidence = Evidence(file, line)
+            if held.is_empty():
+                text = f"the dirty limits: balance_dirty_pages never asked for a pause {_at(evidence)}"
+                yield Verdict(False, text, evidence)
+            else:
+                yield Verdict(True, f"balance_dirty_pages asked for {len(held):,} pauses {_at(evidence)}", evidence)
+        elif "global_dirty_state" in events:
+            yield from _from_levels(file, events)
+
+
+def _from_levels(file: str, events: object) -> Iterator[Verdict]:
+    import polars as pl
+
+    from pageout.events.tables import Events
+
+    assert isinstance(events, Events)
+    frame = events.frame("global_dirty_state").with_columns(
+        level=(pl.col("dirty") + pl.col("writeback")) / ((pl.col("bg_thresh") + pl.col("thresh")) / 2)
+    )
+    highest = frame.filter(pl.col("level") == pl.col("level").max())
+    if highest.is_empty():
+        return
+    row = highest.row(0, named=True)
+    evidence = Evidence(file, row["line"])
+    pages = row["dirty"] + row["writeback"]
+    ceiling = (row["bg_thresh"] + row["thresh"]) / 2
+    said = f"{pages_text(pages)} dirty or under writeback at most, writers are held back from {pages_text(ceiling)} on"
+    reached = row["level"] >= 1
+    yield Verdict(reached, f"{'' if reached else 'the dirty limits: '}{said} {_at(evidence)}", evidence)
+
+
+def _from_stacks(case: Case) -> Iterator[Verdict]:
+    stacks = list(case.facts(TaskStack))
+    for file, stack in stacks:
+        frame = has(stack.frames, BALANCE)
+        if frame is not None:
+            evidence = Evidence(file, frame.line)
+            yield Verdict(True, f"{stack.comm or 'a task'} waits in {frame.function} {_at(evidence)}", evidence)
+            return
+    waiting = [(file, stack) for file, stack in stacks if stack.frames]
+    if waiting:
+        file, stack = waiting[0]
+        evidence = Evidence(file, stack.line)
+        count = f"none of the {len(waiting)} stacks waits" if len(waiting) > 1 else "the stack does not wait"
+        text = f"the dirty limits: {count} in balance_dirty_pages {_at(evidence)}"
+        yield Verdict(False, text, evidence)
+
+
+def _from_vmstat(case: Case) -> Iterator[Verdict]:
+    dirty, writeback = case.counter("vmstat", "nr_dirty"), case.counter("vmstat", "nr_writeback")
+    limit, background = (
+        case.counter("vmstat", "nr_dirty_threshold"),
+        case.counter("vmstat", "nr_dirty_background_threshold"),
+    )
+    if dirty is None or limit is None or limit.number <= 0:
+        return
+    pages = dirty.number + (writeback.number if writeback is not None else 0)
+    ceiling = (limit.number + (background.number if background is not None else limit.number / 2)) / 2
+    said = f"{pages_text(pages)} of {pages_text(limit.number)} ({percent(pages, limit.number)})"
+    if pages < SURELY_BELOW * ceiling:
+        text = f"the dirty limits: dirty and under writeback are {said} {_at(dirty.evidence)}"
+        yield Verdict(False, text, dirty.evidence)
+    elif pages >= ceiling:
+        yield Verdict(True, f"dirty and under writeback are {said} {_at(dirty.evidence)}", dirty.evidence)
+
+
+def _from_meminfo(case: Case) -> Iterator[Verdict]:
+    """Compare Dirty + Writeback with the limit as settings and available memory make it."""
+    dirty, writeback = case.counter("meminfo", "Dirty"), case.counter("meminfo", "Writeback")
+    available = case.counter("meminfo", "MemAvailable") or case.counter("meminfo", "MemFree")
+    if dirty is None or available is None:
+        return
+    nbytes = 1024 * (dirty.number + (writeback.number if writeback is not None else 0))
+    limit, stated = _limit(case, available.number * 1024)
+    said = f"{bytes_text(nbytes)} dirty or under writeback, the limit is {'' if stated else 'by default '}about "
+    said += bytes_text(limit)
+    if nbytes < SURELY_BELOW * 0.75 * limit * (1 if stated else 0.5):
+        yield Verdict(False, f"the dirty limits: {said} {_at(dirty.evidence)}", dirty.evidence)
+    elif stated and nbytes > 0.75 * limit:
+        yield Verdict(True, f"{said} {_at(dirty.evidence)}", dirty.evidence)
+
+
+def _limit(case: Case, available_bytes: float) -> tuple[float, bool]:
+    """Return the dirty limit in bytes, and whether the settings are known."""
+    nbytes, ratio = case.sysctl("vm.dirty_bytes"), case.sysctl("vm.dirty_ratio")
+    if nbytes is not None and nbytes.number > 0:
+        return nbytes.number, True
+    if ratio is not None and ratio.number > 0:
+        return available_bytes * ratio.number / 100, True
+    return available_bytes * DEFAULT_RATIO / 100, False

@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Where in the kernel a task waits, told from its stack: what it waits for, and who may hold that.
+
+A stack is read from the innermost function outwards, `?` frames left out. Scheduling primitives say nothing; the first
+function that a row of SITES knows does. Some waits mean another thing when a certain caller stands further out: those
+rows come first and name the caller too.
+Source: function names of Linux 2.6.32 to 6.18, mm/, fs/, fs/jbd2, fs/xfs, block/, drivers/md.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import cache
+from typing import NamedTuple
+
+from pageout.readers.facts import Frame
+
+# What a site's waiters wait for: the bottom of a chain of waits is at the device.
+DEVICE, WRITEBACK, JOURNAL, LOCK, LIMIT, RECLAIM, SYNC, OTHER = (
+    "device", "writeback", "journal", "lock", "limit", "reclaim", "sync", "other",
+)  # fmt: skip
+
+
+class Site(NamedTuple):
+    """A place to wait. `level`: 0 waits for hardware, higher ones wait for tasks of lower levels."""
+
+    id: str
+    label: str
+    waits_for: str
+    level: int
+
+
+class _Row(NamedTuple):
+    site: Site
+    inner: re.Pattern[str]  # the innermost function that tells
+    outer: re.Pattern[str] | None  # further out, if needed to tell
+
+
+def _row(id: str, label: str, waits_for: str, level: int, inner: str, outer: str = "") -> _Row:
+    return _Row(
+        Site(id, label, waits_for, level), re.compile(f"(?:{inner})$"), re.compile(f"(?:{outer})$") if outer else None
+    )
+
+
+_LOCK_WAIT = r"__mutex_lock.*|mutex_lock.*|rwsem_down_.*|down_(?:read|write).*|percpu_rwsem_wait|__percpu_down_read"
+_PAGE_WAIT = r"folio_wait_bit(?:_common|_killable)?|wait_on_page_bit(?:_common|_killable)?|__wait_on_page.*|sleep_on_page|sync_page"
+_SHRINKERS = (
+    r"(?:xfs|ext4|btrfs|nfs|ceph|f2fs|zfs|arc|prune|super|do_shrink|shrink_slab|inode|dentry|dcache|i915|ttm)\w*"
+    r"(?:reclaim_inodes\w*|shrink\w*|scan\w*|prune\w*|cache_scan|icache_sb|dcache_sb)"
+)
+
+# Order matters: the first row whose `inner` matches the frame looked at (and whose `outer` stands further out) wins.
+_ROWS = (
+    _row("cgroup-teardown", "a dying cgroup waits for its writeback to end", SYNC, 3, r"wb_wait_for_completion", r"mem_cgroup_css_free\w*|css_free_rwork_fn"),
+    _row("sync", "sync waits for the flusher to write everything", SYNC, 3, r"wb_wait_for_completion|writeback_inodes_sb\w*|try_to_writeback_inodes_sb|sync_inodes_sb"),
+    _row("dirty-limit", "held back at the dirty limit", LIMIT, 2, r"balance_dirty_pages(?:_ratelimited\w*)?|throttle_vm_writeout"),
+    _row("memory-high", "held back by memory.high of its cgroup", LIMIT, 2, r"(?:__)?mem_cgroup_handle_over_high"),
+    _row("memcg-oom", "waits for its cgroup's OOM to be resolved", LIMIT, 2, r"mem_cgroup_oom_synchronize|mem_cgroup_out_of_memory"),
+    _row("reclaim-throttle", "reclaim sleeps for progress", RECLAIM, 2, r"reclaim_throttle|throttle_direct_reclaim|wait_iff_congested|too_many_isolated"),
+    _row("congestion-wait", "sleeps for a congested device", RECLAIM, 2, r"congestion_wait"),
+    _row("shrinker", "reclaim is inside a shrinker", RECLAIM, 2, _SHRINKERS, r"shrink_slab\w*|do_shrink_slab|shrink_node\w*|drop_slab\w*"),
+    _row("compaction", "compacts memory for a high order", RECLAIM, 2, r"compact_zone\w*|try_to_compact_pages|isolate_migratepages\w*|migrate_pages\w*"),
+    _row("raid-stripe", "waits for a stripe of a RAID array", DEVICE, 1, r"raid5_get_active_stripe|raid5_make_request|get_active_stripe|md_write_start|md_super_wait|md_flush_request|wait_barrier|raid10?_wait_\w+"),
+    _row("wbt", "held back by writeback throttling (wbt) of the block layer", DEVICE, 1, r"wbt_wait|rq_qos_wait|__wbt_wait|ioc_rqos_throttle|iocg_\w+wait|blkcg_iolatency_throttle|blk_throtl_bio|blkcg_maybe_throttle_\w+"),
+    _row("tag", "waits for a free request (tag) of the device", DEVICE, 0, r"blk_mq_get_tag|sbitmap_\w*wait\w*|get_request(?:_wait)?|__get_request_wait|bt_get"),
+    _row("queue-frozen", "waits for a frozen block queue", DEVICE, 1, r"blk_mq_freeze_queue_wait|blk_queue_enter|bio_queue_enter|__bio_queue_enter"),
+    _row("device-removal", "waits while a device is being removed", DEVICE, 1, r"del_gendisk|blk_cleanup_queue|bdev_mark_dead|invalidate_bdev|sd_remove|nvme_remove\w*"),
+    _row("nfs", "waits for an NFS server", DEVICE, 0, r"rpc_wait_bit_killable|nfs_wait_\w+|nfs_commit_\w+|nfs4?_wait_\w+|nfs_iocounter_wait|__rpc_execute|rpc_execute"),
+    _row("cifs", "waits for an SMB server", DEVICE, 0, r"wait_for_response|cifs_\w*wait\w*|compound_send_recv|wait_for_free_\w+"),
+    _row("fuse", "waits for a FUSE server", DEVICE, 0, r"request_wait_answer|fuse_(?:simple_request|wait_\w+|set_nowrite|request_\w+)"),
+    _row("ceph", "waits for a Ceph server", DEVICE, 0, r"ceph_\w*wait\w*|wait_request_timeout|rbd_\w*wait\w*"),
+    _row("dm", "waits inside device-mapper", DEVICE, 1, r"dm_wait_for_\w+|dm_\w*suspend\w*|dmcrypt_\w+|kcopyd_\w+|bch_\w*wait\w*|wait_for_writes"),
+    _row("scsi-error", "the SCSI error handler is at work", DEVICE, 0, r"scsi_error_handler|scsi_block_when_processing_errors|scsi_execute\w*|ata_\w*wait\w*|nvme_\w*(?:reset|timeout|wait)\w*"),
+    _row("dax-direct-io", "waits for its own direct I/O", DEVICE, 0, r"__?blkdev_direct_IO\w*|blk_io_schedule|iomap_dio_(?:rw|complete)|__iomap_dio_rw|dio_await_completion|do_blockdev_direct_IO|submit_bio_wait|blk_execute_rq|blkdev_issue_flush"),
+    _row("commit-page", "the journal's commit waits for a page of file data", LOCK, 2, _PAGE_WAIT, r"jbd2_journal_commit_transaction|journal_commit_transaction"),
+    _row("commit-io", "the journal's commit waits for its own I/O", DEVICE, 1, r"__wait_on_buffer|wait_on_buffer", r"jbd2_journal_commit_transaction|journal_commit_transaction"),
+    _row("commit-io", "the journal's commit waits for its own I/O", DEVICE, 1, r"jbd2_journal_commit_transaction|journal_commit_transaction"),
+    _row("journal-space", "waits for room in the journal", JOURNAL, 3, r"jbd2_log_wait_commit|log_wait_commit", r"__jbd2_log_wait_for_space|__log_wait_for_space|add_transaction_credits"),
+    _row("journal-space", "waits for room in the journal", JOURNAL, 3, r"__jbd2_log_wait_for_space|jbd2_log_do_checkpoint|add_transaction_credits|xlog_grant_head_w\w+|xfs_log_reserve|xlog_wait\b.*|__log_wait_for_space"),
+    _row("journal-commit", "waits for a journal commit", JOURNAL, 3, r"jbd2_log_wait_commit|log_wait_commit|jbd2_complete_transaction|ext4_fc_commit|jbd2_fc_\w+|xlog_wait_on_iclog|xfs_log_force\w*|_xfs_log_force\w*|xfs_file_fsync|btrfs_wait_for_commit|wait_for_commit|wait_current_trans|btrfs_commit_transaction|f2fs_wait_on_\w+|journal_start_commit"),
+    _row("journal-start", "waits to start a transaction of the journal", JOURNAL, 3, r"start_this_handle|jbd2__?journal_start|wait_transaction_(?:locked|switching)|jbd2_journal_get_\w+access|do_get_write_access|jbd2_journal_extend|journal_start|start_transaction|xfs_trans_(?:alloc|reserve)\w*"),
+    _row("page-writeback", "waits for a page to be written", WRITEBACK, 1, r"(?:folio_)?wait_(?:on_page_)?writeback\w*|folio_wait_writeback\w*|(?:__)?filemap_fdatawait\w*|wait_on_page_writeback\w*|wait_for_stable_page|folio_wait_stable|filemap_write_and_wait\w*|(?:file|__filemap)_\w*fdatawait\w*"),
+    _row("page-writeback", "waits for a page to be written", WRITEBACK, 1, _PAGE_WAIT, r"filemap_fdatawait\w*|__filemap_fdatawait\w*|folio_wait_writeback|wait_on_page_writeback|invalidate_inode_pages2\w*"),
+    _row("page-read", "waits for a page to be read", DEVICE, 0, r"filemap_read_folio|filemap_update_page|filemap_get_pages|generic_file_buffered_read|do_generic_file_read|filemap_fault|__lock_page_killable|wait_on_page_read|swap_read(?:page|_folio)|do_swap_page|read_cache_folio|do_read_cache_\w+|ext4_bread\w*|__bread\w*|__read_extent_tree_block"),
+    _row("page-lock", "waits for a page somebody holds locked", LOCK, 2, r"__lock_page\w*|__folio_lock\w*|lock_page\w*|folio_lock\w*"),
+    _row("page-lock", "waits for a page somebody holds locked", LOCK, 2, _PAGE_WAIT, r"write_cache_pages|writeback_iter|ext4_writepages|mpage_\w+|pagecache_get_page|grab_cache_page\w*|truncate_inode_pages\w*|extent_write_cache_pages"),
+    _row("buffer", "waits for a metadata block", DEVICE, 0, r"__wait_on_buffer|wait_on_buffer|__?sync_dirty_buffer|sync_buffer|xfs_buf_(?:iowait|lock|submit\w*)|__xfs_buf_\w+|btree?_\w*wait\w*|read_extent_buffer\w*"),
+    _row("memcg-reclaim", "reclaims for its cgroup's limit", RECLAIM, 2, r"try_to_free_mem_cgroup_pages|mem_cgroup_(?:shrink|reclaim)\w*|try_charge(?:_memcg)?|reclaim_high\w*|mem_cgroup_try_charge"),
+    _row("memcg-reclaim", "reclaims for its cgroup's limit", RECLAIM, 2, r"shrink_(?:node|zone|list|lruvec|inactive_list|page_list|folio_list|slab)\w*|do_try_to_free_pages|evict_folios|try_to_shrink_lruvec", r"try_to_free_mem_cgroup_pages|try_charge(?:_memcg)?|reclaim_high"),
+    _row("direct-reclaim", "reclaims memory for its own allocation", RECLAIM, 2, r"(?:do_)?try_to_free_pages|shrink_(?:node|zone|list|lruvec|inactive_list|page_list|folio_list|slab)\w*|__alloc_pages_(?:slowpath|direct_reclaim)\w*|__perform_reclaim|evict_folios|try_to_shrink_lruvec|node_reclaim"),
+    _row("freeze", "waits for a frozen filesystem", LOCK, 3, r"__sb_start_write|sb_wait_write|freeze_super|thaw_super"),
+    _row("inode-busy", "waits for an inode that is being written", WRITEBACK, 2, r"__?inode_wait_for_writeback|inode_wait_for_\w+|__wait_on_freeing_inode|inode_sleep_on_writeback|evict"),
+    _row("mm-lock", "waits for the lock of an address space (mmap_lock)", LOCK, 4, _LOCK_WAIT, r"do_madvise|\w*madvise\w*|\w*mmap_(?:read|write)_lock\w*|vm_mmap_pgoff|do_exit|exit_mm|exc_page_fault|do_user_addr_fault|(?:__)?do_page_fault|__vm_munmap|vm_munmap|\w*mprotect\w*|proc_pid_cmdline_read|get_cmdline|access_process_vm|__access_remote_vm|m_start|\w*brk"),
+    _row("inode-lock", "waits for a file's lock (inode rwsem)", LOCK, 4, _LOCK_WAIT, r"(?:ext4|xfs|btrfs|f2fs|generic)_file_\w+|ext4_(?:buffered|dio)_\w+|xfs_ilock\w*|lock_two_nondirectories|open_last_lookups|do_last|path_openat|do_unlinkat|do_truncate|do_rmdir|do_mkdirat|iterate_dir|lookup_slow|vfs_\w+|lock_rename\w*|filename_create"),
+    _row("superblock-lock", "waits for a superblock's lock", LOCK, 4, _LOCK_WAIT, r"iterate_supers\w*|grab_super\w*|super_lock\w*|deactivate_super|writeback_inodes_sb\w*|sync_\w+"),
+    _row("lock", "waits for a lock", LOCK, 4, _LOCK_WAIT),
+    _row("flusher", "the flusher is at work", WRITEBACK, 1, r"wb_workfn|bdi_writeback_workfn|bdi_writeback_thread|wb_writeback|writeback_sb_inodes|wb_do_writeback|pdflush|bdi_start_fn"),
+    _row("kswapd", "kswapd is at work", RECLAIM, 2, r"kswapd|balance_pgdat"),
+)  # fmt: skip
+UNKNOWN = Site("unknown", "waits for something pageout does not know", OTHER, 5)
+SITES: dict[str, Site] = {row.site.id: row.site for row in _ROWS} | {UNKNOWN.id: UNKNOWN}
+
+# Never tell anything: on the way to sleep, or on the way in.
+_PRIMITIVE = re.compile(
+    r"(?:(?:__|_)?(?:x64_sys_|do_sys_|se_sys_)\w*|__?schedule\w*|schedule\w*|io_schedule\w*|preempt_schedule\w*|"
+    r"wait_for_(?:common|completion)\w*|wait_woken|bit_wait_io|__wait_on_bit(?:_lock)?|out_of_line_wait_on_bit(?:_lock)?|"
+    r"prepare_to_\w+|finish_wait|context_switch|__switch_to\w*|"
+    r"_?raw_spin_\w+|_cond_resched|__cond_resched|do_wait_for_common|bit_wait|wait_on_bit\w*|\w*_sleep|msleep\w*|"
+    r"dump_stack\w*|show_stack\w*|dump_header|dump_trace|save_stack_trace\w*)$"
+)
+
+
+def solid(frames: Sequence[Frame]) -> list[Frame]:
+    """Return the frames that are certain, innermost first."""
+    return [frame for frame in frames if frame.function and not frame.guess]
+
+
+@cache
+def _site_of(names: tuple[str, ...]) -> tuple[Site, int]:
+    for n, name in enumerate(names):
+        if _PRIMITIVE.match(name):
+            continue
+        for row in _ROWS:
+            if row.inner.match(name) and (row.outer is None or any(map(row.outer.match, names[n + 1 :]))):
+                return row.site, n
+    return UNKNOWN, 0
+
+
+def site_of(frames: Sequence[Frame]) -> tuple[Site, Frame | None]:
+    """Return where a stack waits, and the frame that tells; UNKNOWN and the innermost frame if none does."""
+    certain = solid(frames)
+    site, n = _site_of(tuple(_bare(frame.function) for frame in certain))
+    return site, certain[n] if certain else None
+
+
+def _bare(function: str) -> str:
+    """Return a function's name without what compilers add: .isra.0, .constprop.0, .part.3, .cold."""
+    return re.sub(r"\.(?:isra|constprop|part|cold|llvm)\b[.\d]*", "", function)
+
+
+def has(frames: Sequence[Frame], pattern: str) -> Frame | None:
+    """Return the innermost certain frame whose whole name matches, None without one."""
+    wanted = re.compile(pattern)
+    return next((frame for frame in solid(frames) if wanted.fullmatch(_bare(frame.function))), None)
