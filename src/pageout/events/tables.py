@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -17,11 +17,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from pageout.events.blocks import NULL, Words, columns_of, joined, lines_column
 from pageout.vocabulary.schema import EVENTS, WORD, EventKind
 
 Array = NDArray[Any]
-
-NULL = -(1 << 63)  # in rows: the text did not say
 
 # Columns every event has, in this order, before its own.
 #   line     of the file, from 1 (of a binary recording: the number of the record); rows are in its order
@@ -39,6 +38,8 @@ _WIDTHS: dict[str, Any] = {
 }  # fmt: skip
 _OTHER_SCHEMA: dict[str, Any] = _COMMON_DTYPES | {"name": pl.Categorical, "payload": pl.String}
 _BLOCK_ROWS = 1 << 16
+
+__all__ = ["COMMON", "NR_COMMON", "NULL", "EventBuilder", "Events", "Hole", "OnBlock", "frame_schema", "word_columns"]
 
 
 def frame_schema(kind: EventKind) -> dict[str, Any]:
@@ -94,25 +95,44 @@ class Events:
         return sum(max(hole.lost, 0) for hole in self.holes)
 
 
-class EventBuilder:
-    """Collects rows in any order of kinds; `finish` makes frames of them, each in the order of its lines."""
+# Is given each block of events as it is done: the event's name, "" for those in no row, and a frame as in `Events`.
+OnBlock = Callable[[str, pl.DataFrame], object]
 
-    def __init__(self) -> None:
+
+class EventBuilder:
+    """Collects rows in any order of kinds; `finish` makes frames of them, each in the order of its lines.
+
+    on_block:  takes the frames, a block at a time, in place of `finish`, which then has none; an event's blocks follow
+               each other in the order of lines if its rows came in that order
+    """
+
+    def __init__(self, on_block: OnBlock | None = None) -> None:
         self.segment = 0
         self.clock = "seconds"
         self.unknown_fields: Counter[tuple[str, str]] = Counter()
+        self.nr_events = 0
+        self._on_block = on_block
         self.stacks: dict[int, tuple[str, ...]] = {}
         self._same_stacks: dict[tuple[str, ...], tuple[str, ...]] = {}
-        self._words: dict[bytes, int] = {}
+        self._words = Words()
         self._rows: dict[str, array[int]] = {}
         self._blocks: dict[str, list[pl.DataFrame]] = {}
-        self._other: list[tuple[Any, ...]] = []
+        self._other_rows: array[int] = array("q")
+        self._other_payloads: list[str] = []
         self._holes: list[Hole] = []
-        self.nr_events = 0
 
     def word(self, text: bytes) -> int:
         """Return the number a word is known by in rows."""
-        return self._words.setdefault(text, len(self._words))
+        return self._words.number(text)
+
+    @property
+    def nr_words(self) -> int:
+        """How many words are known: the number of the next."""
+        return len(self._words)
+
+    def words_from(self, number: int) -> list[bytes]:
+        """Return the words from this number on, in the order of their numbers."""
+        return self._words.since(number)
 
     def hole(self, line: int, cpu: int = -1, lost: int = -1, why: str = "lost") -> None:
         """Say that events are missing before this line: a new segment begins."""
@@ -136,65 +156,77 @@ class EventBuilder:
             self._flush(kind)
 
     def add_block(self, kind: EventKind, block: Array) -> None:
-        """Take many events: an int64 array of shape (n, NR_COMMON + columns), words by number."""
-        self._flush(kind)
-        self._blocks.setdefault(kind.name, []).append(self._frame(kind, block))
+        """Take many events: an int64 array of shape (n, NR_COMMON + columns), words by number.
+
+        The array may be used again afterwards.
+        """
         self.nr_events += len(block)
+        self._flush(kind, block)
 
     def add_other(self, common: Sequence[int], name: str, payload: str) -> None:
         """Take an event that is in no row, or whose text is not the row's."""
-        self._other.append((*common, name, payload))
+        self._other_rows.extend(common)
+        self._other_rows.append(self.word(name.encode("utf-8", "surrogatepass")))
+        self._other_payloads.append(payload)
         self.nr_events += 1
+        if len(self._other_payloads) >= _BLOCK_ROWS:
+            self._flush_other()
 
-    def _flush(self, kind: EventKind) -> None:
+    def add_other_block(self, block: Array, payloads: str) -> None:
+        """Take many events that are in no row: COMMON and the name's number, and as many lines of payloads."""
+        self.nr_events += len(block)
+        self._flush_other(_other_frame(block, lines_column("payload", payloads, len(block))))
+
+    def _flush(self, kind: EventKind, block: Array | None = None) -> None:
+        """Make a frame of a block and of the rows added one by one."""
         rows = self._rows.pop(kind.name, None)
+        blocks = [] if block is None or not len(block) else [block]
         if rows:
-            block = np.frombuffer(rows, np.int64).reshape(-1, NR_COMMON + len(kind.columns))
-            self._blocks.setdefault(kind.name, []).append(self._frame(kind, block))
+            blocks.append(np.frombuffer(rows, np.int64).reshape(-1, NR_COMMON + len(kind.columns)))
+        if blocks:
+            schema = frame_schema(kind)
+            self._put(kind.name, joined([pl.DataFrame(columns_of(schema, one)) for one in blocks]))
 
-    def _series(self, name: str, dtype: Any, numbers: Array) -> pl.Series:
-        missing = numbers == NULL
-        if dtype == pl.Categorical:
-            series = pl.Series(name, np.where(missing, 0, numbers).astype(np.uint32))
-        elif dtype == pl.UInt64:
-            series = pl.Series(name, numbers.astype(np.uint64))
+    def _flush_other(self, block: pl.DataFrame | None = None) -> None:
+        blocks = [] if block is None else [block]
+        if self._other_payloads:
+            rows = np.frombuffer(self._other_rows, np.int64).reshape(-1, NR_COMMON + 1)
+            blocks.append(_other_frame(rows, pl.Series("payload", self._other_payloads, dtype=pl.String)))
+            self._other_rows, self._other_payloads = array("q"), []
+        if blocks:
+            self._put("", joined(blocks))
+
+    def _put(self, name: str, frame: pl.DataFrame) -> None:
+        if self._on_block is None:
+            self._blocks.setdefault(name, []).append(frame)
         else:
-            series = pl.Series(name, numbers).cast(dtype, strict=False)
-        if missing.any():
-            series = series.set(pl.Series(missing), None)
-        return series
+            self._on_block(name, self._words.spelled(_schema_of(name), frame))
 
-    def _frame(self, kind: EventKind, block: Array) -> pl.DataFrame:
-        """Return rows as a frame whose words are still numbers."""
-        schema = frame_schema(kind)
-        return pl.DataFrame([self._series(name, schema[name], block[:, n]) for n, name in enumerate(schema)])
+    def flush(self) -> None:
+        """Make blocks of all rows that came one by one."""
+        for name in list(self._rows):
+            self._flush(EVENTS[name])
+        self._flush_other()
 
     def finish(self) -> Events:
         """Return what was collected."""
-        for name in list(self._rows):
-            self._flush(EVENTS[name])
-        texts = [word.decode("utf-8", "backslashreplace") for word in self._words]
-        words = pl.Series("words", texts, dtype=pl.Categorical)
-        frames = {}
-        for name in sorted(self._blocks):
-            frame = pl.concat(self._blocks.pop(name)).sort("line", maintain_order=True)
-            schema = frame_schema(EVENTS[name])
-            frames[name] = frame.with_columns(
-                words.gather(frame[column]).alias(column)
-                for column in frame.columns
-                if schema[column] == pl.Categorical
-            )
-        others, holes = self._others(texts), tuple(self._holes)
-        return Events(frames, others, holes, self.clock, dict(self.unknown_fields), dict(self.stacks))
-
-    def _others(self, texts: list[str]) -> pl.DataFrame:
-        rows = sorted(self._other, key=lambda row: row[1])
-        columns: dict[str, list[Any]] = {
-            name: [None if row[n] == NULL else row[n] for row in rows] for n, name in enumerate(_OTHER_SCHEMA)
+        self.flush()
+        frames = {
+            name: self._words.spelled(_schema_of(name), joined(self._blocks.pop(name))) for name in sorted(self._blocks)
         }
-        for name in ("comm", "context"):
-            columns[name] = [None if number is None else texts[number] for number in columns[name]]
-        return pl.DataFrame(columns, schema=_OTHER_SCHEMA)
+        other = frames.pop("", None)
+        if other is None:
+            other = pl.DataFrame(schema=_OTHER_SCHEMA)
+        holes, stacks = tuple(self._holes), dict(self.stacks)
+        return Events(frames, other, holes, self.clock, dict(self.unknown_fields), stacks)
+
+
+def _schema_of(name: str) -> dict[str, Any]:
+    return frame_schema(EVENTS[name]) if name else _OTHER_SCHEMA
+
+
+def _other_frame(rows: Array, payloads: pl.Series) -> pl.DataFrame:
+    return pl.DataFrame([*columns_of(_OTHER_SCHEMA, rows), payloads])
 
 
 def word_columns(kind: EventKind) -> Iterable[int]:

@@ -29,10 +29,11 @@ if INTERPRETED:
         kernel_view,
         kfn,
         lowest_bit,
+        word_at,
     )
 else:
     from pageout.jit.compiled import bind_state, compile_policy, kentry, kfn
-    from pageout.jit.pointers import call_at, call_policy, kernel_view, lowest_bit
+    from pageout.jit.pointers import call_at, call_policy, kernel_view, lowest_bit, word_at
 
 __all__ = [
     "INTERPRETED",
@@ -46,4 +47,5 @@ __all__ = [
     "kfn",
     "loading_seconds",
     "lowest_bit",
+    "word_at",
 ]

@@ -64,6 +64,13 @@ class DebugTable:
         self._array[index] = value
 
 
+    def word_at(self, index: int) -> int:
+        """Return eight bytes as an integer."""
+        self._check(index)
+        self._check(index + 7)
+        return int.from_bytes(self._array[index : index + 8].tobytes(), "little", signed=True)
+
+
 class DebugKernel:
     """`k` without numba: attributes are the same tables."""
 
@@ -105,6 +112,11 @@ def call_policy(address: int, page: Any, context_record: Any, argument: int) -> 
 def lowest_bit(value: int) -> int:
     """Return the index of the lowest set bit of `value`, which is not 0."""
     return (value & -value).bit_length() - 1
+
+
+def word_at(table: DebugTable, index: int) -> int:
+    """Return the eight bytes from `index` on of a table of bytes as one integer, the first byte lowest."""
+    return table.word_at(index)
 
 
 def kfn(function: Any) -> Any:

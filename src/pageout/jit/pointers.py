@@ -217,3 +217,14 @@ def lowest_bit(typingctx: Any, value: Any) -> Any:
         return builder.cttz(args[0], ir.IntType(1)(1))
 
     return types.int64(types.int64), codegen
+
+
+@intrinsic
+def word_at(typingctx: Any, table: Any, index: Any) -> Any:
+    """Return the eight bytes from `index` on of a table of bytes as one integer, the first byte lowest."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        pointer = cgutils.pointer_add(builder, args[0], args[1])
+        return builder.load(builder.bitcast(pointer, WORD.as_pointer()), align=1)
+
+    return types.int64(table, types.int64), codegen

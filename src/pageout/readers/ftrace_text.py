@@ -70,6 +70,11 @@ class FtraceText(EventRecogniser):
         """Where the events are, None before the first."""
         return self.stream.builder
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether the next event, if it stands in a line of its own, is read by that line alone."""
+        return self.seen and not self._loose and not self._title and self.stream.is_plain
+
     def take(self, line: Line) -> Claim | None:
         """Claim events and what tracefs prints between them."""
         text = line.text

@@ -160,6 +160,11 @@ class Desk:
         else:
             self._refused.append(line)
 
+    @property
+    def last(self) -> Recogniser | None:
+        """Who took the last line, and is offered the next one first."""
+        return self._last
+
     def skip(self, number: int) -> None:
         """Lines up to this number were read by somebody else: whoever is inside something must know."""
         self._refused.clear()

@@ -44,6 +44,11 @@ class Payloads:
         self._shapes: dict[str, set[str]] = {}  # of payloads nothing could be learned from
         self._failures: dict[str, int] = {}
 
+    @property
+    def learned(self) -> dict[str, list[Template]]:
+        """The templates of each event so far, in the order they are tried."""
+        return {name: [known.template for known in learned] for name, learned in self._learned.items()}
+
     def values(self, builder: EventBuilder, kind: EventKind, payload: str) -> list[int] | None:
         """Return a row's own values, NULL for what was not said; None if the text is not this event's."""
         for known in self._learned.setdefault(kind.name, []):

@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from pageout.readers.lines import Claim, Line, Recogniser
 
 if TYPE_CHECKING:
-    from pageout.events.tables import EventBuilder, Events
+    from pageout.events.tables import EventBuilder, Events, OnBlock
 
 SECONDS, FROM_START, COUNTER, TSC = "seconds", "us from start", "counter", "tsc"
 
@@ -36,6 +37,7 @@ class Stream:
 
     def __init__(self) -> None:
         self.builder: EventBuilder | None = None
+        self.on_block: OnBlock | None = None
         self._newest: int | None = None  # time in this segment
         self._clock = ""
         self._apart = ""
@@ -48,7 +50,7 @@ class Stream:
         if self.builder is None:
             from pageout.events.tables import EventBuilder
 
-            self.builder = EventBuilder()
+            self.builder = EventBuilder(self.on_block)
         return self.builder
 
     def finish(self) -> Events | None:
@@ -103,11 +105,26 @@ class Stream:
         self._cpu_last[cpu] = (pid, line)
         return builder.segment
 
-    def read_elsewhere(self, newest: int | None) -> None:
-        """Go on after events that were put into the builder by somebody else; newest: the latest time of them."""
+    @property
+    def is_plain(self) -> bool:
+        """Whether the next event with a time in seconds goes on where the last one was."""
+        return self._newest is not None and self._clock == SECONDS and not self._apart
+
+    @property
+    def newest(self) -> int:
+        """The latest time of this segment; there is one (`is_plain`)."""
+        assert self._newest is not None
+        return self._newest
+
+    def read_elsewhere(self, newest: int, cpu_last: Mapping[int, tuple[int, int]]) -> None:
+        """Go on after events that were put into the builder by somebody else.
+
+        newest: the latest time of them    cpu_last: pid and line of the last of them on each CPU that had one
+        """
         self.end_stack()
         self._newest = newest
         self._apart = ""
+        self._cpu_last.update(cpu_last)
 
     def begin_stack(self, line: int, cpu: int = -1, pid: int = -1) -> None:
         """A stack follows: that of the last event of this task on this CPU; the stack's own line if there was none."""

@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Templates as steps of a compiled loop: literal, value, literal, value... of one payload into one row.
+
+A step finds what the template's regular expression finds, because only templates are taken over in which every value
+ends where its own characters end, or where the next literal first stands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pageout.events.tables import NR_COMMON, NULL
+from pageout.jit import kfn
+from pageout.readers.bulk_bytes import (
+    ONES,
+    SLACK,
+    decimal,
+    digits_length,
+    find_byte,
+    hex_length,
+    hexadecimal,
+    long_decimal,
+    long_decimal_fits,
+    same_text,
+)
+from pageout.readers.bulk_words import NO_ROOM, number_of
+from pageout.readers.templates import SKIP, Template
+from pageout.vocabulary.schema import ANY_BASE, DEC, HEX, WORD
+
+Array = NDArray[Any]
+
+# What a step takes after its literal. MISSING: no literal, a column this template has not.
+END, AS_DEC, AS_HEX, AS_ANY, AS_WORD, AS_NOTHING, MISSING = range(7)
+_KINDS = {DEC: AS_DEC, HEX: AS_HEX, ANY_BASE: AS_ANY, WORD: AS_WORD}
+
+STEP = np.dtype([
+    ("text", "i4"), ("text_length", "i4"), ("kind", "i4"), ("cell", "i4"),
+    ("stop", "i8"),  # the byte after the value, times ONES; -1 at the end of the line
+    ("low", "i8"), ("high", "i8"),
+    ("is_u64", "i8"),
+])  # fmt: skip
+# Where a template's steps are, and how many lines it matched.
+TEMPLATE = np.dtype([("first", "i4"), ("end", "i4"), ("nr_lines", "i8")])
+LAYOUT = {
+    "step": (STEP, False),
+    "template": (TEMPLATE, False),
+    "literals": (np.dtype("u1"), False),
+}
+
+NO_MATCH, MATCH, PYTHONS, WORDS_FULL = 0, 1, 2, 3  # what became of a payload
+
+_MAX = (1 << 63) - 1
+_RANGES = {"i32": (-(1 << 31), (1 << 31) - 1), "u32": (0, (1 << 32) - 1), "i64": (-_MAX - 1, _MAX),
+           "u64": (-_MAX - 1, _MAX), "word": (0, 0)}  # fmt: skip
+_ENDS_BEFORE = {AS_DEC: b"0123456789", AS_HEX: b"0123456789abcdefABCDEFxX", AS_ANY: b"0123456789abcdefABCDEFxX"}
+
+_SPACE, _MINUS, _ZERO, _X = 32, 45, 48, 120
+
+
+@kfn
+def take_number(k: Any, step: Any, at: int, cell: int) -> Any:
+    """Put the number that stands here into a cell; returns what follows, 0 if none does, -1 if it is Python's."""
+    buf = k.buf
+    negative = 0
+    if buf[at] == _MINUS and step.kind == AS_DEC:
+        negative = 1
+        at += 1
+    length = digits_length(buf, at)
+    if length < 1 or length > 20:
+        return 0
+    if length <= 18:
+        number = decimal(buf, at, length)
+    elif long_decimal_fits(buf, at, length) and (length == 19 or (step.is_u64 and not negative)):
+        number = long_decimal(buf, at, length)
+    else:
+        return -1
+    if negative:
+        number = -number
+    if number < step.low or number > step.high:
+        return -1
+    k.rows[cell] = number
+    return at + length
+
+
+@kfn
+def take_hexadecimal(k: Any, step: Any, at: int, cell: int) -> Any:
+    """Put the hexadecimal number here, after its 0x, into a cell; returns as `take_number`."""
+    length = hex_length(k.buf, at)
+    if length < 1 or length > 16:
+        return 0
+    number = hexadecimal(k.buf, at, length)
+    if length == 16 and number < 0 and not step.is_u64:
+        return -1
+    if number < step.low or number > step.high:
+        return -1
+    k.rows[cell] = number
+    return at + length
+
+
+@kfn
+def find_literal(k: Any, step: Any, at: int, end: int, first: int) -> Any:
+    """Return where the literal of a step stands next, `end` if nowhere. `first`: its first byte times ONES."""
+    while True:
+        at = find_byte(k.buf, at, end, first)
+        if at == end or same_text(k.buf, at, k.literals, step.text, step.text_length):
+            return at
+        at += 1
+
+
+@kfn
+def take_value(k: Any, step: Any, following: Any, at: int, end: int, cell: int) -> Any:
+    """Put the value that stands here into a cell; returns what follows, 0 if none does, -1 and -2 if it cannot."""
+    kind = step.kind
+    buf = k.buf
+    if kind == AS_DEC:
+        return take_number(k, step, at, cell)
+    if kind == AS_HEX or kind == AS_ANY:
+        if buf[at] == _ZERO and buf[at + 1] == _X:
+            return take_hexadecimal(k, step, at + 2, cell)
+        if kind == AS_HEX:
+            return take_hexadecimal(k, step, at, cell)
+        return take_number(k, step, at, cell)
+    stop = end
+    if step.stop >= 0:
+        stop = find_literal(k, following, at, end, step.stop)
+        if stop == end:
+            return 0
+    if kind == AS_WORD:
+        number = number_of(k, buf, at, stop - at)
+        if number == NO_ROOM:
+            return -2
+        k.rows[cell] = number
+    return stop
+
+
+@kfn
+def match_template(k: Any, number: int, at: int, end: int, row: int) -> Any:
+    """Try a template on the payload from `at` to `end`; fills the row of cells from `row` on if it matches."""
+    template = k.template[number]
+    index = template.first
+    while True:
+        step = k.step[index]
+        length = step.text_length
+        if not same_text(k.buf, at, k.literals, step.text, length):
+            return NO_MATCH
+        at += length
+        if at > end:
+            return NO_MATCH
+        if step.kind == END:
+            break
+        at = take_value(k, step, k.step[index + 1], at, end, row + step.cell)
+        if at <= 0:
+            return NO_MATCH if at == 0 else PYTHONS if at == -1 else WORDS_FULL
+        index += 1
+    if at != end:
+        return NO_MATCH
+    for missing in range(index + 1, template.end):
+        k.rows[row + k.step[missing].cell] = NULL
+    template.nr_lines += 1
+    return MATCH
+
+
+class Step(NamedTuple):
+    """A step before it is a row of the table; see STEP."""
+
+    text: bytes
+    kind: int
+    cell: int = 0
+    stop: int = -1
+    low: int = 0
+    high: int = 0
+    is_u64: int = 0
+
+
+def steps_of(template: Template) -> list[Step] | None:
+    """Return the steps of a template: none if no line of ASCII can match it, None if a loop could read one otherwise."""
+    if not all(text.isascii() and text.isprintable() for text in template.literals):
+        return []
+    literals = [text.encode() for text in template.literals]
+    if literals[0][:1] == b" " or not all(literals[1:-1]):
+        return None
+    steps = []
+    for n, column in enumerate(template.columns):
+        step = _value_step(template, column, literals[n], literals[n + 1][:1])
+        if step is None:
+            return None
+        steps.append(step)
+    steps.append(Step(literals[-1], END))
+    absent = set(range(len(template.kind.columns))) - set(template.columns)
+    return steps + [Step(b"", MISSING, NR_COMMON + column) for column in sorted(absent)]
+
+
+def _value_step(template: Template, at: int, literal: bytes, following: bytes) -> Step | None:
+    stop = following[0] * ONES if following else -1
+    if at == SKIP:
+        return Step(literal, AS_NOTHING, 0, stop)
+    column = template.kind.columns[at]
+    kind = _KINDS.get(column.base, -1)
+    if kind < 0 or column.width not in _RANGES or (following and following in _ENDS_BEFORE.get(kind, b"")):
+        return None
+    low, high = _RANGES[column.width]
+    return Step(literal, kind, NR_COMMON + at, stop, low, high, int(column.width == "u64"))
+
+
+def match_tables(templates: Sequence[Sequence[Step]]) -> dict[str, Array]:
+    """Return the tables of LAYOUT for the steps of some templates."""
+    table = np.zeros(sum(map(len, templates)) + 1, STEP)
+    rows = np.zeros(len(templates) + 1, TEMPLATE)
+    pool = bytearray()
+    at = 0
+    for row, steps in enumerate(templates):
+        rows[row]["first"] = at
+        for step in steps:
+            table[at] = (len(pool), len(step.text), *step[1:])
+            pool += step.text
+            at += 1
+        rows[row]["end"] = at
+    return {"step": table, "template": rows, "literals": np.frombuffer(bytes(pool) + bytes(SLACK), np.uint8).copy()}

@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The tables a compiled loop over events reads and fills: templates, words, rows by event."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pageout.events.tables import NR_COMMON
+from pageout.jit import bind_state
+from pageout.readers.bulk_header import HEAD, MAX_BULK_LINE
+from pageout.readers.bulk_loop import EVENT, LAYOUT, NEW_NAME, OTHER_CELLS, PARAM, ROWS_FULL
+from pageout.readers.bulk_match import Step, match_tables, steps_of
+from pageout.readers.bulk_words import WordTable
+from pageout.vocabulary.schema import EventKind, event_of
+
+if TYPE_CHECKING:
+    from pageout.events.tables import EventBuilder
+    from pageout.readers.templates import Template
+
+Array = NDArray[Any]
+
+ROWS = 1 << 14  # of an event, before they become a block
+PAYLOAD_BYTES = 1 << 22  # of events in no row, before they become a block
+_CPUS = 10_000  # the text has at most four digits
+
+
+class RowStore:
+    """The tables of the loop. Event 0 is all that is in no row."""
+
+    def __init__(self, max_rows: int = ROWS) -> None:
+        self.param = np.zeros(1, PARAM)
+        self.param["max_rows"], self.param["max_payload"] = max_rows, PAYLOAD_BYTES
+        self._words = WordTable()
+        self._kinds: list[EventKind | None] = [None]
+        self._numbers: dict[str, int] = {}
+        self._nr_templates: list[int] = [0]  # of each event, taken over
+        self._unknown: list[tuple[str, tuple[str, ...]]] = []  # event and unknown keys of each template
+        self._event = np.zeros(1, EVENT)
+        self._event["nr_cells"] = OTHER_CELLS
+        self._block: Any = None
+        self._address: Any = None
+        self._buffer: Array | None = None
+        self._arrays: dict[str, Array] = {
+            "param": self.param,
+            "head": np.zeros(2, HEAD),
+            "payload": np.zeros(PAYLOAD_BYTES, np.uint8),
+            "rows": np.zeros(max_rows * OTHER_CELLS, np.int64),
+            "event": self._event,
+            "event_named": np.zeros(0, np.int32),
+            "cpu_pid": np.zeros(_CPUS, np.int32),
+            "cpu_line": np.zeros(_CPUS, np.int64),
+            **match_tables([]),
+        }
+
+    def address(self, buffer: Array) -> Any:
+        """Return what the loop takes: its tables, with this text."""
+        if self._address is None or self._buffer is not buffer:
+            arrays = {**self._arrays, **self._words.arrays, "buf": buffer}
+            self._buffer = buffer
+            self._block, self._address = bind_state(arrays, LAYOUT)
+        return self._address
+
+    def take_over(self, builder: EventBuilder, learned: Mapping[str, Sequence[Template]]) -> None:
+        """Take words and templates that Python has met since."""
+        words = self._words
+        if builder.nr_words > len(words):
+            words.teach(builder.words_from(len(words)))
+            self._address = None
+        counts = [len(learned.get(kind.name, ())) if kind else 0 for kind in self._kinds]
+        if counts != self._nr_templates:
+            self._take_templates(builder, learned)
+            self._nr_templates = counts
+        if len(self._arrays["event_named"]) < words.max_words:
+            named = np.zeros(words.max_words, np.int32)
+            named[: len(self._arrays["event_named"])] = self._arrays["event_named"]
+            self._arrays["event_named"] = named
+            self._address = None
+
+    def _take_templates(self, builder: EventBuilder, learned: Mapping[str, Sequence[Template]]) -> None:
+        self._count_unknown(builder)
+        self._unknown = []
+        tables: list[list[Step]] = []
+        for number, kind in enumerate(self._kinds):
+            event = self._event[number]
+            event["first_template"] = len(tables)
+            for template in learned.get(kind.name, ()) if kind else ():
+                steps = steps_of(template)
+                if steps is None:
+                    event["pythons"] = 1
+                elif steps:
+                    tables.append(steps)
+                    self._unknown.append((template.kind.name, template.unknown))
+            event["end_template"] = len(tables)
+        self._arrays.update(match_tables(tables))
+        self._address = None
+
+    def hand_words(self, builder: EventBuilder) -> None:
+        """Give the builder the words the loop has met."""
+        for word in self._words.learned():
+            builder.word(word)
+
+    def last_of_cpus(self) -> dict[int, tuple[int, int]]:
+        """Return the pid and the line of the last event of each CPU."""
+        lines = self._arrays["cpu_line"]
+        cpus = np.flatnonzero(lines)
+        pids = self._arrays["cpu_pid"][cpus].tolist()
+        found = {cpu: (pid, line) for cpu, pid, line in zip(cpus.tolist(), pids, lines[cpus].tolist(), strict=True)}
+        lines[cpus] = 0
+        return found
+
+    def make_way(self, why: int, builder: EventBuilder) -> None:
+        """Do away with what stopped the loop."""
+        if why == NEW_NAME:
+            self._meet(int(self.param["name"][0]), builder)
+        elif why == ROWS_FULL:
+            self._flush_event(int(self.param["event"][0]), builder)
+        else:
+            self._words.grow(MAX_BULK_LINE)
+            self._address = None
+
+    def _meet(self, word: int, builder: EventBuilder) -> None:
+        """Give a name met for the first time its event."""
+        kind = event_of(builder.words_from(word)[0].decode())
+        number = 0
+        if kind is not None:
+            number = self._numbers.get(kind.name, 0) or self._new_event(kind, builder)
+        self._arrays["event_named"][word] = number + 1
+
+    def _new_event(self, kind: EventKind, builder: EventBuilder) -> int:
+        self.flush(builder)
+        number = self._numbers[kind.name] = len(self._kinds)
+        self._kinds.append(kind)
+        self._nr_templates.append(-1)
+        event = np.zeros(number + 1, EVENT)
+        event[:number] = self._event
+        first, nr_cells = len(self._arrays["rows"]), NR_COMMON + len(kind.columns)
+        event[number]["first_cell"], event[number]["nr_cells"] = first, nr_cells
+        self._event = self._arrays["event"] = event
+        self._arrays["rows"] = np.zeros(first + int(self.param["max_rows"][0]) * nr_cells, np.int64)
+        self._address = None
+        return number
+
+    def _count_unknown(self, builder: EventBuilder) -> None:
+        """Tell the builder how often keys stood in lines that are no column."""
+        counts = self._arrays["template"]["nr_lines"]
+        for (name, keys), nr_lines in zip(self._unknown, counts.tolist(), strict=False):
+            for key in keys if nr_lines else ():
+                builder.unknown_fields[name, key] += nr_lines
+        counts[:] = 0
+
+    def _flush_event(self, number: int, builder: EventBuilder) -> None:
+        """Hand the rows of an event to the builder."""
+        event, kind = self._event[number], self._kinds[number]
+        nr_rows, nr_cells, first = int(event["nr_rows"]), int(event["nr_cells"]), int(event["first_cell"])
+        if not nr_rows:
+            return
+        block = self._arrays["rows"][first : first + nr_rows * nr_cells].reshape(nr_rows, nr_cells)
+        event["nr_rows"] = 0
+        if kind is not None:
+            builder.add_block(kind, block)
+            return
+        nbytes = int(self.param["nr_payload"][0])
+        self.param["nr_payload"] = 0
+        builder.add_other_block(block, self._arrays["payload"][: nbytes - 1].tobytes().decode("ascii"))
+
+    def flush(self, builder: EventBuilder) -> None:
+        """Hand all rows and counts to the builder."""
+        for number in range(len(self._kinds)):
+            self._flush_event(number, builder)
+        self._count_unknown(builder)

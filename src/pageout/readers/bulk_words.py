@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Words and their numbers, in tables that compiled loops look up and add to.
+
+The numbers are those of a Python dictionary, the builder's: `WordTable.learned` hands new words of the loops to it,
+`WordTable.teach` takes its new ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pageout.jit import kfn, word_at
+from pageout.readers.bulk_bytes import SLACK, same_text
+
+Array = NDArray[Any]
+
+# words, bytes of their texts and places to look so far
+WORDS = np.dtype([(name, "i8") for name in ("nr_words", "max_words", "nr_bytes", "max_bytes", "place_mask", "nr_placed")])
+LAYOUT = {
+    "words": (WORDS, True),
+    "word_start": (np.dtype("i8"), False),
+    "word_bytes": (np.dtype("i4"), False),
+    "word_hash": (np.dtype("i8"), False),
+    "word_place": (np.dtype("i4"), False),  # number + 1, 0 where nothing stands
+    "word_pool": (np.dtype("u1"), False),
+}
+NO_ROOM = -1
+
+_MULTIPLIER = 0x1E3779B97F4A7C15
+_MASK_62 = (1 << 62) - 1
+
+
+@kfn
+def hash_of(buf: Any, at: int, length: int) -> Any:
+    """Return a number of 62 bits that depends on every byte of a text."""
+    found = length
+    while length >= 8:
+        found = (found ^ word_at(buf, at)) * _MULTIPLIER & _MASK_62
+        found ^= found >> 31
+        at += 8
+        length -= 8
+    if length > 0:
+        found = (found ^ word_at(buf, at) & ((1 << 8 * length) - 1)) * _MULTIPLIER & _MASK_62
+        found ^= found >> 31
+    return found
+
+
+@kfn
+def number_of(k: Any, buf: Any, at: int, length: int) -> Any:
+    """Return the number of a word, a new one if it is new; NO_ROOM if the tables are full."""
+    words = k.words
+    wanted = hash_of(buf, at, length)
+    place = wanted & words.place_mask
+    while True:
+        number = k.word_place[place] - 1
+        if number < 0:
+            break
+        if (
+            k.word_hash[number] == wanted
+            and k.word_bytes[number] == length
+            and same_text(buf, at, k.word_pool, k.word_start[number], length)
+        ):
+            return number
+        place = (place + 1) & words.place_mask
+    number = words.nr_words
+    start = words.nr_bytes
+    if number == words.max_words or start + length > words.max_bytes:
+        return NO_ROOM
+    for index in range(length):
+        k.word_pool[start + index] = buf[at + index]
+    k.word_start[number] = start
+    k.word_bytes[number] = length
+    k.word_hash[number] = wanted
+    k.word_place[place] = number + 1
+    words.nr_words = number + 1
+    words.nr_placed = number + 1
+    words.nr_bytes = start + length
+    return number
+
+
+@kfn
+def place_words(k: Any) -> None:
+    """Put words in their places that `WordTable` has added or made more room for."""
+    words = k.words
+    for number in range(words.nr_placed, words.nr_words):
+        wanted = hash_of(k.word_pool, k.word_start[number], k.word_bytes[number])
+        k.word_hash[number] = wanted
+        place = wanted & words.place_mask
+        while k.word_place[place]:
+            place = (place + 1) & words.place_mask
+        k.word_place[place] = number + 1
+    words.nr_placed = words.nr_words
+
+
+class WordTable:
+    """The tables of `LAYOUT`, as large as needed. Before anything looks a word up there, `place_words` must run."""
+
+    def __init__(self, max_words: int = 1 << 12, max_bytes: int = 1 << 17) -> None:
+        self.arrays: dict[str, Array] = {}
+        self._param = np.zeros(1, WORDS)
+        self._known = 0  # words both sides have
+        self._allocate(max_words, max_bytes)
+
+    def __len__(self) -> int:
+        return int(self._param["nr_words"][0])
+
+    @property
+    def max_words(self) -> int:
+        """How many words there is room for."""
+        return int(self._param["max_words"][0])
+
+    def _allocate(self, max_words: int, max_bytes: int) -> None:
+        places = 1 << (2 * max_words - 1).bit_length()
+        old = self.arrays
+        sizes = {"word_start": max_words, "word_bytes": max_words, "word_hash": max_words, "word_pool": max_bytes + SLACK}
+        self.arrays = {name: np.zeros(size, LAYOUT[name][0]) for name, size in sizes.items()}
+        for name, array in self.arrays.items():
+            if old:
+                array[: len(old[name])] = old[name]
+        self.arrays |= {"words": self._param, "word_place": np.zeros(places, np.int32)}
+        self._param["max_words"], self._param["max_bytes"], self._param["place_mask"] = max_words, max_bytes, places - 1
+        self._param["nr_placed"] = 0
+
+    def grow(self, nbytes: int) -> None:
+        """Make room for as many words again, and for a word of this size."""
+        param = self._param[0]
+        room = max(2 * int(param["max_bytes"]), int(param["max_bytes"]) + 2 * nbytes)
+        self._allocate(2 * int(param["max_words"]), room)
+
+    def learned(self) -> list[bytes]:
+        """Return the words the compiled side has met since the last time, in the order of their numbers."""
+        first, self._known = self._known, len(self)
+        if first == self._known:
+            return []
+        starts = self.arrays["word_start"][first : self._known]
+        ends = starts + self.arrays["word_bytes"][first : self._known]
+        pool = self.arrays["word_pool"][int(starts[0]) : int(ends[-1])].tobytes()
+        base = int(starts[0])
+        return [pool[a - base : b - base] for a, b in zip(starts.tolist(), ends.tolist(), strict=True)]
+
+    def teach(self, words: Iterable[bytes]) -> None:
+        """Take words the Python side has met, in the order of their numbers; none of the compiled side's is due."""
+        for word in words:
+            param = self._param[0]
+            number, start = int(param["nr_words"]), int(param["nr_bytes"])
+            if number == param["max_words"] or start + len(word) > param["max_bytes"]:
+                self.grow(len(word))
+            self.arrays["word_pool"][start : start + len(word)] = np.frombuffer(word, np.uint8)
+            self.arrays["word_start"][number], self.arrays["word_bytes"][number] = start, len(word)
+            self._param["nr_words"], self._param["nr_bytes"] = number + 1, start + len(word)
+            self._known = number + 1
+    
