@@ -139,6 +139,11 @@ class EventBuilder:
         self._holes.append(Hole(line, cpu, lost, why))
         self.segment = min(self.segment + 1, (1 << 16) - 1)
 
+    @property
+    def holes(self) -> Sequence[Hole]:
+        """The holes said so far."""
+        return self._holes
+
     def stack(self, line: int, functions: Sequence[str]) -> None:
         """Keep the kernel stack of the event of this line, innermost function first; equal stacks are kept once."""
         found = tuple(functions)
@@ -176,6 +181,11 @@ class EventBuilder:
         """Take many events that are in no row: COMMON and the name's number, and as many lines of payloads."""
         self.nr_events += len(block)
         self._flush_other(_other_frame(block, lines_column("payload", payloads, len(block))))
+
+    def add_frame(self, kind: EventKind | None, frame: pl.DataFrame) -> None:
+        """Take many events: a frame of the event's schema, or None's COMMON, name, payload; words by number, UInt32."""
+        self.nr_events += len(frame)
+        self._put(kind.name if kind is not None else "", frame)
 
     def _flush(self, kind: EventKind, block: Array | None = None) -> None:
         """Make a frame of a block and of the rows added one by one."""

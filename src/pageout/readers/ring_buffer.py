@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pageout.readers.dat_file import PageHeader
+from pageout.readers.stream import BACK_NS
 from pageout.vocabulary.errors import TraceError
 
 Array = NDArray[Any]
@@ -92,9 +93,9 @@ class Stream:
         before = len(self.time)
         last = self.key[-1:] if before else np.zeros(0, np.int64)
         key = np.maximum.accumulate(np.concatenate([last, found.time]))[len(last) :]
-        back = np.flatnonzero(np.diff(np.concatenate([self.time[-1:], found.time])) < 0) + 1 - min(before, 1)
+        back = np.flatnonzero(np.diff(np.concatenate([self.time[-1:], found.time])) < -BACK_NS) + 1 - min(before, 1)
         self.holes += [(before + row, lost, "lost") for row, lost in found.holes]
-        self.holes += [(before + int(row), -1, "time jumps back") for row in back[:1000]]
+        self.holes += [(before + int(row), -1, "times go back") for row in back[:1000]]
         self.holes.sort()
         self.key = np.concatenate([self.key, key])
         self.time = np.concatenate([self.time, found.time])

@@ -180,7 +180,7 @@ class _Recording:
             for key in plan.unknown:
                 self.builder.unknown_fields[plan.kind.name, key] += len(chosen)
         else:
-            self.builder.add_other_frame(self.maker.other(plan, rows, common))
+            self.builder.add_frame(None, self.maker.other(plan, rows, common))
         self.account.events += len(chosen)
 
     def task(self, form: EventFormat, rows: Rows) -> list[pl.Series]:
