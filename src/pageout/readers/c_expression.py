@@ -75,14 +75,14 @@ class Ref(Node):
     how: str = "field"  # "field", "text" (__get_str), "length", "array"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Apply(Node):
     """An operator on one to three operands: "-", "?:", "cast"."""
 
     sign: str
     operands: tuple[Node, ...]
     dtype: Any = None
-    height: int = field(default=0, compare=False)
+    height: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
         height = 1 + max(getattr(operand, "height", 0) for operand in self.operands)
@@ -91,7 +91,7 @@ class Apply(Node):
         object.__setattr__(self, "height", height)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Names(Node):
     """__print_flags or __print_symbolic: rows of value and text; separator None for a symbolic one."""
 
@@ -116,11 +116,12 @@ def unquote(text: str) -> str:
 class Parser:
     """Takes tokens, gives trees."""
 
-    def __init__(self, text: str, known: Callable[[str], int | None]) -> None:
+    def __init__(self, text: str, known: Callable[[str], int | None], hz: int = 0) -> None:
         self._tokens = list(_tokens(text))
         self._at = 0
         self._depth = 0
         self._known = known
+        self._hz = hz
 
     def peek(self, ahead: int = 0) -> str:
         """Return a token that is to come, "" at the end."""
@@ -252,6 +253,10 @@ class Parser:
             found = Ref(self.take(), _GETTERS[name])
             self.take(")")
             return found
+        if name in _OF_JIFFIES and self._hz and _OF_JIFFIES[name] % self._hz == 0:
+            jiffies = self.expression()
+            self.take(")")
+            return Apply("*", (jiffies, Constant(_OF_JIFFIES[name] // self._hz)))
         open_ones = 1
         while open_ones:
             open_ones += {"(": 1, ")": -1}.get(self.take(), 0)
@@ -280,6 +285,7 @@ class Parser:
         return Names(value, tuple(rows), separator)
 
 
+_OF_JIFFIES = {"jiffies_to_msecs": 1000, "jiffies_to_usecs": 1_000_000}
 _NAMES = ("__print_flags", "__print_symbolic", "__print_flags_u64", "__print_symbolic_u64")
 _GETTERS = {
     "__get_str": "text", "__get_rel_str": "text", "__get_dynamic_array_len": "length",

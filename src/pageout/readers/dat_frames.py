@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 Array = NDArray[Any]
 
 _WIDTHS: dict[str, Any] = {"i32": np.int32, "u32": np.uint32, "i64": np.int64, "u64": np.uint64}
+_DTYPES: dict[str, Any] = {"i32": pl.Int32, "u32": pl.UInt32, "i64": pl.Int64, "u64": pl.UInt64}
 
 
 class FieldColumns(Mapping[Ref, Numbers]):
@@ -73,7 +74,7 @@ class FrameMaker:
         return pl.DataFrame([*common, *own])
 
     def _column(self, column: Column, plan: Plan, source: Source | None, rows: Rows, fields: FieldColumns) -> pl.Series:
-        dtype: Any = pl.UInt32 if column.base == WORD else None
+        dtype: Any = pl.UInt32 if column.base == WORD else _DTYPES[column.width]
         try:
             if source is None:
                 raise UnknownError("no field")
@@ -81,8 +82,7 @@ class FrameMaker:
                 return pl.Series(column.name, self.words(plan, source.parts, rows, fields))
             return self._numbers(column, source, len(rows.at), fields)
         except UnknownError:
-            empty = np.zeros(0, _WIDTHS.get(column.width, np.uint32))
-            return pl.Series(column.name, empty, dtype=dtype).extend_constant(None, len(rows.at))
+            return pl.Series(column.name, [None], dtype=dtype).new_from_index(0, len(rows.at))
 
     def _numbers(self, column: Column, source: Source, count: int, fields: FieldColumns) -> pl.Series:
         conversion = source.number

@@ -9,11 +9,12 @@ calls its fields. Columns the text does not have are taken from fields of their 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import NamedTuple
 
-from pageout.readers.c_expression import FormatError, Ref
+from pageout.readers.c_expression import FormatError, Ref, fields_of
 from pageout.readers.event_format import EventFormat, Field, Shape
-from pageout.readers.print_fmt import Conversion, PrintFmt, parse_print_fmt
+from pageout.readers.print_fmt import Conversion, parse_print_fmt
 from pageout.readers.templates import SKIP, Template, learn
 from pageout.vocabulary.schema import WORD, EventKind
 
@@ -22,12 +23,13 @@ _OWN_DEVICES = {"dev": ",", "old_dev": ",", "sb_dev": ":"}  # how a dev_t field 
 _FIRST_TOKEN = 100001
 
 
-class Source(NamedTuple):
+@dataclass(frozen=True)
+class Source:
     """What a column is made of: one number, or a text of parts."""
 
     parts: Parts
 
-    @property
+    @cached_property
     def number(self) -> Conversion | None:
         """The conversion that is the whole of it, a number's prefix 0x aside."""
         found = [part for part in self.parts if isinstance(part, Conversion)]
@@ -45,18 +47,25 @@ class Plan:
     parts: Parts | None = None  # the whole text; None: it cannot be printed
     unknown: tuple[str, ...] = ()  # keys of the text that are no column
 
-    @property
+    @cached_property
+    def fields(self) -> list[Field]:
+        """What is read of each record of a known event."""
+        names = {ref.name for source in self.sources.values() for ref in _refs(source)}
+        names |= {"common_pid", "common_flags", "common_preempt_count"}
+        return [one for one in self.form.fields.values() if one.name in names]
+
+    @cached_property
     def min_size(self) -> int:
         """Bytes a record must have."""
         return max((one.offset + one.size for one in self.form.fields.values()), default=0)
 
 
-def make_plan(form: EventFormat, kind: EventKind | None) -> Plan:
-    """Return the plan of an event; `kind` None for one that is in no row of the table."""
+def make_plan(form: EventFormat, kind: EventKind | None, hz: int = 0) -> Plan:
+    """Return the plan of an event; `kind` None for one that is in no row of the table; `hz`: jiffies a second, or 0."""
     texts = frozenset(one.name for one in form.fields.values() if one.is_text)
     parts: Parts | None
     try:
-        parts = parse_print_fmt(form.print_fmt, texts).parts if form.print_fmt else None
+        parts = parse_print_fmt(form.print_fmt, texts, hz).parts if form.print_fmt else None
     except (FormatError, RecursionError, ValueError):
         parts = None
     if kind is None:
@@ -77,8 +86,6 @@ def make_plan(form: EventFormat, kind: EventKind | None) -> Plan:
 
 
 def _refs(source: Source) -> set[Ref]:
-    from pageout.readers.c_expression import fields_of
-
     return set().union(*(fields_of(part.node) for part in source.parts if isinstance(part, Conversion)))
 
 
@@ -172,8 +179,3 @@ def _by_name(form: EventFormat, kind: EventKind) -> dict[int, Source]:
 def _device(name: str, separator: str) -> Parts:
     fmt = f'"%d{separator}%d", ((unsigned int) ((REC->{name}) >> 20)), ((unsigned int) ((REC->{name}) & 1048575))'
     return parse_print_fmt(fmt, frozenset()).parts
-
-
-def printable(plan: Plan) -> PrintFmt | None:
-    """Return the plan's whole text as a format."""
-    return PrintFmt(plan.parts) if plan.parts is not None else None

@@ -78,9 +78,9 @@ def is_text(node: Node) -> bool:
     return isinstance(node, Literal | Names) or (isinstance(node, Ref) and node.how == "text")
 
 
-def parse_print_fmt(text: str, text_fields: frozenset[str]) -> PrintFmt:
+def parse_print_fmt(text: str, text_fields: frozenset[str], hz: int = 0) -> PrintFmt:
     """Parse `"format", arguments`; text_fields: names of the fields that are of characters.  Raises FormatError."""
-    parser = Parser(text, KNOWN.get)
+    parser = Parser(text, KNOWN.get, hz)
     fmt = parser.text()
     arguments: list[Node] = []
     while parser.peek() == ",":

@@ -96,6 +96,10 @@ def split_lines(pieces: Iterable[bytes]) -> Iterator[Line]:
 
 def fetch_texts(found: Input, numbers: set[int]) -> dict[int, str]:
     """Return the texts of some lines, from memory or, of a large input, from the file again."""
+    if found.unit == "record":
+        from pageout.readers.record_text import texts_of_records
+
+        return texts_of_records(found.events, numbers)
     texts = {number: found.texts[number] for number in numbers if number in found.texts}
     missing = numbers - texts.keys()
     if missing and found.file != STDIN:

@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pageout.jit import bind_state, kentry, kernel_view, kfn
+from pageout.readers.dat_fields import Gather
 from pageout.readers.ring_buffer import (
     BAD_COMMIT,
     BAD_RECORD,
@@ -143,6 +145,81 @@ def scan_pages(address: Any, limit: int) -> Any:
 
 
 _scan_pages = kentry(scan_pages)
+
+_GATHER = np.dtype([(name, "i8") for name in ("big", "nr", "nr_slots")])
+_SLOT = np.dtype([(name, "i8") for name in ("offset", "width", "first")])
+
+GATHER_LAYOUT = {
+    "param": (_GATHER, True),
+    "word": (np.dtype("u4"), False),
+    "place": (np.dtype("i8"), False),
+    "slot": (_SLOT, False),
+    "out1": (np.dtype("u1"), False),
+    "out2": (np.dtype("u2"), False),
+    "out4": (np.dtype("u4"), False),
+    "out8": (np.dtype("i8"), False),
+}
+_gather_at = kernel_view(GATHER_LAYOUT)
+
+
+@kfn
+def read_part(k: Any, at: int, width: int) -> Any:
+    """Read 1 or 2 bytes that lie in one word."""
+    word = read4(k, at >> 2 << 2)
+    skipped = at & 3
+    if k.param.big != 0:
+        skipped = 4 - width - skipped
+    return word >> (skipped * 8) & ((1 << (width * 8)) - 1)
+
+
+def gather_slots(address: Any, limit: int) -> Any:
+    """Read some fields of records, each record once; returns how many records."""
+    k = _gather_at(address)
+    nr = min(k.param.nr, limit)
+    for row in range(nr):
+        place = k.place[row]
+        for number in range(k.param.nr_slots):
+            slot = k.slot[number]
+            at = place + slot.offset
+            width = slot.width
+            if width == 8:
+                k.out8[slot.first + row] = read8(k, at)
+            elif width == 4:
+                k.out4[slot.first + row] = read4(k, at)
+            elif width == 2:
+                k.out2[slot.first + row] = read_part(k, at, 2)
+            else:
+                k.out1[slot.first + row] = read_part(k, at, 1)
+    return nr
+
+
+_gather_slots = kentry(gather_slots)
+
+
+def compiled_gather(data: NDArray[np.uint8], *, big: bool) -> Gather:
+    """Return what reads many aligned fields of records at multiples of 4."""
+    word = data[: len(data) >> 2 << 2].view(np.uint32)
+
+    def gather(at: NDArray[Any], wanted: Sequence[tuple[int, int]]) -> list[NDArray[Any]]:
+        param, slots = np.zeros(1, _GATHER), np.zeros(max(len(wanted), 1), _SLOT)
+        used = dict.fromkeys((1, 2, 4, 8), 0)
+        for row, (offset, width) in zip(slots, wanted, strict=False):
+            row["offset"], row["width"], row["first"] = offset, width, used[width]
+            used[width] += len(at)
+        outs = {width: np.empty(max(count, 1), f"{'i' if width == 8 else 'u'}{width}") for width, count in used.items()}
+        place = np.ascontiguousarray(at, np.int64)
+        arrays = {"param": param, "word": word, "place": place, "slot": slots}
+        param["big"], param["nr"], param["nr_slots"] = big, len(at), len(wanted)
+        block, address = bind_state({**arrays, **{f"out{width}": out for width, out in outs.items()}}, GATHER_LAYOUT)
+        _gather_slots(address, len(at))
+        del block
+        firsts = slots["first"].tolist()
+        return [
+            outs[width][first : first + len(at)].view(f"u{width}")
+            for (_, width), first in zip(wanted, firsts, strict=False)
+        ]
+
+    return gather
 
 
 def compiled_scan(data: NDArray[np.uint8]) -> Scan:

@@ -6,9 +6,9 @@ from __future__ import annotations
 import mmap
 import re
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pageout.events.tables import EventBuilder
 from pageout.readers import dat_file
 from pageout.readers.dat_bytes import Cursor
-from pageout.readers.dat_fields import FieldReader, Rows
+from pageout.readers.dat_fields import FieldReader, Gather, Rows
 from pageout.readers.dat_file import MAGIC, Buffer, CpuData, DatFile
 from pageout.readers.dat_frames import FrameMaker
 from pageout.readers.dat_names import MAX_PID, ContextLetters, Lookup, Symbols, release_of, task_names
@@ -94,6 +94,17 @@ def _kind(dat: DatFile) -> str:
     return f"trace.dat v{dat.version}" + (f" ({', '.join(said)})" if said else "")
 
 
+class _Sorted(NamedTuple):
+    """Records of a batch by event, those of one event by time."""
+
+    line: Array
+    segment: Array
+    time: Array
+    at: Array
+    size: Array
+    cpu: Array
+
+
 class _Recording:
     """One recording on its way to frames."""
 
@@ -104,6 +115,7 @@ class _Recording:
         self.release = release_of(dat.texts.get("uname", ""))
         self.formats = _formats(dat)
         self.plans: dict[int, Plan | None] = {}
+        self.hz = _hz(self.formats)
         self.names = task_names(dat.cmdlines)
         self.comms, self.contexts = Lookup(MAX_PID + 2), Lookup(1 << 16)
         self.letters = ContextLetters(self.release)
@@ -112,17 +124,18 @@ class _Recording:
         from pageout.readers.read import Input
 
         data, streams = _streams(self.dat)
-        self.fields = FieldReader(data, big=self.dat.big)
-        self.maker = FrameMaker(self.fields, self.builder, Symbols(self.dat.kallsyms), self.dat.page.commit_size)
         nbytes = sum(stream.end - stream.offset for stream in streams)
-        for batch in merged(self.dat.name, streams, _scan(data, nbytes)):
+        scan, gather = _loops(data, nbytes, big=self.dat.big)
+        self.fields = FieldReader(data, big=self.dat.big, gather=gather)
+        self.maker = FrameMaker(self.fields, self.builder, Symbols(self.dat.kallsyms), self.dat.page.commit_size)
+        for batch in merged(self.dat.name, streams, scan):
             self.take(batch)
         self.overwritten()
         self.builder.clock = self.clock()
         kind = _kind(self.dat)
         self.account.kinds[kind] = self.account.lines
         events = self.builder.finish() if self.builder.nr_events or self.builder.holes else None
-        return Input(self.dat.name, self.account, _facts(self.dat), events, kind)
+        return Input(self.dat.name, self.account, _facts(self.dat), events, kind, "record")
 
     def clock(self) -> str:
         clock = next((buffer.clock for buffer in self.dat.buffers if buffer.clock), self.dat.clock)
@@ -137,10 +150,12 @@ class _Recording:
             return
         numbers = self.fields.unsigned(batch.at, 2)
         order = np.argsort(numbers, kind="stable")
-        starts = np.flatnonzero(np.diff(numbers[order], prepend=-1 - numbers[order[0]].astype(np.int64)))
+        numbers, segment = numbers[order], segment[order]
+        parts = (part[order] for part in (batch.time, batch.at, batch.size, batch.cpu))
+        sorted_ = _Sorted(order + batch.first_line, segment, *parts)
+        starts = np.flatnonzero(np.diff(numbers.astype(np.int64), prepend=-1))
         for start, end in zip(starts.tolist(), [*starts[1:].tolist(), nr], strict=True):
-            rows = order[start:end]
-            self.event(int(numbers[rows[0]]), batch, rows, segment[rows])
+            self.event(int(numbers[start]), _Sorted(*(column[start:end] for column in sorted_)))
 
     def segments(self, batch: Batch) -> Array:
         segment = np.full(len(batch.time), self.builder.segment, np.uint16)
@@ -149,39 +164,36 @@ class _Recording:
             segment[row:] = self.builder.segment
         return segment
 
-    def event(self, number: int, batch: Batch, chosen: Array, segment: Array) -> None:
+    def event(self, number: int, records: _Sorted) -> None:
         plan = self.plan(number)
-        line = chosen + batch.first_line
         if plan is None:
-            self.unread(line, f"a record of event {number}, which has no format in the file")
+            self.unread(records.line, f"a record of event {number}, which has no format in the file")
             return
-        short = batch.size[chosen] < plan.min_size
+        short = records.size < plan.min_size
         if short.any():
-            self.unread(line[short], f"{plan.form.name}: a record too short for its format")
-            keep = ~short
-            chosen, line, segment = chosen[keep], line[keep], segment[keep]
+            self.unread(records.line[short], f"{plan.form.name}: a record too short for its format")
+            records = _Sorted(*(column[~short] for column in records))
         if plan.form.system == "ftrace" and plan.form.name in STACKS:
-            self.account.known_non_events += len(chosen)
-            return
-        if len(chosen):
-            self.frame(plan, batch, chosen, [line, segment])
+            self.account.known_non_events += len(records.line)
+        elif len(records.line):
+            self.frame(plan, records)
 
-    def frame(self, plan: Plan, batch: Batch, chosen: Array, place: list[Array]) -> None:
-        rows = Rows(batch.at[chosen], batch.size[chosen])
+    def frame(self, plan: Plan, records: _Sorted) -> None:
+        rows = self.fields.load(Rows(records.at, records.size), plan.fields)
         common = [
-            pl.Series("time_ns", self.time(batch.time[chosen])),
-            pl.Series("line", place[0].astype(np.uint32)),
-            pl.Series("segment", place[1]),
-            pl.Series("cpu", batch.cpu[chosen].astype(np.int16)),
+            pl.Series("time_ns", self.time(records.time)),
+            pl.Series("line", records.line.astype(np.uint32)),
+            pl.Series("segment", records.segment),
+            pl.Series("cpu", records.cpu.astype(np.int16)),
             *self.task(plan.form, rows),
         ]
         if plan.kind is not None:
             self.builder.add_frame(plan.kind, self.maker.known(plan, plan.kind, rows, common))
             for key in plan.unknown:
-                self.builder.unknown_fields[plan.kind.name, key] += len(chosen)
+                self.builder.unknown_fields[plan.kind.name, key] += len(records.line)
         else:
             self.builder.add_frame(None, self.maker.other(plan, rows, common))
-        self.account.events += len(chosen)
+        self.account.events += len(records.line)
 
     def task(self, form: EventFormat, rows: Rows) -> list[pl.Series]:
         """Return pid, comm and context."""
@@ -208,7 +220,7 @@ class _Recording:
         """Return the plan of an event's records, None if the file has no format of it."""
         if number not in self.plans:
             form = self.formats.get(number)
-            self.plans[number] = make_plan(form, event_of(form.name)) if form is not None else None
+            self.plans[number] = make_plan(form, event_of(form.name), self.hz) if form is not None else None
         return self.plans[number]
 
     def time(self, time: Array) -> Array:
@@ -242,6 +254,12 @@ def _formats(dat: DatFile) -> dict[int, EventFormat]:
     return found
 
 
+def _hz(formats: Mapping[int, EventFormat]) -> int:
+    """Return the kernel's HZ, which some formats divide jiffies by; 0 if none does."""
+    found = (re.search(r"\(jiffies - REC->\w{1,40}\) / (\d{2,4})\b", form.print_fmt) for form in formats.values())
+    return next((int(match[1]) for match in found if match is not None), 0)
+
+
 def _counted(stats: list[str]) -> dict[int, int]:
     """Return the events per_cpu/cpuN/stats counts as lost, by CPU."""
     found: dict[int, int] = {}
@@ -253,12 +271,12 @@ def _counted(stats: list[str]) -> dict[int, int]:
     return found
 
 
-def _scan(data: Array, nbytes: int) -> Scan:
+def _loops(data: Array, nbytes: int, *, big: bool) -> tuple[Scan, Gather | None]:
     if nbytes < SMALL:
-        return plain_scan(memoryview(data))
-    from pageout.readers.ring_scan import compiled_scan
+        return plain_scan(memoryview(data)), None
+    from pageout.readers.ring_scan import compiled_gather, compiled_scan
 
-    return compiled_scan(data)
+    return compiled_scan(data), compiled_gather(data, big=big)
 
 
 def _streams(dat: DatFile) -> tuple[Array, list[Stream]]:
