@@ -63,7 +63,14 @@ def test_a_cgroup_report_without_dirty_counters_does_not_say_zero() -> None:
 
 
 def test_the_machine_without_swap_is_told_by_zone_and_kind() -> None:
-    pages = {"active_anon": 400_000, "inactive_anon": 50_000, "inactive_file": 300, "active_file": 200, "dirty": 0, "writeback": 0}
+    pages = {
+        "active_anon": 400_000,
+        "inactive_anon": 50_000,
+        "inactive_file": 300,
+        "active_file": 200,
+        "dirty": 0,
+        "writeback": 0,
+    }
 
     found = findings(given(machine(pages, [{"free": 1000, "min": 1100, "low": 1400, "high": 1700}])))["oom"]
 
@@ -86,7 +93,9 @@ def test_the_machine_with_its_cache_dirty_says_so() -> None:
 def test_a_high_order_with_free_pages_is_fragmentation() -> None:
     pages = {"active_anon": 10_000, "free": 50_000}
 
-    found = findings(given(machine(pages, [{"free": 50_000, "min": 1100}], order=3, blocks=(50_000, 0, 0))))["oom-order"]
+    found = findings(given(machine(pages, [{"free": 50_000, "min": 1100}], order=3, blocks=(50_000, 0, 0))))[
+        "oom-order"
+    ]
 
     assert "8 contiguous pages (order 3)" in found.title
 

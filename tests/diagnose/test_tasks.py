@@ -5,9 +5,13 @@ from pageout.diagnose.findings import ERROR, INFO, WARNING
 from pageout.readers.facts import LogLine
 from tests.diagnose.build import findings, given, snapshot, task
 
-DIRTY = "__schedule schedule io_schedule_timeout balance_dirty_pages balance_dirty_pages_ratelimited generic_perform_write"
+DIRTY = (
+    "__schedule schedule io_schedule_timeout balance_dirty_pages balance_dirty_pages_ratelimited generic_perform_write"
+)
 FAULT = "schedule jbd2_log_wait_commit jbd2_log_do_checkpoint add_transaction_credits start_this_handle jbd2__journal_start ext4_page_mkwrite do_page_mkwrite"
-COMMIT = "schedule io_schedule folio_wait_bit_common write_cache_pages jbd2_journal_commit_transaction kjournald2 kthread"
+COMMIT = (
+    "schedule io_schedule folio_wait_bit_common write_cache_pages jbd2_journal_commit_transaction kjournald2 kthread"
+)
 TEARDOWN = "__schedule schedule wb_wait_for_completion mem_cgroup_css_free css_free_rwork_fn process_one_work"
 SYNC = "__schedule schedule wb_wait_for_completion sync_inodes_sb iterate_supers ksys_sync"
 HIGH_THROTTLE = "mem_cgroup_handle_over_high exit_to_usermode_loop do_syscall_64"

@@ -4,10 +4,10 @@
 import msgspec
 import pytest
 
-from pageout.events.stack_trace import parse_stacks
 from pageout.jit import INTERPRETED
 from pageout.kernel import frames
 from pageout.machine.simulate import Result, simulate
+from pageout.readers.stack_tables import parse_stacks
 from pageout.report.table import stack_text
 from pageout.vocabulary.scenario import Scenario, Task
 from tests.machine.test_simulate import KIB, MIB, MS, S, file, io, machine, scenario

@@ -8,9 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pageout.readers.ftrace_text import FtraceText
-from pageout.readers.lines import Claim, Line
-from pageout.readers.read import read_input
+from pageout.readers.read import read_input, read_pieces
 from pageout.vocabulary.schema import ANY_BASE, DEC, EVENTS, HEX
 from tests.conftest import ROOT
 
@@ -63,12 +61,12 @@ def test_each_text_of_each_kernel_reads_back(kind, n, data):
         literal + ("" if name is None else printed(kind, name, given_values[name]))
         for literal, name in parts(kind.texts[n])
     )
-    reader = FtraceText()
+    text = f"           <...>-7       [001] ....     1.000001: {kind.name}: {payload}".rstrip()
 
-    claim = reader.take(Line(1, f"           <...>-7       [001] ....     1.000001: {kind.name}: {payload}".rstrip()))
+    found = read_pieces("trace", [text.encode()])
 
-    assert claim is Claim.EVENT
-    events = reader.builder.finish()
+    assert found.account.events == 1
+    events = found.events
     assert not len(events.other), payload
     row = events.frame(kind.name).row(0, named=True)
     for name in names:
@@ -95,10 +93,8 @@ def test_real_recordings_leave_no_known_event_unread(kernel):
 
 
 def lines_of(*payloads):
-    reader = FtraceText()
-    for n, payload in enumerate(payloads):
-        assert reader.take(Line(n + 1, f"  dd-7  [001] ....  {n}.000001: {payload}")) is Claim.EVENT
-    return reader.builder.finish()
+    text = "\n".join(f"  dd-7  [000] .....  1.{n:06d}: {payload}" for n, payload in enumerate(payloads))
+    return read_pieces("trace", [text.encode()]).events
 
 
 def test_what_kernels_call_differently_is_one_column():

@@ -136,7 +136,7 @@ def test_everything_printed_fits_100_columns_and_is_escaped() -> None:
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="no ../shared/realdata here")
 def test_the_articles_trace_says_what_chinner_said() -> None:
-    from pageout.events.stack_trace import read_stacks
+    from pageout.readers.stack_tables import read_stacks
 
     (one,) = read_stacks(REAL / "berthels-2010-47.txt").tables
     document = table_document([Row(e.depth, e.size, e.location) for e in one.entries], SIZE)

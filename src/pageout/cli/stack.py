@@ -13,7 +13,7 @@ from pageout.report.text import counted, plain
 from pageout.vocabulary.errors import UsageError
 
 if TYPE_CHECKING:
-    from pageout.events.stack_trace import Found, Table
+    from pageout.readers.stack_tables import Found, Table
 
 Source = Annotated[
     Path,
@@ -70,7 +70,7 @@ def _size(text: str | None) -> int | None:
 
 def _recorded(path: Path, given: int | None, common: Common) -> int:
     from pageout.cli.output import print_json
-    from pageout.events.stack_trace import read_stacks
+    from pageout.readers.stack_tables import read_stacks
 
     found = read_stacks(path)
     sound = [table for table in found.tables if not table.problem]

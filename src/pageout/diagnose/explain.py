@@ -14,7 +14,18 @@ from pageout.readers.read import Input, fetch_texts
 Rule = Callable[[Case], Iterable[Finding]]
 
 # Modules of rules; each has RULES. Which comes first does not matter: findings are ranked.
-ROOMS = ("sysctls", "tasks", "oom", "counters", "stacks", "monitors")
+ROOMS = (
+    "sysctls",
+    "tasks",
+    "stack_shapes",
+    "oom",
+    "counters",
+    "stacks",
+    "monitors",
+    "trace_reclaim",
+    "trace_throttle",
+    "trace_block",
+)
 SHOWN = 3  # findings a reader can hold in his head
 
 

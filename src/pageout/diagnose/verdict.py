@@ -48,6 +48,12 @@ def dirty_limits(case: Case) -> Verdict:
     return found[0] if found else Verdict(None, "", None)
 
 
+def not_the_limits(case: Case) -> tuple[str, ...]:
+    """Return what clears the dirty limits, as a finding's `is_not`; empty if nothing does."""
+    verdict = dirty_limits(case)
+    return (verdict.text,) if verdict.reached is False else ()
+
+
 def _at(evidence: Evidence) -> str:
     return f"({evidence.file}:{evidence.line})"
 
@@ -55,19 +61,27 @@ def _at(evidence: Evidence) -> str:
 def _from_traces(case: Case) -> Iterator[Verdict]:
     import polars as pl
 
+    from pageout.analysis.writeback import df_dirty_throttle
+    from pageout.diagnose.trace_words import seconds, total, unnoticed
+
     for file, events in case.traces():
-        if "balance_dirty_pages" in events:
-            frame = events.frame("balance_dirty_pages")
-            held = frame.filter(pl.col("pause").is_between(1, 10_000))
-            line = int(frame["line"][0]) if held.is_empty() else int(held["line"][0])
-            evidence = Evidence(file, line)
-            if held.is_empty():
-                text = f"the dirty limits: balance_dirty_pages never asked for a pause {_at(evidence)}"
-                yield Verdict(False, text, evidence)
-            else:
-                yield Verdict(True, f"balance_dirty_pages asked for {len(held):,} pauses {_at(evidence)}", evidence)
-        elif "global_dirty_state" in events:
-            yield from _from_levels(file, events)
+        checks = df_dirty_throttle.or_none(events)
+        if checks is None:
+            if "global_dirty_state" in events:
+                yield from _from_levels(file, events)
+            continue
+        pauses = checks.filter(pl.col("asked_ns") > 0)
+        first = pauses if len(pauses) else checks
+        evidence = Evidence(file, int(first["line"][0]))
+        if pauses.is_empty():
+            yield Verdict(
+                False, f"the dirty limits: balance_dirty_pages never asked for a pause {_at(evidence)}", evidence
+            )
+        elif unnoticed(pauses, events):
+            asked = seconds(total(pauses, "asked_ns"))
+            yield Verdict(False, f"the dirty limits: all pauses add up to {asked} {_at(evidence)}", evidence)
+        else:
+            yield Verdict(True, f"balance_dirty_pages asked for {len(pauses):,} pauses {_at(evidence)}", evidence)
 
 
 def _from_levels(file: str, events: object) -> Iterator[Verdict]:

@@ -37,23 +37,24 @@ class TaskStack(NamedTuple):
     """A task that does not get on: of the hung-task detector, of sysrq-w/t, or of /proc/PID/stack."""
 
     line: int
-    source: str  # "hung task", "sysrq", "proc stack", "soft lockup", "backtrace"
+    source: str  # "hung task", "sysrq", "proc stack", "soft lockup", "hard lockup", "backtrace"
     comm: str | None
     pid: int | None
     state: str | None  # D, R, S...
-    blocked_s: int | None
+    blocked_s: int | None  # of a soft lockup: how long its CPU was stuck
     workqueue: str | None  # "writeback wb_workfn (flush-253:0)"
     frames: tuple[Frame, ...]
     kernel: str | None
     stamp_s: float | None
     blocker: tuple[str, int] | None = None  # comm, pid: "is blocked on a mutex likely owned by task ..."
+    locks: tuple[str, ...] = ()  # what lockdep says it holds: "&type->s_umount_key#30"
 
 
 class ZoneState(NamedTuple):
     """A zone as an OOM or allocation-failure report, or /proc/zoneinfo, shows it. Numbers in pages of 4 KiB."""
 
     node: int | None
-    name: str
+    name: str  # "": the whole node (Linux 4.8 on: its LRU lists)
     pages: Mapping[str, Value]  # free, min, low, high, dirty, writeback, inactive_file...: the report's own names
     free_by_order: tuple[int, ...]  # blocks free at each order, empty if the report does not say
     all_unreclaimable: bool | None
@@ -61,11 +62,12 @@ class ZoneState(NamedTuple):
 
 
 class MemoryState(NamedTuple):
-    """The Mem-Info block: the whole machine, in pages."""
+    """The Mem-Info block: the whole machine, in pages of the machine's own size."""
 
     pages: Mapping[str, Value]  # active_anon, inactive_file, dirty, writeback, slab_reclaimable, free...
     zones: tuple[ZoneState, ...]
     swap_kib: Mapping[str, Value]  # free, total
+    page_kib: int | None = None  # size of a page, by the free lists: 4, 16, 64
 
 
 class OomReport(NamedTuple):
@@ -86,6 +88,18 @@ class OomReport(NamedTuple):
     kernel: str | None
     stamp_s: float | None
     last_line: int
+    oom_score_adj: int | None = None  # the invoker's
+    tasks: tuple[OomTask, ...] = ()  # those the report lists
+    kill_memcg: str | None = None  # path of the cgroup of the task that was killed
+
+
+class OomTask(NamedTuple):
+    """A row of an OOM report's task table, in pages of the machine's own size."""
+
+    line: int
+    pid: int
+    comm: str
+    pages: Mapping[str, int]  # total_vm, rss, swapents, and pgtables_bytes, oom_score_adj: the table's own columns
 
 
 class AllocFailure(NamedTuple):
@@ -99,6 +113,8 @@ class AllocFailure(NamedTuple):
     frames: tuple[Frame, ...]
     kernel: str | None
     stamp_s: float | None
+    source: str = "page"  # "page"; "slab": SLUB's own line, `order` its smallest; "vmalloc"; "stall": slow, not failed
+    stalled_ms: int | None = None
 
 
 class StackTable(NamedTuple):
@@ -127,11 +143,14 @@ class Snapshot(NamedTuple):
 
     line: int
     source: str  # "meminfo", "vmstat", "zoneinfo", "buddyinfo", "pagetypeinfo", "diskstats", "pressure memory",
-    # "memory.stat", "memory.events", "memory.max"..., "slabinfo"
+    # "memory.stat", "memory.events", "memory.max" (inf: no limit)..., "io.stat", "slabinfo", "slabtop", "block stat",
+    # "bdi stats", "free", "top", "vmstat -s", "pid io"
     part: str
     values: Mapping[str, Value]
     free_by_order: tuple[int, ...] = ()  # buddyinfo, zoneinfo
     number: int = 0  # which snapshot of this source in the file: values of two can be subtracted
+    place: str = ""  # the cgroup ("/system.slice/a.service") whose file this is, "" if nobody said
+    unit_bytes: int | None = None  # `free`: what one is, None if its command was not shown
 
 
 class Table(NamedTuple):
@@ -140,6 +159,9 @@ class Table(NamedTuple):
     line: int
     source: str  # "vmstat 1", "iostat -x", "sar -B", "sar -r", "sar -d", "drsnoop", "biosnoop"
     rows: tuple[TableRow, ...]
+    columns: tuple[str, ...] = ()  # in the tool's order
+    command: str = ""  # that printed it, "" if not shown: units and intervals may stand only there
+    unit_bytes: int | None = None  # `vmstat 1`: of its memory columns, by the command; None if not shown
 
 
 class TableRow(NamedTuple):
@@ -148,6 +170,9 @@ class TableRow(NamedTuple):
     line: int
     numbers: Mapping[str, float]
     words: Mapping[str, str]  # the device, the time of day
+    report: int = 0  # which report of the table it is in (iostat, top: several rows a moment), from 0
+    since_boot: bool | None = False  # an average since boot, not of the interval; None: perhaps, nothing tells
+    average: bool = False  # a summary over the other rows, as in the last lines of sar
 
 
 class Sysctl(NamedTuple):
@@ -157,6 +182,34 @@ class Sysctl(NamedTuple):
     name: str
     text: str
     number: float | None
+    how: str = "read"  # "read" from the kernel, "conf" (a configuration file), "set" by a command, "said" in prose
+
+
+class Mount(NamedTuple):
+    """A mounted file system."""
+
+    line: int
+    device: str
+    place: str
+    fstype: str
+    options: str
+
+
+class BlockDevice(NamedTuple):
+    """A row of lsblk: which name a number has, `254:0` is vda."""
+
+    line: int
+    name: str
+    number: str  # major:minor
+    kind: str  # disk, part, lvm, loop, raid1, crypt...
+    place: str  # where it is mounted, "" if nowhere
+
+
+class KernelCommandLine(NamedTuple):
+    """What the kernel was booted with: /proc/cmdline."""
+
+    line: int
+    text: str
 
 
 class LogLine(NamedTuple):
@@ -170,5 +223,17 @@ class LogLine(NamedTuple):
 
 
 Fact = (
-    KernelVersion | TaskStack | OomReport | AllocFailure | StackTable | StackNote | Snapshot | Table | Sysctl | LogLine
+    KernelVersion
+    | TaskStack
+    | OomReport
+    | AllocFailure
+    | StackTable
+    | StackNote
+    | Snapshot
+    | Table
+    | Sysctl
+    | Mount
+    | BlockDevice
+    | KernelCommandLine
+    | LogLine
 )

@@ -28,7 +28,7 @@ from pageout.vocabulary.schema import EventKind, event_of
 if TYPE_CHECKING:
     from pageout.events.tables import EventBuilder
 
-MAX_LINES = 4  # of one event, wrapped
+MAX_LINES = 8  # of one event, wrapped at 72 columns and quoted
 MAX_MARKER_LINES, MAX_OTHER_LINES = 60, 8  # lines that may follow a marker, or any event nobody knows
 FUNCTION = "function"  # the name of what function tracers print
 MARKERS = frozenset({"tracing_mark_write", "print", "bprint", "bputs", "raw_data"})
@@ -78,14 +78,17 @@ class FtraceText(EventRecogniser):
     def take(self, line: Line) -> Claim | None:
         """Claim events and what tracefs prints between them."""
         text = line.text
-        if text.endswith("^M"):
-            text = text[:-2].rstrip()
-            line = line._replace(text=text)
         if not text:
             self._blank()
             return None
         prefix = read_prefix(text)
-        claim = self._with_prefix(line, prefix) if prefix is not None else None
+        if prefix is None and line.stamp_s is not None:  # its time may have been taken for the log's
+            prefix = read_prefix(f"{line.stamp_s:.6f} {text}")
+        claim = None
+        if prefix is not None and prefix.pid is None:  # who it was may stand in the line before
+            claim = self._wrapped_head(line)
+        if claim is None and prefix is not None:
+            claim = self._with_prefix(line, prefix)
         if claim is None:
             claim = self._without_prefix(line)
         if claim is None:
@@ -114,7 +117,7 @@ class FtraceText(EventRecogniser):
         return ()
 
     def _refuse(self, line: Line) -> None:
-        if self._loose and self._loose[-1].number + self._loose[-1].nr_lines != line.number:
+        if self._loose and _last_of(self._loose[-1]) + 1 != line.number:
             self._loose = []
         if not self._loose:
             self._was_apart = self.stream.is_apart
@@ -149,7 +152,7 @@ class FtraceText(EventRecogniser):
             return Claim.KNOWN
         match = _EVENT.fullmatch(prefix.rest)
         if match is not None:
-            self._event(line, prefix, match[1], match[2] or "")
+            self._event(line, prefix, match[1], (match[2] or "").lstrip())
             return Claim.EVENT
         function = read_function(prefix.rest)
         if function is None:
@@ -181,7 +184,7 @@ class FtraceText(EventRecogniser):
         )
         self.seen = True
         self._title = False
-        self._last, last = line.number, line.number + line.nr_lines - 1
+        self._last, last = line.number, _last_of(line)
         self._pending = Pending(name, event_of(name), common, payload, prefix.time, last, len(line.text))
 
     def _note(self, prefix: Prefix) -> None:
@@ -199,10 +202,12 @@ class FtraceText(EventRecogniser):
             return
         marker = held.name in MARKERS
         first, last = loose[0], loose[-1]
-        if first.number != held.number + 1 or last.number + last.nr_lines != line.number or time < held.time:
+        if first.number != held.number + 1 or _last_of(last) + 1 != line.number or time < held.time:
             return
         if len(loose) > (MAX_MARKER_LINES if marker else MAX_OTHER_LINES):
             return
+        if any(read_prefix(more.text) is not None for more in loose):
+            return  # an event, if an odd one
         self.taken_back = len(loose)
         self.variants.add("multi-line markers")
         held.payload = "\n".join([held.payload, *(more.text for more in loose)])
@@ -224,7 +229,7 @@ class FtraceText(EventRecogniser):
         loose = self._loose[1 - MAX_LINES :]
         for n in range(len(loose)):
             lines = loose[n:]
-            if not may_be_head(lines[0].text) or lines[-1].number + lines[-1].nr_lines != line.number:
+            if not may_be_head(lines[0].text) or _last_of(lines[-1]) + 1 != line.number:
                 continue
             for glue in (" ", ""):
                 text = glue.join([*(part.text.strip() for part in lines), line.text.strip()])
@@ -233,13 +238,11 @@ class FtraceText(EventRecogniser):
                 if prefix is None or match is None:
                     continue
                 del self._loose[len(self._loose) - len(lines) :]
-                whole = line._replace(
-                    number=lines[0].number, text=text, nr_lines=line.number + line.nr_lines - lines[0].number
-                )
+                whole = line._replace(number=lines[0].number, text=text, nr_lines=_last_of(line) + 1 - lines[0].number)
                 if not self._loose:
                     self._together()
                 self._event(whole, prefix, match[1], match[2] or "")
-                self._joined_to(line, len(lines) + 1)
+                self._joined_to(line, len(lines))
                 self.taken_back = len(lines) + (self.taken_back if self._loose else 0)
                 return Claim.EVENT
         return None
@@ -274,7 +277,7 @@ class FtraceText(EventRecogniser):
         held = self._pending
         assert held is not None
         held.nr_lines += nr_lines
-        held.number = line.number + line.nr_lines - 1
+        held.number = _last_of(line)
         held.width = len(line.text)
         self.variants.add("wrapped")
 
@@ -312,6 +315,11 @@ class FtraceText(EventRecogniser):
             self._dump = True
         elif said.what == "trace-cmd":
             self.variants.add("trace-cmd report")
+
+
+def _last_of(line: Line) -> int:
+    """Return the number of the last line of the file that is in this one."""
+    return line.number + max(line.nr_lines, 1) - 1
 
 
 def _or(number: int | None, missing: int) -> int:

@@ -31,10 +31,13 @@ class Line(NamedTuple):
 
     number: int  # in the file, from 1
     text: str  # without quote marks, a mail's encoding, the log's stamp, and without white space at the end
-    stamp_s: float | None = None  # the time the log's prefix says, seconds, None without one
-    prefix: str = ""  # what was taken off: quote, dmesg, journal, kmsg...
+    stamp_s: float | None = None  # the log's time, seconds: since boot, or (no uptime there) since 1970; None: not said
+    prefix: str = ""  # what was taken off, outermost first: "quoted, syslog, dmesg"
     cut: bool = False  # longer than MAX_LINE: the rest is not here
-    nr_lines: int = 1  # lines of the file that were joined to make it (quoted-printable)
+    nr_lines: int = 1  # lines of the file joined to make it (broken by a mailer); 0: more of a line already counted
+    width: int = 0  # characters it had in the file, without quote marks: says whether a mailer broke it
+    depth: int = 0  # quote marks taken off
+    logged: bool = False  # a logger's prefix was taken off
 
 
 class Recogniser:
@@ -45,6 +48,8 @@ class Recogniser:
     """
 
     kind = ""  # the format's name, as the user reads it: "meminfo", "ftrace text"
+    broad = False  # claims what looks like nothing else: asked last, even after a line of its own
+    alone = True  # a file holding nothing else is worth reading
 
     def __init__(self) -> None:
         self.variants: set[str] = set()  # dresses seen: "tgid column", "quoted"
@@ -91,7 +96,7 @@ class Account:
         """Count a line somebody claimed; of several joined ones the first is the event."""
         self.lines += nr_lines
         self.kinds[kind] += nr_lines
-        events = 1 if claim is Claim.EVENT else 0
+        events = 1 if claim is Claim.EVENT and nr_lines else 0
         self.events += events
         self.known_non_events += nr_lines - events
 
@@ -125,6 +130,10 @@ class Desk:
 
     def take(self, line: Line) -> None:
         """Offer a line: to whoever took the last one first."""
+        if line.number == 1 and line.text.startswith("\ufeff"):  # a byte order mark
+            line = line._replace(text=line.text[1:])
+        if line.text.endswith("^M"):  # a carriage return, as some viewers and pagers show it
+            line = line._replace(text=line.text[:-2].rstrip())
         last = self._last
         if last is not None:
             claim = last.take(line)
@@ -140,7 +149,8 @@ class Desk:
                 continue
             claim = recogniser.take(line)
             if claim is not None:
-                self._last = recogniser
+                if not recogniser.broad:
+                    self._last = recogniser
                 self._claimed(recogniser, claim, line)
                 return
         self._last = None
@@ -152,6 +162,8 @@ class Desk:
             self._account.take_back(recogniser.kind, self._refused.pop())
         recogniser.taken_back = 0
         self._refused.clear()
+        if line.prefix:
+            recogniser.variants.update(line.prefix.split(", "))
 
     def _refuse(self, line: Line) -> None:
         self._account.refuse(line)

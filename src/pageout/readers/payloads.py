@@ -16,8 +16,7 @@ if TYPE_CHECKING:
 
 NULL = -(1 << 63)
 MAX_PAYLOAD = 8192  # characters: no event of ours prints more, and none longer is learned from
-_FREE_TRIES, _LATER_TRIES = 64, 256  # failures before only each so-many-th payload is tried again
-_MAX_SHAPES = 512
+_MAX_SHAPES, _LATER = 2048, 16  # shapes of text that taught nothing; with so many, only each so-many-th is tried
 _MAX = (1 << 63) - 1
 _RANGES = {
     "i32": (-(1 << 31), (1 << 31) - 1), "u32": (0, (1 << 32) - 1), "i64": (-_MAX - 1, _MAX),
@@ -26,6 +25,7 @@ _RANGES = {
 _WIDE = 60  # characters: a terminal or a mailer that cuts inside words does so at the end of a long line
 _REST_OF_VALUE = re.compile(r"\d{1,20}|[\w|]*[_|][A-Z0-9_|]*")
 _LEAD = re.compile(r"\s*(?:bdi|dev) \S+ ?")
+_BASES = {DEC: 10, HEX: 16, ANY_BASE: 1}
 _DIGITS = re.compile(r"\d+")
 _PAIR = re.compile(r"([A-Za-z_][\w-]{0,63})=(.*)", re.DOTALL)
 _VALUES = {DEC: r"-?\d{1,20}", HEX: r"(?:0x)?[0-9a-fA-F]{1,16}", ANY_BASE: r"0x[0-9a-fA-F]{1,16}|\d{1,20}"}
@@ -33,6 +33,7 @@ _VALUES = {DEC: r"-?\d{1,20}", HEX: r"(?:0x)?[0-9a-fA-F]{1,16}", ANY_BASE: r"0x[
 
 class _Learned(NamedTuple):
     template: Template
+    cells: tuple[tuple[int, int, int, int, int], ...]
     match: Callable[[str], re.Match[str] | None]
 
 
@@ -41,8 +42,8 @@ class Payloads:
 
     def __init__(self) -> None:
         self._learned: dict[str, list[_Learned]] = {}
-        self._shapes: dict[str, set[str]] = {}  # of payloads nothing could be learned from
-        self._failures: dict[str, int] = {}
+        self._shapes: dict[str, set[int]] = {}  # hashes of payloads nothing could be learned from, digits alike
+        self._failures = 0
 
     @property
     def learned(self) -> dict[str, list[Template]]:
@@ -54,24 +55,22 @@ class Payloads:
         for known in self._learned.setdefault(kind.name, []):
             match = known.match(payload)
             if match is not None:
-                return _convert(builder, known.template, match)
+                return _convert(builder, known, match)
         found = self._learn(kind, payload)
         match = found.match(payload) if found is not None else None
-        return _convert(builder, found.template, match) if found is not None and match is not None else None
+        return _convert(builder, found, match) if found is not None and match is not None else None
 
     def _learn(self, kind: EventKind, payload: str) -> _Learned | None:
         learned = self._learned[kind.name]
-        failures = self._failures.get(kind.name, 0)
         if len(learned) >= MAX_TEMPLATES or len(payload) > MAX_PAYLOAD:
             return None
-        shape = _DIGITS.sub("0", payload)[:256]
+        shape = hash(_DIGITS.sub("0", payload))
         shapes = self._shapes.setdefault(kind.name, set())
-        template = None
-        if shape not in shapes and (failures < _FREE_TRIES or failures % _LATER_TRIES == 0):
-            template = learn(kind, payload)
-        found = _Learned(template, template.pattern().fullmatch) if template is not None else None
+        tried = shape in shapes or (len(shapes) >= _MAX_SHAPES and self._failures % _LATER)
+        template = learn(kind, payload) if not tried else None
+        found = _Learned(template, _cells(template), template.pattern().fullmatch) if template is not None else None
         if found is None or found.match(payload) is None:
-            self._failures[kind.name] = failures + 1
+            self._failures += 1
             if len(shapes) < _MAX_SHAPES:
                 shapes.add(shape)
             return None
@@ -79,23 +78,30 @@ class Payloads:
         return found
 
 
-def _convert(builder: EventBuilder, template: Template, match: re.Match[str]) -> list[int] | None:
-    kind = template.kind
+def _cells(template: Template) -> tuple[tuple[int, int, int, int, int], ...]:
+    """Return, for each value a template takes: its group, its column, base (0: a word, 1: either), and range."""
+    cells = []
+    for group, at in enumerate(template.columns, start=1):
+        if at != SKIP:
+            column = template.kind.columns[at]
+            low, high = _RANGES.get(column.width, (0, 0))
+            cells.append((group, at, _BASES.get(column.base, 0), low, high))
+    return tuple(cells)
+
+
+def _convert(builder: EventBuilder, learned: _Learned, match: re.Match[str]) -> list[int] | None:
+    kind = learned.template.kind
     values = [NULL] * len(kind.columns)
-    for text, at in zip(match.groups(), template.columns, strict=True):
-        if at == SKIP:
-            continue
-        column = kind.columns[at]
-        if column.base not in (DEC, HEX, ANY_BASE):
+    for group, at, base, low, high in learned.cells:
+        text = match[group]
+        if not base:
             values[at] = builder.word(text.encode())
             continue
-        hexadecimal = column.base == HEX or (column.base == ANY_BASE and text.startswith("0x"))
-        number = int(text, 16 if hexadecimal else 10)
-        low, high = _RANGES[column.width]
+        number = int(text, base if base > 1 else 16 if text.startswith("0x") else 10)
         if not low <= number <= high:
             return None
         values[at] = number - (1 << 64) if number > _MAX else number
-    for key in template.unknown:
+    for key in learned.template.unknown:
         builder.unknown_fields[kind.name, key] += 1
     return values
 
@@ -103,7 +109,7 @@ def _convert(builder: EventBuilder, template: Template, match: re.Match[str]) ->
 class _Fit(NamedTuple):
     """How well a payload looks like an event's; more is better."""
 
-    whole: bool  # as a text of the schema has it
+    whole: int  # 0, unless it is as a text of the schema has it: 1 and the number of its columns
     pairs: int  # key=value, the value such as the column has
     stray: int  # minus the number of words that are no such thing
 
@@ -114,8 +120,17 @@ def _value(base: str) -> re.Pattern[str] | None:
     return None if pattern is None else re.compile(pattern)
 
 
+def _odd_blanks(template: Template, payload: str) -> int:
+    """Return how many blanks stand in words that have none (a shrinker has one, before its address)."""
+    match = template.pattern().fullmatch(payload)
+    values = match.groups() if match is not None else ()
+    named = [(template.kind.columns[at], value) for at, value in zip(template.columns, values, strict=False) if at >= 0]
+    return sum(abs(value.count(" ") - (column.name == "shrinker")) for column, value in named)
+
+
 def _fit(kind: EventKind | None, payload: str) -> _Fit:
-    whole = kind is not None and learn_by_text(kind, payload) is not None
+    template = learn_by_text(kind, payload) if kind is not None else None
+    whole = 1 + sum(at != SKIP for at in template.columns) if template is not None else 0
     pairs = stray = 0
     for word in payload.split():
         pair = _PAIR.fullmatch(word)
@@ -128,6 +143,8 @@ def _fit(kind: EventKind | None, payload: str) -> _Fit:
             pairs += 1
         else:
             stray += 1
+    if template is not None:
+        stray = _odd_blanks(template, payload)
     return _Fit(whole, pairs, -stray)
 
 
@@ -145,10 +162,10 @@ def joined(kind: EventKind | None, payload: str, more: str, width: int) -> str |
     texts = (f"{payload} {more}", payload + more)
     fits = [_fit(kind, text) for text in texts]
     best = max(range(2), key=lambda n: (*fits[n], -n))
-    if fits[best].whole and not (alone.whole and fits[best].pairs <= alone.pairs):
+    if fits[best].whole > alone.whole:
         return texts[best]
-    if width >= _WIDE and _REST_OF_VALUE.fullmatch(more) and not _words(payload[-1:] + more)[1:]:
-        return texts[1] if "=" in payload.split()[-1] else None
+    if width >= _WIDE and _REST_OF_VALUE.fullmatch(more) and not (alone.whole and more.isdigit()):
+        return texts[1] if "=" in payload.rpartition(" ")[2] else None
     return texts[best] if _goes_on(kind, payload, texts[best], alone, fits[best], bool(best)) else None
 
 
@@ -159,7 +176,7 @@ def _words(payload: str) -> list[str]:
 
 def _goes_on(kind: EventKind | None, payload: str, text: str, alone: _Fit, together: _Fit, cut_word: bool) -> bool:
     before, words = _words(payload), _words(text)
-    if kind is None and not any(map(_PAIR.fullmatch, before)):
+    if kind is None and before and not any(map(_PAIR.fullmatch, before)):
         return False  # nothing is known of this event: only more of the same can be told from prose
     new = words[max(len(before) - cut_word, 0) :]
     pairs = [_PAIR.fullmatch(word) for word in new]

@@ -23,9 +23,7 @@ _FLAGS = rf"(?:{_CONTEXT}{_S})?"
 _CPU = r"\[(\d{1,4})\]"
 # First what a kernel prints; then looser, with no CPU and any fraction of a second, as found in mails and tools.
 _STRICT = re.compile(rf"{_TASK}{_S}{_TGID}\[(\d{{3,4}})\]{_S}{_FLAGS}(\d{{1,10}})\.(\d{{6,9}}): (.*)", re.DOTALL)
-_LOOSE = re.compile(
-    rf"{_TASK}{_S}{_TGID}(?:{_CPU}{_S})?{_FLAGS}(\d{{1,10}})\.(\d{{1,9}}):{_S}(.*)", re.DOTALL
-)
+_LOOSE = re.compile(rf"{_TASK}{_S}{_TGID}(?:{_CPU}{_S})?{_FLAGS}(\d{{1,10}})\.(\d{{1,9}}):{_S}(.*)", re.DOTALL)
 # Clocks `counter` and `x86-tsc`: a number without a point.
 _BARE = re.compile(rf"{_TASK}{_S}{_TGID}{_CPU}{_S}{_FLAGS}(\d{{1,19}}):{_S}(.*)", re.DOTALL)
 _LATENCY_START = rf"{_TASK}{_S}(\d{{1,4}})([^\s\d:][^\s:]{{3,7}}){_S}(\d{{1,19}})"
@@ -47,6 +45,8 @@ _HEAD = re.compile(
     rf"(?:{_S}\d{{1,10}}(?:\.(?:\d{{1,9}}(?::(?:{_S}\w*)?)?)?)?)?",
     re.DOTALL,
 )
+_GREP = re.compile(r"[\w./~+-]{1,120}:(?:\d{1,9}[:-])?\s{0,64}")  # what grep puts before a line
+_MAX_COMM = 16
 _MAX_HEAD = 160
 _MAX_PID = 1 << 31
 _POINT = re.compile(r"[\d.]:")  # every dress has a time with a colon, save those with the time first
@@ -134,6 +134,9 @@ def _made(
         return None
     if comm == "<...>" or not comm:
         comm = None
+    elif len(comm) > _MAX_COMM:
+        found = _GREP.match(comm)
+        comm = comm[found.end() :] if found is not None else comm
     return Prefix(comm, number, tgid, int(cpu) if cpu is not None else None, context, time, clock, rest, dress)
 
 

@@ -3,14 +3,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING
 
+from pageout.readers.dress import undress
 from pageout.readers.facts import Fact
-from pageout.readers.lines import Account, Desk, Line, Recogniser
+from pageout.readers.formats import recognisers
+from pageout.readers.lines import Account, Desk, Recogniser
 from pageout.readers.source import STDIN, open_bytes
+from pageout.readers.systrace import unwrap
 from pageout.vocabulary.errors import TraceError
 
 if TYPE_CHECKING:
@@ -37,16 +40,6 @@ class Input:
         return 0 if self.events is None else self.events.lost
 
 
-def recognisers() -> list[Recogniser]:
-    """Return one of each, in the order lines are offered to them: the narrow before the broad."""
-    from pageout.readers.ftrace_text import FtraceText
-    from pageout.readers.function_graph import FunctionGraph
-    from pageout.readers.stream import Stream
-
-    stream = Stream()
-    return [FtraceText(stream), FunctionGraph()]
-
-
 def read_input(name: str) -> Input:
     """Read a file, `-` for standard input.  Raises TraceError: unreadable, or nothing in it that pageout knows."""
     with open_bytes(name) as pieces:
@@ -66,7 +59,7 @@ def read_pieces(name: str, pieces: Iterable[bytes]) -> Input:
     readers = recognisers()
     desk = Desk(readers, found.account)
     kept = 0
-    for line in split_lines(pieces):
+    for line in unwrap(undress(pieces), name):
         desk.take(line)
         if kept < KEPT_BYTES:
             found.texts[line.number] = line.text
@@ -74,24 +67,12 @@ def read_pieces(name: str, pieces: Iterable[bytes]) -> Input:
     found.facts = list(desk.facts())
     _take_events(found, readers)
     found.kind = _kind(found.account, readers)
-    if not found.kind:
+    if not any(reader.alone for reader in readers if reader.kind in found.account.kinds):
         raise TraceError(_nothing_known(found))
     if not found.facts and not found.account.events:
         for reader in readers:
             reader.refuse(name)
     return found
-
-
-def split_lines(pieces: Iterable[bytes]) -> Iterator[Line]:
-    """Yield the lines of a text."""
-    number, rest = 0, b""
-    for piece in pieces:
-        *lines, rest = (rest + piece).split(b"\n")
-        for raw in lines:
-            number += 1
-            yield Line(number, raw.decode("utf-8", "replace").rstrip())
-    if rest:
-        yield Line(number + 1, rest.decode("utf-8", "replace").rstrip())
 
 
 def fetch_texts(found: Input, numbers: set[int]) -> dict[int, str]:
@@ -105,7 +86,7 @@ def fetch_texts(found: Input, numbers: set[int]) -> dict[int, str]:
     if missing and found.file != STDIN:
         last = max(missing)
         with open_bytes(found.file) as pieces:
-            for line in split_lines(pieces):
+            for line in unwrap(undress(pieces), found.file):
                 if line.number in missing:
                     texts[line.number] = line.text
                 if line.number >= last:
@@ -122,9 +103,12 @@ def _take_events(found: Input, readers: Sequence[Recogniser]) -> None:
 
 def _kind(account: Account, readers: Sequence[Recogniser]) -> str:
     """Return the formats met, the one with most lines first, each with its dresses: `ftrace text (tgid column)`."""
-    variants = {reader.kind: sorted(reader.variants) for reader in readers}
+    variants: dict[str, set[str]] = {}
+    for reader in readers:
+        variants.setdefault(reader.kind, set()).update(reader.variants)
     said = [
-        f"{kind} ({', '.join(variants[kind])})" if variants[kind] else kind for kind, _ in account.kinds.most_common()
+        f"{kind} ({', '.join(sorted(variants[kind]))})" if variants[kind] else kind
+        for kind, _ in account.kinds.most_common()
     ]
     return " + ".join(said)
 

@@ -25,8 +25,8 @@ MAX_FRAMES = 512
 _MAX_TIME = 1 << 63
 _CUT = re.compile(
     r"\s*(?:[.\u2026\u22ee: ]*[.\u2026\u22ee]{2,}[. ]*|\u2026|\u22ee"
-    r"|[\[(<{*~=-]{1,10} ?(?:\.{2,}|\u2026|(?:big |huge )?"
-    r"(?:snip|cut|skip|trim|truncated|deleted|omitted|removed|8<|>8))"
+    r"|[\[(<{*~=-]{1,10} ?(?:big |huge )?"
+    r"(?:\.{2,}|\u2026|snip|cut|skip|trim|truncated|deleted|omitted|removed|8<|>8)"
     r"[^\]\[<>]{0,80}[\])>}*~=-]{1,10}|snip|<snip>)\s*",
     re.IGNORECASE,
 )

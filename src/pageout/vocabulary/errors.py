@@ -6,6 +6,7 @@
     +-- JobFileError        2   a fio job file
     +-- SettingError        2   --set, sysctls, designs and their choices
     +-- TraceError          2   a recording that cannot be read
+    +-- MissingEventError   2   a recording without the tracepoints a question needs
     +-- TooLargeError       2   a run that would not fit in this computer
     +-- UsageError          2   the command line
     +-- InvariantError     70   the model contradicts itself: a bug of ours
@@ -46,6 +47,10 @@ class SettingError(PageoutError):
 
 class TraceError(PageoutError):
     """A recording cannot be read."""
+
+
+class MissingEventError(PageoutError):
+    """A recording lacks tracepoints without which a question cannot be answered."""
 
 
 class TooLargeError(PageoutError):

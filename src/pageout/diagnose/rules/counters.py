@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from pageout.diagnose.case import Case, Said
 from pageout.diagnose.findings import ERROR, HIGH, INFO, LOW, MEDIUM, WARNING, Evidence, Finding
-from pageout.diagnose.verdict import dirty_limits
+from pageout.diagnose.verdict import not_the_limits
 from pageout.diagnose.words import bytes_text, pages_text, percent
 from pageout.readers.facts import Snapshot
 
@@ -49,11 +49,6 @@ def pair(case: Case, source: str, part: str = "") -> Pair | None:
             by_file.setdefault(file, []).append(snapshot)
     found = [(file, all_of_it) for file, all_of_it in by_file.items() if len(all_of_it) > 1]
     return Pair(found[0][0], found[0][1][0], found[0][1][-1]) if found else None
-
-
-def _not_the_limits(case: Case) -> tuple[str, ...]:
-    verdict = dirty_limits(case)
-    return (verdict.text,) if verdict.reached is False else ()
 
 
 def _sum(case: Case, *names: str) -> tuple[float, list[Said]]:
@@ -94,7 +89,7 @@ def direct_reclaim(case: Case) -> Iterator[Finding]:
         confidence=HIGH,
         why="the kernel counts both; they are totals since boot, not what happens now",
         evidence=tuple(one.evidence for one in (*direct_said, *kswapd_said, *stall_said)),
-        is_not=_not_the_limits(case),
+        is_not=not_the_limits(case),
         unknown=(
             "when it happened, and for how long each task stalled",
             "what kswapd did instead: slept, worked for another zone, or stood in a shrinker",
@@ -135,7 +130,7 @@ def poor_yield(case: Case) -> Iterator[Finding]:
         confidence=MEDIUM,
         why="both counters are the kernel's own; what the pages were, they do not say",
         evidence=tuple(one.evidence for one in (*said, *stolen_said)),
-        is_not=_not_the_limits(case),
+        is_not=not_the_limits(case),
         unknown=("why the scanned pages could not be reclaimed",),
         capture=("reclaim", "counters"),
         weight=1 - stolen / scanned,
@@ -187,7 +182,7 @@ def slab(case: Case) -> Iterator[Finding]:
         confidence=MEDIUM,
         why="the sizes are certain; that reclaim is slow because of them needs a trace",
         evidence=(whole.evidence, reclaimable.evidence, total.evidence),
-        is_not=_not_the_limits(case),
+        is_not=not_the_limits(case),
         unknown=("the time reclaim spends in each shrinker", "which caches (slabinfo)"),
         capture=("slab", "reclaim"),
         advice=("vm.vfs_cache_pressure above 100 keeps fewer inodes; the price is more metadata reads",)
@@ -223,7 +218,7 @@ def under_writeback(case: Case) -> Iterator[Finding]:
         confidence=LOW,
         why="a level at one moment",
         evidence=(dirty.evidence, writeback.evidence, *((free.evidence,) if free is not None and not short else ())),
-        is_not=_not_the_limits(case)
+        is_not=not_the_limits(case)
         + (
             (
                 f"a shortage of memory: {bytes_text(free.number * KIB)} are free ({free.evidence.file}:{free.evidence.line})",

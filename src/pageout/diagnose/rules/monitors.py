@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from pageout.diagnose.case import Case
 from pageout.diagnose.findings import ERROR, HIGH, LOW, MEDIUM, WARNING, Evidence, Finding
-from pageout.diagnose.verdict import dirty_limits
+from pageout.diagnose.verdict import not_the_limits
 from pageout.diagnose.words import bytes_text, percent, seconds_text
 from pageout.readers.facts import TableRow
 
@@ -44,10 +44,10 @@ def _rows(case: Case, source: str) -> list[_Row]:
     ]
 
 
-def _not_the_limits(case: Case) -> tuple[str, ...]:
-    verdict = dirty_limits(case)
-    if verdict.reached is False:
-        return (verdict.text,)
+def _cleared(case: Case) -> tuple[str, ...]:
+    cleared = not_the_limits(case)
+    if cleared:
+        return cleared
     dirty = [(row, row.get("kbdirty")) for row in _rows(case, "sar -r")]
     stated = [(row, kib) for row, kib in dirty if kib is not None]
     cached = [row.get("kbcached") for row, _ in stated]
@@ -90,7 +90,7 @@ def scanning(case: Case) -> Iterator[Finding]:
         confidence=HIGH,
         why="%vmeff and the scan rates agree row after row",
         evidence=tuple(dict.fromkeys((worst.evidence, *(row.evidence for row in rows[:4])))),
-        is_not=_not_the_limits(case),
+        is_not=_cleared(case),
         unknown=("which pages come round: dirty, under writeback, mapped, or clean ones the filesystem keeps", "the kernel's version" if not case.kernels else "whether a later kernel has a fix"),
         capture=("reclaim", "counters", "slab"),
         weight=scanned / len(rows) / 1e5,
@@ -193,7 +193,7 @@ def blocked(case: Case) -> Iterator[Finding]:
         confidence=LOW,
         why="vmstat counts the blocked, it does not say what they wait for",
         evidence=tuple(dict.fromkeys((most.evidence, *(row.evidence for row in waiting[:3])))),
-        is_not=_not_the_limits(case),
+        is_not=_cleared(case),
         unknown=("which tasks, and what they wait for", "which device"),
         capture=("blocked", "device", "throttle"),
         weight=(most.get("b") or 0.0) / 100,

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from pageout.diagnose.case import Case
 from pageout.diagnose.findings import ERROR, HIGH, INFO, LOW, MEDIUM, WARNING, Evidence, Finding
-from pageout.diagnose.verdict import dirty_limits
+from pageout.diagnose.verdict import not_the_limits
 from pageout.diagnose.wait_sites import DEVICE, JOURNAL, UNKNOWN, Site, has, site_of
 from pageout.readers.facts import LogLine, TaskStack
 
@@ -91,7 +91,7 @@ def _circle(case: Case, found: Sequence[Waiter]) -> Finding | None:
         confidence=MEDIUM,
         why="both ends stand in the stacks; that it is the same page, no stack can say",
         evidence=tuple(one.evidence for one in (*commits, *holders, *others)),
-        is_not=_limits(case),
+        is_not=not_the_limits(case),
         unknown=("which page it is, and who has it locked", "whether requests are still in flight to the device"),
         capture=("blocked", "device"),
         advice=(f"a deadlock inside the filesystem is a kernel fault: search for it by {kernels}, and report it",),
@@ -127,7 +127,7 @@ def _teardown(case: Case, found: Sequence[Waiter]) -> Finding:
         evidence=_lines(found),
         is_not=(
             "a stall of the tasks that write: none of them is in this log",
-            *_limits(case),
+            *not_the_limits(case),
         ),
         unknown=("why that writeback takes so long: its device's queue and bandwidth",),
         capture=("device", "throttle"),
@@ -147,7 +147,7 @@ def _memory_high(case: Case, found: Sequence[Waiter]) -> Finding:
         confidence=HIGH,
         why="mem_cgroup_handle_over_high is on the stack as a certain frame",
         evidence=_lines(found),
-        is_not=_limits(case),
+        is_not=not_the_limits(case),
         unknown=("which cgroup it is, how far above memory.high, and what it holds (page cache or memory of tasks)",),
         capture=("cgroup",),
         advice=("raise memory.high of that cgroup, or find what fills it; vm.dirty_* do not change this",),
@@ -223,7 +223,7 @@ def _sync(case: Case, found: Sequence[Waiter]) -> Finding:
         confidence=MEDIUM,
         why="the stack says what is waited for, not how fast it goes",
         evidence=_lines(found),
-        is_not=_limits(case),
+        is_not=not_the_limits(case),
         unknown=("dirty + writeback, and the device's rate and request size: when it ends", "which device is slow"),
         capture=("counters", "device", "block"),
         advice=(
@@ -269,7 +269,7 @@ def _chain(case: Case, found: Sequence[Waiter]) -> Finding:
         confidence=MEDIUM if known and len(found) > 1 else LOW,
         why="who waits where stands in the stacks; who holds what is inferred from the order of these places",
         evidence=tuple(one.evidence for _, members in by_site for one in members),
-        is_not=_limits(case),
+        is_not=not_the_limits(case),
         unknown=("how long each has waited, and whether anything moves",),
         capture=("blocked", "device", "counters"),
         weight=len(found),
@@ -305,11 +305,6 @@ def _rest(others: Sequence[Waiter]) -> str:
     places = Counter(one.site.label for one in others)
     told = ", ".join(f"{count} {label}" for label, count in places.most_common())
     return f"The others are victims: {told}."
-
-
-def _limits(case: Case) -> tuple[str, ...]:
-    verdict = dirty_limits(case)
-    return (verdict.text,) if verdict.reached is False else ()
 
 
 def _topics(trouble: Sequence[tuple[str, LogLine]]) -> str:

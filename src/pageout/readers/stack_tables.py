@@ -12,11 +12,13 @@ from __future__ import annotations
 import gzip
 import re
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+from pageout.readers.facts import Fact, StackNote, StackTable
+from pageout.readers.lines import Claim, Line, Recogniser
 from pageout.vocabulary.errors import TraceError
 
 MAX_LINE = 4096  # bytes of a line that are looked at
@@ -157,19 +159,20 @@ class _Reader:
 
     headed = False
 
-    def take(self, raw: str) -> None:
-        """Take the next line."""
+    def take(self, raw: str) -> bool:
+        """Take the next line; tells whether it says something."""
         self.number += 1
         line = raw.replace("\t", " ").rstrip("\r\n ").removesuffix("=").rstrip()
+        mine = True
         if header := _HEADER.search(line):
             self._close()
             self._open(self.number, int(header[1] or 0))
             self.headed = True
         elif (row := _ROW.search(line)) and (self.inside or row[1] == "0"):
             self._row(row)
-        elif self.inside:
-            self._between(line)
-        self._notes(line)
+        else:
+            mine = self.inside and self._between(line)
+        return self._notes(line) or mine
 
     def _row(self, row: re.Match[str]) -> None:
         index, depth, size = int(row[1]), int(row[2]), int(row[3])
@@ -197,11 +200,11 @@ class _Reader:
         self.rows[-1] = self.rows[-1]._replace(location=place[:200])
         return True
 
-    def _between(self, line: str) -> None:
+    def _between(self, line: str) -> bool:
         """A line inside a table that is no row: the second half of a broken one, or something to skip."""
         text = _PREFIX.sub("", line, count=1).strip()
         if not text or set(text) <= set("- "):
-            return
+            return bool(text)
         if not self.rows and (count := _COUNT.match(text)):
             self.announced = int(count[1])
         elif self.pending and self._locate(text):
@@ -212,16 +215,21 @@ class _Reader:
             self.junk += 1
             if self.junk > MAX_JUNK or (self.announced and len(self.rows) >= self.announced):
                 self._close()
+            return False
+        return True
 
-    def _notes(self, line: str) -> None:
+    def _notes(self, line: str) -> bool:
         if not self.kernel and (kernel := _KERNEL.search(line)):
             self.kernel = kernel[1]
-        if len(self.notes) >= MAX_NOTES:
-            return
         if left := _LEFT.search(line):
-            self.notes.append(Note(self.number, int(left[2]), left[0]))
+            note = Note(self.number, int(left[2]), left[0])
         elif over := _OVERRUN.search(line):
-            self.notes.append(Note(self.number, -1, line[over.start() :][:120].strip()))
+            note = Note(self.number, -1, line[over.start() :][:120].strip())
+        else:
+            return False
+        if len(self.notes) < MAX_NOTES:
+            self.notes.append(note)
+        return True
 
     def found(self) -> Found:
         """Close what is open and return everything."""
@@ -242,3 +250,35 @@ def _contradiction(rows: list[Entry]) -> str:
                 f"{rows[n + 1].depth}: a row is missing or was changed"
             )
     return ""
+
+
+class StackTables(Recogniser):
+    """The tables, and the lines that speak of a stack, among whatever else a file holds."""
+
+    kind = "stack tracer"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._reader = _Reader()
+
+    def take(self, line: Line) -> Claim | None:
+        """Claim rows, headers and notes."""
+        self._reader.number = line.number - 1
+        return Claim.KNOWN if self._reader.take(line.text[:MAX_LINE]) else None
+
+    def facts(self) -> Sequence[Fact]:
+        """Return tables and notes; a table that contradicts itself says so."""
+        found = self._reader.found()
+        tables = [
+            StackTable(
+                table.line or table.entries[0].line,
+                tuple((row.depth, row.size, row.location, row.line) for row in table.entries),
+                table.announced or None,
+                table.problem,
+            )
+            for table in found.tables
+        ]
+        return [
+            *tables,
+            *(StackNote(note.line, note.text, note.left if note.left >= 0 else None) for note in found.notes),
+        ]

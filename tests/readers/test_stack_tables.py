@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.conftest import ROOT
 
-from pageout.events.stack_trace import Found, checked, parse_stacks, read_stacks
+from pageout.readers.stack_tables import Found, checked, parse_stacks, read_stacks
 from pageout.vocabulary.errors import TraceError
+from tests.conftest import ROOT
 
 REAL = ROOT.parent / "shared" / "realdata" / "stack"
 ROWS = [

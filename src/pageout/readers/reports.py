@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the reports of a kernel log have in common: an entry, a stack that is being collected."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from pageout.readers.call_trace import MAX_FRAMES, FrameLine, frames_of, is_around, kernel_of, rip_of
+from pageout.readers.facts import Fact, Frame
+
+_TAINT = re.compile(r"(?:Not tainted|Tainted: ).*")
+
+
+class Entry(NamedTuple):
+    """One message of the log, whole again if a mailer had broken it."""
+
+    number: int  # of its first line in the file
+    text: str
+    stamp_s: float | None
+    last: int  # its last line in the file
+    logged: bool = False
+
+
+def is_trace_line(text: str) -> bool:
+    """Tell whether a line is a frame, or of what is printed around frames."""
+    return frames_of(text, 0) is not None or is_around(text) or _TAINT.fullmatch(text.strip()[:400]) is not None
+
+
+class Report:
+    """A report that is being read. It takes the entries that belong to it, and becomes facts at its end."""
+
+    def __init__(self, entry: Entry) -> None:
+        self.line, self.stamp_s, self.last_line = entry.number, entry.stamp_s, entry.last
+        self.frames: list[Frame] = []
+        self.kernel: str | None = None
+        self._caller: Frame | None = None  # of the last arm line
+
+    def wants(self, text: str) -> bool:
+        """Tell whether a line, or its first half, is mine; changes nothing."""
+        return is_trace_line(text)
+
+    def take(self, entry: Entry) -> bool:
+        """Take an entry; False if it is not mine."""
+        found = frames_of(entry.text, entry.number)
+        if found is not None:
+            self.add_frames(found)
+        elif is_around(entry.text) or _TAINT.fullmatch(entry.text.strip()[:400]):
+            self.kernel = self.kernel or kernel_of(entry.text)
+            self._add([executing] if (executing := rip_of(entry.text, entry.number)) else [])
+        else:
+            return False
+        self.last_line = entry.last
+        return True
+
+    def add_frames(self, found: FrameLine) -> None:
+        """Append what a line of the trace says."""
+        if found.frames:
+            self._add(found.frames)
+            self._caller = found.caller
+
+    def _add(self, frames: Sequence[Frame]) -> None:
+        if len(self.frames) < MAX_FRAMES:
+            self.frames.extend(frames)
+
+    def stack(self) -> tuple[Frame, ...]:
+        """Return the frames, innermost first."""
+        return (*self.frames, self._caller) if self._caller is not None else tuple(self.frames)
+
+    def finish(self) -> list[Fact]:
+        """Return what it says."""
+        raise NotImplementedError
