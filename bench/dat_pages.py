@@ -157,7 +157,9 @@ class Dat:
         if ftrace:
             texts = systems.get("ftrace", [])
             return self._number(4, len(texts)) + b"".join(texts)
-        parts = [name.encode() + b"\0" + self._number(4, len(texts)) + b"".join(texts) for name, texts in systems.items()]
+        parts = [
+            name.encode() + b"\0" + self._number(4, len(texts)) + b"".join(texts) for name, texts in systems.items()
+        ]
         return self._number(4, len(systems)) + b"".join(parts)
 
     def _all_options(self) -> list[tuple[int, bytes]]:

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """`python -m bench.recording FILE [--lines N]`: a long recording in ftrace text, as a 6.x kernel would print it.
 
-Nothing in it happened: times rise, values are of a likely size, and that is all. The same arguments give the same bytes.
+Nothing in it happened: times rise, values are of a likely size, and that is all. The same arguments give the same
+bytes.
 """
 
 from __future__ import annotations
@@ -36,8 +37,8 @@ COMMS = (
     "postgres-1544", "Web Content-7710", "tmux: server-902", "GC Thread#3-30112", "my-app -w 4-8123", "<...>-77123",
 )  # fmt: skip
 _GFP = (
-    "GFP_HIGHUSER_MOVABLE|__GFP_COMP|__GFP_WRITE", "GFP_NOFS|__GFP_NOWARN|__GFP_COMP", "GFP_KERNEL", "GFP_KERNEL_ACCOUNT",
-    "GFP_HIGHUSER_MOVABLE|__GFP_CMA", "GFP_TRANSHUGE_LIGHT",
+    "GFP_HIGHUSER_MOVABLE|__GFP_COMP|__GFP_WRITE", "GFP_NOFS|__GFP_NOWARN|__GFP_COMP", "GFP_KERNEL",
+    "GFP_KERNEL_ACCOUNT", "GFP_HIGHUSER_MOVABLE|__GFP_CMA", "GFP_TRANSHUGE_LIGHT",
 )  # fmt: skip
 _FLAGS = (".....", "...1.", "d..2.", "d.h1.", "..s1.", ".N.1.", "d..3.")
 _RECLAIM = ("RECLAIM_WB_FILE|RECLAIM_WB_ASYNC", "RECLAIM_WB_ANON|RECLAIM_WB_ASYNC", "RECLAIM_WB_FILE|RECLAIM_WB_SYNC")
@@ -48,6 +49,7 @@ _SHRINKERS = (
     "i915_gem_shrinker_scan+0x0/0x120 00000000711ec0aa", "xfs_buftarg_shrink_scan+0x0/0xb0 00000000c86e2b1f",
 )  # fmt: skip
 _REASONS = ("VMSCAN_THROTTLE_WRITEBACK", "VMSCAN_THROTTLE_NOPROGRESS", "VMSCAN_THROTTLE_CONGESTED")
+_DEVICES, _RWBS = ("8,0", "8,16", "253,0"), ("W", "WS", "WM", "R", "RA")
 _BDI = ("8:0", "8:16", "253:0", "259:1")
 
 Random = random.Random
@@ -122,9 +124,9 @@ def _throttled(r: Random) -> str:
 def _balance(r: Random, wb: str) -> str:
     dirty, pause = r.randrange(600_000), _up_to(r, 200)
     return (
-        f"balance_dirty_pages: bdi {r.choice(_BDI)}: limit=655360 setpoint=573440 dirty={dirty} {wb}_setpoint={dirty >> 1} "
-        f"{wb}_dirty={dirty >> 2} dirty_ratelimit={_up_to(r, 400_000)} task_ratelimit={_up_to(r, 400_000)} "
-        f"dirtied={_up_to(r, 512)} dirtied_pause={_up_to(r, 512)} paused={r.randrange(2)} pause={pause} "
+        f"balance_dirty_pages: bdi {r.choice(_BDI)}: limit=655360 setpoint=573440 dirty={dirty} "
+        f"{wb}_setpoint={dirty >> 1} {wb}_dirty={dirty >> 2} dirty_ratelimit={_up_to(r, 400_000)} "
+        f"task_ratelimit={_up_to(r, 400_000)} dirtied={_up_to(r, 512)} dirtied_pause={_up_to(r, 512)} paused={r.randrange(2)} pause={pause} "
         f"period={pause + 4} think={r.randrange(-2, 9)} cgroup_ino={r.choice((1, 1, 4711))}"
     )
 
@@ -162,23 +164,25 @@ def _single_inode(r: Random) -> str:
 
 
 def _written(r: Random) -> str:
+    left = 9223372036854775807 - _up_to(r, 10**6)
     return (
-        f"writeback_written: bdi {r.choice(_BDI)}: sb_dev 0:0 nr_pages={9223372036854775807 - _up_to(r, 10**6)} sync_mode=0 "
+        f"writeback_written: bdi {r.choice(_BDI)}: sb_dev 0:0 nr_pages={left} sync_mode=0 "
         f"kupdate={r.randrange(2)} range_cyclic=1 background={r.randrange(2)} reason=background cgroup_ino=1"
     )
 
 
 def _issue(r: Random) -> str:
     sectors = 8 << r.randrange(8)
+    by = r.choice(("fio", "dd", "kworker/u16:3", "jbd2/sda1-8"))
     return (
-        f"block_rq_issue: {r.choice(('8,0', '8,16', '253,0'))} {r.choice(('W', 'WS', 'WM', 'R', 'RA'))} {sectors * 512} () "
-        f"{_up_to(r, 4_000_000_000)} + {sectors} [{r.choice(('fio', 'dd', 'kworker/u16:3', 'jbd2/sda1-8'))}]"
+        f"block_rq_issue: {r.choice(_DEVICES)} {r.choice(_RWBS)} {sectors * 512} () "
+        f"{_up_to(r, 4_000_000_000)} + {sectors} [{by}]"
     )
 
 
 def _complete(r: Random) -> str:
     return (
-        f"block_rq_complete: {r.choice(('8,0', '8,16', '253,0'))} {r.choice(('W', 'WS', 'WM', 'R', 'RA'))} () "
+        f"block_rq_complete: {r.choice(_DEVICES)} {r.choice(_RWBS)} () "
         f"{_up_to(r, 4_000_000_000)} + {8 << r.randrange(8)} [0]"
     )
 
@@ -197,12 +201,17 @@ def _switch(r: Random) -> str:
     )
 
 
+def _unknown(r: Random) -> str:
+    pointer = r.randrange(1 << 24)
+    return f"percpu_free_percpu: base_addr=00000000f2a3ee01 off={_up_to(r, 30_000)} ptr=00000000be{pointer:06x}"
+
+
 # How often each kind comes, in parts of the whole.
 KINDS: tuple[tuple[Callable[[Random], str], int], ...] = (
     (_kswapd_wake, 1), (_kswapd_sleep, 1), (_wakeup_kswapd, 8), (_direct_begin, 4), (_direct_end, 4), (_isolate, 18),
     (_shrink_inactive, 16), (_slab_start, 4), (_slab_end, 4), (_throttled, 2), (_balance_6_1, 5), (_balance_6_18, 5),
-    (_ratelimit, 1), (_global_state, 4), (_single_inode, 5), (_written, 1), (_issue, 7), (_complete, 7), (_compaction, 1),
-    (_switch, 2),
+    (_ratelimit, 1), (_global_state, 4), (_single_inode, 5), (_written, 1), (_issue, 7), (_complete, 7),
+    (_compaction, 1), (_switch, 1), (_unknown, 1),
 )  # fmt: skip
 
 

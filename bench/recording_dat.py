@@ -90,7 +90,7 @@ def _up_to(r: Random, limit: int) -> int:
 
 
 _GFP_TABLE = (
-    '{( unsigned long)((( gfp_t)((((1UL))) << (6))) | (( gfp_t)((((1UL))) << (7))) | (( gfp_t)(((((1UL))) << (10))|'
+    "{( unsigned long)((( gfp_t)((((1UL))) << (6))) | (( gfp_t)((((1UL))) << (7))) | (( gfp_t)(((((1UL))) << (10))|"
     '((((1UL))) << (11))))), "GFP_KERNEL"}, {( unsigned long)((( gfp_t)((((1UL))) << (6))) | '
     '(( gfp_t)(((((1UL))) << (10))|((((1UL))) << (11))))), "GFP_NOFS"}, {( unsigned long)(( gfp_t)((((1UL))) << (13))), '
     '"__GFP_NOWARN"}, {( unsigned long)(( gfp_t)((((1UL))) << (18))), "__GFP_COMP"}'
@@ -236,7 +236,9 @@ EVENT_TABLE = (
 )  # fmt: skip
 
 
-def record(event: Event, values: tuple[object, ...], *, pid: int, bits: int = 0, big: bool = False, long_size: int = 8) -> bytes:
+def record(
+    event: Event, values: tuple[object, ...], *, pid: int, bits: int = 0, big: bool = False, long_size: int = 8
+) -> bytes:
     """Return the bytes of a record; a dynamic field stands behind the others, with nothing in it but its NUL."""
     fmt, places = event.layout(big=big, long_size=long_size)
     size = struct.calcsize(fmt)
@@ -299,7 +301,9 @@ def main() -> None:
     parser.add_argument("-v", "--version", type=int, default=7, choices=(6, 7))
     parser.add_argument("-p", "--packing", default="none", choices=("none", "zlib", "zstd"))
     arguments = parser.parse_args()
-    recording(arguments.events, arguments.seed, version=arguments.version, packing=arguments.packing).write(arguments.file)
+    recording(arguments.events, arguments.seed, version=arguments.version, packing=arguments.packing).write(
+        arguments.file
+    )
 
 
 if __name__ == "__main__":

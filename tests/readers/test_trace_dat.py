@@ -10,6 +10,7 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given, settings
@@ -18,8 +19,12 @@ from hypothesis import strategies as st
 from bench.dat_pages import CPUSTAT, DATE, OFFSET, TSC2NSEC, Dat, Ring
 from bench.recording_dat import EVENT_TABLE, Event, number, record, recording, text
 from pageout.events.tables import Events
+from pageout.readers.dat_fields import FieldReader, Rows, distinct
+from pageout.readers.dat_file import PageHeader
+from pageout.readers.event_format import Field, Shape
 from pageout.readers.facts import KernelVersion
 from pageout.readers.read import Input, fetch_texts, read_input, read_pieces
+from pageout.readers.ring_buffer import Layout, plain_scan
 from pageout.vocabulary.errors import TraceError
 
 EVENTS = 600
@@ -125,7 +130,7 @@ def test_values_stand_in_the_columns_of_the_text() -> None:
     row = found.frame("mm_vmscan_wakeup_kswapd").row(0, named=True)
     assert (row["nid"], row["zid"], row["order"]) == (1, 2, 3)
     assert (row["gfp_flags"], row["comm"]) == ("GFP_NOFS|__GFP_NOWARN", "<idle>")
-    assert found.frame("mm_shrink_slab_end")["shrinker"][0] == "super_cache_scan+0x10 0xffff888100040000"
+    assert found.frame("mm_shrink_slab_end")["shrinker"][0] == "super_cache_scan+0x10"
 
 
 def test_evidence_is_the_record_as_a_line() -> None:
@@ -136,7 +141,9 @@ def test_evidence_is_the_record_as_a_line() -> None:
 
 
 def test_an_event_outside_the_table_keeps_its_name_and_its_text() -> None:
-    event = custom([text("who", 8), number("int", "n")], '"who=%s n=%03d %s", REC->who, REC->n, REC->n > 3 ? "many" : "few"')
+    event = custom(
+        [text("who", 8), number("int", "n")], '"who=%s n=%03d %s", REC->who, REC->n, REC->n > 3 ? "many" : "few"'
+    )
     found = events_of(of_records([record(event, (b"me", 5), pid=1)], [("test", event.format_text())]))
     assert found.other_names() == {"custom": 1}
     assert found.other["payload"].to_list() == ["who=me n=005 many"]
@@ -332,6 +339,91 @@ def test_trace_cmd_reads_what_is_written_and_its_text_gives_equal_frames(
     for name, frame in direct.events.frames.items():
         theirs = printed.events.frames[name]
         columns = [column for column in frame.columns if column not in skipped]
-        assert frame.select(columns).cast({pl.Categorical: pl.String}).equals(
-            theirs.select(columns).cast({pl.Categorical: pl.String})
+        assert (
+            frame.select(columns)
+            .cast({pl.Categorical: pl.String})
+            .equals(theirs.select(columns).cast({pl.Categorical: pl.String}))
         ), name
+
+
+STEP = st.tuples(
+    st.sampled_from(["add", "stamped", "long", "lost", "uncounted", "discard", "page"]),
+    st.one_of(st.integers(0, 1 << 20), st.integers(0, 1 << 40)),
+    st.integers(0, 40).map(lambda words: words * 4),
+)
+
+
+def filled(steps: list[tuple[str, int, int]], *, big: bool, long_size: int) -> Ring:
+    ring = Ring(page_size=1024, big=big, long_size=long_size)
+    time = 1 << 59 | 12345  # above what a time stamp record holds
+    for what, later, size in steps:
+        time += later
+        if what in ("lost", "uncounted"):
+            ring.lost(later + 1 if what == "lost" and long_size == 8 else -1)
+        elif what == "discard":
+            ring.discard(size)
+            time += 1
+        elif what == "page":
+            ring.end_page()
+        else:
+            ring.add(time, bytes([size & 255]) * size, stamped=what == "stamped", long_form=what == "long")
+    ring.end_page()
+    return ring
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(STEP, max_size=60), st.booleans(), st.sampled_from((4, 8)),
+    st.lists(st.tuples(st.integers(0, 1 << 14), st.integers(0, 255)), max_size=3),
+)  # fmt: skip
+def test_compiled_and_plain_scans_find_the_same(
+    steps: list[tuple[str, int, int]], big: bool, long_size: int, damage: list[tuple[int, int]]
+) -> None:
+    from pageout.readers.ring_scan import compiled_scan
+
+    data = bytearray(b"".join(filled(steps, big=big, long_size=long_size).pages))
+    for at, value in damage if data else ():
+        data[at % len(data)] = value
+    layout = Layout(1024, PageHeader(8, long_size, 8 + long_size), big)
+    plain = plain_scan(memoryview(bytes(data)))(layout, 0, len(data))
+    compiled = compiled_scan(np.frombuffer(bytes(data), np.uint8))(layout, 0, len(data))
+    for left, right in zip(plain, compiled, strict=True):
+        assert np.array_equal(left, right)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.booleans(), st.lists(st.integers(0, 60), min_size=1, max_size=9),
+    st.lists(st.tuples(st.integers(0, 40), st.sampled_from((1, 2, 4, 8))), min_size=1, max_size=9),
+)  # fmt: skip
+def test_compiled_and_plain_reading_of_fields_agree(
+    big: bool, places: list[int], wanted: list[tuple[int, int]]
+) -> None:
+    from pageout.readers.ring_scan import compiled_gather
+
+    data = np.random.default_rng(5).integers(0, 256, 400, np.uint8)
+    at = np.array(places) * 4
+    slots = [(offset - offset % min(size, 4), size) for offset, size in wanted]
+    reader = FieldReader(data, big=big)
+    for (offset, size), found in zip(slots, compiled_gather(data, big=big)(at, slots), strict=True):
+        field = Field("x", "u64", offset, size, signed=False, shape=Shape.NUMBER, is_text=False)
+        assert np.array_equal(found, reader.numbers(field, Rows(at, at)))
+        order = "big" if big else "little"
+        expected = [int.from_bytes(data[place + offset : place + offset + size].tobytes(), order) for place in at]
+        assert found.tolist() == expected
+
+
+def test_a_recording_read_by_compiled_loops_gives_the_same_frames(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = events_of(dat())
+    monkeypatch.setattr("pageout.readers.trace_dat.SMALL", 0)
+    assert_same(events_of(dat()), plain)
+    assert_same(events_of(dat(6, big=True)), plain)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=60), st.integers(1, 60))
+def test_equal_keys_have_equal_codes(rows: list[tuple[int, int]], times: int) -> None:
+    left, right = (np.array(column * times) for column in zip(*rows, strict=True))
+    codes, chosen = distinct([left, right])
+    assert np.array_equal(left[chosen][codes], left) and np.array_equal(right[chosen][codes], right)
+    assert len(chosen) == len(set(rows))

@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Rows of int64 to columns of polars, and words to categories: the busy part of `tables`."""
+"""Rows of int64 to columns of polars, and words to categories: the busy part of `tables`.
+
+Blocks are kept as narrow arrays of numpy and become a frame once, at the end: polars has little to do then, and its
+threads nothing.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -27,19 +31,64 @@ _NARROW: dict[Any, tuple[Any, int, int]] = {
 }
 
 
-def column_of(name: str, dtype: Any, numbers: Array) -> pl.Series:
+class Part(NamedTuple):
+    """A column of a block: its numbers, and which of them are null; numbers None: all, missing None: none."""
+
+    numbers: Array | None
+    missing: Array | None
+
+
+class Block(NamedTuple):
+    """Rows of one event, in the order of their lines."""
+
+    nr_rows: int
+    parts: list[Part]
+    payloads: pl.Series | None  # of events in no row
+
+
+def part_of(dtype: Any, numbers: Array) -> Part:
     """Return one column of int64 as narrow as its dtype, words still as numbers; what does not fit is null."""
     narrow, low, high = _NARROW[dtype]
-    if len(numbers) and (int(numbers.min()) < low or int(numbers.max()) > high):
-        missing = (numbers < low) | (numbers > high)
-        return pl.Series(name, np.where(missing, 0, numbers).astype(narrow)).set(pl.Series(missing), None)
-    return pl.Series(name, numbers.astype(narrow))
+    least, most = int(numbers.min()), int(numbers.max())
+    if low <= least and most <= high:
+        return Part(numbers.astype(narrow), None)
+    if most == NULL:
+        return Part(None, None)
+    return Part(numbers.astype(narrow), (numbers < low) | (numbers > high))
 
 
-def columns_of(schema: Mapping[str, Any], block: Array) -> list[pl.Series]:
-    """Return the columns of rows, as many as a block has, in the schema's order."""
-    columns = np.ascontiguousarray(block.T)
-    return [column_of(name, dtype, numbers) for (name, dtype), numbers in zip(schema.items(), columns, strict=False)]
+def block_of(schema: Mapping[str, Any], rows: Array, payloads: pl.Series | None = None) -> Block:
+    """Return rows, at least one, sorted by line, as a block; the schema's columns in their order."""
+    lines = rows[:, list(schema).index("line")]
+    if bool((lines[1:] < lines[:-1]).any()):
+        order = np.argsort(lines, kind="stable")
+        rows = rows[order]
+        payloads = payloads[order] if payloads is not None else None
+    columns = rows.T
+    if columns.strides[-1] != columns.itemsize:
+        columns = np.ascontiguousarray(columns)
+    return Block(len(rows), [part_of(*pair) for pair in zip(schema.values(), columns, strict=False)], payloads)
+
+
+def _together(dtype: Any, blocks: Sequence[Block], at: int) -> Part:
+    """Return one column of all blocks."""
+    parts = [block.parts[at] for block in blocks]
+    if all(part.numbers is None for part in parts):
+        return Part(None, None)
+    narrow = _NARROW[dtype][0]
+    numbers = [
+        np.zeros(block.nr_rows, narrow) if part.numbers is None else part.numbers
+        for block, part in zip(blocks, parts, strict=True)
+    ]
+    missing = None
+    if any(part.numbers is None or part.missing is not None for part in parts):
+        missing = np.concatenate(
+            [
+                np.full(block.nr_rows, part.numbers is None) if part.missing is None else part.missing
+                for block, part in zip(blocks, parts, strict=True)
+            ]
+        )
+    return Part(numbers[0] if len(numbers) == 1 else np.concatenate(numbers), missing)
 
 
 class Words:
@@ -65,27 +114,47 @@ class Words:
         """Return the words from this number on."""
         return self._texts[number:]
 
-    def _categories(self) -> pl.Series:
+    def categories(self) -> pl.Series:
+        """Return all words so far as a column, by number."""
         known = len(self._column)
         if known < len(self._texts):
             texts = [text.decode("utf-8", "backslashreplace") for text in self._texts[known:]]
             self._column = self._column.append(pl.Series("words", texts, dtype=pl.Categorical))
         return self._column
 
-    def spelled(self, schema: Mapping[str, Any], frame: pl.DataFrame) -> pl.DataFrame:
-        """Return a frame with the words in place of their numbers."""
-        words = self._categories()
-        named = [name for name in frame.columns if schema[name] == pl.Categorical]
-        return frame.with_columns(_look_up(words, frame[name]) for name in named)
+
+def frame_of(schema: Mapping[str, Any], blocks: Sequence[Block], words: Words) -> pl.DataFrame:
+    """Return blocks as one frame, in the order of lines."""
+    nr_rows = sum(block.nr_rows for block in blocks)
+    spelled = words.categories()
+    with_null = spelled.clone().append(pl.Series("words", [None], dtype=pl.Categorical))
+    lines = _together(pl.UInt32, blocks, list(schema).index("line")).numbers
+    assert lines is not None
+    order = np.argsort(lines, kind="stable") if bool((lines[1:] < lines[:-1]).any()) else None
+    columns = []
+    for at, (name, dtype) in enumerate(schema.items()):
+        if dtype == pl.String:
+            columns.append(_payload_column(name, blocks, order))
+            continue
+        numbers, missing = _together(dtype, blocks, at)
+        if numbers is None:
+            columns.append(pl.repeat(None, nr_rows, dtype=dtype, eager=True).alias(name))
+            continue
+        if order is not None:
+            numbers, missing = numbers[order], missing[order] if missing is not None else None
+        if dtype == pl.Categorical:
+            numbers = numbers if missing is None else np.where(missing, np.uint32(len(spelled)), numbers)
+            found = (spelled if missing is None else with_null)[pl.Series(numbers)]
+            columns.append(found.alias(name))
+        else:
+            column = pl.Series(name, numbers)
+            columns.append(column if missing is None else column.set(pl.Series(missing), None))
+    return pl.DataFrame(columns)
 
 
-def _look_up(words: pl.Series, numbers: pl.Series) -> pl.Series:
-    if not len(words) or numbers.null_count() == len(numbers):
-        return pl.Series(numbers.name, [None] * len(numbers), dtype=pl.Categorical)
-    if not numbers.null_count():
-        return words[numbers].alias(numbers.name)
-    found = words[numbers.fill_null(0)].alias(numbers.name)
-    return pl.select(pl.when(numbers.is_not_null()).then(found).alias(numbers.name)).to_series()
+def _payload_column(name: str, blocks: Sequence[Block], order: Array | None) -> pl.Series:
+    column = pl.concat([block.payloads for block in blocks if block.payloads is not None]).alias(name)
+    return column if order is None else column[order]
 
 
 def lines_column(name: str, text: str, nr_lines: int) -> pl.Series:
@@ -93,11 +162,3 @@ def lines_column(name: str, text: str, nr_lines: int) -> pl.Series:
     found = pl.Series(name, [text]).str.split("\n").explode()
     assert len(found) == nr_lines
     return found
-
-
-def joined(blocks: Sequence[pl.DataFrame]) -> pl.DataFrame:
-    """Return frames as one, in the order of its lines."""
-    frame = pl.concat(blocks, rechunk=True)
-    if frame["line"].is_sorted():
-        return frame
-    return frame.sort("line", maintain_order=True)

@@ -17,7 +17,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from pageout.events.blocks import NULL, Words, columns_of, joined, lines_column
+from pageout.events.blocks import NULL, Block, Words, block_of, frame_of, lines_column
 from pageout.vocabulary.schema import EVENTS, WORD, EventKind
 
 Array = NDArray[Any]
@@ -116,7 +116,7 @@ class EventBuilder:
         self._same_stacks: dict[tuple[str, ...], tuple[str, ...]] = {}
         self._words = Words()
         self._rows: dict[str, array[int]] = {}
-        self._blocks: dict[str, list[pl.DataFrame]] = {}
+        self._blocks: dict[str, list[Block]] = {}
         self._other_rows: array[int] = array("q")
         self._other_payloads: list[str] = []
         self._holes: list[Hole] = []
@@ -180,37 +180,36 @@ class EventBuilder:
     def add_other_block(self, block: Array, payloads: str) -> None:
         """Take many events that are in no row: COMMON and the name's number, and as many lines of payloads."""
         self.nr_events += len(block)
-        self._flush_other(_other_frame(block, lines_column("payload", payloads, len(block))))
+        self._flush_other(block, lines_column("payload", payloads, len(block)))
 
-    def add_frame(self, kind: EventKind | None, frame: pl.DataFrame) -> None:
-        """Take many events: a frame of the event's schema, or None's COMMON, name, payload; words by number, UInt32."""
-        self.nr_events += len(frame)
-        self._put(kind.name if kind is not None else "", frame)
+    def add_columns(self, kind: EventKind | None, block: Block) -> None:
+        """Take many events as columns, those of the event's schema in order; None: events that are in no row."""
+        self.nr_events += block.nr_rows
+        self._put(kind.name if kind is not None else "", block)
 
     def _flush(self, kind: EventKind, block: Array | None = None) -> None:
-        """Make a frame of a block and of the rows added one by one."""
-        rows = self._rows.pop(kind.name, None)
-        blocks = [] if block is None or not len(block) else [block]
+        """Make a block of a block and of the rows added one by one."""
+        added = self._rows.pop(kind.name, None)
+        rows = [] if block is None or not len(block) else [block]
+        if added:
+            rows.append(np.frombuffer(added, np.int64).reshape(-1, NR_COMMON + len(kind.columns)))
         if rows:
-            blocks.append(np.frombuffer(rows, np.int64).reshape(-1, NR_COMMON + len(kind.columns)))
-        if blocks:
-            schema = frame_schema(kind)
-            self._put(kind.name, joined([pl.DataFrame(columns_of(schema, one)) for one in blocks]))
+            self._put(kind.name, block_of(frame_schema(kind), rows[0] if len(rows) == 1 else np.concatenate(rows)))
 
-    def _flush_other(self, block: pl.DataFrame | None = None) -> None:
-        blocks = [] if block is None else [block]
+    def _flush_other(self, block: Array | None = None, payloads: pl.Series | None = None) -> None:
+        rows, texts = ([], []) if block is None or payloads is None else ([block], [payloads])
         if self._other_payloads:
-            rows = np.frombuffer(self._other_rows, np.int64).reshape(-1, NR_COMMON + 1)
-            blocks.append(_other_frame(rows, pl.Series("payload", self._other_payloads, dtype=pl.String)))
+            rows.append(np.frombuffer(self._other_rows, np.int64).reshape(-1, NR_COMMON + 1))
+            texts.append(pl.Series("payload", self._other_payloads, dtype=pl.String))
             self._other_rows, self._other_payloads = array("q"), []
-        if blocks:
-            self._put("", joined(blocks))
+        if rows:
+            self._put("", block_of(_OTHER_SCHEMA, np.concatenate(rows), pl.concat(texts)))
 
-    def _put(self, name: str, frame: pl.DataFrame) -> None:
+    def _put(self, name: str, block: Block) -> None:
         if self._on_block is None:
-            self._blocks.setdefault(name, []).append(frame)
+            self._blocks.setdefault(name, []).append(block)
         else:
-            self._on_block(name, self._words.spelled(_schema_of(name), frame))
+            self._on_block(name, frame_of(_schema_of(name), [block], self._words))
 
     def flush(self) -> None:
         """Make blocks of all rows that came one by one."""
@@ -222,7 +221,7 @@ class EventBuilder:
         """Return what was collected."""
         self.flush()
         frames = {
-            name: self._words.spelled(_schema_of(name), joined(self._blocks.pop(name))) for name in sorted(self._blocks)
+            name: frame_of(_schema_of(name), self._blocks.pop(name), self._words) for name in sorted(self._blocks)
         }
         other = frames.pop("", None)
         if other is None:
@@ -233,10 +232,6 @@ class EventBuilder:
 
 def _schema_of(name: str) -> dict[str, Any]:
     return frame_schema(EVENTS[name]) if name else _OTHER_SCHEMA
-
-
-def _other_frame(rows: Array, payloads: pl.Series) -> pl.DataFrame:
-    return pl.DataFrame([*columns_of(_OTHER_SCHEMA, rows), payloads])
 
 
 def word_columns(kind: EventKind) -> Iterable[int]:

@@ -63,7 +63,6 @@ class DebugTable:
             raise OverflowError(f"{value} does not fit {self._array.dtype}")
         self._array[index] = value
 
-
     def word_at(self, index: int) -> int:
         """Return eight bytes as an integer."""
         self._check(index)

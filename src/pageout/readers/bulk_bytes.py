@@ -48,6 +48,30 @@ def find_byte(buf: Any, at: int, end: int, wanted: int) -> Any:
 
 
 @kfn
+def skip_spaces(buf: Any, at: int) -> Any:
+    """Return where the next byte stands that is no space."""
+    while True:
+        word = word_at(buf, at) ^ _SPACES
+        if word != 0:
+            return at + (lowest_bit(word) >> 3)
+        at += 8
+
+
+@kfn
+def equal_bytes(word: int, wanted: int) -> Any:
+    """Return not 0 if a byte of a word is a certain one; `wanted`: that byte times ONES."""
+    word ^= wanted
+    return (word - ONES) & ~word & _HIGHS
+
+
+@kfn
+def first_bytes(buf: Any, at: int, length: int) -> Any:
+    """Return a word of the next 0 to 8 bytes, filled up with zeros."""
+    word = word_at(buf, at)
+    return word if length >= 8 else word & ((1 << 8 * length) - 1)
+
+
+@kfn
 def same_text(buf: Any, at: int, pool: Any, start: int, length: int) -> Any:
     """Return 1 if two texts are the same bytes."""
     while length >= 8:

@@ -12,7 +12,18 @@ from typing import Any
 import numpy as np
 
 from pageout.jit import kfn, word_at
-from pageout.readers.bulk_bytes import ONES, decimal, digits_length, find_byte, find_control, nr_digits, value_of
+from pageout.readers.bulk_bytes import (
+    ONES,
+    decimal,
+    digits_length,
+    equal_bytes,
+    find_byte,
+    find_control,
+    first_bytes,
+    nr_digits,
+    skip_spaces,
+    value_of,
+)
 
 # Where the parts of a line stand, and its numbers. `next`: the line after it.
 HEAD = np.dtype([(name, "i8") for name in (
@@ -30,7 +41,8 @@ _MAX_TGID, _MAX_NAME, _TIME_DIGITS = 10, 64, 9
 _SPACE, _AMPERSAND, _OPEN, _CLOSE, _MINUS, _DOT, _COLON = 32, 38, 40, 41, 45, 46, 58
 _LEFT, _RIGHT, _UNDERSCORE, _LESS, _BAR = 91, 93, 95, 60, 124
 _LINE_FEED, _RETURN, _CAPITAL_M, _CARET = 10, 13, 77, 94
-_MINUSES = _MINUS * ONES
+_MINUSES, _COLONS, _BLANKS = _MINUS * ONES, _COLON * ONES, _SPACE * ONES
+_LEFTS, _RIGHTS, _BARS, _AMPERSANDS = _LEFT * ONES, _RIGHT * ONES, _BAR * ONES, _AMPERSAND * ONES
 _GIGA = 10**9
 
 
@@ -41,14 +53,6 @@ def is_word_byte(byte: int) -> Any:
         return 1
     byte |= 32
     return 1 if 97 <= byte <= 122 else 0
-
-
-@kfn
-def skip_spaces(buf: Any, at: int) -> Any:
-    """Return where the next byte stands that is no space."""
-    while buf[at] == _SPACE:
-        at += 1
-    return at
 
 
 @kfn
@@ -71,25 +75,18 @@ def parse_tgid(buf: Any, at: int) -> Any:
 @kfn
 def parse_flags(buf: Any, at: int, head: Any) -> Any:
     """Take the flags, if there are any; returns what follows, UNSURE for what could be read in two ways."""
-    stop = at
-    nr_others = 0
-    while buf[stop] > _SPACE and stop - at < 9:
-        if buf[stop] == _LEFT or buf[stop] == _RIGHT:
-            return UNSURE
-        if buf[stop] < 48 or buf[stop] > 57:
-            nr_others += 1
-        stop += 1
+    length = find_byte(buf, at, at + 9, _BLANKS) - at
     head.flag = at
     head.flag_end = at
-    if stop - at == 9:
-        return at
-    for index in range(at, stop):
-        if buf[index] == _COLON:
-            return UNSURE
-    if nr_others == 0 or stop - at < 4 or buf[stop] != _SPACE:
+    if length == 9:
+        return at  # the time: none is shorter
+    word = first_bytes(buf, at, length)
+    if length < 4 or nr_digits(word) == length or equal_bytes(word, _COLONS) != 0:
         return UNSURE
-    head.flag_end = stop
-    return skip_spaces(buf, stop)
+    if equal_bytes(word, _LEFTS) != 0 or equal_bytes(word, _RIGHTS) != 0:
+        return UNSURE
+    head.flag_end = at + length
+    return skip_spaces(buf, at + length)
 
 
 @kfn
@@ -120,26 +117,22 @@ def parse_time(buf: Any, at: int, head: Any) -> Any:
 def parse_name(buf: Any, at: int, head: Any) -> Any:
     """Take `EVENT:` or `SYSTEM:EVENT:` and find the payload; returns 0 if it is not that."""
     end = head.end
-    stop = at
-    if not is_word_byte(buf[at]):
-        return 0
-    while is_word_byte(buf[stop]) or buf[stop] == _MINUS:
-        stop += 1
-    if buf[stop] != _COLON:
+    stop = find_byte(buf, at, end, _COLONS)
+    if stop == at or stop >= end or stop - at > _MAX_NAME or find_byte(buf, at, stop, _BLANKS) < stop:
         return 0
     if stop + 1 < end and buf[stop + 1] != _SPACE:
         stop += 1
         first = stop
         while is_word_byte(buf[stop]):
             stop += 1
-        if stop == first or buf[stop] != _COLON or (stop + 1 < end and buf[stop + 1] != _SPACE):
+        if stop == first or stop >= end or stop - first > _MAX_NAME or buf[stop] != _COLON:
             return 0
-    if stop >= end or stop - at > _MAX_NAME:
-        return 0
+        if stop + 1 < end and buf[stop + 1] != _SPACE:
+            return 0
     head.name = at
     head.name_end = stop
-    head.payload = min(stop + 2, end)
-    return 0 if buf[head.payload] == _LESS else 1  # `kernel_stack: <stack trace>`
+    head.payload = min(skip_spaces(buf, stop + 1), end)
+    return 0 if buf[head.payload] == _LESS or buf[at] == _LESS else 1  # `kernel_stack: <stack trace>`
 
 
 @kfn
@@ -177,20 +170,33 @@ def parse_prefix(buf: Any, at: int, head: Any) -> Any:
 
 
 @kfn
+def may_be_more(word: int) -> Any:
+    """Return not 0 if a word of a comm has a byte that also stands in markup or before a line."""
+    found = equal_bytes(word, _AMPERSANDS) | equal_bytes(word, _LEFTS)
+    return found | equal_bytes(word, _BARS) | equal_bytes(word, _BLANKS)
+
+
+@kfn
 def is_plain_comm(buf: Any, at: int, end: int) -> Any:
     """Return 1 if a comm is one, surely: no quote mark, number, stamp, markup or file's name before it."""
-    if end - at > COMM_BYTES:
+    length = end - at
+    if length > COMM_BYTES:
         return 0
-    if end == at:
+    if length == 0:
         return 1
     first = buf[at] | 32
     if not (97 <= first <= 122 or buf[at] == _LESS or buf[at] == _OPEN or buf[at] == _UNDERSCORE):
         return 0
     if buf[at] == _LESS and 48 <= buf[at + 1] <= 57:
         return 0
+    odd = may_be_more(first_bytes(buf, at, length))
+    if length > 8:
+        odd |= may_be_more(first_bytes(buf, at + 8, length - 8))
+    if odd == 0:
+        return 1
     for index in range(at, end):
         byte = buf[index]
-        if byte == _AMPERSAND or byte == _LEFT or byte == _BAR:
+        if byte in (_AMPERSAND, _LEFT, _BAR):
             return 0
         if byte == _COLON and buf[index + 1] == _SPACE and buf[index + 2] == _SPACE:
             return 0

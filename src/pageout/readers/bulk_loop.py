@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The compiled loop over lines of ftrace text: heads, events, rows. `bulk_store` holds its tables, `bulk_text` runs it."""
+"""The compiled loop over lines of ftrace text. `bulk_store` holds its tables, `bulk_text` runs it."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from pageout.readers.bulk_match import MATCH, NO_MATCH, PYTHONS, WORDS_FULL, mat
 from pageout.readers.bulk_words import NO_ROOM, number_of, place_words
 from pageout.readers.stream import BACK_NS
 
-
 NEW_NAME, ROWS_FULL = 4, 5  # why the loop stopped, beside the outcomes of a payload
 
 # where the loop is: bytes [at, end) of whole lines, the number of the line at `at`, where the one after it begins
 PARAM = np.dtype([(name, "i8") for name in (
     "at", "end", "next", "line", "segment", "newest", "had_tgid", "had_no_flags", "name", "event", "nr_payload",
-    "max_payload", "max_rows",
+    "max_payload", "max_rows", "stride",
 )])  # fmt: skip
-# An event's templates, the cells of its rows, and whether its lines are all Python's. Event 0: those in no row.
+# An event's templates, the cells of its rows, column by column, `stride` cells each, and whether its lines are all
+# Python's. Event 0: those in no row.
 EVENT = np.dtype([(name, "i8") for name in (
     "first_template", "end_template", "first_cell", "nr_cells", "nr_rows", "pythons",
 )])  # fmt: skip
@@ -44,7 +44,7 @@ LAYOUT = {
 }
 _at = kernel_view(LAYOUT)
 
-_LINE_FEED, _SPACE = 10, 32
+_LINE_FEED = 10
 
 
 @kfn
@@ -63,13 +63,14 @@ def put_common(k: Any, head: Any, row: int, line: int) -> Any:
     if comm == NO_ROOM or flags == NO_ROOM:
         return 0
     rows = k.rows
+    stride = k.param.stride
     rows[row] = head.time_ns
-    rows[row + 1] = line
-    rows[row + 2] = k.param.segment
-    rows[row + 3] = head.cpu
-    rows[row + 4] = head.pid
-    rows[row + 5] = comm
-    rows[row + 6] = flags
+    rows[row + stride] = line
+    rows[row + 2 * stride] = k.param.segment
+    rows[row + 3 * stride] = head.cpu
+    rows[row + 4 * stride] = head.pid
+    rows[row + 5 * stride] = comm
+    rows[row + 6 * stride] = flags
     return 1
 
 
@@ -86,20 +87,15 @@ def take_other(k: Any, head: Any, row: int, name: int) -> Any:
         k.payload[first + index] = k.buf[head.payload + index]
     k.payload[first + length] = _LINE_FEED
     param.nr_payload = first + length + 1
-    k.rows[row + NR_COMMON] = name
+    k.rows[row + NR_COMMON * param.stride] = name
     return MATCH
 
 
 @kfn
 def take_payload(k: Any, head: Any, event: Any, row: int) -> Any:
     """Try the templates of the event, in the order they were learned."""
-    at = head.payload
-    while at < head.end and k.buf[at] == _SPACE:
-        at += 1
     for number in range(event.first_template, event.end_template):
-        if at > head.payload and k.step[k.template[number].first].text_length == 0:
-            return PYTHONS  # blanks may be the first value's
-        outcome = match_template(k, number, at, head.end, row)
+        outcome = match_template(k, number, head.payload, head.end, row, k.param.stride)
         if outcome != NO_MATCH:
             return outcome
     return PYTHONS
@@ -122,7 +118,7 @@ def take_line(k: Any, head: Any, line: int) -> Any:
     if event.nr_rows == param.max_rows:
         param.event = number
         return ROWS_FULL
-    row = event.first_cell + event.nr_rows * event.nr_cells
+    row = event.first_cell + event.nr_rows
     if not put_common(k, head, row, line):
         return WORDS_FULL
     outcome = take_other(k, head, row, name) if number == 0 else take_payload(k, head, event, row)

@@ -118,7 +118,7 @@ def take_value(k: Any, step: Any, following: Any, at: int, end: int, cell: int) 
     buf = k.buf
     if kind == AS_DEC:
         return take_number(k, step, at, cell)
-    if kind == AS_HEX or kind == AS_ANY:
+    if kind in (AS_HEX, AS_ANY):
         if buf[at] == _ZERO and buf[at + 1] == _X:
             return take_hexadecimal(k, step, at + 2, cell)
         if kind == AS_HEX:
@@ -138,8 +138,8 @@ def take_value(k: Any, step: Any, following: Any, at: int, end: int, cell: int) 
 
 
 @kfn
-def match_template(k: Any, number: int, at: int, end: int, row: int) -> Any:
-    """Try a template on the payload from `at` to `end`; fills the row of cells from `row` on if it matches."""
+def match_template(k: Any, number: int, at: int, end: int, row: int, stride: int) -> Any:
+    """Try a template on the payload from `at` to `end`; fills a row if it matches: each `stride`-th cell from `row`."""
     template = k.template[number]
     index = template.first
     while True:
@@ -152,14 +152,14 @@ def match_template(k: Any, number: int, at: int, end: int, row: int) -> Any:
             return NO_MATCH
         if step.kind == END:
             break
-        at = take_value(k, step, k.step[index + 1], at, end, row + step.cell)
+        at = take_value(k, step, k.step[index + 1], at, end, row + step.cell * stride)
         if at <= 0:
             return NO_MATCH if at == 0 else PYTHONS if at == -1 else WORDS_FULL
         index += 1
     if at != end:
         return NO_MATCH
     for missing in range(index + 1, template.end):
-        k.rows[row + k.step[missing].cell] = NULL
+        k.rows[row + k.step[missing].cell * stride] = NULL
     template.nr_lines += 1
     return MATCH
 
@@ -177,7 +177,7 @@ class Step(NamedTuple):
 
 
 def steps_of(template: Template) -> list[Step] | None:
-    """Return the steps of a template: none if no line of ASCII can match it, None if a loop could read one otherwise."""
+    """Return the steps of a template: none if no ASCII can match it, None if a loop could read one otherwise."""
     if not all(text.isascii() and text.isprintable() for text in template.literals):
         return []
     literals = [text.encode() for text in template.literals]

@@ -19,25 +19,28 @@ from pageout.vocabulary.schema import EventKind, event_of
 
 if TYPE_CHECKING:
     from pageout.events.tables import EventBuilder
+    from pageout.readers.payloads import Payloads
     from pageout.readers.templates import Template
 
 Array = NDArray[Any]
 
 ROWS = 1 << 14  # of an event, before they become a block
 PAYLOAD_BYTES = 1 << 22  # of events in no row, before they become a block
+_PAD = 72  # cells between columns: columns a power of two apart would share their places in the CPU's cache
 _CPUS = 10_000  # the text has at most four digits
 
 
 class RowStore:
     """The tables of the loop. Event 0 is all that is in no row."""
 
-    def __init__(self, max_rows: int = ROWS) -> None:
+    def __init__(self, max_rows: int = ROWS, words: WordTable | None = None) -> None:
         self.param = np.zeros(1, PARAM)
-        self.param["max_rows"], self.param["max_payload"] = max_rows, PAYLOAD_BYTES
-        self._words = WordTable()
+        stride = max_rows + _PAD
+        self.param["max_rows"], self.param["stride"], self.param["max_payload"] = max_rows, stride, PAYLOAD_BYTES
+        self._words = WordTable() if words is None else words
         self._kinds: list[EventKind | None] = [None]
         self._numbers: dict[str, int] = {}
-        self._nr_templates: list[int] = [0]  # of each event, taken over
+        self._seen = (0, 0)  # templates and events when templates were last taken over
         self._unknown: list[tuple[str, tuple[str, ...]]] = []  # event and unknown keys of each template
         self._event = np.zeros(1, EVENT)
         self._event["nr_cells"] = OTHER_CELLS
@@ -48,7 +51,7 @@ class RowStore:
             "param": self.param,
             "head": np.zeros(2, HEAD),
             "payload": np.zeros(PAYLOAD_BYTES, np.uint8),
-            "rows": np.zeros(max_rows * OTHER_CELLS, np.int64),
+            "rows": np.zeros(stride * OTHER_CELLS, np.int64),
             "event": self._event,
             "event_named": np.zeros(0, np.int32),
             "cpu_pid": np.zeros(_CPUS, np.int32),
@@ -64,16 +67,15 @@ class RowStore:
             self._block, self._address = bind_state(arrays, LAYOUT)
         return self._address
 
-    def take_over(self, builder: EventBuilder, learned: Mapping[str, Sequence[Template]]) -> None:
+    def take_over(self, builder: EventBuilder, payloads: Payloads) -> None:
         """Take words and templates that Python has met since."""
         words = self._words
         if builder.nr_words > len(words):
             words.teach(builder.words_from(len(words)))
             self._address = None
-        counts = [len(learned.get(kind.name, ())) if kind else 0 for kind in self._kinds]
-        if counts != self._nr_templates:
-            self._take_templates(builder, learned)
-            self._nr_templates = counts
+        if (payloads.nr_learned, len(self._kinds)) != self._seen:
+            self._seen = (payloads.nr_learned, len(self._kinds))
+            self._take_templates(builder, payloads.learned)
         if len(self._arrays["event_named"]) < words.max_words:
             named = np.zeros(words.max_words, np.int32)
             named[: len(self._arrays["event_named"])] = self._arrays["event_named"]
@@ -134,13 +136,12 @@ class RowStore:
         self.flush(builder)
         number = self._numbers[kind.name] = len(self._kinds)
         self._kinds.append(kind)
-        self._nr_templates.append(-1)
         event = np.zeros(number + 1, EVENT)
         event[:number] = self._event
         first, nr_cells = len(self._arrays["rows"]), NR_COMMON + len(kind.columns)
         event[number]["first_cell"], event[number]["nr_cells"] = first, nr_cells
         self._event = self._arrays["event"] = event
-        self._arrays["rows"] = np.zeros(first + int(self.param["max_rows"][0]) * nr_cells, np.int64)
+        self._arrays["rows"] = np.zeros(first + int(self.param["stride"][0]) * nr_cells, np.int64)
         self._address = None
         return number
 
@@ -158,7 +159,8 @@ class RowStore:
         nr_rows, nr_cells, first = int(event["nr_rows"]), int(event["nr_cells"]), int(event["first_cell"])
         if not nr_rows:
             return
-        block = self._arrays["rows"][first : first + nr_rows * nr_cells].reshape(nr_rows, nr_cells)
+        stride = int(self.param["stride"][0])
+        block = self._arrays["rows"][first : first + nr_cells * stride].reshape(nr_cells, stride)[:, :nr_rows].T
         event["nr_rows"] = 0
         if kind is not None:
             builder.add_block(kind, block)

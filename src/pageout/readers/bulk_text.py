@@ -15,7 +15,7 @@ import numpy as np
 from pageout.readers.bulk_bytes import SLACK
 from pageout.readers.bulk_loop import run_loop
 from pageout.readers.bulk_match import PYTHONS
-from pageout.readers.bulk_store import ROWS, RowStore
+from pageout.readers.bulk_store import RowStore
 from pageout.readers.lines import Account, Line
 
 if TYPE_CHECKING:
@@ -64,11 +64,11 @@ class BulkText:
         account: Account,
         ready: Callable[[], bool],
         keep: Callable[[int, bytes], object] | None = None,
-        max_rows: int = ROWS,
+        store: RowStore | None = None,
     ) -> None:
         self._reader, self._account, self._ready, self._keep = reader, account, ready, keep
         self._buffer = _Buffer()
-        self._store = RowStore(max_rows)
+        self._store = store or RowStore()
         self._param = self._store.param
         self._param["line"] = 1
         self._nr_yielded = 0  # since the rows were last handed over
@@ -115,7 +115,7 @@ class BulkText:
     def _run(self, builder: EventBuilder) -> int:
         """Run the loop over lines that are the reader's; returns why it stopped."""
         param, stream, store = self._param, self._reader.stream, self._store
-        store.take_over(builder, self._reader.payloads.learned)
+        store.take_over(builder, self._reader.payloads)
         param["segment"], param["newest"] = builder.segment, stream.newest
         line, at = int(param["line"][0]), int(param["at"][0])
         why = int(run_loop(store.address(self._buffer.array), 0))
@@ -124,7 +124,7 @@ class BulkText:
         if taken:
             self._taken(line, taken)
             if self._keep is not None:
-                self._keep(line, bytes(self._buffer.text[at : int(param["at"][0])]))
+                self._keep(line, bytes(memoryview(self._buffer.text)[at : int(param["at"][0])]))
         return why
 
     def _taken(self, line: int, taken: int) -> None:

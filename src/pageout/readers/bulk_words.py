@@ -19,7 +19,9 @@ from pageout.readers.bulk_bytes import SLACK, same_text
 Array = NDArray[Any]
 
 # words, bytes of their texts and places to look so far
-WORDS = np.dtype([(name, "i8") for name in ("nr_words", "max_words", "nr_bytes", "max_bytes", "place_mask", "nr_placed")])
+WORDS = np.dtype(
+    [(name, "i8") for name in ("nr_words", "max_words", "nr_bytes", "max_bytes", "place_mask", "nr_placed")]
+)
 LAYOUT = {
     "words": (WORDS, True),
     "word_start": (np.dtype("i8"), False),
@@ -116,7 +118,12 @@ class WordTable:
     def _allocate(self, max_words: int, max_bytes: int) -> None:
         places = 1 << (2 * max_words - 1).bit_length()
         old = self.arrays
-        sizes = {"word_start": max_words, "word_bytes": max_words, "word_hash": max_words, "word_pool": max_bytes + SLACK}
+        sizes = {
+            "word_start": max_words,
+            "word_bytes": max_words,
+            "word_hash": max_words,
+            "word_pool": max_bytes + SLACK,
+        }
         self.arrays = {name: np.zeros(size, LAYOUT[name][0]) for name, size in sizes.items()}
         for name, array in self.arrays.items():
             if old:
@@ -153,4 +160,3 @@ class WordTable:
             self.arrays["word_start"][number], self.arrays["word_bytes"][number] = start, len(word)
             self._param["nr_words"], self._param["nr_bytes"] = number + 1, start + len(word)
             self._known = number + 1
-    

@@ -35,10 +35,11 @@ _TYPES: dict[str, Any] = {
     "u16": np.uint16, "__u16": np.uint16, "int": np.int32, "s32": np.int32, "u32": np.uint32, "__u32": np.uint32,
     "long": np.int64, "s64": np.int64, "u64": np.uint64, "__u64": np.uint64, "unsigned": np.uint32, "signed": np.int32,
     "bool": None, "void": None, "struct": None, "enum": None, "union": None, "const": None, "pid_t": np.int32,
-    "dev_t": np.uint32, "sector_t": np.uint64, "gfp_t": np.uint32, "size_t": np.uint64, "uint": np.uint32, "ulong": np.uint64, "loff_t": np.int64,
+    "dev_t": np.uint32, "sector_t": np.uint64, "gfp_t": np.uint32, "size_t": np.uint64,
+    "uint": np.uint32, "ulong": np.uint64, "loff_t": np.int64,
     "ino_t": np.uint64, "pgoff_t": np.uint64, "umode_t": np.uint16, "fmode_t": np.uint32, "isolate_mode_t": np.uint32,
 }  # fmt: skip
-_UNSIGNED = {np.int8: np.uint8, np.int16: np.uint16, np.int32: np.uint32, np.int64: np.uint64}
+_UNSIGNED: dict[Any, Any] = {np.int8: np.uint8, np.int16: np.uint16, np.int32: np.uint32, np.int64: np.uint64}
 
 
 class UnknownError(Exception):
@@ -345,8 +346,9 @@ def _apply(node: Apply, values: list[Numbers]) -> Numbers:
         return np.asarray(np.where(values[0] != 0, yes, no))
     if len(values) == 1:
         one = values[0]
-        found = {"neg": lambda: np.negative(one), "~": lambda: ~one, "!": lambda: (one == 0).astype(np.int64)}
-        return np.asarray(found[sign]() if sign in found else one)
+        if sign == "!":
+            return np.asarray(one == 0).astype(np.int64)
+        return np.asarray(np.negative(one) if sign == "neg" else ~one if sign == "~" else one)
     if sign in ("<<", ">>"):
         left, by = values[0], values[1]
         by = by.astype(left.dtype) & np.array(63, left.dtype)

@@ -61,7 +61,7 @@ class DatFile:
     long_size: int = 8
     page_size: int = 4096
     packing: str = "none"
-    page: PageHeader = PageHeader()
+    page: PageHeader = field(default_factory=PageHeader)
     formats: list[tuple[str, str]] = field(default_factory=list)  # system, text of the format file
     kallsyms: bytes = b""
     printk: bytes = b""
@@ -130,7 +130,7 @@ class _Parts:
             match[1]: (int(match[2]), int(match[3]))
             for match in re.finditer(r"(\w+);\s*offset:(\d{1,5});\s*size:(\d{1,7});", text)
         }
-        commit, data = rows.get("commit", (8, self.found.long_size)), rows.get("data", None)
+        commit, data = rows.get("commit", (8, self.found.long_size)), rows.get("data")
         if commit[1] not in (4, 8) or commit[0] != 8:
             cursor.fail(f"a page header with the commit at {commit[0]}, of {commit[1]} bytes")
         start = data[0] if data else commit[0] + commit[1]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Records of one event made a frame, by its plan."""
+"""Records of one event made columns, by its plan."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from pageout.events.blocks import Block, Part
 from pageout.readers.c_expression import Numbers, Ref, UnknownError, fields_of, numbers
 from pageout.readers.dat_fields import FieldReader, Rows, distinct
 from pageout.readers.dat_plan import Parts, Plan, Source
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 Array = NDArray[Any]
 
 _WIDTHS: dict[str, Any] = {"i32": np.int32, "u32": np.uint32, "i64": np.int64, "u64": np.uint64}
-_DTYPES: dict[str, Any] = {"i32": pl.Int32, "u32": pl.UInt32, "i64": pl.Int64, "u64": pl.UInt64}
 
 
 class FieldColumns(Mapping[Ref, Numbers]):
@@ -60,52 +60,50 @@ class FieldColumns(Mapping[Ref, Numbers]):
 
 
 class FrameMaker:
-    """Makes frames whose words are still numbers of the builder's."""
+    """Makes columns whose words are still numbers of the builder's."""
 
     def __init__(
         self, reader: FieldReader, builder: EventBuilder, symbol: Callable[[int], str], long_size: int
     ) -> None:
         self.reader, self.builder, self.symbol, self.long_size = reader, builder, symbol, long_size
 
-    def known(self, plan: Plan, kind: EventKind, rows: Rows, common: list[pl.Series]) -> pl.DataFrame:
-        """Return the frame of an event of the table."""
+    def known(self, plan: Plan, kind: EventKind, rows: Rows, common: list[Part]) -> Block:
+        """Return the columns of an event of the table."""
         fields = FieldColumns(self.reader, plan.form, rows)
         own = [self._column(column, plan, plan.sources.get(n), rows, fields) for n, column in enumerate(kind.columns)]
-        return pl.DataFrame([*common, *own])
+        return Block(len(rows.at), [*common, *own], None)
 
-    def _column(self, column: Column, plan: Plan, source: Source | None, rows: Rows, fields: FieldColumns) -> pl.Series:
-        dtype: Any = pl.UInt32 if column.base == WORD else _DTYPES[column.width]
+    def _column(self, column: Column, plan: Plan, source: Source | None, rows: Rows, fields: FieldColumns) -> Part:
+        if source is None:
+            return Part(None, None)
         try:
-            if source is None:
-                raise UnknownError("no field")
             if column.base == WORD:
-                return pl.Series(column.name, self.words(plan, source.parts, rows, fields))
+                return Part(self.words(plan, source.parts, rows, fields), None)
             return self._numbers(column, source, len(rows.at), fields)
         except UnknownError:
-            return pl.Series(column.name, [None], dtype=dtype).new_from_index(0, len(rows.at))
+            return Part(None, None)
 
-    def _numbers(self, column: Column, source: Source, count: int, fields: FieldColumns) -> pl.Series:
+    def _numbers(self, column: Column, source: Source, count: int, fields: FieldColumns) -> Part:
         conversion = source.number
         if conversion is None:
             raise UnknownError("no number")
         values = _as_printed(conversion, fields, count, self.long_size)
         wanted = _WIDTHS[column.width]
         if np.can_cast(values.dtype, wanted) or (wanted == np.uint64 and values.dtype.kind == "i"):
-            return pl.Series(column.name, values.astype(wanted))
+            return Part(values.astype(wanted), None)
         limits = np.iinfo(wanted)
         bad = values > limits.max
         if values.dtype.kind == "i":
             bad |= values < limits.min
-        series = pl.Series(column.name, values.astype(wanted))
-        return series.set(pl.Series(bad), None) if bad.any() else series
+        return Part(values.astype(wanted), bad if bad.any() else None)
 
     def words(self, plan: Plan, parts: Parts, rows: Rows, fields: FieldColumns) -> Array:
         """Return the builder's number of the text these parts print, row by row."""
         if len(parts) == 1 and isinstance(parts[0], Conversion):
-            part = parts[0]
-            if isinstance(part.node, Ref) and part.node.how == "text" and not part.flags and part.letter == "s":
-                codes, texts = self.reader.texts(plan.form.fields[part.node.name], rows)
-                return np.array([self.builder.word(text) for text in texts], np.uint32)[codes]
+            field = plan.form.fields.get(_field_text(parts[0]))
+            if field is not None:
+                codes, raw = self.reader.texts(field, rows)
+                return np.array([self.builder.word(text) for text in raw], np.uint32)[codes]
         codes, texts = self.texts(plan, parts, rows, fields)
         words = [self.builder.word(text.encode("utf-8", "surrogateescape")) for text in texts]
         return np.array(words, np.uint32)[codes]
@@ -139,12 +137,12 @@ class FrameMaker:
         fields = FieldColumns(self.reader, plan.form, rows)
         return Values(len(rows.at), fields, texts, self.symbol, self.long_size)
 
-    def other(self, plan: Plan, rows: Rows, common: list[pl.Series]) -> pl.DataFrame:
-        """Return the frame of an event outside the table: its name and its whole text."""
+    def other(self, plan: Plan, rows: Rows, common: list[Part]) -> Block:
+        """Return the columns of an event outside the table: its name and its whole text."""
         name, parts = _name_and_parts(plan)
         payload = self._payload(plan, parts, rows)
-        names = pl.Series("name", [self.builder.word(name.encode())], dtype=pl.UInt32)
-        return pl.DataFrame([*common, names.new_from_index(0, len(rows.at)), payload])
+        names = np.full(len(rows.at), self.builder.word(name.encode()), np.uint32)
+        return Block(len(rows.at), [*common, Part(names, None)], payload)
 
     def _payload(self, plan: Plan, parts: Parts, rows: Rows) -> pl.Series:
         """Print records. A value only the kernel could tell is `?`, and the fields not printed follow by name."""
@@ -161,8 +159,10 @@ class FrameMaker:
                 unknown = True
         for field in plan.form.own if unknown else ():
             if field.name not in printed:
-                for part in _named(field):
-                    pieces.append(pl.lit(part) if isinstance(part, str) else self._printed(plan, part, rows, fields))
+                pieces += [
+                    pl.lit(part) if isinstance(part, str) else self._printed(plan, part, rows, fields)
+                    for part in _named(field)
+                ]
         whole = pl.concat_str(pieces) if pieces else pl.lit("")
         found = pl.select(whole.str.strip_chars_end("\n\r ").alias("payload")).to_series()
         return found if len(found) == len(rows.at) else found.new_from_index(0, len(rows.at))
@@ -173,6 +173,12 @@ class FrameMaker:
         codes, texts = self.texts(plan, (part,), rows, fields)
         clean = [text.encode("utf-8", "surrogateescape").decode("utf-8", "replace") for text in texts]
         return pl.lit(pl.Series(clean, dtype=pl.String).gather(codes))
+
+
+def _field_text(part: Conversion) -> str:
+    """Return the name of the field whose text is printed as it is, else an empty string."""
+    plain = isinstance(part.node, Ref) and part.node.how == "text" and not part.flags and part.letter == "s"
+    return part.node.name if plain and isinstance(part.node, Ref) else ""
 
 
 def _is_plain(part: Conversion) -> bool:

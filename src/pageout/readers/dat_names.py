@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import bisect
 import re
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
+
+from pageout.events.blocks import Part
 
 MAX_PID = 1 << 22  # PID_MAX_LIMIT of 64-bit kernels
 LAZY_SINCE, MIGRATE_SINCE = (6, 13), (5, 12)  # kernels that print need-resched-lazy, migrate-disable
@@ -95,7 +97,7 @@ class Lookup:
     def __init__(self, size: int) -> None:
         self._table = np.full(size, -1, np.int64)  # -1: not met, -2: no word
 
-    def series(self, name: str, numbers: NDArray[Any], word_of: Any) -> pl.Series:
+    def column(self, numbers: NDArray[Any], word_of: Callable[[int], int | None]) -> Part:
         """Return the words' numbers, null where `word_of` gives None."""
         inside = np.minimum(numbers, len(self._table) - 1) if len(numbers) else numbers
         found = self._table[inside]
@@ -106,5 +108,4 @@ class Lookup:
                 self._table[number] = -2 if word is None else word
             found = self._table[inside]
         missing = found < 0
-        series = pl.Series(name, np.where(missing, 0, found).astype(np.uint32))
-        return series.set(pl.Series(missing), None) if missing.any() else series
+        return Part(found.astype(np.uint32), missing if missing.any() else None)

@@ -42,6 +42,7 @@ class Payloads:
 
     def __init__(self) -> None:
         self._learned: dict[str, list[_Learned]] = {}
+        self.nr_learned = 0
         self._shapes: dict[str, set[int]] = {}  # hashes of payloads nothing could be learned from, digits alike
         self._failures = 0
 
@@ -75,6 +76,7 @@ class Payloads:
                 shapes.add(shape)
             return None
         learned.append(found)
+        self.nr_learned += 1
         return found
 
 

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A print fmt: literals, and after each how a value of the record is printed. The kernel's own table of flags and states.
+"""A print fmt: literals, and after each how a value of the record is printed; its tables of flags and states.
 
-Source: Linux v6.12 lib/vsprintf.c:vsnprintf, kernel/trace/trace_output.c:trace_print_flags_seq, trace_print_symbols_seq.
+Source: Linux v6.12 lib/vsprintf.c:vsnprintf, kernel/trace/trace_output.c:trace_print_flags_seq,
+trace_print_symbols_seq.
 """
 
 from __future__ import annotations
@@ -97,11 +98,11 @@ def _as_text(node: Node, text_fields: frozenset[str]) -> Node:
     if isinstance(node, Ref) and node.name in text_fields and node.how == "field":
         return Ref(node.name, "text")
     if isinstance(node, Apply) and node.sign in ("?:", "cast"):
-        condition, *rest = node.operands if node.sign == "?:" else (None, *node.operands)
-        inner = tuple(_as_text(operand, text_fields) for operand in rest)
+        kept = node.operands[:1] if node.sign == "?:" else ()  # the condition is a number
+        inner = tuple(_as_text(operand, text_fields) for operand in node.operands[len(kept) :])
         if node.sign == "cast" and is_text(inner[0]):
             return inner[0]
-        return Apply(node.sign, (condition, *inner) if condition is not None else inner, node.dtype)
+        return Apply(node.sign, (*kept, *inner), node.dtype)
     return node
 
 
@@ -156,7 +157,7 @@ def printed_type(conversion: Conversion, long_size: int) -> Any:
 class Values(NamedTuple):
     """Rows to be printed: each field's numbers or texts, and the kernel's symbols."""
 
-    count: int
+    nr_rows: int
     numbers: Mapping[Ref, Numbers]
     texts: Mapping[str, Sequence[str]]
     symbol: Callable[[int], str]
@@ -172,7 +173,7 @@ def render(conversion: Conversion, values: Values) -> list[str]:
         texts = _texts(node, values)
         return [_formatted(conversion.flags, "s", text) for text in texts] if conversion.flags else texts
     dtype = printed_type(conversion, values.long_size)
-    found = np.broadcast_to(numbers(node, values.numbers), (values.count,)).astype(dtype).tolist()
+    found = np.broadcast_to(numbers(node, values.numbers), (values.nr_rows,)).astype(dtype).tolist()
     if conversion.letter in ("p", "s"):
         return [f"0x{number & (1 << 64) - 1:x}" for number in found]
     if conversion.letter == "c":
@@ -190,7 +191,7 @@ def _formatted(flags: str, letter: str, value: object) -> str:
 
 
 def _integers(node: Node, values: Values) -> list[int]:
-    found: list[int] = np.broadcast_to(numbers(node, values.numbers), (values.count,)).astype(np.uint64).tolist()
+    found: list[int] = np.broadcast_to(numbers(node, values.numbers), (values.nr_rows,)).astype(np.uint64).tolist()
     return found
 
 
@@ -203,7 +204,7 @@ def _symbol(letter: str, address: int, values: Values) -> str:
 
 def _texts(node: Node, values: Values) -> list[str]:
     if isinstance(node, Literal):
-        return [node.text] * values.count
+        return [node.text] * values.nr_rows
     if isinstance(node, Ref):
         if node.name not in values.texts:
             raise UnknownError(node.name)

@@ -18,7 +18,7 @@ def texts_of_records(events: Events | None, numbers: Iterable[int]) -> dict[int,
     """Return a line for each of these records that is an event."""
     wanted = sorted(set(numbers))
     found: dict[int, str] = {}
-    for name, frame in ([*events.frames.items(), ("", events.other)] if events is not None else []):
+    for name, frame in [*events.frames.items(), ("", events.other)] if events is not None else []:
         for row in _rows(frame, wanted):
             found[row["line"]] = _text(name or row["name"], row)
     return found

@@ -155,13 +155,14 @@ def _merge(line: int, streams: Sequence[Stream], counts: Sequence[int]) -> Batch
     order = np.argsort(np.concatenate([part[1] for part in parts]), kind="stable")
     time, at, size = (np.concatenate([part[n] for part in parts])[order] for n in (2, 3, 4))
     cpus = np.concatenate([np.full(len(part[1]), part[0], np.int16) for part in parts])[order]
-    holes, start = [], 0
+    all_holes: list[tuple[int, int, int, str]] = []
+    start = 0
     for cpu, key, _, _, _, found in parts:
         if found:
             place = np.flatnonzero((order >= start) & (order < start + len(key)))
-            holes += [(int(place[row]), cpu, lost, why) for row, lost, why in found]
+            all_holes += [(int(place[row]), cpu, lost, why) for row, lost, why in found]
         start += len(key)
-    return Batch(line, time, at, size, cpus, sorted(holes))
+    return Batch(line, time, at, size, cpus, sorted(all_holes))
 
 
 def plain_scan(data: memoryview) -> Scan:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from itertools import islice
 
 from pageout.readers.lines import Claim, Line, Recogniser
 from pageout.vocabulary.errors import TraceError
@@ -39,6 +40,12 @@ def unwrap(lines: Iterable[Line], file: str) -> Iterator[Line]:
                 yield from _page(line, source, file)
                 return
         yield line
+
+
+def is_page(texts: Iterable[str]) -> bool:
+    """Return whether `unwrap` will take the file these lines begin for a page."""
+    with_text = (text for text in texts if text.strip())
+    return any(_PAGE.match(text) for text in islice(with_text, _LOOKED_AT))
 
 
 def _page(first: Line, lines: Iterator[Line], file: str) -> Iterator[Line]:

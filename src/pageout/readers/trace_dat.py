@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
-from pageout.events.tables import EventBuilder
+from pageout.events.blocks import Part
+from pageout.events.tables import EventBuilder, OnBlock
 from pageout.readers import dat_file
 from pageout.readers.dat_bytes import Cursor
 from pageout.readers.dat_fields import FieldReader, Gather, Rows
@@ -43,13 +43,16 @@ def is_recording(head: bytes) -> bool:
     return head.startswith(MAGIC)
 
 
-def read_recording(name: str, pieces: Iterable[bytes]) -> Input:
-    """Read a trace.dat: `name` if it is a plain file, else its unpacked bytes.  Raises TraceError."""
+def read_recording(name: str, pieces: Iterable[bytes], on_block: OnBlock | None = None) -> Input:
+    """Read a trace.dat: `name` if it is a plain file, else its unpacked bytes.  Raises TraceError.
+
+    on_block: as of `EventBuilder`
+    """
     data = _whole(name, pieces)
-    dat = dat_file.parse(name, memoryview(data))
+    dat = dat_file.parse(name, memoryview(data.data))
     if dat.latency and not dat.buffers:
-        return _latency(dat)
-    return _Recording(dat).read()
+        return _latency(dat, on_block)
+    return _Recording(dat, on_block).read()
 
 
 def _whole(name: str, pieces: Iterable[bytes]) -> Array:
@@ -72,11 +75,11 @@ def _mapped(file: IO[bytes]) -> Array:
     return np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), np.uint8)
 
 
-def _latency(dat: DatFile) -> Input:
+def _latency(dat: DatFile, on_block: OnBlock | None) -> Input:
     """Read the text a recording of a latency tracer holds in place of pages."""
     from pageout.readers.read import read_pieces
 
-    found = read_pieces(dat.name, iter(dat.latency))
+    found = read_pieces(dat.name, iter(dat.latency), on_block)
     found.kind = f"{_kind(dat)} with {found.kind}"
     found.facts = [*_facts(dat), *found.facts]
     return found
@@ -108,9 +111,9 @@ class _Sorted(NamedTuple):
 class _Recording:
     """One recording on its way to frames."""
 
-    def __init__(self, dat: DatFile) -> None:
+    def __init__(self, dat: DatFile, on_block: OnBlock | None) -> None:
         self.dat = dat
-        self.builder = EventBuilder()
+        self.builder = EventBuilder(on_block)
         self.account = Account()
         self.release = release_of(dat.texts.get("uname", ""))
         self.formats = _formats(dat)
@@ -131,6 +134,7 @@ class _Recording:
         for batch in merged(self.dat.name, streams, scan):
             self.take(batch)
         self.overwritten()
+        self.account.unread_lines.sort()
         self.builder.clock = self.clock()
         kind = _kind(self.dat)
         self.account.kinds[kind] = self.account.lines
@@ -180,22 +184,19 @@ class _Recording:
 
     def frame(self, plan: Plan, records: _Sorted) -> None:
         rows = self.fields.load(Rows(records.at, records.size), plan.fields)
-        common = [
-            pl.Series("time_ns", self.time(records.time)),
-            pl.Series("line", records.line.astype(np.uint32)),
-            pl.Series("segment", records.segment),
-            pl.Series("cpu", records.cpu.astype(np.int16)),
-            *self.task(plan.form, rows),
-        ]
+        numbers = (
+            self.time(records.time), records.line.astype(np.uint32), records.segment, records.cpu.astype(np.int16),
+        )  # fmt: skip
+        common = [*(Part(column, None) for column in numbers), *self.task(plan.form, rows)]
         if plan.kind is not None:
-            self.builder.add_frame(plan.kind, self.maker.known(plan, plan.kind, rows, common))
+            self.builder.add_columns(plan.kind, self.maker.known(plan, plan.kind, rows, common))
             for key in plan.unknown:
                 self.builder.unknown_fields[plan.kind.name, key] += len(records.line)
         else:
-            self.builder.add_frame(None, self.maker.other(plan, rows, common))
+            self.builder.add_columns(None, self.maker.other(plan, rows, common))
         self.account.events += len(records.line)
 
-    def task(self, form: EventFormat, rows: Rows) -> list[pl.Series]:
+    def task(self, form: EventFormat, rows: Rows) -> list[Part]:
         """Return pid, comm and context."""
         common = form.fields
         pid = self.fields.numbers(common["common_pid"], rows).astype(np.int32)
@@ -205,11 +206,9 @@ class _Recording:
                 code |= self.fields.numbers(common[name], rows).astype(np.int64) << shift
         inside = np.where((pid < 0) | (pid > MAX_PID), MAX_PID + 1, pid)
         return [
-            pl.Series("pid", pid),
-            self.comms.series("comm", inside, self.comm_word),
-            self.contexts.series(
-                "context", code & 0xFFFF, lambda code: self.builder.word(self.letters.text(code).encode())
-            ),
+            Part(pid, None),
+            self.comms.column(inside, self.comm_word),
+            self.contexts.column(code & 0xFFFF, lambda code: self.builder.word(self.letters.text(code).encode())),
         ]
 
     def comm_word(self, pid: int) -> int | None:
@@ -273,7 +272,7 @@ def _counted(stats: list[str]) -> dict[int, int]:
 
 def _loops(data: Array, nbytes: int, *, big: bool) -> tuple[Scan, Gather | None]:
     if nbytes < SMALL:
-        return plain_scan(memoryview(data)), None
+        return plain_scan(memoryview(data.data)), None
     from pageout.readers.ring_scan import compiled_gather, compiled_scan
 
     return compiled_scan(data), compiled_gather(data, big=big)

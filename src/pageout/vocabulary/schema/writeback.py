@@ -44,7 +44,7 @@ _LISTED = (
 THROTTLING: tuple[EventKind, ...] = (
     grown(
         "balance_dirty_pages",
-        "gap:ld/pages max_pause:ld/ms" + _CGROUP,
+        "gap:d/pages max_pause:d/ms" + _CGROUP,
         {
             **_in_cgroups(_base("balance_dirty_pages")),
             "6.14": _base("balance_dirty_pages").replace(" bdi_", " wb_") + _INO,
