@@ -143,7 +143,8 @@ class Dat:
             f"\tfield: char data;\toffset:{data};\tsize:{self.page_size - data};\tsigned:0;\n"
         )
         event = (
-            "# compressed entry header\n\ttype_len    :    5 bits\n\ttime_delta  :   27 bits\n\tarray       :   32 bits\n\n"
+            "# compressed entry header\n\ttype_len    :    5 bits\n\ttime_delta  :   27 bits\n"
+            "\tarray       :   32 bits\n\n"
             "\tpadding     : type == 29\n\ttime_extend : type == 30\n\ttime_stamp : type == 31\n"
             "\tdata max type_len  == 28\n"
         )

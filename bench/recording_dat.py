@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """`python -m bench.recording_dat FILE [--events N]`: a long trace.dat, as trace-cmd records it on a 6.x kernel.
 
-Nothing in it happened: times rise, values are of a likely size, and that is all. The same arguments give the same bytes.
+Nothing in it happened: times rise, values are of a likely size, and that is all. The same arguments give the same
+bytes.
 """
 
 from __future__ import annotations
@@ -92,8 +93,8 @@ def _up_to(r: Random, limit: int) -> int:
 _GFP_TABLE = (
     "{( unsigned long)((( gfp_t)((((1UL))) << (6))) | (( gfp_t)((((1UL))) << (7))) | (( gfp_t)(((((1UL))) << (10))|"
     '((((1UL))) << (11))))), "GFP_KERNEL"}, {( unsigned long)((( gfp_t)((((1UL))) << (6))) | '
-    '(( gfp_t)(((((1UL))) << (10))|((((1UL))) << (11))))), "GFP_NOFS"}, {( unsigned long)(( gfp_t)((((1UL))) << (13))), '
-    '"__GFP_NOWARN"}, {( unsigned long)(( gfp_t)((((1UL))) << (18))), "__GFP_COMP"}'
+    '(( gfp_t)(((((1UL))) << (10))|((((1UL))) << (11))))), "GFP_NOFS"}, {( unsigned long)(( gfp_t)((((1UL))) << '
+    '(13))), "__GFP_NOWARN"}, {( unsigned long)(( gfp_t)((((1UL))) << (18))), "__GFP_COMP"}'
 )
 _GFP = f'(REC->gfp_flags) ? __print_flags(REC->gfp_flags, "|", {_GFP_TABLE}) : "none"'
 _GFP_VALUES = (0xCC0, 0xC40, 0xC40 | 1 << 13, 0xCC0 | 1 << 18, 0xC40 | 1 << 13 | 1 << 18, 0)
@@ -113,7 +114,9 @@ _RWBS = (b"W", b"WS", b"WM", b"R", b"RA")
 _SHRINKERS = (0xFFFFFFFF81234000, 0xFFFFFFFF81456780)
 KALLSYMS = b"".join(
     f"{address:016x} t {name}\n".encode()
-    for address, name in zip((*_SHRINKERS, 0xFFFFFFFF82000000), ("super_cache_scan", "xfs_buftarg_shrink_scan", "_etext"), strict=True)
+    for address, name in (
+        (_SHRINKERS[0], "super_cache_scan"), (_SHRINKERS[1], "xfs_buftarg_shrink_scan"), (0xFFFFFFFF82000000, "_etext"),
+    )
 )  # fmt: skip
 
 
@@ -151,7 +154,8 @@ CMDLINES = b"".join(b"%d %s\n" % pair for pair in zip(PIDS, NAMES, strict=True))
 
 EVENT_TABLE = (
     Event("vmscan", "mm_vmscan_kswapd_wake", 601,
-          (number("int", "nid"), number("int", "zid"), number("int", "order")), '"nid=%d order=%d", REC->nid, REC->order',
+          (number("int", "nid"), number("int", "zid"), number("int", "order")),
+          '"nid=%d order=%d", REC->nid, REC->order',
           lambda r: (r.randrange(2), 2, r.randrange(4)), 1),
     Event("vmscan", "mm_vmscan_wakeup_kswapd", 602,
           (number("int", "nid"), number("int", "zid"), number("int", "order"), number("unsigned long", "gfp_flags")),
@@ -190,7 +194,8 @@ EVENT_TABLE = (
                      _up_to(r, 1024), _up_to(r, 1024)), 4),
     Event("writeback", "balance_dirty_pages", 701,
           (text("bdi", 32), *(number("unsigned long", name) for name in (
-              "limit", "setpoint", "dirty", "wb_setpoint", "wb_dirty", "dirty_ratelimit", "task_ratelimit")),
+              "limit", "setpoint", "dirty", "wb_setpoint", "wb_dirty", "dirty_ratelimit",
+              "task_ratelimit")),
            number("unsigned int", "dirtied"), number("unsigned int", "dirtied_pause"), number("unsigned long", "paused"),
            number("long", "pause"), number("unsigned long", "period"), number("long", "think"),
            number("ino_t", "cgroup_ino")),
@@ -201,7 +206,8 @@ EVENT_TABLE = (
           "REC->period, REC->think, (unsigned long)REC->cgroup_ino", _balance, 10),
     Event("writeback", "global_dirty_state", 702,
           tuple(number("unsigned long", name) for name in (
-              "nr_dirty", "nr_writeback", "background_thresh", "dirty_thresh", "dirty_limit", "nr_dirtied", "nr_written")),
+              "nr_dirty", "nr_writeback", "background_thresh", "dirty_thresh", "dirty_limit", "nr_dirtied",
+              "nr_written")),
           '"dirty=%lu writeback=%lu bg_thresh=%lu thresh=%lu limit=%lu dirtied=%lu written=%lu", REC->nr_dirty, '
           "REC->nr_writeback, REC->background_thresh, REC->dirty_thresh, REC->dirty_limit, REC->nr_dirtied, "
           "REC->nr_written",

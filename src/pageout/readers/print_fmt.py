@@ -32,8 +32,8 @@ _SPEC = re.compile(r"%([-+ #0]{0,5})(\d{1,3}|\*)?(?:\.(\d{1,3}|\*))?(hh|h|ll|l|L
 _POINTER = re.compile(r"[a-zA-Z0-9]{0,3}")
 _SYMBOLS = ("pS", "ps", "pF", "pf", "pB")
 
-# Enumerators that formats name without their value. They are those of the kernels that have them as enumerators: before,
-# they were macros, and stand in the format as numbers.
+# Enumerators that formats name without their value. They are those of the kernels that have them as enumerators:
+# before, they were macros, and stand in the format as numbers.
 # Source: Linux v6.18 include/linux/fs.h, include/linux/gfp_types.h (bits below those that depend on the configuration),
 # include/uapi/linux/ioprio.h.
 KNOWN: dict[str, int] = {

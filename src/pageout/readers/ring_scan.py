@@ -23,7 +23,6 @@ from pageout.readers.ring_buffer import (
     OK,
     PADDING,
     TIME_EXTEND,
-    TIME_STAMP,
     Layout,
     Scan,
     Scanned,
@@ -89,7 +88,7 @@ def read_page(k: Any, at: int, stop: int, time: int) -> Any:
             at += read4(k, at)
             if at & 3 != 0:
                 return 0
-        elif kind == TIME_EXTEND or kind == TIME_STAMP:
+        elif kind >= TIME_EXTEND:
             if at + 4 > stop:
                 return 0
             extended = (read4(k, at) << DELTA_BITS) + delta
