@@ -126,8 +126,9 @@ def _balance(r: Random, wb: str) -> str:
     return (
         f"balance_dirty_pages: bdi {r.choice(_BDI)}: limit=655360 setpoint=573440 dirty={dirty} "
         f"{wb}_setpoint={dirty >> 1} {wb}_dirty={dirty >> 2} dirty_ratelimit={_up_to(r, 400_000)} "
-        f"task_ratelimit={_up_to(r, 400_000)} dirtied={_up_to(r, 512)} dirtied_pause={_up_to(r, 512)} paused={r.randrange(2)} pause={pause} "
-        f"period={pause + 4} think={r.randrange(-2, 9)} cgroup_ino={r.choice((1, 1, 4711))}"
+        f"task_ratelimit={_up_to(r, 400_000)} dirtied={_up_to(r, 512)} dirtied_pause={_up_to(r, 512)} "
+        f"paused={r.randrange(2)} pause={pause} period={pause + 4} think={r.randrange(-2, 9)} "
+        f"cgroup_ino={r.choice((1, 1, 4711))}"
     )
 
 

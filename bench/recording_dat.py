@@ -196,7 +196,8 @@ EVENT_TABLE = (
           (text("bdi", 32), *(number("unsigned long", name) for name in (
               "limit", "setpoint", "dirty", "wb_setpoint", "wb_dirty", "dirty_ratelimit",
               "task_ratelimit")),
-           number("unsigned int", "dirtied"), number("unsigned int", "dirtied_pause"), number("unsigned long", "paused"),
+           number("unsigned int", "dirtied"), number("unsigned int", "dirtied_pause"),
+           number("unsigned long", "paused"),
            number("long", "pause"), number("unsigned long", "period"), number("long", "think"),
            number("ino_t", "cgroup_ino")),
           '"bdi %s: limit=%lu setpoint=%lu dirty=%lu wb_setpoint=%lu wb_dirty=%lu dirty_ratelimit=%lu '

@@ -33,7 +33,19 @@ LAYERS: dict[str, set[str]] = {
     "analysis": {"events", "vocabulary"},
     "diagnose": {"analysis", "readers", "events", "vocabulary"},
     "report": {"analysis", "events", "vocabulary"},
-    "cli": {"diagnose", "readers", "report", "analysis", "machine", "events", "workload", "vocabulary", "jit"},
+    "export": {"events", "vocabulary"},  # beside report: writers that nothing but the command line needs
+    "cli": {
+        "diagnose",
+        "export",
+        "readers",
+        "report",
+        "analysis",
+        "machine",
+        "events",
+        "workload",
+        "vocabulary",
+        "jit",
+    },
     "__main__": {"cli"},
     "__init__": {"machine"},
 }

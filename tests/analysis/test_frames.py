@@ -4,6 +4,7 @@
 import importlib
 import pkgutil
 import re
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,7 @@ from pageout import analysis
 from pageout.analysis.block import df_queueing, rwbs_class
 from pageout.analysis.compaction import df_compaction
 from pageout.analysis.needs import Needing
+from pageout.analysis.page import reference
 from pageout.analysis.reclaim import df_direct_reclaim, df_isolated, df_lru, df_throttled
 from pageout.analysis.slab import df_shrinkers
 from pageout.analysis.stalls import df_holders, df_wait_totals, df_waits
@@ -287,3 +289,20 @@ def test_who_holds_is_who_worked_there_while_others_waited():
         ("dev 8:0", "flusher", "kworker/u8:1", 80 * MS, 400, 0, 2, 20 * MS),
         ("dev 8:0", "device", "fsyncer", None, 1, 1, 1, 20 * MS),
     ]
+
+
+def test_before_3_2_a_wait_at_the_limit_lasts_at_most_to_the_next_event():
+    trace = Trace()
+    trace.emit("balance_dirty_wait", 1, bdi="8:0")
+    trace.emit("balance_dirty_wait", 101, bdi="8:0")
+
+    assert df_waits(trace.events()).select("site", "wait_ns", "known").rows() == [
+        ("dirty limit", 100 * MS, "at most"),
+        ("dirty limit", None, "unended"),
+    ]
+
+
+def test_the_reference_page_is_made_of_the_frames():
+    page = Path(__file__).parents[2] / "docs" / "reference" / "frames.md"
+
+    assert page.read_text() == reference()

@@ -8,12 +8,12 @@ import pytest
 
 from pageout.analysis.postprocess import summary
 from pageout.events.encode import encode
-from pageout.events.ftrace_text import read_ftrace_text
 from pageout.events.recording import RECORD
 from pageout.readers.read import read_input, read_pieces
 from pageout.vocabulary.tracepoints import EV, GFP_KERNEL
 from tests.analysis.traces import Trace
 from tests.conftest import ROOT
+from tests.readers.recordings import read_recording
 
 TRUTH = ROOT.parent / "shared" / "groundtruth" / "linux-6.1"
 COMMS = {101: "kswapd0", 200: "dd", 201: "flush-8-0", 202: "fork bomb"}
@@ -62,7 +62,7 @@ def test_the_summary_is_that_of_the_kernels_script(script_totals, seed):
 
     found = summary(read_pieces("storm", [text]).events)
 
-    assert found.totals == pytest.approx(script_totals(read_ftrace_text(text)), abs=1e-6)
+    assert found.totals == pytest.approx(script_totals(read_recording(text)), abs=1e-6)
     assert found.scanned_from == "mm_vmscan_lru_isolate"
 
 

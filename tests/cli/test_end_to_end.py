@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from pageout.events.ftrace_text import read_ftrace_text
 from pageout.jit import INTERPRETED
 from pageout.vocabulary.tracepoints import RWBS_WRITE
 from tests.conftest import ROOT
+from tests.readers.recordings import read_recording
 
 pytestmark = pytest.mark.skipif(INTERPRETED, reason="whole runs: compiled only")
 
@@ -130,7 +130,7 @@ def test_the_same_command_prints_the_same_figures_twice(document: dict[str, Any]
 
 
 def test_the_trace_file_is_read_back_whole(document: dict[str, Any], folder: Path) -> None:
-    recording = read_ftrace_text(folder / "json-trace.txt")
+    recording = read_recording(folder / "json-trace.txt")
 
     assert recording.unread == []
     assert recording.other == []

@@ -3,9 +3,9 @@
 
 import numpy as np
 import pytest
+from tests.readers.recordings import read_recording
 
 from pageout.events.encode import encode
-from pageout.events.ftrace_text import read_ftrace_text
 from pageout.events.recording import RECORD, from_records
 from pageout.vocabulary.tracepoints import EV, GFP_HIGHUSER_MOVABLE, GFP_KERNEL
 
@@ -72,7 +72,7 @@ def test_the_kernels_script_reads_our_text_and_gives_our_totals(postprocess, scr
     text = encode(records, COMMS)
 
     summary, output = postprocess.run_script(*script, text)
-    totals = postprocess.postprocess_totals(read_ftrace_text(text))
+    totals = postprocess.postprocess_totals(read_recording(text))
 
     assert "Failed to parse" not in output
     assert summary.keys() == totals.keys()
@@ -84,7 +84,7 @@ def test_totals_are_the_same_from_the_ring_as_from_the_text(postprocess):
     records = storm()
 
     from_ring = postprocess.postprocess_totals(from_records([records[:100], records[100:]], COMMS))
-    from_text = postprocess.postprocess_totals(read_ftrace_text(encode(records, COMMS)))
+    from_text = postprocess.postprocess_totals(read_recording(encode(records, COMMS)))
 
     assert from_ring == pytest.approx(from_text, abs=1e-3)
 

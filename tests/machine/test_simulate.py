@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pageout.events.ftrace_text import read_ftrace_text
 from pageout.events.recording import Recording
 from pageout.jit import INTERPRETED
 from pageout.machine.simulate import Result, simulate
 from pageout.vocabulary.scenario import Disk, File, Filesystem, Machine, Scenario, Task
 from pageout.vocabulary.tracepoints import RWBS_WRITE
+from tests.readers.recordings import read_recording
 
 pytestmark = pytest.mark.skipif(INTERPRETED, reason="whole runs: compiled only")
 
@@ -55,7 +55,7 @@ def scenario(machine: Machine, files: tuple[File, ...], *tasks: Task, **more: An
 def traced(what: Scenario, folder: Path, **options: Any) -> tuple[Result, Recording]:
     """Run with a trace, and read the trace back."""
     result = simulate(what, trace=folder / "trace.txt", **options)
-    recording = read_ftrace_text(folder / "trace.txt")
+    recording = read_recording(folder / "trace.txt")
     assert not recording.unread
     assert not recording.other
     return result, recording

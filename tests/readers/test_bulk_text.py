@@ -6,6 +6,7 @@ import random
 import subprocess
 import sys
 from collections import defaultdict
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import polars as pl
@@ -17,9 +18,11 @@ from hypothesis import strategies as st
 from pageout.readers.bulk_store import RowStore
 from pageout.readers.bulk_text import BulkText
 from pageout.readers.bulk_words import WordTable
+from pageout.readers.dress import Physical, undress
+from pageout.readers.formats import recognisers
 from pageout.readers.ftrace_text import FtraceText
 from pageout.readers.lines import Account, Desk
-from pageout.readers.read import Input, fetch_texts, read_input, read_pieces, recognisers, split_lines
+from pageout.readers.read import Input, fetch_texts, read_input, read_pieces
 from tests.conftest import ROOT
 
 GOOD = [make(random.Random(seed)) for seed in range(3) for make, _ in KINDS]
@@ -125,7 +128,7 @@ def in_python(text: bytes) -> dict[str, object]:
     """Read it line by line."""
     readers, account = recognisers(), Account()
     desk = Desk(readers, account)
-    for line in split_lines([text]):
+    for line in undress([text]):
         desk.take(line)
     return state(next(reader for reader in readers if isinstance(reader, FtraceText)), account, desk)
 
@@ -136,9 +139,16 @@ def in_bulk(pieces: list[bytes], **sizes: int) -> tuple[dict[str, object], int]:
     desk = Desk(readers, account)
     reader = next(reader for reader in readers if isinstance(reader, FtraceText))
     store = RowStore(sizes.get("rows", 1 << 14), WordTable(sizes.get("words", 1 << 12), sizes.get("nbytes", 1 << 17)))
-    bulk = BulkText(reader, account, lambda: desk.last is reader and reader.is_plain, store=store)
     nr_left = 0
-    for line in bulk.lines(pieces):
+
+    def split(text: Iterator[bytes], leaves_plain: Callable[[], bool]) -> Iterator[Physical]:
+        def ready(number: int) -> bool:
+            plain = account.lines == number - 1 and leaves_plain()
+            return plain and desk.last is reader and reader.is_plain
+
+        yield from BulkText(reader, account, ready, store=store).lines(text)
+
+    for line in undress(pieces, split):
         nr_left += 1
         desk.take(line)
     return state(reader, account, desk), nr_left

@@ -64,3 +64,17 @@ def test_a_zone_alone_in_an_oom_report_is_not_zoneinfo() -> None:
     text = "Dirty: 1 kB\nNode 0 Normal free:5kB min:3kB low:4kB high:5kB\nNode 0 Normal: 5*4kB (UME) 3*8kB (U) = 44kB\n"
     assert not snapshots(text, "zoneinfo")
     assert not snapshots(text, "buddyinfo")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "dentry 1 2 : " + "1 " * 60 + "x",
+        "dentry 1 2 : " + ": " * 60 + "x",
+        "/sys/block/sda/queue/scheduler:" + "a" * 300 + "! [b]",
+        "/sys/block/sda/queue/scheduler:[" + "a " * 300 + "!",
+    ],
+)
+def test_a_line_that_nearly_fits_is_given_up_at_once(line: str) -> None:
+    text = f"slabinfo - version: 2.1\n{line}\n"
+    assert read_pieces("x", [text.encode()]).account.lines == 2

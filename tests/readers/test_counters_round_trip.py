@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Snapshots and tables printed, wrapped, mixed with prose and read back; and texts that nobody printed."""
 
+from unittest import mock
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pageout.readers.facts import Snapshot, Table
+from pageout.readers.proc import named
 from pageout.readers.proc.meminfo import NAMES
 from pageout.readers.read import read_pieces
 from pageout.readers.tools.sar import SAR
@@ -30,6 +33,7 @@ def some(names: list[str]) -> st.SearchStrategy[dict[str, int]]:
     )
 
 
+@settings(deadline=None)
 @given(
     st.lists(some(sorted(NAMES)), min_size=1, max_size=4),
     st.sampled_from(["kB", "KB", "kb"]),
@@ -54,6 +58,7 @@ def test_meminfos_come_back_in_order(moments: list[dict[str, int]], unit: str, p
     assert not unread(text)
 
 
+@settings(deadline=None)
 @given(some(VMSTAT_NAMES.split()), some(STAT_NAMES.split()), some(sorted(NAMES)), st.randoms(use_true_random=False))
 def test_files_whose_lines_are_shuffled_together_come_apart_by_their_paths(vmstat, stat, meminfo, random) -> None:  # type: ignore[no-untyped-def]
     lines = [f"/proc/vmstat:{name} {number}" for name, number in vmstat.items()]
@@ -74,6 +79,7 @@ def test_files_whose_lines_are_shuffled_together_come_apart_by_their_paths(vmsta
     assert not unread(text)
 
 
+@settings(deadline=None)
 @given(st.sampled_from(sorted(SAR)), st.integers(1, 4), st.integers(40, 200), st.booleans(), st.data())
 def test_sar_tables_come_back_however_they_are_folded(
     source: str, nr: int, width: int, twelve: bool, data: st.DataObject
@@ -151,7 +157,7 @@ HOSTILE = st.one_of(
 )
 
 
-@settings(max_examples=400)
+@settings(max_examples=400, deadline=None)
 @given(
     st.lists(
         st.tuples(st.sampled_from(SEEDS), st.integers(0, 200), st.integers(0, 20), HOSTILE), min_size=1, max_size=8
@@ -172,3 +178,20 @@ def test_no_text_breaks_the_readers_and_every_line_is_accounted_for(pieces: list
     for fact in found.facts:
         if isinstance(fact, Snapshot):
             assert all(1 <= value.line <= account.lines for value in fact.values.values())
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.one_of(st.sampled_from(SEEDS), PROSE.map("{}\n".format), HOSTILE.map("{}\n".format)), max_size=12))
+def test_the_quick_look_at_a_line_misses_nothing_that_asking_all_would_find(pieces: list[str]) -> None:
+    text = "".join(pieces).encode("utf-8", "replace")
+
+    def accounts() -> list[int]:
+        try:
+            account = read_pieces("x", [text]).account
+        except TraceError:
+            return []
+        return [line for line, _ in account.unread_lines]
+
+    quick = accounts()
+    with mock.patch.object(named, "may_begin", return_value=True):
+        assert accounts() == quick

@@ -68,9 +68,11 @@ def test_what_no_kernel_prints_is_unread(line):
 
 def test_latency_format_counts_microseconds_from_its_start():
     found = read(
-        "# tracer: wakeup\n#\n# wakeup latency trace v1.1.5 on 6.1.0\n# latency: 15 us, #3/5, CPU#3 | (M:server VP:0)\n"
+        "# tracer: wakeup\n#\n# wakeup latency trace v1.1.5 on 6.1.0\n"
+        "# latency: 15 us, #3/5, CPU#3 | (M:server VP:0)\n"
         "#    -----------------\n#    | task: cat-5 (uid:0 nice:0)\n#    -----------------\n#\n"
-        "#                    _------=> CPU#\n#  cmd     pid    ||||| time  |   caller\n#     \\   /      |||||  \\    |   /\n"
+        "#                    _------=> CPU#\n#  cmd     pid    ||||| time  |   caller\n"
+        "#     \\   /      |||||  \\    |   /\n"
         "  <idle>-0       3dNs7    0us!: mm_vmscan_kswapd_wake: nid=0 order=1\n"
         f" kswapd0-32      3d..3   11us : {END}\n"
         "     cat-5       3d..3   15us : probe_wakeup <-ttwu_do_wakeup\n"
@@ -122,12 +124,13 @@ def test_trace_cmd_says_more_than_events():
     found = read(
         "version = 6\nCPU 3 is empty\ncpus=4\n"
         "          cat-7     [001]   106.675718: mm_vmscan_direct_reclaim_end:         nr_reclaimed=7\n"
-        "          cat-7     [001]   106.675719: sched_x:              [FAILED TO PARSE] a=1\nCPU:1 [123 EVENTS DROPPED]\n"
+        "          cat-7     [001]   106.675719: sched_x:              [FAILED TO PARSE] a=1\n"
+        "CPU:1 [123 EVENTS DROPPED]\n"
         "          cat-7     [001]   106.675719123: kernel_stack:         <stack trace >\n=> alloc_pages (ffffffff81)\n"
     )
 
     assert rows(found, NAME, "nr_reclaimed") == [(7,)]
-    assert others(found) == [("sched_x", "             [FAILED TO PARSE] a=1")]
+    assert others(found) == [("sched_x", "[FAILED TO PARSE] a=1")]
     assert (found.events.lost, found.account.events, found.account.unread) == (123, 2, 0)
     assert found.events.stacks == {5: ("alloc_pages",)}
 
@@ -264,3 +267,43 @@ def test_a_hostile_line_costs_no_more_than_its_length(line):
     found = read(text)
 
     assert found.account.lines == 21
+
+
+def test_what_trace_cmd_failed_to_parse_is_not_read_as_if_it_had():
+    found = read(
+        f" cat-1 [000] .... 1.000001: {NAME}: [FAILED TO PARSE] nr_reclaimed=7\n cat-1 [000] 1.000002: {END}\n"
+    )
+
+    assert others(found) == [(NAME, "[FAILED TO PARSE] nr_reclaimed=7")]
+    assert rows(found, NAME, "nr_reclaimed") == [(7,)]
+
+
+def test_a_dump_keeps_its_own_clock_under_the_logs_stamps():
+    found = read(
+        "[10612.028400] Dumping ftrace buffer:\n[10612.028450] ---------------------------------\n"
+        "[10612.028451] CPU:0 [LOST 41 EVENTS]\n"
+        f"[10612.028498] ksoftirq-15        0d..2. 10612061728us : {END}\n"
+        "[10612.028898] ---------------------------------\n"
+    )
+
+    assert rows(found, NAME, "time_ns", "comm", "cpu") == [(10612_061_728_000, "ksoftirq", 0)]
+    assert (found.events.clock, found.lost, found.account.unread) == ("seconds", 41, 0)
+
+
+def test_a_trace_quoted_in_a_mail_and_wrapped_there_is_read():
+    found = read(
+        "> >   kswapd0-68    [001] d..1   138.621120: balance_dirty_pages: bdi 8:0: limit=1\n"
+        "> > setpoint=2 dirty=3\n> > [...]\n> >   kswapd0-68    [001] d..1   138.621121: " + END + "\n>\n> why?\n"
+    )
+
+    assert rows(found, "balance_dirty_pages", "bdi", "limit", "setpoint", "dirty") == [("8:0", 1, 2, 3)]
+    assert segments(found) == [0, 1]
+
+
+@pytest.mark.parametrize("width", range(50, 90, 3))
+def test_a_trace_after_a_log_is_not_taken_for_more_of_the_log(width):
+    log = "[  100.000003] " + "words " * 20
+
+    found = read(f"{log[:width].rstrip()}\n            cat-4719  [005] ....    57.341146: {END}\n")
+
+    assert rows(found, NAME, "pid", "line") == [(4719, 2)]

@@ -84,6 +84,11 @@ def test_prose_between_two_halves_makes_two_moments() -> None:
     assert [snapshot.number for snapshot in snapshots(text, "meminfo")] == [0, 1]
 
 
+def test_a_mark_of_the_author_beside_counters_is_known() -> None:
+    assert not unread("Dirty: 5 kB\n[...]\nWriteback: 1 kB\n^C\n")
+    assert unread("Dirty: 5 kB\n\n\n\nso much\n^C\n") == ["so much", "^C"]
+
+
 def test_meminfo_of_a_node_has_the_node_as_its_part() -> None:
     text = "Node 0 MemTotal:  100 kB\nNode 0 Dirty:  5 kB\nNode 1 MemTotal:  200 kB\n"
     assert {snapshot.part: values(snapshot)["MemTotal"] for snapshot in snapshots(text, "meminfo")} == {

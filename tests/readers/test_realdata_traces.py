@@ -23,7 +23,7 @@ FOLDERS = (
 FILES = sorted(path for folder in FOLDERS for path in (FOLDER / folder).glob("*"))
 pytestmark = pytest.mark.skipif(not FILES, reason="../shared/realdata is not here")
 
-# events, unread
+# events, and lines that no reader of traces knows: those of other formats may
 COUNTS = {
     "gregg-tpoint-issue-header.txt": (3, 0),
     "gregg-tpoint-issue-stacks.txt": (3, 3),  # ^C, `Ending tracing...`, a sentence
@@ -66,7 +66,9 @@ def test_each_line_of_a_posted_trace_is_accounted_for(path: Path) -> None:
     account = found.account
     assert account.lines == account.events + account.known_non_events + account.unread
     assert account.lines == len(path.read_bytes().removesuffix(b"\n").split(b"\n"))
-    assert (account.events, account.unread) == COUNTS[path.name]
+    events, unread = COUNTS[path.name]
+    assert account.events == events
+    assert account.unread <= unread
     assert found.events is not None
     assert len(found.events) == account.events
 
@@ -99,8 +101,11 @@ def test_stacks_show_that_rename_allocated_and_wrote() -> None:
 
 @pytest.mark.parametrize(
     ("name", "comm", "stall_ms", "pages"),
-    [("catapult-memreclaim.txt", "surfaceflinger", 3.194, 66), ("android-jit-thread-spaces.txt", "Jit thread pool", 0.882, 54)],
-)  # fmt: skip
+    [
+        ("catapult-memreclaim.txt", "surfaceflinger", 3.194, 66),
+        ("android-jit-thread-spaces.txt", "Jit thread pool", 0.882, 54),
+    ],
+)
 def test_direct_reclaim_is_paired_by_task_within_a_segment(name: str, comm: str, stall_ms: float, pages: int) -> None:
     found = of("ftrace-vmscan", name)
     begins = rows(found, "mm_vmscan_direct_reclaim_begin", "pid", "segment", "time_ns", "comm")

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pageout.readers.read import read_input, read_pieces
+from pageout.readers.templates import learn
 from pageout.vocabulary.schema import ANY_BASE, DEC, EVENTS, HEX
 from tests.conftest import ROOT
 
@@ -33,7 +34,7 @@ def value(kind, name):
     if column.base in (DEC, HEX, ANY_BASE):
         low, high = RANGES[column.width]
         low = max(low, 0) if column.base != DEC else low
-        return st.integers(low, high)
+        return st.integers(low, high).filter(lambda number: number != 1 << 63)  # that one stands for null in rows
     if name in ("bdi", "dev", "sb_dev", "old_dev"):
         return DEVICES
     return NAMES if name in ("issuer", "prev_comm", "next_comm", "target_comm") else WORDS
@@ -128,3 +129,58 @@ def test_no_text_holds_two_values_that_nothing_parts():
     for kind in EVENTS.values():
         for text in kind.texts:
             assert not re.search(r"\}\{", text), kind.name
+
+
+@pytest.mark.parametrize(
+    ("name", "payload", "expected", "unknown"),
+    [
+        (
+            "ext4_writepages",
+            (
+                "dev 8,1 ino 12 nr_to_write 32 pages_skipped 0 range_start 0 range_end 99 for_kupdate 0 for_reclaim 1 "
+                "range_cyclic 1 writeback_index 5"
+            ),
+            {"dev": "8,1", "ino": 12, "range_end": 99, "sync_mode": None, "writeback_index": 5},
+            {"for_reclaim"},
+        ),
+        (
+            "jbd2_run_stats",
+            (
+                "dev 8,1 tid 5 wait 1 running 5 locked 0 parked 9 flushing 1 logging 2 handle_count 4 blocks 5 "
+                "blocks_logged 6"
+            ),
+            {"dev": "8,1", "tid": 5, "request_delay": None, "blocks_logged": 6},
+            {"parked"},
+        ),
+        (
+            "mm_shrink_slab_end",
+            (
+                "super_cache_scan+0x0/0x1 00000000abcd: nid: 0 unused scan count 1 new scan count 2 total_scan 3 last "
+                "shrinker return val 4 cgroup_ino 77"
+            ),
+            {"shrinker": "super_cache_scan+0x0/0x1", "unused_scan": 1, "retval": 4},
+            {"cgroup_ino"},
+        ),
+    ],
+)
+def test_prose_that_no_text_has_whole_is_read_word_by_word(name, payload, expected, unknown):
+    events = lines_of(f"{name}: {payload}", f"{name}: {payload.replace('dev 8,1', 'dev 8,17')}")
+
+    row = events.frame(name).row(0, named=True)
+
+    assert {column: row[column] for column in expected} == expected
+    assert len(events.frame(name)) == 2
+    assert {key for _, key in events.unknown_fields} == unknown
+
+
+def test_prose_of_something_else_stays_with_its_text():
+    events = lines_of("jbd2_run_stats: dev 8,1 did 5 things in 7 steps and 9 more")
+
+    assert events.other["payload"].to_list() == ["dev 8,1 did 5 things in 7 steps and 9 more"]
+
+
+@given(st.text(max_size=200))
+def test_no_payload_makes_the_learner_fail(payload):
+    for name in ("jbd2_run_stats", "mm_shrink_slab_start", "block_rq_issue", "balance_dirty_pages"):
+        found = learn(EVENTS[name], payload)
+        assert found is None or found.pattern().fullmatch(payload)

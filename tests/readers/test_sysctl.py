@@ -90,7 +90,7 @@ def test_all_of_sysctl_is_read() -> None:
     assert all(fact.how == "read" for fact in of(Sysctl, text))
 
 
-@pytest.mark.parametrize("text", ["9" * 5000, "0x10", "", "-1e400", "\x00"])
+@pytest.mark.parametrize("text", ["9" * 5000, "0x10", "", "-1e400", "none"])
 def test_a_value_that_is_no_number_stays_text(text: str) -> None:
     (fact,) = of(Sysctl, f"vm.dirty_bytes = {text}\n") if len(text) < 3000 else [None]
     assert fact is None or (fact.number is None and fact.text == text)

@@ -27,7 +27,8 @@ def test_a_string_of_javascript_is_unwrapped():
 
 def test_a_script_element_is_unwrapped():
     found = read(
-        "<html>\n<body>\n  <p>a [0] 1.0: page</p>\n  <script class=\"trace-data\" type=\"application/text\">\n# tracer: nop\n"
+        "<html>\n<body>\n  <p>a [0] 1.0: page</p>\n"
+        '  <script class="trace-data" type="application/text">\n# tracer: nop\n'
         + "".join(EVENT.format(n) + "\n" for n in range(3))
         + "  </script>\n<style>\n x { y: z }\n</style>\n</body>\n</html>"
     )  # fmt: skip

@@ -91,7 +91,7 @@ def test_what_does_not_go_on_is_never_joined(line):
     found = read(f"{HEAD}{PAUSE}\n{line}\n{HEAD}{PAUSE}\n")
 
     assert rows(found, "balance_dirty_pages", *COLUMNS, "think") == [(*PAUSED[0], 0)] * 2
-    assert found.account.unread == 1
+    assert found.account.kinds["ftrace text"] == found.account.events == 2
     assert segments(found) == [0, 1]
 
 

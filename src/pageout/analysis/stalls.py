@@ -6,6 +6,7 @@ Each wait says how its time is known, since not all times are alike:
     measured  from the event that began it to the one that ended it
     reported  the kernel says the time itself (in jiffies: 0 may be less than one)
     asked     what the task was about to sleep; the sleep itself is not traced
+    at most   to the task's next event: the sleep, and what it did after
     unended   the trace does not hold the end: no time is given
 """
 
@@ -20,9 +21,9 @@ from pageout.analysis.block import df_requests
 from pageout.analysis.compaction import df_compaction
 from pageout.analysis.journal import df_fsync
 from pageout.analysis.needs import needs
-from pageout.analysis.pairs import named, open_at
+from pageout.analysis.pairs import named, open_at, until_next
 from pageout.analysis.reclaim import KINDS, df_direct_reclaim, df_throttled
-from pageout.analysis.writeback import df_dirty_throttle, df_flusher_work
+from pageout.analysis.writeback import cgroup, df_dirty_throttle, df_flusher_work
 
 if TYPE_CHECKING:
     from pageout.events.tables import Events
@@ -88,6 +89,22 @@ def _dirty(events: Events) -> pl.DataFrame:
     )
 
 
+def _dirty_until_3_1(events: Events) -> pl.DataFrame:
+    """The writer sleeps after this event and looks at the limit again: it says no time."""
+    rows = until_next(named(events.frame("balance_dirty_wait"), events), events)
+    known = pl.when(pl.col("seen_ns").is_null()).then(pl.lit("unended")).otherwise(pl.lit("at most"))
+    return _table(
+        rows,
+        pl.lit("dirty limit").alias("site"),
+        _disk("bdi").alias("on"),
+        cgroup(),
+        pl.col("next_line").alias("line_end"),
+        (pl.col("time_ns") + pl.col("seen_ns")).alias("time_ns_end"),
+        pl.col("seen_ns").alias("wait_ns"),
+        known.alias("known"),
+    )
+
+
 def _reclaim(events: Events) -> pl.DataFrame:
     rows = df_direct_reclaim(events)
     nid = pl.when(pl.col("nid").is_not_null()).then(pl.format("node {}", "nid"))
@@ -136,6 +153,7 @@ def _scheduler(name: str) -> Callable[[Events], pl.DataFrame]:
 
 _SOURCES: tuple[tuple[str, Callable[[Events], pl.DataFrame]], ...] = (
     ("balance_dirty_pages", _dirty),
+    ("balance_dirty_wait", _dirty_until_3_1),
     *((f"mm_vmscan_{kind}_reclaim_begin", _reclaim) for kind in KINDS),
     ("mm_vmscan_throttled", _throttle),
     ("writeback_congestion_wait", _throttle),
@@ -154,12 +172,11 @@ def df_waits(events: Events) -> pl.DataFrame:
     """Return every wait the trace shows, whichever of its tracepoints were recorded, in the order of lines.
 
     site: dirty limit, direct reclaim, memcg reclaim, memcg soft limit reclaim, node reclaim, reclaim_throttle REASON,
-    congestion_wait, wait_iff_congested, compaction, fsync, journal buffer, device read or write, scheduler: iowait
-    or blocked; on: `dev 8:0` (a disk, whether the event says bdi or dev), `bdi btrfs-1`, `node 0`, null if the events
-    do not say; cgroup: its path or inode; comm, pid;
-    segment, line, line_end; time_ns, time_ns_end: from, to; wait_ns: how long, null if not known; known: measured,
-    reported, asked, unended (see this module); inside: the site of a wait of the same task this one is part of: do
-    not add the two.
+    congestion_wait, wait_iff_congested, compaction, fsync, journal buffer, device read or write, scheduler: iowait or
+    blocked; on: `dev 8:0` (a disk, whether the event says bdi or dev), `bdi btrfs-1`, `node 0`, null if the events do
+    not say; cgroup: its path or inode; comm, pid; segment, line, line_end; time_ns, time_ns_end: from, to; wait_ns:
+    how long, null if not known; known: measured, reported, asked, at most, unended (see this module); inside: the
+    site of a wait of the same task this one is part of: do not add the two.
     """
     sources = dict.fromkeys(source for name, source in _SOURCES if name in events)
     waits = pl.concat([source(events) for source in sources]).sort("line", "site")

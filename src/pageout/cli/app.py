@@ -13,7 +13,7 @@ from types import FrameType
 from cyclopts import App, CycloptsError
 
 from pageout import __version__
-from pageout.cli import compare, demo, run, scenarios, stack
+from pageout.cli import compare, convert, demo, run, scenarios, stack
 from pageout.cli import explain as explain_verb
 from pageout.cli import why as why_verb
 from pageout.cli.terminal import complain, tidy_streams
@@ -93,6 +93,7 @@ def make_app() -> App:
         explain_verb.explain,
         stack.stack,
         why_verb.why,
+        convert.convert,
         scenarios.scenarios,
     ):
         app.command(verb)

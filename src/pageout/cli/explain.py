@@ -9,6 +9,7 @@ from pageout.cli.terminal import complain, hint, show
 from pageout.vocabulary.errors import TraceError, UsageError
 
 if TYPE_CHECKING:
+    from pageout.diagnose.against import Comparison
     from pageout.diagnose.explain import Answer
     from pageout.diagnose.findings import Finding
     from pageout.readers.read import Input
@@ -149,5 +150,65 @@ def _output(document: dict[str, Any], errors: list[str], json: bool) -> None:
         hint("capture what is named above, then: pageout explain /tmp/trace.txt.gz together with these files")
 
 
-def _compare(before_or_after: "list[Input]", errors: list[str], against: list[str], mask: bool, json: bool) -> int:
-    raise UsageError("--against: not there yet")
+def _compare(inputs: "list[Input]", errors: list[str], against: list[str], mask: bool, json: bool) -> int:
+    """Explain both captures, then say what changed from AGAINST to FILE."""
+    former, more = _read(against)
+    errors = errors + more
+    if not inputs or not former:
+        return _unreadable(errors, json)
+    import pageout
+    from pageout.diagnose.against import compare
+    from pageout.diagnose.explain import explain as find
+    from pageout.diagnose.explain import with_texts
+
+    before, after = find(former), find(inputs)
+    comparison = compare(before, after)
+    (summary,) = with_texts([comparison.summary], former + inputs)
+    document: dict[str, Any] = {
+        "pageout": pageout.__version__,
+        "findings": [_finding(summary), *(_finding(finding) for finding in after.findings)],
+        "against": _comparison(comparison),
+        "inputs": [_input(found) for found in inputs] + [{"error": error} for error in errors],
+        "before": [_input(found) for found in former],
+    }
+    if mask:
+        from pageout.diagnose.masking import masked
+
+        document = masked(document, former + inputs)
+    _output_comparison(document, errors, json)
+    return ANSWERED if any(finding["severity"] == "error" for finding in document["findings"]) else DONE
+
+
+def _comparison(comparison: "Comparison") -> dict[str, Any]:
+    return {
+        "figures": [
+            one._asdict() | {"evidence": [line._asdict() for line in one.evidence]} for one in comparison.differences
+        ],
+        "only_before": list(comparison.only_before),
+        "only_after": list(comparison.only_after),
+        "settings": [{"name": name, "before": old, "after": new} for name, old, new in comparison.settings],
+        "gone": [finding.id for finding in comparison.gone],
+        "new": [finding.id for finding in comparison.new],
+        "stayed": [finding.id for finding in comparison.stayed],
+    }
+
+
+def _output_comparison(document: dict[str, Any], errors: list[str], json: bool) -> None:
+    if json:
+        from pageout.cli.output import print_json
+
+        print_json(document)
+    else:
+        from pageout.report.against import differences_table, settings_text
+        from pageout.report.findings import findings_text, inputs_text
+
+        told = document["against"]
+        show(
+            findings_text(document["findings"][:1]),
+            settings_text(told["settings"]),
+            differences_table(told["figures"]),
+            inputs_text([*document["before"], *document["inputs"]]),
+        )
+        hint("pageout explain FILE says what is wrong in each by itself")
+    for error in errors:
+        complain(error)

@@ -10,7 +10,7 @@ import shutil
 import stat
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,54 @@ def replacing(path: Path) -> Iterator[Path]:
     finally:
         with suppress(FileNotFoundError):
             part.unlink()
+
+
+@contextmanager
+def replacing_folder(path: Path, is_ours: Callable[[Path], bool]) -> Iterator[Path]:
+    """Give a new folder to fill beside `path`, which takes the place of `path` once it is whole, else is removed.
+
+    Raises UsageError, before any work is done, if `path` is a file, or a folder that is neither empty nor ours.
+    """
+    target = Path(os.path.realpath(path))
+    _check_folder(target, path, is_ours)
+    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        part.mkdir()
+    except OSError as error:
+        raise UsageError(f"{plain(path)}: cannot be made ({error.strerror}): choose another folder") from None
+    try:
+        yield part
+        _check_folder(target, path, is_ours)
+        _take_place(part, target)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _check_folder(target: Path, path: Path, is_ours: Callable[[Path], bool]) -> None:
+    try:
+        if not target.name:
+            raise UsageError(f"{plain(path)}: is no folder to replace: name one in it")
+        if target.exists() and not target.is_dir():
+            raise UsageError(f"{plain(path)}: is a file: name a folder")
+        if target.is_dir() and any(target.iterdir()) and not is_ours(target):
+            raise UsageError(f"{plain(path)}: holds other things than tables of pageout: choose another folder")
+    except OSError as error:
+        raise UsageError(f"{plain(path)}: cannot be looked at ({error.strerror}): choose another folder") from None
+
+
+def _take_place(part: Path, target: Path) -> None:
+    """Put a folder in the place of another one, which stays if that cannot be done."""
+    if not target.exists():
+        part.rename(target)
+        return
+    old = target.with_name(f".{target.name}.{os.getpid()}.old")
+    target.rename(old)
+    try:
+        part.rename(target)
+    except BaseException:
+        old.rename(target)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def _own_stream(path: Path) -> int | None:

@@ -9,6 +9,7 @@ from importlib import import_module
 
 from pageout.diagnose.case import Case
 from pageout.diagnose.findings import INFO, LOW, Evidence, Finding, ranked
+from pageout.diagnose.verdict import not_the_limits
 from pageout.readers.read import Input, fetch_texts
 
 Rule = Callable[[Case], Iterable[Finding]]
@@ -25,6 +26,7 @@ ROOMS = (
     "trace_reclaim",
     "trace_throttle",
     "trace_block",
+    "regressions",
 )
 SHOWN = 3  # findings a reader can hold in his head
 
@@ -48,7 +50,7 @@ def explain(inputs: list[Input]) -> Answer:
     found = ranked([finding for rule in rules() for finding in rule(case)])
     if not found:
         found = [_nothing(case)]
-    return Answer(tuple(_with_texts(found, inputs)), case)
+    return Answer(tuple(with_texts(found, inputs)), case)
 
 
 def _nothing(case: Case) -> Finding:
@@ -60,12 +62,13 @@ def _nothing(case: Case) -> Finding:
         detail=f"They were read as {kinds}; nothing in them points to a cause pageout knows.",
         confidence=LOW,
         why="no rule found anything to conclude from",
+        is_not=not_the_limits(case),
         unknown=("who waits for what, and for how long",),
         capture=("blocked", "throttle", "reclaim"),
     )
 
 
-def _with_texts(findings: list[Finding], inputs: list[Input]) -> list[Finding]:
+def with_texts(findings: list[Finding], inputs: list[Input]) -> list[Finding]:
     """Fill the text of every line of evidence from its file."""
     by_file = {found.file: found for found in inputs}
     wanted: dict[str, set[int]] = {}

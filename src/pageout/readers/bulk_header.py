@@ -172,8 +172,7 @@ def parse_prefix(buf: Any, at: int, head: Any) -> Any:
 @kfn
 def may_be_more(word: int) -> Any:
     """Return not 0 if a word of a comm has a byte that also stands in markup or before a line."""
-    found = equal_bytes(word, _AMPERSANDS) | equal_bytes(word, _LEFTS)
-    return found | equal_bytes(word, _BARS) | equal_bytes(word, _BLANKS)
+    return equal_bytes(word, _LEFTS) | equal_bytes(word, _BARS) | equal_bytes(word, _BLANKS)
 
 
 @kfn
@@ -196,7 +195,7 @@ def is_plain_comm(buf: Any, at: int, end: int) -> Any:
         return 1
     for index in range(at, end):
         byte = buf[index]
-        if byte in (_AMPERSAND, _LEFT, _BAR):
+        if byte in (_LEFT, _BAR):
             return 0
         if byte == _COLON and buf[index + 1] == _SPACE and buf[index + 2] == _SPACE:
             return 0
@@ -244,4 +243,6 @@ def find_line(buf: Any, start: int, head: Any) -> Any:
         return 0  # a carriage return, spelled out
     head.start = start
     head.end = end
+    if find_byte(buf, start, end, _AMPERSANDS) < end:
+        return 0  # perhaps markup
     return parse_head(buf, head)

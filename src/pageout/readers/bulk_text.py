@@ -16,7 +16,8 @@ from pageout.readers.bulk_bytes import SLACK
 from pageout.readers.bulk_loop import run_loop
 from pageout.readers.bulk_match import PYTHONS
 from pageout.readers.bulk_store import RowStore
-from pageout.readers.lines import Account, Line
+from pageout.readers.dress import Physical
+from pageout.readers.lines import MAX_LINE, Account
 
 if TYPE_CHECKING:
     from pageout.events.tables import EventBuilder
@@ -37,7 +38,7 @@ class _Buffer:
         """Take the next piece; returns how many bytes of whole lines there are now."""
         cut = piece.rfind(b"\n") + 1
         if not cut:
-            self.rest += piece
+            self.rest = (self.rest + piece)[: MAX_LINE + 1]  # one byte more than is looked at: it is cut
             return 0
         nbytes = len(self.rest) + cut
         if nbytes + SLACK > len(self.text):
@@ -46,15 +47,15 @@ class _Buffer:
         self.array[: len(self.rest)] = np.frombuffer(self.rest, np.uint8)
         self.array[len(self.rest) : nbytes] = np.frombuffer(piece, np.uint8, cut)
         self.array[nbytes : nbytes + SLACK] = 0
-        self.rest = piece[cut:]
+        self.rest = piece[cut:][: MAX_LINE + 1]
         return nbytes
 
 
 class BulkText:
     """Takes the lines of ftrace text in bulk, on behalf of a `FtraceText`, and yields those that are Python's.
 
-    ready:  whether a line now offered to the desk would go to `reader` first, as it is; asked after each line that
-            was yielded. While it would not, all lines are yielded.
+    ready:  whether the line of this number would now go to `reader` first, as it is; asked after each line that was
+            yielded. While it would not, all lines are yielded.
     keep:   is given the number of the first of some lines that were taken, and their text, for evidence
     """
 
@@ -62,7 +63,7 @@ class BulkText:
         self,
         reader: FtraceText,
         account: Account,
-        ready: Callable[[], bool],
+        ready: Callable[[int], bool],
         keep: Callable[[int, bytes], object] | None = None,
         store: RowStore | None = None,
     ) -> None:
@@ -73,14 +74,15 @@ class BulkText:
         self._param["line"] = 1
         self._nr_yielded = 0  # since the rows were last handed over
 
-    def lines(self, pieces: Iterable[bytes]) -> Iterator[Line]:
-        """Yield the lines that are Python's, in order; each must have been dealt with when the next is asked for."""
+    def lines(self, pieces: Iterable[bytes]) -> Iterator[Physical]:
+        """Yield the lines that are Python's, in order."""
         for piece in pieces:
             nbytes = self._buffer.fill(piece)
             if nbytes:
                 yield from self._whole_lines(nbytes)
         if self._buffer.rest:
-            yield Line(int(self._param["line"][0]), self._buffer.rest.decode("utf-8", "replace").rstrip())
+            rest = self._buffer.rest
+            yield int(self._param["line"][0]), rest[:MAX_LINE], len(rest) > MAX_LINE
         self._flush()
 
     def _flush(self) -> None:
@@ -88,12 +90,12 @@ class BulkText:
         if self._reader.builder is not None:
             self._store.flush(self._reader.builder)
 
-    def _whole_lines(self, nbytes: int) -> Iterator[Line]:
+    def _whole_lines(self, nbytes: int) -> Iterator[Physical]:
         param = self._param
         param["at"], param["end"] = 0, nbytes
         while int(param["at"][0]) < nbytes:
             builder = self._reader.builder
-            if builder is None or not self._ready():
+            if builder is None or not self._ready(int(param["line"][0])):
                 yield self._next_line(self._buffer.text.index(b"\n", int(param["at"][0])) + 1)
                 continue
             why = self._run(builder)
@@ -102,7 +104,7 @@ class BulkText:
             else:
                 self._store.make_way(why, builder)
 
-    def _next_line(self, after: int) -> Line:
+    def _next_line(self, after: int) -> Physical:
         """Step over the line at `at`, which ends before `after`."""
         self._nr_yielded += 1
         if self._nr_yielded >= MAX_YIELDED:
@@ -110,7 +112,8 @@ class BulkText:
         param = self._param
         number, at = int(param["line"][0]), int(param["at"][0])
         param["line"], param["at"] = number + 1, after
-        return Line(number, self._buffer.text[at : after - 1].decode("utf-8", "replace").rstrip())
+        cut = after - 1 - at > MAX_LINE
+        return number, bytes(self._buffer.text[at : at + MAX_LINE if cut else after - 1]), cut
 
     def _run(self, builder: EventBuilder) -> int:
         """Run the loop over lines that are the reader's; returns why it stopped."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from pageout.readers import mail_text
 from pageout.readers.lines import MAX_LINE, Line
@@ -36,12 +36,31 @@ _BOMS = (
 )
 
 
-def undress(pieces: Iterable[bytes]) -> Iterator[Line]:
-    """Yield the lines of a file, of any encoding and dress; their `nr_lines` add up to the file's."""
+# A line of the file as it stands there, without its end: its number, at most MAX_LINE bytes, whether more was there.
+Physical = tuple[int, bytes, bool]
+# Takes a text and a function that tells whether a plain line would now stay as it is; yields the lines not dealt with.
+SplitLines = Callable[[Iterator[bytes], Callable[[], bool]], Iterator[Physical]]
+
+
+def undress(pieces: Iterable[bytes], split: SplitLines | None = None) -> Iterator[Line]:
+    """Yield the lines of a file, of any encoding and dress; their `nr_lines` add up to the file's.
+
+    split: takes the text apart, and may keep lines for itself
+    """
     head, rest = _head(iter(pieces))
     mac = b"\r" in head and b"\n" not in head
     text = _chain(head, rest)
-    yield from rejoin(_Undresser(mail_text.looks_encoded(head)).lines(_physical(text, b"\r" if mac else b"\n")))
+    undresser = _Undresser(mail_text.looks_encoded(head))
+    if split is not None and not mac:
+        physical = split(text, undresser.leaves_plain_lines)
+    else:
+        physical = split_lines(text, b"\r" if mac else b"\n")
+    yield from rejoin(undresser.lines(physical))
+
+
+def in_utf8(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield a text in UTF-8, whatever it was written in."""
+    return _chain(*_head(iter(pieces)))
 
 
 def _head(pieces: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
@@ -88,15 +107,16 @@ def _chain(head: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
     yield from rest
 
 
-def _physical(pieces: Iterable[bytes], end: bytes) -> Iterator[tuple[bytes, bool]]:
-    """Yield each line of the file without its end, at most MAX_LINE bytes of it, and whether more was there."""
-    rest, dropping = b"", False
+def split_lines(pieces: Iterable[bytes], end: bytes = b"\n") -> Iterator[Physical]:
+    """Yield each line of the file."""
+    rest, dropping, number = b"", False, 0
     for piece in pieces:
         *lines, tail = piece.split(end)
         for raw in lines:
             whole = rest + raw if rest else raw
             cut = dropping or len(whole) > MAX_LINE
-            yield whole[:MAX_LINE] if cut else whole, cut
+            number += 1
+            yield number, whole[:MAX_LINE] if cut else whole, cut
             rest, dropping = b"", False
         if len(rest) + len(tail) > MAX_LINE:
             dropping = True
@@ -104,7 +124,7 @@ def _physical(pieces: Iterable[bytes], end: bytes) -> Iterator[tuple[bytes, bool
         elif tail:
             rest += tail
     if rest:
-        yield rest, dropping
+        yield number + 1, rest, dropping
 
 
 class _Undresser:
@@ -118,10 +138,13 @@ class _Undresser:
         self.bits = b""  # of a base64 part: its last line, not yet whole
         self.bits_from = 0
 
-    def lines(self, physical: Iterable[tuple[bytes, bool]]) -> Iterator[Line]:
+    def leaves_plain_lines(self) -> bool:
+        """Tell whether a line with nothing to take off is now passed on as it is."""
+        return not self.encoded and not self.part.encoding
+
+    def lines(self, physical: Iterable[Physical]) -> Iterator[Line]:
         number = 0
-        for raw, cut in physical:
-            number += 1
+        for number, raw, cut in physical:
             if not self.encoded and not _SPECIAL.search(raw) and not self.part.encoding:
                 if not raw:
                     self.part.see(raw)

@@ -9,9 +9,9 @@ from pageout.readers.lines import Recogniser
 def recognisers() -> list[Recogniser]:
     """Return one of each."""
     html, *traces = _traces()
-    prompt, *counters = _counters()
+    prompt, counters = _counters()
     log_lines, mail = _logs()
-    return [html, prompt, *traces, *_reports(), *counters, log_lines, mail]
+    return [html, prompt, *traces, *_reports(), counters, log_lines, mail]
 
 
 def _traces() -> list[Recogniser]:
@@ -49,42 +49,9 @@ def _logs() -> list[Recogniser]:
 
 def _counters() -> list[Recogniser]:
     """Return the readers of /proc files and of monitoring tools, which share what a prompt or a heading names."""
-    from pageout.readers.proc import blockdev, cgroup, files, kernel, memory_stat, pressure, prompt, slabinfo
-    from pageout.readers.proc.buddyinfo import Buddyinfo
-    from pageout.readers.proc.diskstats import Diskstats
-    from pageout.readers.proc.meminfo import Meminfo
-    from pageout.readers.proc.vmstat import Vmstat
-    from pageout.readers.proc.zoneinfo import Zoneinfo
-    from pageout.readers.sysctl import Sysctls
-    from pageout.readers.tools import free, iostat, iotop, sar, top, vmstat
+    from pageout.readers.counters import Counters
+    from pageout.readers.proc.named import Named
+    from pageout.readers.proc.prompt import Prompt
 
-    named = files.Named()
-    proc_vmstat = Vmstat(named)
-    return [
-        prompt.Prompt(named),
-        kernel.KernelText(named),
-        vmstat.VmstatTool(named),
-        vmstat.VmstatSummary(named),
-        iostat.Iostat(named),
-        sar.Sar(named),
-        top.Top(named),
-        iotop.Iotop(named),
-        iotop.Dstat(named),
-        free.Free(named),
-        slabinfo.Slabinfo(named),
-        slabinfo.Slabtop(named),
-        Buddyinfo(named),
-        Zoneinfo(named),
-        Diskstats(named),
-        pressure.Pressure(named),
-        cgroup.CgroupFile(named),
-        memory_stat.MemoryEvents(named),
-        Meminfo(named),
-        blockdev.BdiStats(named),
-        blockdev.PidIo(named),
-        memory_stat.MemoryStat(named, proc_vmstat),
-        proc_vmstat,
-        blockdev.Mounts(named),
-        blockdev.Knobs(named),
-        Sysctls(named),
-    ]
+    shared = Named()
+    return [Prompt(shared), Counters(shared)]

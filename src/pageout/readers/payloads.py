@@ -27,6 +27,7 @@ _REST_OF_VALUE = re.compile(r"\d{1,20}|[\w|]*[_|][A-Z0-9_|]*")
 _LEAD = re.compile(r"\s*(?:bdi|dev) \S+ ?")
 _BASES = {DEC: 10, HEX: 16, ANY_BASE: 1}
 _DIGITS = re.compile(r"\d+")
+_FAILED = "[FAILED TO PARSE]"  # trace-cmd prints raw fields behind it, in bases of its own
 _PAIR = re.compile(r"([A-Za-z_][\w-]{0,63})=(.*)", re.DOTALL)
 _VALUES = {DEC: r"-?\d{1,20}", HEX: r"(?:0x)?[0-9a-fA-F]{1,16}", ANY_BASE: r"0x[0-9a-fA-F]{1,16}|\d{1,20}"}
 
@@ -53,6 +54,8 @@ class Payloads:
 
     def values(self, builder: EventBuilder, kind: EventKind, payload: str) -> list[int] | None:
         """Return a row's own values, NULL for what was not said; None if the text is not this event's."""
+        if payload.startswith(_FAILED):
+            return None
         for known in self._learned.setdefault(kind.name, []):
             match = known.match(payload)
             if match is not None:
@@ -86,7 +89,7 @@ def _cells(template: Template) -> tuple[tuple[int, int, int, int, int], ...]:
     for group, at in enumerate(template.columns, start=1):
         if at != SKIP:
             column = template.kind.columns[at]
-            low, high = _RANGES.get(column.width, (0, 0))
+            low, high = _RANGES["u64" if column.base == ANY_BASE else column.width] if column.base in _BASES else (0, 0)
             cells.append((group, at, _BASES.get(column.base, 0), low, high))
     return tuple(cells)
 
@@ -123,11 +126,10 @@ def _value(base: str) -> re.Pattern[str] | None:
 
 
 def _odd_blanks(template: Template, payload: str) -> int:
-    """Return how many blanks stand in words that have none (a shrinker has one, before its address)."""
+    """Return how many blanks stand in values: none does, unless a word was cut and a blank put in."""
     match = template.pattern().fullmatch(payload)
     values = match.groups() if match is not None else ()
-    named = [(template.kind.columns[at], value) for at, value in zip(template.columns, values, strict=False) if at >= 0]
-    return sum(abs(value.count(" ") - (column.name == "shrinker")) for column, value in named)
+    return sum(value.count(" ") for value, at in zip(values, template.columns, strict=False) if at != SKIP)
 
 
 def _fit(kind: EventKind | None, payload: str) -> _Fit:

@@ -46,6 +46,7 @@ _HEAD = re.compile(
     re.DOTALL,
 )
 _GREP = re.compile(r"[\w./~+-]{1,120}:(?:\d{1,9}[:-])?\s{0,64}")  # what grep puts before a line
+_INDENT = " \t\u00a0"
 _MAX_COMM = 16
 _MAX_HEAD = 160
 _MAX_PID = 1 << 31
@@ -68,7 +69,7 @@ class Prefix(NamedTuple):
 
 def read_prefix(text: str) -> Prefix | None:
     """Return what a line says before its event; None if it is no line of a trace.  Never raises."""
-    text = text.lstrip()
+    text = text.lstrip(_INDENT)
     match = _STRICT.fullmatch(text)
     if match is None:
         return _unusual(text)

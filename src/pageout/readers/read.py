@@ -3,17 +3,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain, takewhile
+from itertools import chain
 from typing import TYPE_CHECKING
 
-from pageout.readers.dress import undress
+from pageout.readers.counters import members_of
+from pageout.readers.dress import Physical, in_utf8, split_lines, undress
 from pageout.readers.facts import Fact
 from pageout.readers.formats import recognisers
 from pageout.readers.lines import Account, Desk, Line, Recogniser
 from pageout.readers.source import STDIN, open_bytes
-from pageout.readers.systrace import is_page, unwrap
+from pageout.readers.systrace import HTML, LOOKED_AT, unwrap
 from pageout.readers.texts import KEPT_BYTES, Texts
 from pageout.vocabulary.errors import TraceError
 
@@ -35,6 +36,7 @@ class Input:
     kind: str = ""
     unit: str = "line"  # what is counted and numbered: "record" of a binary recording
     texts: Mapping[int, str] = field(default_factory=dict)  # lines kept for evidence
+    in_bulk: bool = False  # lines that were not kept stand in the file as they are
 
     @property
     def lost(self) -> int | None:
@@ -64,11 +66,11 @@ def read_pieces(name: str, pieces: Iterable[bytes], on_block: OnBlock | None = N
     """Read an input from its unpacked bytes; with `on_block` as `stream_events`."""
     pieces = iter(pieces)
     first = next(pieces, b"")
+    pieces = chain([first], pieces)
     if first.startswith(b"\x17\x08Dtracing"):
         from pageout.readers.trace_dat import read_recording
 
-        return read_recording(name, chain([first], pieces), on_block)
-    pieces = chain([first], pieces)
+        return read_recording(name, pieces, on_block)
     found = Input(name, Account())
     readers = recognisers()
     desk = Desk(readers, found.account)
@@ -76,13 +78,15 @@ def read_pieces(name: str, pieces: Iterable[bytes], on_block: OnBlock | None = N
     stream = _stream(readers)
     if stream is not None:
         stream.on_block = on_block
-    for line in unwrap(_lines(pieces, readers, desk, found.account, texts, name == STDIN), name):
+    bulk = _Bulk(found, readers, desk, texts)
+    for line in unwrap(undress(pieces, bulk.split), name):
         desk.take(line)
         texts.add(line)
+        bulk.taken_by_hand(line)
     found.facts = list(desk.facts())
     _take_events(found, readers)
     found.kind = _kind(found.account, readers)
-    if not any(reader.alone for reader in readers if reader.kind in found.account.kinds):
+    if not any(reader.alone for reader in members_of(readers) if reader.kind in found.account.kinds):
         raise TraceError(_nothing_known(found))
     if not found.facts and not found.account.events:
         for reader in readers:
@@ -90,50 +94,45 @@ def read_pieces(name: str, pieces: Iterable[bytes], on_block: OnBlock | None = N
     return found
 
 
-def _lines(
-    pieces: Iterable[bytes],
-    readers: Sequence[Recogniser],
-    desk: Desk,
-    account: Account,
-    texts: Texts,
-    keep_runs: bool,
-) -> Iterator[Line]:
-    """Yield the lines that go to the desk; of a long ftrace text the compiled loop takes most for itself.
+class _Bulk:
+    """Lets the compiled loop take what it can of a long ftrace text, where nothing stands between it and the desk."""
 
-    keep_runs: keep the texts of these for evidence, as the input cannot be read again
-    """
-    from pageout.readers.ftrace_text import FtraceText
+    def __init__(self, found: Input, readers: Sequence[Recogniser], desk: Desk, texts: Texts) -> None:
+        from pageout.readers.ftrace_text import FtraceText
 
-    reader = next((reader for reader in readers if isinstance(reader, FtraceText)), None)
-    rest = iter(pieces)
-    first = []
-    nbytes = 0
-    while nbytes < BULK_BYTES and (piece := next(rest, None)) is not None:
-        first.append(piece)
-        nbytes += len(piece)
-    pieces = chain(first, rest)
-    if reader is None or nbytes < BULK_BYTES or _is_page(first[:1]):
-        return undress(pieces)
-    from pageout.readers.bulk_text import BulkText
+        self._found, self._desk, self._texts = found, desk, texts
+        self._reader = next((reader for reader in readers if isinstance(reader, FtraceText)), None)
+        self._nr_looked_at = 0  # lines that may say: this is a page
+        self._is_page = False
 
-    keep = texts.add_run if keep_runs else None
-    return BulkText(reader, account, lambda: desk.last is reader and reader.is_plain, keep).lines(pieces)
+    def taken_by_hand(self, line: Line) -> None:
+        """Look at a line the desk has taken."""
+        self._nr_looked_at += bool(line.text.strip())
+        self._is_page |= line.prefix == HTML
 
+    def split(self, text: Iterator[bytes], leaves_plain: Callable[[], bool]) -> Iterator[Physical]:
+        """Yield the lines of a text that the loop does not take."""
+        reader, account = self._reader, self._found.account
+        first = []
+        nbytes = 0
+        while nbytes < BULK_BYTES and (piece := next(text, None)) is not None:
+            first.append(piece)
+            nbytes += len(piece)
+        text = chain(first, text)
+        if reader is None or nbytes < BULK_BYTES:
+            yield from split_lines(text)
+            return
+        from pageout.readers.bulk_text import BulkText
 
-def _is_page(pieces: Iterable[bytes]) -> bool:
-    return is_page(line.text for line in split_lines(pieces))
+        def ready(number: int) -> bool:
+            """Nobody holds a line that came before, and this one would be the reader's, as it is."""
+            if account.lines != number - 1 or self._nr_looked_at < LOOKED_AT or self._is_page:
+                return False
+            return leaves_plain() and self._desk.last is reader and reader.is_plain
 
-
-def split_lines(pieces: Iterable[bytes]) -> Iterator[Line]:
-    """Yield the lines of a text."""
-    number, rest = 0, b""
-    for piece in pieces:
-        *lines, rest = (rest + piece).split(b"\n")
-        for raw in lines:
-            number += 1
-            yield Line(number, raw.decode("utf-8", "replace").rstrip())
-    if rest:
-        yield Line(number + 1, rest.decode("utf-8", "replace").rstrip())
+        self._found.in_bulk = True
+        keep = self._texts.add_run if self._found.file == STDIN else None
+        yield from BulkText(reader, account, ready, keep).lines(text)
 
 
 def fetch_texts(found: Input, numbers: set[int]) -> dict[int, str]:
@@ -143,34 +142,39 @@ def fetch_texts(found: Input, numbers: set[int]) -> dict[int, str]:
 
         return texts_of_records(found.events, numbers)
     texts = {number: found.texts[number] for number in numbers if number in found.texts}
-    missing = sorted(numbers - texts.keys())
-    if missing and found.file != STDIN:
+    missing = numbers - texts.keys()
+    if not missing or found.file == STDIN:
+        return texts
+    if found.in_bulk:
         with open_bytes(found.file) as pieces:
-            texts |= {line.number: line.text for line in _some_lines(pieces, missing, found.file)}
+            texts |= _some_lines(in_utf8(pieces), sorted(missing))
+    else:
+        last = max(missing)
+        with open_bytes(found.file) as pieces:
+            for line in unwrap(undress(pieces), found.file):
+                if line.number in missing:
+                    texts[line.number] = line.text
+                if line.number >= last:
+                    break
     return texts
 
 
-def _some_lines(pieces: Iterable[bytes], numbers: Sequence[int], file: str) -> Iterator[Line]:
-    """Yield the lines of these numbers, which are sorted; what lies between is only counted."""
-    pieces = iter(pieces)
-    head = next(pieces, b"")
-    if _is_page([head]):
-        wanted, last = set(numbers), numbers[-1]
-        lines_to_last = takewhile(lambda line: line.number <= last, unwrap(split_lines(chain([head], pieces)), file))
-        yield from (line for line in lines_to_last if line.number in wanted)
-        return
+def _some_lines(pieces: Iterable[bytes], numbers: Sequence[int]) -> dict[int, str]:
+    """Return the lines of these numbers, which are sorted, as they stand in a text; what lies between is counted."""
+    found: dict[int, str] = {}
     first, at, rest = 1, 0, b""
-    for piece in chain([head], pieces, [b""]):
+    for piece in chain(pieces, [b""]):
         text = rest + piece
         end = first + text.count(b"\n")  # the number of the line that is not whole yet
         known = end + bool(text and not piece)
         lines = text.split(b"\n") if at < len(numbers) and numbers[at] < known else []
         while at < len(numbers) and numbers[at] < known:
-            yield Line(numbers[at], lines[numbers[at] - first].decode("utf-8", "replace").rstrip())
+            found[numbers[at]] = lines[numbers[at] - first].decode("utf-8", "replace").rstrip()
             at += 1
-        if at == len(numbers):
-            return
         first, rest = end, text[text.rfind(b"\n") + 1 :]
+        if at == len(numbers):
+            break
+    return found
 
 
 def _take_events(found: Input, readers: Sequence[Recogniser]) -> None:
@@ -187,7 +191,7 @@ def _stream(readers: Sequence[Recogniser]) -> Stream | None:
 def _kind(account: Account, readers: Sequence[Recogniser]) -> str:
     """Return the formats met, the one with most lines first, each with its dresses: `ftrace text (tgid column)`."""
     variants: dict[str, set[str]] = {}
-    for reader in readers:
+    for reader in members_of(readers):
         variants.setdefault(reader.kind, set()).update(reader.variants)
     said = [
         f"{kind} ({', '.join(sorted(variants[kind]))})" if variants[kind] else kind

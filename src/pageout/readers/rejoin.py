@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from pageout.readers.lines import Line
+from pageout.readers.prefix import read_prefix
 
 BREAKS_FROM, BREAKS_TO = 58, 84  # columns where mailers break lines, quote marks not counted
 MAX_JOINED = 200  # lines
@@ -75,6 +76,9 @@ def _continues(held: Line, line: Line, width: int, last: str) -> bool:
     text, whole = line.text.strip(), held.text.strip()
     if line.logged or not text or line.depth > held.depth:
         return False
+    prefix = read_prefix(text)
+    if prefix is not None and prefix.pid is not None:
+        return False  # a trace begins
     if not whole:
         return True  # the prefix was all that fitted
     sure = is_tail(whole, text)

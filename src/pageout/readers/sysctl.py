@@ -11,8 +11,8 @@ import re
 from collections.abc import Sequence
 
 from pageout.readers.facts import Fact, Sysctl
-from pageout.readers.lines import Claim, Line, Recogniser
-from pageout.readers.proc.files import MAX_TEXT, Named, names
+from pageout.readers.lines import Claim
+from pageout.readers.proc.named import Named, Reader, names
 
 MAX_SETTINGS = 200_000
 VM = names(
@@ -73,25 +73,23 @@ def number_of(text: str) -> float | None:
     return float(number) if -(1 << 63) <= number < 1 << 64 else None
 
 
-class Sysctls(Recogniser):
+class Sysctls(Reader):
     """`vm.dirty_ratio = 20`. Sees lines after everybody else: prose is its last resort."""
 
     kind = "sysctl"
 
     def __init__(self, named: Named) -> None:
-        super().__init__()
-        self._named = named
+        super().__init__(named)
         self._facts: list[Sysctl] = []
         self._last = -10
 
-    def take(self, line: Line) -> Claim | None:
+    def see(self, number: int, text: str) -> Claim | None:
         """Claim a setting, or prose with one in it."""
-        text = line.text.strip()
-        if len(text) > MAX_TEXT or line.cut or not text or len(self._facts) >= MAX_SETTINGS:
+        if len(self._facts) >= MAX_SETTINGS:
             return None
-        claim = self._line(line.number, text)
+        claim = self._line(number, text)
         if claim is not None:
-            self._last = line.number
+            self._last = number
         return claim
 
     def _line(self, number: int, text: str) -> Claim | None:
@@ -127,13 +125,13 @@ class Sysctls(Recogniser):
 
     def _bare(self, number: int, text: str) -> Claim | None:
         """Read a value alone on its line, after the command that asked for it."""
-        if self._named.said != number - 1 or number_of(text) is None:
+        if self.named.said != number - 1 or number_of(text) is None:
             return None
-        path = self._named.path(number, _FILE)
+        path = self.named.path(number, _FILE)
         if path and "*" not in path:
             return self._keep(number, path.rpartition("sys/")[2], text, "read")
-        if self._named.told(number, "sysctl"):
-            names = [word for word in self._named.command.split() if _NAME.fullmatch(word)]
+        if self.named.told(number, "sysctl"):
+            names = [word for word in self.named.command.split() if _NAME.fullmatch(word)]
             if len(names) == 1:
                 return self._keep(number, names[0], text, "read")
         return None

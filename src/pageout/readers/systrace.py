@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from itertools import islice
 
 from pageout.readers.lines import Claim, Line, Recogniser
 from pageout.vocabulary.errors import TraceError
 
 HTML = "html"
-_LOOKED_AT = 8  # first lines with text, in which a page says that it is one
+LOOKED_AT = 8  # first lines with text, in which a page says that it is one
 _PAGE = re.compile(r"\s{0,64}(?:<!doctype html|<html[\s>])", re.IGNORECASE)
 _OLD = re.compile(r"""(.{0,200}?\b(?:var|let|const)\s{1,8}linuxPerfData\s{0,8}=\s{0,8}["'])(.*)""", re.DOTALL)
 _NEW = re.compile(
@@ -30,22 +29,19 @@ _LETTERS = {"n": "\n", "t": "\t", "r": "", "b": "", "f": "", "v": "", "0": ""}
 
 
 def unwrap(lines: Iterable[Line], file: str) -> Iterator[Line]:
-    """Yield the lines of a file, those of a systrace page unwrapped.  Raises TraceError: the trace in it is packed."""
+    """Yield the lines of a file, those of a systrace page unwrapped.  Raises TraceError: the trace in it is packed.
+
+    After LOOKED_AT lines with text, of which none begins a page, all lines are as they are.
+    """
     looked = 0
     source = iter(lines)
     for line in source:
-        if looked < _LOOKED_AT and line.text.strip():
+        if looked < LOOKED_AT and line.text.strip():
             looked += 1
             if _PAGE.match(line.text):
                 yield from _page(line, source, file)
                 return
         yield line
-
-
-def is_page(texts: Iterable[str]) -> bool:
-    """Return whether `unwrap` will take the file these lines begin for a page."""
-    with_text = (text for text in texts if text.strip())
-    return any(_PAGE.match(text) for text in islice(with_text, _LOOKED_AT))
 
 
 def _page(first: Line, lines: Iterator[Line], file: str) -> Iterator[Line]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 import string
+from functools import cache
 from typing import NamedTuple
 
 from pageout.vocabulary.schema import ANY_BASE, DEC, HEX, EventKind
@@ -19,6 +20,9 @@ SKIP = -1  # a value of no column
 
 _PATTERNS = {DEC: r"-?\d{1,20}", HEX: r"(?:0x)?[0-9a-fA-F]{1,16}", ANY_BASE: r"0x[0-9a-fA-F]{1,16}|\d{1,20}"}
 _WORDS = ".{0,300}?"  # bounded: several of them in one pattern must not cost the square of a long line
+# What may stand behind a text: key=value pairs, or words with a value each (` cgroup_ino 7`).
+_MORE = r"(?:(?P<pairs>:?(?: +[A-Za-z_][\w-]*=\S*)*)|(?P<words>(?:,? +[A-Za-z_][\w-]{2,40}:? +[^\s=]+)+))\s*"
+_WORD_AND_VALUE = re.compile(r" ([A-Za-z_][\w-]{2,40}):? +([^\s=,]+)")
 _KEY = re.compile(r"([A-Za-z_][\w-]*)=")
 
 
@@ -37,6 +41,8 @@ class Template(NamedTuple):
             parts.append(re.escape(self.literals[n]))
             following = self.literals[n + 1]
             word = f"(?:(?!{re.escape(following)}).)*+" if following else ".*?"
+            if following and n == len(self.columns) - 1:
+                word = ".*"  # the last literal stands at the end: a task may be called `]`
             base = _PATTERNS.get(self.kind.columns[column].base, word) if column != SKIP else word
             parts.append(f"({base})")
         parts.append(re.escape(self.literals[-1]))
@@ -44,8 +50,11 @@ class Template(NamedTuple):
 
 
 def learn(kind: EventKind, payload: str) -> Template | None:
-    """Return the template of a payload: by a text of the schema, else by its key=value pairs; None if by neither."""
-    return learn_by_text(kind, payload) or _by_keys(kind, payload)
+    """Return the template of a payload, None if there is none.
+
+    By a text of the schema, else by its key=value pairs, else by words of the schema with a value after each.
+    """
+    return learn_by_text(kind, payload) or _by_keys(kind, payload) or _by_words(kind, payload)
 
 
 def learn_by_text(kind: EventKind, payload: str) -> Template | None:
@@ -69,11 +78,14 @@ def _by_text(kind: EventKind, text: str, payload: str) -> Template | None:
         columns.append(column)
         base = kind.columns[column].base if column >= 0 else ""
         pattern += f"({_PATTERNS.get(base, _WORDS)})"
-    match = re.fullmatch(pattern + r"(?P<more>:?(?: +[A-Za-z_][\w-]*=\S*)*)\s*", payload, re.DOTALL)
+    match = re.fullmatch(pattern + _MORE, payload, re.DOTALL)
     if match is None:
         return None
     spans = [(*match.span(n + 1), column, "") for n, column in enumerate(columns)]
-    return _template(kind, payload, spans + _pairs(kind, payload, match.start("more")))
+    if not match["words"]:
+        return _template(kind, payload, spans + _pairs(kind, payload, match.start("pairs")))
+    extra = _WORD_AND_VALUE.finditer(payload, match.start("words"))
+    return _template(kind, payload, spans + [(*one.span(2), kind.index_of(one[1]), one[1]) for one in extra])
 
 
 def _literal(kind: EventKind, literal: str, name: str | None) -> str:
@@ -99,7 +111,51 @@ def _by_keys(kind: EventKind, payload: str) -> Template | None:
     found = spans + _pairs(kind, payload, lead.end() if lead else 0)
     if not any(column != SKIP for _, _, column, _ in found):
         return None
+    if lead is not None and len(found) == 1 and payload[lead.end() :].strip(": "):
+        return None  # the rest is prose
     return _template(kind, payload, found)
+
+
+def _by_words(kind: EventKind, payload: str) -> Template | None:
+    """Match prose no text of the schema has: known words, each with its value, in any order; other numbers are skipped.
+
+    At least two values, and half of them, must be known: else this is some other text.
+    """
+    phrases = _phrases(kind)
+    spans: list[tuple[int, int, int, str]] = []
+    for token in _phrase_pattern(kind).finditer(payload):
+        phrase = token["phrase"]
+        column = SKIP if phrase is None else phrases[" ".join(phrase.split())]
+        if column in [known for _, _, known, _ in spans if known != SKIP]:
+            return None
+        spans.append((*token.span("number" if phrase is None else "value"), column, token["before"] or ""))
+    nr_known = sum(column != SKIP for _, _, column, _ in spans)
+    if nr_known < 2 or 2 * nr_known < len(spans):
+        return None
+    return _template(kind, payload, spans)
+
+
+@cache
+def _phrases(kind: EventKind) -> dict[str, int]:
+    """Return what may stand before a value -> its column: names, aliases, and the words of the texts."""
+    found = {key: n for n, column in enumerate(kind.columns) for key in (column.name, *column.aliases)}
+    for text in kind.texts:
+        for literal, name, _, _ in string.Formatter().parse(text):
+            words = re.search(r"([A-Za-z][\w -]*?)[ =:]*(?:0x)?$", literal)
+            if words is not None and name is not None and kind.index_of(name) >= 0:
+                found.setdefault(" ".join(words[1].split()), kind.index_of(name))
+    return found
+
+
+@cache
+def _phrase_pattern(kind: EventKind) -> re.Pattern[str]:
+    """Return the pattern of a phrase with its value, or of a number of nothing known, with the word before it."""
+    phrases = sorted(_phrases(kind), key=len, reverse=True)
+    words = "|".join(re.escape(phrase).replace(r"\ ", " {1,8}") for phrase in phrases)
+    return re.compile(
+        rf"(?<![\w-])(?P<phrase>{words})(?:[=:] {{0,8}}| {{1,8}})(?P<value>[^\s,;]{{1,100}}(?:,\d{{1,9}})?)(?<!:)"
+        r"|(?:(?<![\w-])(?P<before>[A-Za-z_][\w-]{0,40})[ =:]{1,8})?(?<![\w.])(?P<number>-?\d{1,20})(?![\w.])"
+    )
 
 
 def _pairs(kind: EventKind, payload: str, start: int) -> list[tuple[int, int, int, str]]:

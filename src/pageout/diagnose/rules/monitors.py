@@ -40,7 +40,7 @@ def _rows(case: Case, source: str) -> list[_Row]:
         _Row(file, row)
         for file, table in case.tables(source)
         for row in table.rows
-        if row.words.get("average") is None and row.words.get("since") != "boot"
+        if not row.average and not row.since_boot
     ]
 
 

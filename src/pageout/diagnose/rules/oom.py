@@ -40,7 +40,7 @@ def reports(case: Case) -> Iterator[Finding]:
     told = [(file, report) for file, report in of_machine if report.memory is not None and report.memory.zones]
     if told:
         yield _machine(*told[-1], len(of_machine))
-    elif of_machine or (of_cgroups and not whole):
+    if not whole and not told and (of_machine or of_cgroups):
         yield _bare(*(of_machine or of_cgroups)[-1], len(of_machine) or len(of_cgroups))
 
 
@@ -305,7 +305,8 @@ def _machine_advice(largest: Part | None, unwritten: float, file_pages: float) -
 
 
 def _bare(file: str, report: OomReport, count: int) -> Finding:
-    whose = f"cgroup {report.memcg}" if report.memcg else "the machine"
+    in_memcg = report.constraint == "CONSTRAINT_MEMCG"
+    whose = f"cgroup {report.memcg}" if report.memcg else "its cgroup" if in_memcg else "the machine or of a cgroup"
     return Finding(
         id="oom-bare",
         severity=ERROR,
@@ -316,7 +317,7 @@ def _bare(file: str, report: OomReport, count: int) -> Finding:
         why="the kill is logged",
         evidence=(Evidence(file, report.line),),
         unknown=("what held the memory, and why it was not given back",),
-        capture=("log", "cgroup" if report.memcg else "counters"),
+        capture=("log", "cgroup" if report.memcg or in_memcg else "counters"),
         weight=count,
     )
 

@@ -56,7 +56,11 @@ def _finding(file: str, table: StackTable, document: dict[str, Any]) -> Finding:
     risky = margin < LEAF_BYTES[1]
     tight = depth > TIGHT * nbytes
     severity = ERROR if risky else WARNING if tight else INFO
-    title = f"a kernel stack used {depth:,} of {nbytes:,} bytes: {margin:,} left"
+    left = document["bytes_left"]
+    beside = f", {margin:,} above thread_info" if document["thread_info_bytes"] and left > 0 else ""
+    title = f"a kernel stack used {depth:,} of {nbytes:,} bytes: " + (
+        f"{left:,} left{beside}" if left >= 0 else f"{-left:,} beyond its end"
+    )
     if not risky and not tight:
         title += "; that is healthy"
     return Finding(

@@ -7,8 +7,11 @@ import re
 from collections.abc import Sequence
 
 from pageout.readers.facts import BlockDevice, Fact, Mount, Sysctl
-from pageout.readers.lines import Claim, Line, Recogniser
-from pageout.readers.proc.files import MAX_TEXT, Family, Named, count
+from pageout.readers.lines import Claim
+from pageout.readers.proc.files import Family, count
+from pageout.readers.proc.named import Named, Reader
+
+MAX_FACTS = 100_000
 
 _MOUNT = re.compile(r"(\S{1,400}) on (/.{0,400}?) type ([\w.-]{2,40}) \(([^()\s][^\n]{0,2000})\)(?: \[[^\]]{0,80}\])?")
 _MOUNT_CUT = re.compile(r"\S{1,400} on /.{0,400}? type [\w.-]{2,40}")
@@ -21,9 +24,12 @@ _LSBLK = re.compile(
     r"\([\w-]{1,40}\))?\s{1,80}(\d{1,4}:\d{1,7})\s{1,8}[01]\s{1,12}[\d.,]{1,12}[BKMGTPE]?\s{1,8}[01] "
     r"([a-z]\w{1,12})(?:\s{1,12}(\S.{0,400}))?"
 )
-_LSBLK_MORE = re.compile(r"[│|\s]{8,200}(/\S{0,400}|\[SWAP\])")
+_LSBLK_MORE = re.compile(r"[│|\s]{0,200}(/\S{0,400}|\[SWAP\])")
 # A knob's path says what it is; only its name must be one that nobody prints by chance.
-_VALUE = r"\S{1,400}|(?:[\d.:-]{1,24}\s{1,8}){1,16}[\d.:-]{1,24}|(?=[^\[]*\[)[\w.:+-]*(?:\s?\[?[\w.:+-]{1,30}\]?){1,16}"
+_VALUE = (
+    r"\S{1,400}|[\d.:-]{1,24}(?:\s{1,8}[\d.:-]{1,24}){1,16}|"
+    r"(?=[^\[]{0,400}\[)\[?[\w.:+-]{1,40}\]?(?: \[?[\w.:+-]{1,40}\]?){1,16}"
+)
 _KNOB = re.compile(
     # A value is a word, several numbers, or a choice: `none [mq-deadline] bfq`. A sentence is none.
     r"(/sys/(?!fs/cgroup/|devices/system/node/node\d+/(?:meminfo|vmstat))(?:block|class|devices|kernel|module|fs|dev)/[^\s]{1,400}/[A-Za-z][\w.-]{0,60})"
@@ -44,44 +50,42 @@ _BDI_NAMES = re.compile(
 )
 
 
-class Mounts(Recogniser):
+class Mounts(Reader):
     """`/dev/sda1 on / type ext4 (rw,relatime)`, and lsblk."""
 
     kind = "mounts"
 
     def __init__(self, named: Named) -> None:
-        super().__init__()
-        self._named = named
+        super().__init__(named)
         self._facts: list[Fact] = []
         self._lsblk = -10
         self._cut = (-10, "")  # a line of mount whose options are on the next
 
-    def take(self, line: Line) -> Claim | None:
+    def see(self, number: int, text: str) -> Claim | None:
         """Claim a mount or a row of lsblk."""
-        text = line.text.strip()
-        if len(text) > MAX_TEXT or line.cut or len(self._facts) > 100_000:
+        if len(self._facts) > MAX_FACTS:
             return None
         if _LSBLK_HEADER.fullmatch(text):
-            self._lsblk = line.number
+            self._lsblk = number
             return Claim.KNOWN
-        if self._lsblk == line.number - 1:
+        if self._lsblk == number - 1:
             row = _LSBLK.fullmatch(text)
             if row is not None:
-                self._facts.append(BlockDevice(line.number, row[1], row[2], row[3], row[4] or ""))
-            if row is not None or _LSBLK_MORE.fullmatch(line.text):
-                self._lsblk = line.number
+                self._facts.append(BlockDevice(number, row[1], row[2], row[3], row[4] or ""))
+            if row is not None or _LSBLK_MORE.fullmatch(text):
+                self._lsblk = number
                 return Claim.KNOWN
         if _MOUNT_CUT.fullmatch(text):
-            self._cut = (line.number, text)
+            self._cut = (number, text)
             return Claim.KNOWN
         cut, self._cut = self._cut, (-10, "")
-        if cut[0] == line.number - 1 and text.startswith("("):
+        if cut[0] == number - 1 and text.startswith("("):
             text = f"{cut[1]} {text}"
         mount = _MOUNT.fullmatch(text) or _MOUNTS.fullmatch(text)
         if mount is None:
             return None
-        self._facts.append(Mount(line.number, *mount.groups()))
-        self._named.touch(line.number)
+        self._facts.append(Mount(number, *mount.groups()))
+        self.named.touch(number)
         return Claim.KNOWN
 
     def facts(self) -> Sequence[Fact]:
@@ -89,35 +93,33 @@ class Mounts(Recogniser):
         return self._facts
 
 
-class Knobs(Recogniser):
+class Knobs(Reader):
     """`/sys/block/sda/queue/nr_requests:64`: settings of a device, named by their path."""
 
     kind = "sysfs"
 
     def __init__(self, named: Named) -> None:
-        super().__init__()
-        self._named = named
+        super().__init__(named)
         self._facts: list[Fact] = []
 
-    def take(self, line: Line) -> Claim | None:
+    def see(self, number: int, text: str) -> Claim | None:
         """Claim a knob and its value."""
-        text = line.text.strip()
-        if len(text) > MAX_TEXT or line.cut or len(self._facts) > 100_000:
+        if len(self._facts) > MAX_FACTS:
             return None
         knob = _KNOB.fullmatch(text) or _RELATIVE.fullmatch(text)
         if knob is not None:
-            folder = self._named.folder
+            folder = self.named.folder
             name = knob[1] if knob[1].startswith("/") or not folder else f"{folder}/{knob[1].removeprefix('./')}"
-            return self._keep(line.number, name, knob[2])
-        path = self._named.path(line.number, _SYS_FILE)
+            return self._keep(number, name, knob[2])
+        path = self.named.path(number, _SYS_FILE)
         if (
             path
             and "*" not in path
-            and self._named.said == line.number - 1
+            and self.named.said == number - 1
             and len(text.split()) <= 6
             and "cgroup" not in path
         ):
-            return self._keep(line.number, path, text)
+            return self._keep(number, path, text)
         return None
 
     def _keep(self, number: int, name: str, text: str) -> Claim:

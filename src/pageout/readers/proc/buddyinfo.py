@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 
 from pageout.readers.lines import Claim
-from pageout.readers.proc.files import Family, Named, _Part, count
+from pageout.readers.proc.files import Family, _Part, count
+from pageout.readers.proc.named import Named
 
 _ROW = re.compile(
     r"Node\s{1,8}(\d{1,4}),\s{1,8}zone\s{1,12}(\w{1,20})((?:,\s{1,8}type\s{1,20}\w{1,20})?)((?:\s{1,40}>?\d{1,18}){1,24})"

@@ -11,7 +11,8 @@ import math
 import re
 
 from pageout.readers.lines import Claim
-from pageout.readers.proc.files import Family, Named, cgroup_of, count
+from pageout.readers.proc.files import Family, cgroup_of, count
+from pageout.readers.proc.named import Named
 
 UNLIMITED = (1 << 63) - (1 << 20)  # v1 rounds "no limit" down to a page, of whatever size
 

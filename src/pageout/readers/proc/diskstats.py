@@ -12,7 +12,8 @@ from collections.abc import Sequence
 
 from pageout.readers.facts import Fact
 from pageout.readers.lines import Claim
-from pageout.readers.proc.files import Family, Named, _Part, counts
+from pageout.readers.proc.files import Family, _Part, counts
+from pageout.readers.proc.named import Named
 
 FIELDS = (
     "reads", "reads_merged", "sectors_read", "read_ms", "writes", "writes_merged", "sectors_written", "write_ms",

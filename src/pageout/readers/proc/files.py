@@ -9,20 +9,14 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from pageout.readers.facts import Fact, Snapshot, Value
-from pageout.readers.lines import Claim, Line, Recogniser
+from pageout.readers.lines import Claim
+from pageout.readers.proc.named import GAP, Named, Reader
 
-MAX_TEXT = 4096  # no line of these files is longer
-GAP = 3  # foreign lines that end a snapshot; fewer are somebody's remark in the middle of it
 MAX_VALUES = 1_000_000  # of one family; beyond, lines stay unread
 MAX_NUMBER = (1 << 63) - 1
 
 _NUMBER = re.compile(r"\d{1,20}|\d{1,3}(?:,\d{3}){1,6}")
 _CGROUP = re.compile(r"/?(?:.*?/)?sys/fs/cgroup/(?:(?:memory|unified|blkio|io|cpu|cpu,cpuacct)/)?(.*)")
-
-
-def names(text: str) -> frozenset[str]:
-    """Return the words of a text: a table of names."""
-    return frozenset(text.split())
 
 
 def count(text: str) -> int | None:
@@ -46,42 +40,6 @@ def cgroup_of(path: str) -> str:
     if mounted is not None:
         return "/" + mounted[1].strip("/")
     return folder.removeprefix("./")
-
-
-@dataclass
-class Named:
-    """What a command or a heading said of the lines after it. Shared by all families of one input."""
-
-    paths: tuple[str, ...] = ()
-    command: str = ""
-    folder: str = ""  # of the last `cd`
-    said: int = -1  # the line that said so
-    last: int = -(1 << 30)  # the last line that belonged to it
-    banner: int = -(1 << 30)  # the last line with which sysstat begins: what follows first is since boot
-    adopted: set[int] = field(default_factory=set)  # lines of counters that proved to be a cgroup's
-
-    def say(self, line: int, paths: Sequence[str] = (), command: str = "") -> None:
-        """A line names what comes next."""
-        self.paths, self.command, self.said, self.last = tuple(paths), command, line, line
-
-    def covers(self, line: int) -> bool:
-        """Whether what was said still holds for this line."""
-        return line - self.last <= GAP
-
-    def touch(self, line: int) -> None:
-        """A line belonged to what was named."""
-        if self.covers(line):
-            self.last = line
-
-    def path(self, line: int, names: re.Pattern[str]) -> str:
-        """Return the named path of this kind of file, empty if there is none."""
-        if not self.paths or not self.covers(line):
-            return ""
-        return next((path for path in self.paths if names.fullmatch(path)), "")
-
-    def told(self, line: int, tool: str) -> str:
-        """Return the command if it ran this tool and the line is of its output; empty otherwise."""
-        return self.command if self.covers(line) and re.search(rf"(?:^|[\s/]){tool}\b", self.command) else ""
 
 
 @dataclass
@@ -178,32 +136,31 @@ class Blocks:
         return sorted(found, key=lambda snapshot: snapshot.line)
 
 
-class Family(Recogniser):
+class Family(Reader):
     """Counters of one kind of file: bare, `path:line`, or after a line that names the file."""
 
     files: ClassVar[str] = "(?!)"  # regular expression of the file's name, with its folder where the name says little
 
     def __init__(self, named: Named) -> None:
-        super().__init__()
-        self.named = named
+        super().__init__(named)
         self.blocks = Blocks()
         self._name = re.compile(rf"(?:\S{{0,400}}/)?(?:{self.files})")
         self._prefix = re.compile(rf"((?:\S{{0,400}}/)?(?:{self.files})):[ \t]{{0,40}}(.*)")
 
-    def take(self, line: Line) -> Claim | None:
+    def see(self, number: int, text: str) -> Claim | None:
         """Find the line's file and hand it on."""
-        if line.cut or len(line.text) > MAX_TEXT or self.blocks.full:
+        if self.blocks.full:
             return None
-        prefixed = self._prefix.fullmatch(line.text.strip())
+        prefixed = self._prefix.fullmatch(text)
         if prefixed is not None:
-            claim = self.read(line.number, prefixed[2].strip(), self.absolute(prefixed[1]), explicit=True)
+            claim = self.read(number, prefixed[2].strip(), self.absolute(prefixed[1]), explicit=True)
             if claim is not None:
                 self.variants.add("path:line")
                 return claim
-        path = self.named.path(line.number, self._name)
-        claim = self.read(line.number, line.text.strip(), path, explicit=False)
+        path = self.named.path(number, self._name)
+        claim = self.read(number, text, path, explicit=False)
         if claim is not None:
-            self.named.touch(line.number)
+            self.named.touch(number)
         return claim
 
     def absolute(self, path: str) -> str:

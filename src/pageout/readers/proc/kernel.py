@@ -7,8 +7,8 @@ import re
 from collections.abc import Sequence
 
 from pageout.readers.facts import Fact, KernelCommandLine, KernelVersion
-from pageout.readers.lines import Claim, Line, Recogniser
-from pageout.readers.proc.files import MAX_TEXT, Named
+from pageout.readers.lines import Claim
+from pageout.readers.proc.named import Named, Reader
 
 MAX_FACTS = 100_000
 _RELEASE = r"\d{1,2}\.\d{1,3}(?:\.\d{1,4})?[\w.+~-]{0,80}"
@@ -31,43 +31,41 @@ _CMDLINE_FILE = re.compile(r"(?:.*/)?proc/cmdline")
 _OPTIONS = re.compile(r"[\w.,:=/@*+\-\"'\[\]()$;<>%~ ]{1,4000}")
 
 
-class KernelText(Recogniser):
+class KernelText(Reader):
     """`Linux host 6.1.0-13-amd64 #1 SMP ...`."""
 
     kind = "kernel version"
 
     def __init__(self, named: Named) -> None:
-        super().__init__()
-        self._named = named
+        super().__init__(named)
         self._facts: list[Fact] = []
         self._uname = -10  # the last line of uname's that does not end as these do
 
-    def take(self, line: Line) -> Claim | None:
+    def see(self, number: int, text: str) -> Claim | None:
         """Claim a line that is all about the kernel."""
-        text = line.text.strip()
-        if len(text) > MAX_TEXT or line.cut or len(self._facts) >= MAX_FACTS:
+        if len(self._facts) >= MAX_FACTS:
             return None
         found = _VERSION.fullmatch(text) or _UNAME.fullmatch(text) or _BANNER.fullmatch(text)
         release = found[1] if found else ""
-        if not release and self._named.told(line.number, "uname") and _BARE.fullmatch(text):
+        if not release and self.named.told(number, "uname") and _BARE.fullmatch(text):
             release = text
         if release:
             if found and found.re is _BANNER:
-                self._named.touch(line.number)
-                self._named.banner = line.number
+                self.named.touch(number)
+                self.named.banner = number
             if found and found.re is _UNAME and not text.endswith("Linux"):
-                self._uname = line.number
-            self._facts.append(KernelVersion(line.number, release))
+                self._uname = number
+            self._facts.append(KernelVersion(number, release))
             return Claim.KNOWN
-        if self._uname == line.number - 1 and _UNAME_REST.fullmatch(text):
+        if self._uname == number - 1 and _UNAME_REST.fullmatch(text):
             self.variants.add("wrapped")
             return Claim.KNOWN
         command = _CMDLINE.fullmatch(text) or (_BOOTED.fullmatch(text) and re.fullmatch("(.+)", text))
-        if command is None and self._named.path(line.number, _CMDLINE_FILE) and self._named.said == line.number - 1:
+        if command is None and self.named.path(number, _CMDLINE_FILE) and self.named.said == number - 1:
             command = re.fullmatch(r"(.+)", text) if _OPTIONS.fullmatch(text) else None
         if command is None:
             return None
-        self._facts.append(KernelCommandLine(line.number, command[1].strip()))
+        self._facts.append(KernelCommandLine(number, command[1].strip()))
         return Claim.KNOWN
 
     def facts(self) -> Sequence[Fact]:

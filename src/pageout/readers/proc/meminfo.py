@@ -6,7 +6,8 @@ from __future__ import annotations
 import re
 
 from pageout.readers.lines import Claim
-from pageout.readers.proc.files import Family, Named, count, names
+from pageout.readers.proc.files import Family, count
+from pageout.readers.proc.named import Named, names
 
 NAMES = names(
     "MemTotal MemFree MemAvailable MemUsed MemShared Buffers Cached SwapCached Active Inactive Active(anon) "

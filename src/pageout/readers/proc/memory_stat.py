@@ -11,7 +11,8 @@ from collections.abc import Sequence
 
 from pageout.readers.facts import Fact
 from pageout.readers.lines import Claim
-from pageout.readers.proc.files import Family, Named, cgroup_of, count
+from pageout.readers.proc.files import Family, cgroup_of, count
+from pageout.readers.proc.named import Named
 from pageout.readers.proc.vmstat import CGROUP_ONLY, Vmstat
 
 MIN_EVENTS = 3

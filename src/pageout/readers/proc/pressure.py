@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 
 from pageout.readers.lines import Claim
-from pageout.readers.proc.files import Family, Named, cgroup_of, count
+from pageout.readers.proc.files import Family, cgroup_of, count
+from pageout.readers.proc.named import Named
 
 _LINE = re.compile(
     r"(some|full)\s{1,8}avg10=(\d{1,3}\.\d{1,4})\s{1,8}avg60=(\d{1,3}\.\d{1,4})\s{1,8}avg300=(\d{1,3}\.\d{1,4})\s{1,8}total=(\d{1,20})"

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 
-from pageout.readers.lines import Claim, Line, Recogniser
-from pageout.readers.proc.files import Named, names
+from pageout.readers.lines import Claim
+from pageout.readers.proc.named import Named, Reader, names
 
 _TOOLS = names(
     "cat grep egrep zcat head tail more less awk sed sort vmstat iostat "
@@ -43,6 +43,7 @@ _BRACES = re.compile(r"([^\s{}]{0,200})\{([^{}\s]{1,300})\}([^\s{}]{0,200})")
 _PATH_LIKE = re.compile(r"[^\s'\"|;&<>()$`]{1,400}")
 _TIMED = names("vmstat iostat sar dstat pidstat mpstat top")  # may have numbers after them
 _ARGUMENT = re.compile(r"-{1,2}\w|\.{0,2}/\w|[\w-]{1,40}\.\w|[|;]")
+_CUT = re.compile(r"\^C|\.{2,4}|[\[<(](?:\.{2,4}|snip|cut)[\]>)]")  # the author stopped, or left something out
 MAX_PATHS = 256
 
 
@@ -58,52 +59,50 @@ def expanded(command: str) -> list[str]:
     return found[:MAX_PATHS]
 
 
-class Prompt(Recogniser):
+class Prompt(Reader):
     """`[root@host ~]# cat /proc/meminfo`."""
 
     kind = "command line"
 
     def __init__(self, named: Named) -> None:
-        super().__init__()
-        self._named = named
+        super().__init__(named)
 
-    def take(self, line: Line) -> Claim | None:
+    def see(self, number: int, text: str) -> Claim | None:
         """Claim a line that names what comes next, and remember it."""
-        text = line.text.strip()
-        if not text or len(text) > 1200 or line.cut:
-            return None
+        if _CUT.fullmatch(text):
+            return Claim.KNOWN if number - self.named.active <= 2 else None
         headed = _FILE_HEAD.fullmatch(text) or _NAME.fullmatch(text) or _HEADED.fullmatch(text)
         if headed is not None and not _assigned(text):
-            self._named.say(line.number, self._paths([headed[1].removesuffix(":")]))
+            self.named.say(number, self._paths([headed[1].removesuffix(":")]))
             return Claim.KNOWN
         watch = _WATCH.fullmatch(text)
         if watch is not None:
-            return self._command(line.number, watch[1], strict=True)
+            return self._command(number, watch[1], strict=True)
         if _DATE.fullmatch(text):
-            self._named.touch(line.number)
+            self.named.touch(number)
             return Claim.KNOWN
         strict = _STRICT.fullmatch(text)
         if strict is not None:
-            return self._command(line.number, strict[1], strict=True)
+            return self._command(number, strict[1], strict=True)
         loose = _LOOSE.fullmatch(text)
-        return self._command(line.number, loose[1] if loose else text, strict=False, prompted=loose is not None)
+        return self._command(number, loose[1] if loose else text, strict=False, prompted=loose is not None)
 
     def _command(self, number: int, command: str, *, strict: bool, prompted: bool = True) -> Claim | None:
         words = command.split()
         tool = words[0].rpartition("/")[2] if words else ""
         if _SETS.search(command):
-            self._named.say(number)
+            self.named.say(number)
             return None
         if not strict and (tool not in _TOOLS or not _plausible(words, prompted=prompted)):
             return None
         if tool == "cd" and len(words) == 2:
             folder = words[1]
-            self._named.folder = folder if folder.startswith("/") else f"{self._named.folder}/{folder}".lstrip("/")
-        self._named.say(number, self._paths(expanded(command)), command)
+            self.named.folder = folder if folder.startswith("/") else f"{self.named.folder}/{folder}".lstrip("/")
+        self.named.say(number, self._paths(expanded(command)), command)
         return Claim.KNOWN
 
     def _paths(self, words: list[str]) -> list[str]:
-        folder = self._named.folder
+        folder = self.named.folder
         return [
             word if word.startswith("/") or not folder else f"{folder.rstrip('/')}/{word.removeprefix('./')}"
             for word in words

@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 
 from pageout.readers.lines import Claim
-from pageout.readers.proc.files import Family, Named, counts
+from pageout.readers.proc.files import Family, counts
+from pageout.readers.proc.named import Named
 
 _VERSION = re.compile(r"slabinfo - version: 2\.\d(?: \(statistics\))?")
 _HEADER = re.compile(r"# name\s.{0,300}")
@@ -19,9 +20,6 @@ _ROW = re.compile(
     r"tunables\s{1,20}"
     r"(\d{1,12})\s{1,20}(\d{1,12})\s{1,20}(\d{1,12})\s{1,20}: "
     r"slabdata\s{1,20}(\d{1,20})\s{1,20}(\d{1,20})\s{1,20}(\d{1,20})(?:\s{1,20}: .{0,400})?"
-)
-_BEGUN = re.compile(
-    r"(\S{1,80})(?:\s{1,40}\d{1,20}){2,5}(?:\s{1,20}:(?:\s{1,8}(?:tunables|slabdata|[\d: ]{1,60})){0,8})?"
 )
 _NAMES = (
     "active_objs", "num_objs", "objsize", "objperslab", "pagesperslab", "limit", "batchcount", "sharedfactor",
@@ -36,6 +34,16 @@ _TOP_ROW = re.compile(
     r"(\d{1,18})\s{1,12}(\d{1,18})\s{1,12}(\d{1,3})%\s{1,12}(\d{1,9}\.\d\d)K\s{1,12}(\d{1,18})\s{1,12}(\d{1,9})\s{1,12}(\d{1,18})K\s{1,12}(\S{1,80})"
 )
 _TOP_NAMES = ("objs", "active", "use_percent", "obj_size_kib", "slabs", "objs_per_slab", "cache_size_kib")
+
+
+def _begun(text: str) -> bool:
+    """Whether a line is the first piece of a row: a name, two numbers, then numbers and the row's own words."""
+    words = text.split()
+    return (
+        3 <= len(words) <= 18
+        and all(word.isdecimal() and len(word) <= 20 for word in words[1:3])
+        and all(word.isdecimal() or word in (":", "tunables", "slabdata") for word in words[3:])
+    )
 
 
 class Slabinfo(Family):
@@ -69,7 +77,7 @@ class Slabinfo(Family):
             if _ROW.fullmatch(whole):
                 self.variants.add("wrapped")
                 return self._row(number, _ROW.fullmatch(whole))
-            if _BEGUN.fullmatch(whole):
+            if _begun(whole):
                 self._cut = whole
                 return Claim.KNOWN
         if _VERSION.fullmatch(text):
@@ -82,7 +90,7 @@ class Slabinfo(Family):
         row = _ROW.fullmatch(text)
         if row is not None:
             return self._row(number, row)
-        if inside and _BEGUN.fullmatch(text):
+        if inside and _begun(text):
             self._cut = text
             return Claim.KNOWN
         return None

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 from pageout.readers.facts import Fact
 from pageout.readers.lines import Claim
-from pageout.readers.proc.files import Family, Named, count, names
+from pageout.readers.proc.files import Family, count
+from pageout.readers.proc.named import Named, names
 from pageout.readers.sysctl import VM
 
 # A line of these begins a snapshot; inside one, any name the file could have.

@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 
 from pageout.readers.lines import Claim
-from pageout.readers.proc.files import Family, Named, count
+from pageout.readers.proc.files import Family, count
+from pageout.readers.proc.named import Named
 
 _ZONE = re.compile(r"Node\s{1,8}(\d{1,4}),\s{1,8}zone\s{1,12}(\w{1,20})")
 _FREE = re.compile(r"pages\s{1,12}free\s{1,12}(\d{1,20})")

@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from pageout.readers.facts import Fact, Table, TableRow
-from pageout.readers.lines import Recogniser
-from pageout.readers.proc.files import Named
+from pageout.readers.proc.named import Named, Reader
 
 MAX_ROWS = 1_000_000  # of one recogniser; beyond, lines stay unread
 NEXT = 2  # lines to the next row, one blank between
@@ -65,14 +64,13 @@ class _Cut:
     since_boot: bool | None
 
 
-class TableReader(Recogniser):
+class TableReader(Reader):
     """What readers of tables share. `columns` of words, not numbers, are in `words`."""
 
     words: frozenset[str] = frozenset()
 
     def __init__(self, named: Named) -> None:
-        super().__init__()
-        self.named = named
+        super().__init__(named)
         self.done: list[Sheet] = []
         self._current: dict[str, Sheet] = {}  # of each source, the one a repeated header goes on with
         self.sheet: Sheet | None = None  # the one that gets rows

@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 
 from pageout.readers.lines import Claim
-from pageout.readers.proc.files import Family, Named, names
+from pageout.readers.proc.files import Family
+from pageout.readers.proc.named import Named, names
 from pageout.readers.tools.columns import real
 
 _NAMES = names("total used free shared buffers cache buff/cache cached available")

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import re
 
-from pageout.readers.lines import Claim, Line
-from pageout.readers.proc.files import MAX_TEXT, Named, names
+from pageout.readers.lines import Claim
+from pageout.readers.proc.named import Named, names
 from pageout.readers.tools.columns import TableReader, is_header, is_value
 
 EXTENDED = names(
@@ -43,28 +43,25 @@ class Iostat(TableReader):
         self._stamp = ""
         self._reports = 0
 
-    def take(self, line: Line) -> Claim | None:
+    def see(self, number: int, text: str) -> Claim | None:
         """Claim headers, rows and times."""
-        text = line.text.strip()
-        if not text or len(text) > MAX_TEXT or line.cut:
-            return None
         words = text.split()
-        if self._header(line.number, words):
+        if self._header(number, words):
             return Claim.KNOWN
-        if self.sheet is None and not self.named.told(line.number, "iostat") and line.number - self.named.banner > 3:
+        if self.sheet is None and not self.named.told(number, "iostat") and number - self.named.banner > 3:
             return None
         if _STAMP.fullmatch(text) and ("/" in text or "-" in text or ":" in text):
             self._stamp = text
-            self.named.touch(line.number)
+            self.named.touch(number)
             return Claim.KNOWN
-        if self.sheet is None or not self.near(line.number):
+        if self.sheet is None or not self.near(number):
             return None
-        if self.header_open(line.number) and self._names.issuperset(words):
-            self.extend(line.number, words)
+        if self.header_open(number) and self._names.issuperset(words):
+            self.extend(number, words)
             return Claim.KNOWN
-        if self.waiting(line.number) and self.more(line.number, words):
+        if self.waiting(number) and self.more(number, words):
             return Claim.KNOWN
-        return Claim.KNOWN if self._row(line.number, words) else None
+        return Claim.KNOWN if self._row(number, words) else None
 
     def _header(self, number: int, words: list[str]) -> bool:
         first = words[0].rstrip(":")

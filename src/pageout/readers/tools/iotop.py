@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import re
 
-from pageout.readers.lines import Claim, Line
-from pageout.readers.proc.files import MAX_TEXT, Named, names
+from pageout.readers.lines import Claim
+from pageout.readers.proc.named import Named, names
 from pageout.readers.tools.columns import TableReader, real
 
 _TOTAL = re.compile(
@@ -36,13 +36,10 @@ class Iotop(TableReader):
     kind = "iotop"
     words = frozenset(("time", "PRIO", "USER", "COMMAND"))
 
-    def take(self, line: Line) -> Claim | None:
+    def see(self, number: int, text: str) -> Claim | None:
         """Claim totals, header and rows."""
-        text = line.text.strip()
-        if not text or len(text) > MAX_TEXT or line.cut:
-            return None
         if _HEADER.fullmatch(text):
-            self._start(line.number)
+            self._start(number)
             return Claim.KNOWN
         if _TOTAL.fullmatch(text):
             return Claim.KNOWN
@@ -50,12 +47,12 @@ class Iotop(TableReader):
         if row is None:
             return None
         if self.sheet is None:
-            self._start(line.number)
+            self._start(number)
         labels = {"PRIO": row[3], "USER": row[4], "COMMAND": row[11], **({"time": row[1]} if row[1] else {})}
         read = (real(row[5]) or 0.0) * _SCALE[row[6]]
         write = (real(row[7]) or 0.0) * _SCALE[row[8]]
         swapin, io = (row[9], row[10]) if row[10] else (None, row[9])
-        taken = self.row(line.number, labels, [row[2], f"{read:.3f}", f"{write:.3f}", swapin or "-", io or "-"])
+        taken = self.row(number, labels, [row[2], f"{read:.3f}", f"{write:.3f}", swapin or "-", io or "-"])
         return Claim.KNOWN if taken else None
 
     def _start(self, number: int) -> None:
@@ -74,11 +71,8 @@ class Dstat(TableReader):
         self._groups: list[str] = []
         self._groups_at = -10
 
-    def take(self, line: Line) -> Claim | None:
+    def see(self, number: int, text: str) -> Claim | None:
         """Claim both headers and the rows."""
-        text = line.text.strip()
-        if not text or len(text) > MAX_TEXT or line.cut:
-            return None
         words = text.split()
         if (
             "-" in text
@@ -89,11 +83,11 @@ class Dstat(TableReader):
             groups = [_GROUP.fullmatch(word) for word in words]
             if any("/" in word or "usage" in word or "paging" in word for word in words) and all(groups):
                 self._groups = [(group[1] or group[2]).strip("-") for group in groups if group]
-                self._groups_at = line.number
+                self._groups_at = number
                 return Claim.KNOWN
-        if self._groups_at == line.number - 1 and self._header(line.number, text):
+        if self._groups_at == number - 1 and self._header(number, text):
             return Claim.KNOWN
-        return Claim.KNOWN if self.near(line.number) and self._row(line.number, text) else None
+        return Claim.KNOWN if self.near(number) and self._row(number, text) else None
 
     def _header(self, number: int, text: str) -> bool:
         parts = [part.split() for part in re.split(r"[|:]", text.strip("|"))]

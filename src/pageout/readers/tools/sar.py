@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from pageout.readers.lines import Claim, Line
-from pageout.readers.proc.files import MAX_TEXT, Named
+from pageout.readers.lines import Claim
+from pageout.readers.proc.named import Named
 from pageout.readers.tools.columns import Sheet, TableReader, is_header, is_value
 
 SAR = {
@@ -58,11 +58,8 @@ class Sar(TableReader):
         super().__init__(named)
         self._epoch = False
 
-    def take(self, line: Line) -> Claim | None:
+    def see(self, number: int, text: str) -> Claim | None:
         """Claim headers, rows and what stands between them."""
-        text = line.text.strip()
-        if not text or len(text) > MAX_TEXT or line.cut:
-            return None
         if _RESTART.fullmatch(text):
             return Claim.KNOWN
         average = _AVERAGE.match(text)
@@ -73,14 +70,14 @@ class Sar(TableReader):
         rest = text[lead.end() :].split() if lead else text.split()
         if not rest:
             return None
-        if lead is not None and self._header(line.number, lead[0], rest):
+        if lead is not None and self._header(number, lead[0], rest):
             return Claim.KNOWN
         if lead is None:
-            return self._continued(line.number, rest)
-        if not self.near(line.number):
+            return self._continued(number, rest)
+        if not self.near(number):
             return None
         stamp = "" if average else lead[0]
-        return Claim.KNOWN if self._row(line.number, stamp, rest, average=average is not None) else None
+        return Claim.KNOWN if self._row(number, stamp, rest, average=average is not None) else None
 
     def _header(self, number: int, stamp: str, names: list[str]) -> bool:
         source = _source(names) if _telling(names) else ""

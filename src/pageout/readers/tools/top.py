@@ -10,8 +10,9 @@ import re
 from collections.abc import Sequence
 
 from pageout.readers.facts import Fact
-from pageout.readers.lines import Claim, Line
-from pageout.readers.proc.files import MAX_TEXT, Blocks, Named, names
+from pageout.readers.lines import Claim
+from pageout.readers.proc.files import Blocks
+from pageout.readers.proc.named import Named, names
 from pageout.readers.tools.columns import TableReader, real
 
 _HEAD = re.compile(r"top - \d\d:\d\d:\d\d up .{1,80}?load average: ([\d.]{1,8}),? ([\d.]{1,8}),? ([\d.]{1,8})")
@@ -41,19 +42,16 @@ class Top(TableReader):
         self._blocks = Blocks()
         self._moment = -10
 
-    def take(self, line: Line) -> Claim | None:
+    def see(self, number: int, text: str) -> Claim | None:
         """Claim the heading and the tasks."""
-        text = line.text.strip()
-        if not text or len(text) > MAX_TEXT or line.cut:
-            return None
-        claim = self._heading(line.number, text)
+        claim = self._heading(number, text)
         if claim is not None:
             return claim
         words = text.split()
         if "PID" in words and "COMMAND" in words and "%CPU" in words and _COLUMNS.issuperset(words):
-            self.begin(line.number, "top", words, "top").first_since_boot = None
+            self.begin(number, "top", words, "top").first_since_boot = None
             return Claim.KNOWN
-        return Claim.KNOWN if self.near(line.number) and self._row(line.number, words) else None
+        return Claim.KNOWN if self.near(number) and self._row(number, words) else None
 
     def _heading(self, number: int, text: str) -> Claim | None:
         head = _HEAD.fullmatch(text)

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import re
 
-from pageout.readers.lines import Claim, Line
-from pageout.readers.proc.files import MAX_TEXT, Family, count, names
+from pageout.readers.lines import Claim
+from pageout.readers.proc.files import Family, count
+from pageout.readers.proc.named import names
 from pageout.readers.tools.columns import TableReader, is_value
 
 COLUMNS = names("r b w swpd free buff cache inact active si so bi bo in cs us sy id wa st gu")
@@ -35,25 +36,22 @@ class VmstatTool(TableReader):
     kind = "vmstat 1"
     words = frozenset(("time",))
 
-    def take(self, line: Line) -> Claim | None:
+    def see(self, number: int, text: str) -> Claim | None:
         """Claim headers and rows."""
-        text = line.text.strip()
-        if not text or len(text) > MAX_TEXT or line.cut:
-            return None
         if _GROUPS.fullmatch(text) and "-" in text:
-            self.named.touch(line.number)
-            if self.header_open(line.number):
-                self._header_at = line.number
+            self.named.touch(number)
+            if self.header_open(number):
+                self._header_at = number
             return Claim.KNOWN
         words = text.split()
-        if words[:2] == ["r", "b"] and self._begins(line.number, words):
+        if words[:2] == ["r", "b"] and self._begins(number, words):
             return Claim.KNOWN
-        if self.sheet is None or not self.near(line.number):
+        if self.sheet is None or not self.near(number):
             return None
-        if self.header_open(line.number) and COLUMNS.union(_zone(words)).issuperset(words):
-            self.extend(line.number, [name for name in words if name in COLUMNS] + ["time"] * bool(_zone(words)))
+        if self.header_open(number) and COLUMNS.union(_zone(words)).issuperset(words):
+            self.extend(number, [name for name in words if name in COLUMNS] + ["time"] * bool(_zone(words)))
             return Claim.KNOWN
-        return self._row(line.number, words)
+        return self._row(number, words)
 
     def _begins(self, number: int, words: list[str]) -> bool:
         zone = _zone(words)

@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Two captures, before and after: did the upgrade or the setting change anything?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from pageout.diagnose.case import Case
+from pageout.diagnose.explain import Answer
+from pageout.diagnose.findings import ERROR, INFO, LOW, MEDIUM, WARNING, Evidence, Finding
+from pageout.diagnose.measures import Measure, measures
+
+CHANGED = 1.5  # ratio: one capture of each, and workloads vary; less is not told from chance
+BETTER, WORSE, DIFFERENT, SAME = "better", "worse", "different", "same"
+
+
+class Difference(NamedTuple):
+    """A figure in both captures. `ratio`: after over before, None where before is nothing."""
+
+    name: str
+    unit: str
+    before: float
+    after: float
+    ratio: float | None
+    verdict: str
+    evidence: tuple[Evidence, ...]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What two captures share, what each has alone, and the findings that came and went."""
+
+    differences: tuple[Difference, ...]
+    only_before: tuple[str, ...]
+    only_after: tuple[str, ...]
+    settings: tuple[tuple[str, str, str], ...]  # name, before, after
+    gone: tuple[Finding, ...]
+    new: tuple[Finding, ...]
+    stayed: tuple[Finding, ...]
+    summary: Finding
+
+
+def compare(before: Answer, after: Answer) -> Comparison:
+    """Hold two answers side by side."""
+    old, new = measures(before.case), measures(after.case)
+    differences = tuple(_difference(old[name], new[name]) for name in old if name in new)
+    old_ids, new_ids = ({finding.id: finding for finding in one.findings} for one in (before, after))
+    gone = tuple(finding for name, finding in old_ids.items() if name not in new_ids and finding.severity != INFO)
+    came = tuple(finding for name, finding in new_ids.items() if name not in old_ids and finding.severity != INFO)
+    stayed = tuple(finding for name, finding in new_ids.items() if name in old_ids and finding.severity != INFO)
+    settings = _settings(before.case, after.case)
+    return Comparison(
+        differences,
+        tuple(name for name in old if name not in new),
+        tuple(name for name in new if name not in old),
+        settings,
+        gone,
+        came,
+        stayed,
+        _summary(differences, settings, gone, came, stayed),
+    )
+
+
+def _difference(before: Measure, after: Measure) -> Difference:
+    old, new = before.number, after.number
+    ratio = new / old if old else None
+    evidence = tuple(one.evidence for one in (before, after) if one.evidence is not None)
+    if max(abs(old), abs(new)) < before.floor or (ratio is not None and 1 / CHANGED < ratio < CHANGED):
+        verdict = SAME
+    elif before.worse == 0:
+        verdict = DIFFERENT
+    else:
+        verdict = WORSE if (new - old) * before.worse > 0 else BETTER
+    return Difference(before.name, before.unit, old, new, ratio, verdict, evidence)
+
+
+def _settings(before: Case, after: Case) -> tuple[tuple[str, str, str], ...]:
+    """Return settings and kernels that differ."""
+    from pageout.readers.facts import Sysctl
+
+    told = []
+    old, new = ({fact.name: fact.text for _, fact in case.facts(Sysctl)} for case in (before, after))
+    told += [(name, old[name], new[name]) for name in old if name in new and old[name] != new[name]]
+    kernels = [", ".join(name for name, _ in case.kernels) for case in (before, after)]
+    if all(kernels) and kernels[0] != kernels[1]:
+        told.insert(0, ("kernel", kernels[0], kernels[1]))
+    return tuple(told)
+
+
+def _summary(
+    differences: tuple[Difference, ...],
+    settings: tuple[tuple[str, str, str], ...],
+    gone: tuple[Finding, ...],
+    came: tuple[Finding, ...],
+    stayed: tuple[Finding, ...],
+) -> Finding:
+    better = [one for one in differences if one.verdict == BETTER]
+    worse = [one for one in differences if one.verdict == WORSE]
+    if not differences and not gone and not came and not stayed:
+        return Finding(
+            id="cannot-compare",
+            severity=INFO,
+            title="I cannot tell: the two captures have no figure in common",
+            confidence=LOW,
+            why="what is in the one is not in the other",
+            unknown=("whether anything changed",),
+            capture=("reclaim", "throttle", "counters"),
+        )
+    changed = [f"{len(better)} figure{'s' if len(better) != 1 else ''} better" if better else "",
+               f"{len(worse)} worse" if worse else "",
+               f"{len(gone)} finding{'s' if len(gone) != 1 else ''} gone" if gone else "",
+               f"{len(came)} new" if came else ""]  # fmt: skip
+    told = [text for text in changed if text]
+    title = "after: " + (
+        ", ".join(told) if told else "nothing that is compared differs by more than chance may make it"
+    )
+    detail = ". ".join(
+        [f"Gone: {finding.title}" for finding in gone[:2]] + [f"New: {finding.title}" for finding in came[:2]]
+        + [f"Still there: {finding.title}" for finding in stayed[:2]]
+    )  # fmt: skip
+    worst = max((finding.severity for finding in came), key=(INFO, WARNING, ERROR).index, default=INFO)
+    return Finding(
+        id="changed-worse" if worse or came else "changed-better" if better or gone else "unchanged",
+        severity=worst if worst != INFO else WARNING if worse else INFO,
+        title=title,
+        detail=f"{detail}." if detail else "",
+        confidence=MEDIUM if len(differences) >= 3 else LOW,
+        why=f"{len(differences)} figures in both; one capture of each, so that less than {CHANGED} times is not told from chance",
+        evidence=tuple(line for one in (*worse, *better)[:4] for line in one.evidence),
+        is_not=()
+        if settings
+        else ("a stated setting or kernel that differs: none is stated in both captures, or they are equal",),
+        unknown=("whether both ran the same load",),
+    )
