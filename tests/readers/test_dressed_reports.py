@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The same report in any dress says the same: log prefixes, quote marks, a mailer's line breaks, line ends, encodings."""
+"""A report says the same in any dress: log prefixes, quote marks, a mailer's line breaks, line ends, encodings."""
 
 import quopri
 from collections.abc import Callable
@@ -21,10 +21,10 @@ PREFIXES: dict[str, Callable[[int], str]] = {
     "none": lambda n: "",
     "dmesg": lambda n: f"[{stamps(n)}] ",
     "caller": lambda n: f"[{stamps(n)}][  T101] ",
-    "dmesg -T": lambda n: f"[Wed Mar 13 11:{n % 60:02}:48 2024] ",
-    "syslog": lambda n: f"Nov  3 23:{n % 60:02}:49 some-host kernel: [{stamps(n)}] ",
-    "syslog without an uptime": lambda n: f"Nov 30 23:{n % 60:02}:49 some-host kernel: ",
-    "iso": lambda n: f"2017-02-14T00:{n % 60:02}:10.307703+03:00 host kernel: [{stamps(n)}] ",
+    "dmesg -T": lambda n: f"[Wed Mar 13 11:{n // 60:02}:{n % 60:02} 2024] ",
+    "syslog": lambda n: f"Nov  3 23:{n // 60:02}:{n % 60:02} some-host kernel: [{stamps(n)}] ",
+    "syslog without an uptime": lambda n: f"Nov 30 23:{n // 60:02}:{n % 60:02} some-host kernel: ",
+    "iso": lambda n: f"2017-02-14T00:{n // 60:02}:{n % 60:02}.307703+03:00 host kernel: [{stamps(n)}] ",
     "kmsg": lambda n: f"4,{100 + n},{1121675690224 + n},-;",
     "level": lambda n: "<4>",
     "level and uptime": lambda n: f"<6>[{stamps(n)}] ",

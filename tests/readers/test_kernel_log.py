@@ -2,6 +2,8 @@
 """Reports of the kernel log, era by era: what they say, with their lines; nothing is left over."""
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pageout.readers.facts import AllocFailure, KernelVersion, MemoryState, OomReport, TaskStack, ZoneState
 from pageout.readers.facts import Fact as AnyFact
@@ -68,7 +70,8 @@ def test_a_hung_task_of_today_names_who_holds_the_mutex() -> None:
     assert waiter.kernel == "6.6.3-test-1"
     assert waiter.blocker == ("kworker/u8:3", 99)
     assert called(waiter) == [
-        "__schedule", "schedule", "io_schedule", "folio_wait_bit_common", "xfs_file_fsync", "entry_SYSCALL_64_after_hwframe",
+        "__schedule", "schedule", "io_schedule", "folio_wait_bit_common", "xfs_file_fsync",
+        "entry_SYSCALL_64_after_hwframe",
     ]  # fmt: skip
     assert [frame.function for frame in waiter.frames if frame.guess] == ["__pfx_wake_bit_function"]
     assert [frame.module for frame in waiter.frames if frame.module] == ["xfs"]
@@ -106,7 +109,7 @@ def test_an_arm_stack_ends_with_the_last_caller() -> None:
         "cp            D 0000000000000001  0   901    900    902 (NOTLB)",
         "task:cp              state:D stack:    0 pid:  901 ppid:   900 flags:0x00000000",
         "task:cp              state:D stack:0     pid:901   ppid:900    flags:0x00004000",
-        "task:cp              state:D stack:13000 pid:901   tgid:901   ppid:900    task_flags:0x400000 flags:0x00004000",
+        "task:cp              state:D stack:13000 pid:901   tgid:901   ppid:900    task_flags:0x40 flags:0x00004000",
     ],
 )
 def test_the_header_of_a_task_is_read_in_every_era(header: str) -> None:
@@ -304,3 +307,117 @@ def test_two_traces_with_prose_between_are_two() -> None:
     text = " schedule+0x4a/0xb0\n vfs_write+0x1/0x2\nand some minutes later\n schedule+0x4a/0xb0\n vfs_read+0x1/0x2\n"
     first, second = tasks(text)
     assert (called(first)[-1], called(second)[-1], second.line) == ("vfs_write", "vfs_read", 4)
+
+
+def test_a_counter_file_after_a_report_is_not_the_reports() -> None:
+    cut = OOM_MEMCG_V2[: OOM_MEMCG_V2.index("pgscan")]
+    facts, account, _ = read(f"{cut}and this is vmstat:\npgsteal_kswapd 5\nnr_dirty 7\n")
+    (oom,) = (fact for fact in facts if isinstance(fact, OomReport))
+    assert "pgsteal_kswapd" not in oom.memcg_stat
+    assert [text for _, text in account.unread_lines] == ["and this is vmstat:", "pgsteal_kswapd 5", "nr_dirty 7"]
+
+
+def test_meminfo_and_prose_after_a_report_are_left_to_others() -> None:
+    rest = ["MemTotal:       16384000 kB", "Active:          100 kB", "CPU 3 was busy", "note: this was at night"]
+    assert [text for _, text in read(OOM_NEW + "\n".join(rest))[1].unread_lines] == rest
+
+
+@pytest.mark.parametrize(
+    ("line", "function", "guess", "module"),
+    [
+        (" [<ffffffffa0099645>] :dvb_core:dvb_exit+0xb5/0x100", "dvb_exit", False, "dvb_core"),
+        (" [] ? prepare_creds+0xdf/0x190 ", "prepare_creds", True, ""),
+        (" [<c034ade4>] (out_of_memory) from [<c03519ac>]  (alloc+0x1178/0x124c)", "out_of_memory", False, ""),
+        (" <IRQ>  [<ffffffff81126789>] ? f+0x1/0x2", "f", True, ""),
+        (" ([<0000000000123456>] f+0x1/0x2)", "f", False, ""),
+        (" f+0x1/0x2 [fat 0a109de409393851f8a884f020fb5682aab8dcd1]", "f", False, "fat"),
+        (" context_switch kernel/sched/core.c:5382 [inline]", "context_switch", False, ""),
+        (" __schedule+0x123/0x456 kernel/sched/core.c:1234", "__schedule", False, ""),
+        ("schedule (kernel/sched/core.c:6621 (discriminator 1))", "schedule", False, ""),
+        (" #2 [ffff88123456789a] io_schedule at ffffffff816a0000", "io_schedule", False, ""),
+        (" f.isra.0+0x1/0x2 (P)", "f.isra.0", False, ""),
+    ],
+)
+def test_a_frame_is_read_in_every_form(line: str, function: str, guess: bool, module: str) -> None:
+    (task,) = tasks(f"Call Trace:\n{line}\n")
+    assert (task.frames[0].function, task.frames[0].guess, task.frames[0].module) == (function, guess, module)
+
+
+def test_a_header_of_2008_has_no_flags() -> None:
+    (task,) = tasks(
+        "INFO: task khubd:66 blocked for more than 120 seconds.\nkhubd         D ffff81003dca9bc0     0    66      2\n"
+    )
+    assert (task.pid, task.state) == (66, "D")
+
+
+IN_LOWMEM = """\
+Out of memory (in lowmem): kill process 29 (malloc)
+\t       score 4323 or a child
+Killed process 29 (malloc) vsz:400kB
+anon-rss:8kB, file-rss:4kB lowmem 0kB
+"""
+WITH_UID = """\
+Out of memory: Kill process 29 (malloc) score 9 or sacrifice child
+Killed process 29, UID 27,(malloc) total-vm:400kB, anon-rss:8kB, file-rss:4kB
+"""
+BY_HAND = """\
+Memory cgroup out of memory: Killed process 29 (malloc)
+               total-vm:400kB, anon-rss:8kB,
+               file-rss:4kB
+"""
+
+
+@pytest.mark.parametrize("text", [IN_LOWMEM, WITH_UID, BY_HAND])
+@pytest.mark.parametrize("prefix", ["", "[  9.5] "])
+def test_a_kill_is_read_in_every_form(prefix: str, text: str) -> None:
+    lines = [
+        line if line[:1] in " \tat" and not line.startswith("Out") else prefix + line for line in text.splitlines()
+    ]
+    (oom,) = ooms("\n".join(lines))
+    sizes = {"total_vm_kib": 400, "anon_rss_kib": 8, "file_rss_kib": 4}
+    ((pid, comm, said),) = oom.killed
+    assert (pid, comm, {name: said[name] for name in sizes}) == (29, "malloc", sizes)
+
+
+def test_a_failed_allocation_may_have_lost_its_task() -> None:
+    (failure,) = failures(
+        "page allocation failure: order:0, mode:0x800(GFP_NOWAIT)\nCall Trace:\nwarn_alloc+0xf4/0x190\n"
+    )
+    assert (failure.comm, failure.order, called(failure)) == (None, 0, ["warn_alloc"])
+
+
+def test_the_title_of_a_mail_is_no_report() -> None:
+    text = "Subject: Re: kswapd0: page allocation failure: order:0,\n mode:0x820(GFP_ATOMIC)\n\nHello\n"
+    facts, account, _ = read(text)
+    assert (facts, account.unread) == ([], 1)
+
+
+def test_frames_of_another_hour_are_another_trace() -> None:
+    first, second = tasks("[   10.5]  schedule+0x4a/0xb0\n[  728.0]  out_of_memory+0x1/0x2\n")
+    assert (called(first), called(second)) == (["schedule"], ["out_of_memory"])
+
+
+@settings(max_examples=200, deadline=None, derandomize=True, database=None)
+@given(
+    pieces=st.lists(
+        st.tuples(st.sampled_from("\n".join(ALL.values()).splitlines()), st.integers(0, 200), st.integers(0, 200)),
+        max_size=30,
+    ),
+    prefix=st.sampled_from(["", "[ 1.5] ", "> ", "4,1,2,-;"]),
+    junk=st.text(max_size=30),
+)
+def test_torn_reports_in_any_order_are_read_without_harm(
+    pieces: list[tuple[str, int, int]], prefix: str, junk: str
+) -> None:
+    text = "\n".join(prefix + line[start : start + length] for line, start, length in pieces) + "\n" + junk
+    facts, account, _ = read(text.encode("utf-8", "surrogatepass"))
+    assert account.events + account.known_non_events + account.unread == account.lines
+    assert all(1 <= fact.line <= account.lines for fact in facts)
+
+
+@pytest.mark.parametrize("digits", ["9" * 19, "9" * 400, "9" * 5000])
+def test_numbers_without_end_are_no_trouble(digits: str) -> None:
+    for text in (TASK_NEW, OOM_NEW, OOM_MEMCG_V1, OOM_MEMCG_V2, ALLOC_NEW, SLUB, STALLED):
+        for number in ("4711", "3300", "15360kB", "1536", "120", "65536", "102400", "409600", "4", "0"):
+            account = read(text.replace(number, digits))[1]
+            assert account.known_non_events + account.unread == account.lines

@@ -14,7 +14,7 @@ from pageout.readers.mem_info import MemInfo, is_mem_info
 from pageout.readers.reports import Entry, Report
 
 _MODE = r"mode:\s?(0x[0-9a-f]{1,16}(?:\s?\([\w| ]{0,400}\))?)"
-_FAILED = re.compile(rf"(.{{1,64}}?)\s?[:.] page allocation failure[:.,] order:\s?(\d{{1,3}}), {_MODE}.{{0,200}}")
+_FAILED = re.compile(rf"(?:(.{{1,64}}?)\s?[:.] )?page allocation failure[:.,] order:\s?(\d{{1,3}}), {_MODE}.{{0,200}}")
 _STALLED = re.compile(
     rf"(.{{1,64}}?): page allocation stalls for (\d{{1,10}})ms,? order:\s?(\d{{1,3}}), {_MODE}.{{0,200}}"
 )
@@ -31,7 +31,8 @@ _NODE = re.compile(
     r"node \d{1,4}: slabs: \d{1,12}, objs: \d{1,12}, free: \d{1,12}|.{1,64} debugging increased min order.{0,80}"
 )
 _HALVES = re.compile(
-    r".{1,64}?[:.] (?:page allocation (?:failure|stalls for)\b|vmalloc).*|SLUB: Unable to allocate memory.*"
+    r"page allocation failure[:.,] order.*"
+    r"|.{1,64}?[:.] (?:page allocation (?:failure|stalls for)\b|vmalloc).*|SLUB: Unable to allocate memory.*"
 )
 _QUIET = re.compile(
     r"warn_alloc: \d{1,9} callbacks suppressed|warn_alloc_show_mem: .{0,80}"

@@ -19,10 +19,11 @@ _OFFSET = r"\+0x[0-9a-f]{1,8}(?:/0x[0-9a-f]{1,8})?"
 _MODULE = r"(?:\s{1,3}\[([\w-]{1,64})(?: [0-9a-f]{8,64})?\])?"
 _SOURCE = r"(?:\s{1,3}[\w./<>+-]{1,255}:\d{1,6})?(?: \(discriminator \d{1,4}\))?(?: \[inline\])?"
 _MARK = r"(?:\s{1,3}\((?:unreliable|[A-Z]{1,4})\))?"
-_ADDRESS = r"(?:\(?\[<?[0-9a-f]{1,16}>?\]\)?\s{0,3}){0,2}"
+_ADDRESS = r"(?:\(?\[<?[0-9a-f]{0,16}>?\]\)?\s{0,3}){0,2}"  # `[]`: a forum took `<...>` for a tag
 
 _FRAME = re.compile(
-    rf"(?:<[A-Z]{{2,8}}>\s{{0,3}})?{_ADDRESS}(\? )?\s?\.?{_SYMBOL}{_OFFSET}\)?{_SOURCE}{_MODULE}{_SOURCE}{_MARK}"
+    rf"(?:<[A-Z]{{2,8}}>\s{{0,3}})?{_ADDRESS}(\? )?\s?(?::([\w-]{{1,64}}):)?\.?"
+    rf"{_SYMBOL}{_OFFSET}\)?{_SOURCE}{_MODULE}{_SOURCE}{_MARK}"
 )
 _INLINE = re.compile(rf"(\? )?{_SYMBOL} [\w./-]{{1,255}}:\d{{1,6}} \[inline\]")
 _DECODED = re.compile(
@@ -30,8 +31,8 @@ _DECODED = re.compile(
     rf"(?: \(?inlined\)?)?\)(?: ([\w-]{{1,64}}))?{_MARK}"
 )
 _ARM = re.compile(
-    rf"(?:\[<[0-9a-f]{{8,16}}>\] )?\(?(?:\? )?{_SYMBOL}(?:{_OFFSET})?{_MODULE}\)? from "
-    rf"(?:\[<[0-9a-f]{{8,16}}>\] )?\(?{_SYMBOL}{_OFFSET}{_MODULE}\)?"
+    rf"(?:\[<[0-9a-f]{{8,16}}>\]\s{{1,3}})?\(?(?:\? )?{_SYMBOL}(?:{_OFFSET})?{_MODULE}\)? from\s{{1,3}}"
+    rf"(?:\[<[0-9a-f]{{8,16}}>\]\s{{1,3}})?\(?{_SYMBOL}{_OFFSET}{_MODULE}\)?"
 )
 _BARE = re.compile(r"(?:\[<?[0-9a-f]{8,16}>?\]\s{0,3}){1,2}(\? )?(?:0x([0-9a-f]{8,16}))?(?: \(unreliable\))?")
 _CRASH = re.compile(r"#\d{1,3} \[[0-9a-f]{8,16}\] " + _SYMBOL + r"(?:\+\d{1,8})? at [0-9a-f]{8,16}" + _MODULE)
@@ -56,15 +57,14 @@ def frames_of(text: str, number: int) -> FrameLine | None:
         return None
     if match := _FRAME.fullmatch(body):
         guess = bool(match[1]) or body.endswith("(unreliable)")
-        return FrameLine((Frame(match[2], guess, match[3] or "", number),))
+        return FrameLine((Frame(match[3], guess, match[4] or match[2] or "", number),))
     if match := _ARM.fullmatch(body):
         inner = Frame(match[1], "? " in body[:20], match[2] or "", number)
         return FrameLine((inner,), Frame(match[3], False, match[4] or "", number))
     if match := _BARE.fullmatch(body):
         end = (match[2] or _TOP).startswith(_TOP)
-        return FrameLine(
-            () if end and "0x" in body else (Frame("", bool(match[1]) or body.endswith("(unreliable)"), "", number),)
-        )
+        guess = bool(match[1]) or body.endswith("(unreliable)")
+        return FrameLine(() if end and "0x" in body else (Frame("", guess, "", number),))
     if match := _INLINE.fullmatch(body) if body.endswith("[inline]") else None:
         return FrameLine((Frame(match[2], bool(match[1]), "", number),))
     if match := _DECODED.fullmatch(body):
@@ -95,24 +95,27 @@ def kernel_of(text: str) -> str | None:
 
 
 # Lines printed with any trace. They begin, surround or end one and are no frames.
+_REGISTER = (
+    r"(?:[ER][A-Z\d]{2}|[FGDCE]S|CR\d|DR\d|ORIG_RAX|EFLAGS|KNLGS|PKRU|[xr]\d{1,2}|sp|pc|lr|ip|fp|psr|pstate|tpidr)"
+)
 _AROUND = re.compile(
     r"(?:Call Trace|Call trace|Backtrace|Stack|Stack from \w{1,20}|Trace|Stack traceback)\s?:.{0,80}"
     r"|</?[A-Z#\d]{2,8}>|<<EOE>>"
-    r"|(?:CPU: ?\d{1,5}|Pid: ?\d{1,10}|CPU \d{1,5}:?)\b.{0,300}"
+    r"|(?:CPU: ?\d{1,5} (?:UID|PID|Not|Tainted)|Pid: ?\d{1,10}, comm:).{0,300}|CPU: ?\d{1,5}|CPU \d{1,5}:?"
+    r"|(?:RIP|EIP|RSP)\s{1,3}(?:\[.{0,300})?"
     r"|Hardware name:.{0,300}|Modules linked in:.{0,8000}|Tainted: \[.{1,300}|Unloaded tainted modules:.{0,2000}"
     r"|(?:RIP|EIP|RSP|ESP|Code|Instruction dump|Insn|CR2|Exception stack|Workqueue|Sched_clock)\s?:.{0,2000}"
-    r"|(?:[ER]?[A-Z][A-Z\d]{1,2}|R\d\d|[FGDCE]S|CR\d|DR\d|ORIG_RAX|EFLAGS|KNLGS|PKRU|x\d{1,2}|sp|pc|lr|pstate|r\d{1,2}|ip|fp|psr|tpidr)\s{0,3}:"
-    r"\s{0,4}(?:0x)?[0-9a-f]{1,16}\b.{0,300}"
-    r"|(?:NIP|LR|MSR|REGS|GPR\d\d|CFAR|TRAP|DAR|SOFTE|Krnl|PSW).{0,300}"
-    r"|(?:PC|LR) is at .{0,300}|pc : .{0,300}|lr : .{0,300}|sp : .{0,300}"
+    rf"|{_REGISTER}\s{{0,3}}:\s{{0,4}}(?:0x)?[0-9a-f]{{4,16}}\b.{{0,300}}"
+    r"|(?:NIP|LR|MSR|REGS|GPR\d\d|CFAR|TRAP|DAR|SOFTE|Krnl \w{3,5}|PSW)\s{0,3}[:=\[].{0,300}"
+    r"|(?:PC|LR) is at .{0,300}|(?:pc|lr|sp) : .{0,300}"
     r"|-{2,3}(?:\[ (?:cut here|end trace).{0,80}|\s(?:interrupt|Exception):.{0,200})"
     r"|-{4,}\[ cut here \]-{4,}"
     r"|Exception stack\(.{0,100}|\(?(?:[0-9a-f]{16}|[0-9a-f]{8})(?: [0-9a-f]{8,16}){1,8}\)?"
     r"|[0-9a-f]{3,4}0: [0-9a-f ]{8,100}"
     r"|(?:Showing all locks held in the system|\d{1,4} locks? held by .{1,80}|no locks held by .{1,80}):?"
-    r"|#\d{1,3}: [0-9a-f().x]{4,24}.{1,400}|={8,}|Kernel Offset: .{0,200}|note: .{1,200}|\(?XEN\)? .{0,10}"
-    r"|\"echo 0 > /proc/sys/kernel/hung_task_timeout_secs\" disables this message\."
-    r"|Future hung task reports are suppressed, see sysctl kernel\.hung_task_warnings"
+    r"|#\d{1,3}: [0-9a-f().x]{4,24}.{1,400}|={8,}|Kernel Offset: .{0,200}|note: .{1,64} exited with .{1,80}"
+    r"|\"echo 0 > /proc/sys/kernel/hung_task_timeout_secs\".{0,40}"
+    r"|Future hung task reports are suppressed.{0,60}"
     r"|Kernel panic - not syncing: .{1,200}|(?:Sending )?NMI (?:backtrace|from) .{0,99}|(?:INFO: )?NMI handler .{1,200}"
 )
 

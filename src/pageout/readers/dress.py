@@ -18,7 +18,9 @@ from pageout.readers.rejoin import rejoin
 HEAD = 1 << 16  # bytes looked at to decide on encodings that no header names
 MAX_JOINED = 64  # lines one soft line of a mail may take
 
-_SPECIAL = re.compile(rb"[\x00\r\x1b&\x80-\xff]|^[ \t]*[>|\[<]|^[ \t]{0,3}\d|^[ \t]{0,3}[A-Z]|kernel: |boundary=|\^M$")
+_MAYBE = re.compile(
+    rb"[ \t]*(?:[>|\[<]|\d{1,3},\d|\d{4}[ -]|\d{9,11}\.\d|[A-Z][a-z]{2} |Content-|From )"
+)  # a line so begun may wear something
 _ANSI = re.compile(
     r"\x1b(?:\[[0-?]{0,32}[ -/]{0,4}[@-~]|\][^\x07\x1b]{0,512}(?:\x07|\x1b\\)?|[ -/]{1,2}[0-~]|[@-Z\\^_a-z0-9=>])"
 )
@@ -145,7 +147,7 @@ class _Undresser:
     def lines(self, physical: Iterable[Physical]) -> Iterator[Line]:
         number = 0
         for number, raw, cut in physical:
-            if not self.encoded and not _SPECIAL.search(raw) and not self.part.encoding:
+            if not self.encoded and not self.part.encoding and _is_plain(raw):
                 if not raw:
                     self.part.see(raw)
                 text = raw.decode("ascii", "replace")
@@ -175,10 +177,10 @@ class _Undresser:
             yield _dressed_line(number, body, "", cut, 1)
             return
         if self.soft:
-            depth = mail_text.unquote(self.soft.decode("utf-8", "replace"))[1]
-            again, marks = mail_text.unquote(body.decode("latin-1"))
-            if depth and marks == depth:  # quoted by somebody who saw the codes
-                body = again.encode("latin-1")
+            begun = self.soft.decode("latin-1")
+            marks = begun[: len(begun) - len(mail_text.unquote(begun)[0])].encode("latin-1")
+            if b">" in marks:  # quoted by somebody who saw the codes
+                body = body.removeprefix(marks)
         self.first = self.first or number
         self.joined += 1
         if mail_text.is_soft(body, said) and self.joined < MAX_JOINED and len(self.soft) < MAX_LINE:
@@ -208,6 +210,17 @@ class _Undresser:
         yield from self._end_base64(number)
         if self.joined:
             yield _dressed_line(self.first, mail_text.decode_qp(self.soft), mail_text.QP, False, self.joined)
+
+
+def _is_plain(raw: bytes) -> bool:
+    """Tell, fast, whether a line wears nothing."""
+    return (
+        raw.isascii()
+        and _MAYBE.match(raw) is None
+        and not (b"\r" in raw or b"\x00" in raw or b"\x1b" in raw or b"&" in raw or b"kernel: [" in raw)
+        and b"boundary=" not in raw
+        and not raw.endswith(b"^M")
+    )
 
 
 def _dressed_line(number: int, raw: bytes, encoding: str, cut: bool, nr_lines: int) -> Line:

@@ -20,6 +20,9 @@ from pageout.readers.oom import is_oom_line, start_oom, starts_oom
 from pageout.readers.reports import Entry, Report, is_trace_line
 from pageout.readers.task_stack import is_sysrq, start_task, start_trace, starts_task
 
+_TITLE = re.compile(  # of a mail, a bug, a page
+    r"\s{0,4}(?:Subject|Re|RE|Fwd|Title|title|Bug \d+|Summary|\[(?:PATCH|RFC|[Bb]ug|BUG)[^\]]{0,40}\]|#{1,6})[ :]"
+)
 MAX_REPORTS = 1 << 16
 _LOOSE = re.compile(
     r"</?(?:TASK|IRQ|NMI|EOI|SOFTIRQ)>|(?:Call Trace|Call trace|Backtrace):|(?:RIP|Hardware name"
@@ -55,11 +58,13 @@ class KernelLog(Recogniser):
                 self._joiner.open(line)
                 return Claim.KNOWN
             return None
-        if self._starts(text):
+        if self._starts(text, line.logged) and (line.logged or not _TITLE.match(text)):
             self._joiner.open(line)
             return Claim.KNOWN
         if not line.logged:
             self._interrupted = True
+            if self._report is not None:
+                self._report.interrupt()
         return None
 
     def gap(self, number: int) -> None:
@@ -72,10 +77,10 @@ class KernelLog(Recogniser):
         self._close()
         return self._found
 
-    def _starts(self, text: str) -> bool:
+    def _starts(self, text: str, logged: bool) -> bool:
         """Tell whether a line is the beginning, or all, of a message of mine."""
         return (
-            (self._report is not None and self._report.wants(text))
+            (self._report is not None and self._report.logged == logged and self._report.wants(text))
             or starts_oom(text)
             or starts_alloc(text)
             or starts_task(text)
@@ -109,7 +114,9 @@ class KernelLog(Recogniser):
     def _inside(self, entry: Entry) -> None:
         current = self._report
         lone = frames_of(entry.text, entry.number) is not None
-        goes_on = current is not None and not (lone and current.frames and self._interrupted)
+        goes_on = current is not None and not (
+            lone and current.frames and (self._interrupted or current.is_far_from(entry))
+        )
         if current is not None and goes_on and current.take(entry):
             self._interrupted = False
             return

@@ -110,6 +110,7 @@ _PROGRAM = re.compile(
     r"(?:[A-Z][a-z]{2} {1,2}\d{1,2} \d{2}:\d{2}:\d{2}(?:\.\d{1,9})?|\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\S{0,16}) \S{1,64} "
     r"[\w./@:()-]{1,80}(?:\[\d{1,10}\])?: .*"
 )
+_JOURNAL = re.compile(r"-- (?:Logs begin at|Journal begins at|Boot [0-9a-f]{32}|Reboot|No entries).{0,120}")
 _DICTIONARY = re.compile(r" (?:SUBSYSTEM|DEVICE)=.{1,100}")  # /dev/kmsg, after a record
 
 
@@ -121,7 +122,8 @@ def row_of(text: str) -> tuple[Row, str | None] | None:
     for row in ROWS:
         match = row.pattern.search(body)
         if match is not None:
-            return row, match.groupdict().get("dev")
+            device = match.groupdict().get("dev")
+            return row, device.rstrip(".:") if device else None
     return None
 
 
@@ -154,7 +156,7 @@ class LogLines(Recogniser):
             return False
         return (
             row_of(body) is not None
-            or any(pattern.fullmatch(body) for pattern in (_VERSION, _UNAME, _PROGRAM))
+            or any(pattern.fullmatch(body) for pattern in (_VERSION, _UNAME, _PROGRAM, _JOURNAL))
             or _DICTIONARY.fullmatch(text[:KEPT]) is not None
         )
 

@@ -23,7 +23,8 @@ _KNOWN = re.compile(
     r"|On .{6,200}(?:wrote|writes):|.{0,120}<[^\s<>]{1,80}@[^\s<>]{1,80}> (?:wrote|writes):|.{1,80} (?:wrote|writes):"
     r"|From \S{1,200} .{0,20}\d\d:\d\d.{0,30}|This is a multi-part message in MIME format\."
     r"|```[\w+-]{0,20}|~~~[\w+-]{0,20}|\{(?:code|noformat)(?::\w{1,20})?\}|\[/?(?:code|quote|pre)\]|</?(?:pre|code)>"
-    r"|-----BEGIN PGP .{1,40}-----|-----END PGP .{1,40}-----|\[\.{2,3}\]|\[?(?:snip|\.{3}|…)\]?"
+    r"|-----BEGIN PGP .{1,40}-----|-----END PGP .{1,40}-----|\[\.{2,3}\]"
+    r"|[(<\[{][.…]{0,4} ?(?:snip(?:ped)?|cut|omitted|…) ?[.…]{0,4}[)>\]}]|\(\.{3}\)|\[?(?:snip|\.{3}|…)\]?"
     r"|8<-{2,}.{0,40}|-{2,}8<.{0,60}"
 )
 

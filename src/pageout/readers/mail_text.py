@@ -42,8 +42,9 @@ class Part:
             self._next, self._in_header = match[1].decode("ascii", "replace").lower(), True
         elif match := _TYPE.match(raw):
             self._is_text = match[1].lower() in (b"text", b"message")
-        elif not raw and self._in_header:
-            self.encoding = self._next if self._is_text else ""
+        elif not raw:
+            if self._in_header:
+                self.encoding = self._next if self._is_text else ""
             self._in_header, self._is_text = False, True
         elif _MBOX.match(raw):
             self.encoding = self._next = ""
@@ -56,6 +57,8 @@ def looks_encoded(head: bytes) -> bool:
 
     So if there are lines whose every `=` is an encoder's, and hardly a line where a `=3D` stands beside a plain `=`.
     """
+    if re.search(rb"(?im)^[> |]{0,20}content-transfer-encoding:", head):
+        return False  # the headers decide
     good = mixed = soft = plain = 0
     for raw in head.split(b"\n"):
         line = raw.rstrip(b"\r")

@@ -61,6 +61,7 @@ def is_mem_info(text: str) -> bool:
         or _is_totals(body)
         or _COUNTS.fullmatch(body)
         or _SWAP.fullmatch(body)
+        or body.startswith("Swap cache stats: add ")
         or _SWAP_STATS.fullmatch(body)
         or _HEAD.fullmatch(body)
         or _QUIET.fullmatch(body)

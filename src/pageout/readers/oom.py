@@ -15,7 +15,7 @@ from pageout.readers.reports import Entry, Report
 
 MAX_TASKS = 1 << 16
 _INVOKED = re.compile(
-    r"(?:(.{1,64}?) invoked )?oom-killer: (?:gfp_?mask|gfp)=(.{1,400})|(.{1,32}?) invoked oom-killer:?"
+    r"(?:(.{1,64}?) invoked )?oom-killer:\s?(?:gfp_?mask|gfp)=(.{1,400})|(.{1,32}?) invoked oom-killer:?"
 )
 _HALF = re.compile(r"[\w./:-]{1,32} invoked")
 _GFP = re.compile(r"(?:gfp_?mask|gfp)=(0x[0-9a-f]{1,16}(?:\s?\([\w| ]{0,400}\))?)")
@@ -30,16 +30,16 @@ _USAGE = re.compile(
 )
 _STATS = re.compile(r"Memory cgroup stats(?: for (\S{1,1000}?))?:(?: ((?:\w{1,40}:\d{1,18}[KkMm]?B?\s{0,3}){1,80}))?")
 _STAT_V1 = re.compile(r"(\w{1,40}):(\d{1,18})[Kk]B")
-_STAT = re.compile(r"([a-z_A-Z\d]{2,40}) (\d{1,20})")
+_STAT = re.compile(r"((?!nr_)[a-z_A-Z\d]{2,40}) (\d{1,20})")  # nr_...: /proc/vmstat
 _TABLE = re.compile(r"\[\s{0,8}pid\s{0,8}\](\s{1,10}\w{2,20}){4,12}")
 _ROW = re.compile(r"\[\s{0,9}(\d{1,9})\]((?:\s{1,16}-?\d{1,18}){4,10})\s{1,10}(\S.{0,63})")
 _KILLED = re.compile(
-    r"(?:(?:Memory cgroup out of memory|Out of [Mm]emory)(?: \(oom_kill_allocating_task\))?: )?"
-    r"Killed process (\d{1,10})(?: \((.{1,64}?)\)|, UID \d{1,10},? \((.{1,64}?)\))?[.,]?((?:\s|$).{0,400})?"
+    r"(?:(?:Memory cgroup out of memory|Out of [Mm]emory)(?: \([^()]{1,40}\))?: )?"
+    r"Killed process (\d{1,10})(?: \((.{1,64}?)\)|, UID \d{1,10},?\s?\((.{1,64}?)\))?[.,]?((?:\s|$).{0,400})?"
 )
 _SIZE = re.compile(r"([a-z][a-z-]{1,20}):(\d{1,18})kB")
 _CHOSEN = re.compile(
-    r"(?:Memory cgroup )?[Oo]ut of [Mm]emory(?: \(oom_kill_allocating_task\))?: "
+    r"(?:Memory cgroup )?[Oo]ut of [Mm]emory(?: \([^()]{1,40}\))?: "
     r"[Kk]ill process (\d{1,10}) \((.{1,64}?)\)(?: score .{0,60})?"
 )
 _KNOWN = re.compile(
@@ -51,7 +51,8 @@ _KNOWN = re.compile(
 )
 
 _ROW_BEGINS = re.compile(r"\[\s{0,9}\d{1,9}\](?:\s{1,16}\d{1,18}){2}")
-_LINES = (_CONSTRAINT, _LIMIT, _USAGE, _STATS, _KNOWN, _CHOSEN, _KILLED)
+_BEGINS = re.compile(r"(?:memory(?:\+swap)?|swap|kmem(?:\.tcp)?|tcpmem): usage \d|Task in \S{1,1000} killed")
+_LINES = (_CONSTRAINT, _LIMIT, _BEGINS, _STATS, _KNOWN, _CHOSEN, _KILLED)
 
 
 class OomBuilder(Report):
@@ -96,6 +97,11 @@ class OomBuilder(Report):
                 self.invoker = self.invoker or match[1]
         self.last_line = entry.last
         return True
+
+    def interrupt(self) -> None:
+        """End the memory.stat block: what looks like it is now another file's."""
+        if not self.logged:
+            self.in_stat = False
 
     def _memcg(self, body: str, number: int) -> bool:
         if match := _USAGE.fullmatch(body):

@@ -16,6 +16,7 @@ from typing import NamedTuple
 MAX_NESTED = 6
 _NAMES = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _MONTHS = {name: n + 1 for n, name in enumerate(_NAMES)}
+_BEGINNINGS = frozenset((*_NAMES, "Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"))
 _MONTH = f"(?P<month>{'|'.join(_MONTHS)})"
 _CLOCK = r"(?P<hour>\d{2}):(?P<minute>\d{2}):(?P<second>\d{2})(?:[.,](?P<fraction>\d{1,9}))?"
 _MOMENT = rf"(?P<year>\d{{4}})-(?P<month>\d{{2}})-(?P<day>\d{{2}})[T ]{_CLOCK}"
@@ -137,7 +138,7 @@ def _first(text: str, inside: bool) -> tuple[_Form, re.Match[str]] | None:
         forms = _LEVEL
     elif start.isdigit():
         forms = _DIGITS + _LETTERS[:1]
-    elif start.isalpha() or inside:
+    elif inside or "kernel: " in text or text.lstrip(" \t")[:3] in _BEGINNINGS:
         forms = _LETTERS + (_INNER if inside else _ALONE)
     else:
         return None

@@ -51,11 +51,12 @@ class ProcStack(Recogniser):
             return None
         if line.logged or len(text) > 1000:
             return None
-        if match := _HEADING.fullmatch(text) or _COMMAND.fullmatch(text):
+        names_path = "/stack" in text
+        if names_path and (match := _HEADING.fullmatch(text) or _COMMAND.fullmatch(text)):
             self._close()
             self._head(line.number, [group for group in match.groups() if group])
             return Claim.KNOWN
-        if match := _GREP.fullmatch(text):
+        if names_path and (match := _GREP.fullmatch(text)):
             pid = _number(match[2] or match[1])
             if pid != self._pid:
                 self._close()

@@ -21,13 +21,14 @@ MAX_TEXT = 1 << 14  # characters
 _WHOLE = re.compile(
     r".*(?: = \d{1,12}kB|all_unreclaimable\? (?:yes|no)|oom_score_adj:-?\d{1,5}|shmem-rss:\d{1,12}kB"
     r"|for more than \d{1,10} seconds\.|disables this message\.|</?[A-Z]{3,8}>|[Cc]all [Tt]race:|Backtrace:"
-    r"|hung_task_warnings|\+0x[0-9a-f]{1,8}/0x[0-9a-f]{1,8}|\+0x[0-9a-f]{1,8}/0x[0-9a-f]{1,8} \[[\w-]{1,64}\])"
+    r"|hung_task_warnings|\+0x[0-9a-f]{1,8}/0x[0-9a-f]{1,8}\)?|\+0x[0-9a-f]{1,8}/0x[0-9a-f]{1,8} \[[\w-]{1,64}\])"
 )
 _HALF_FRAME = re.compile(
     r"(?:(?:\[<?[0-9a-f]{1,16}>?\]\s{0,3}){1,2}|\?|(?:\[<[0-9a-f]{8,16}>\] )?\(\w{1,64}\)(?: from)?"
     r"(?: \[<[0-9a-f]{8,16}>\])?)"
 )
 _MODULE = re.compile(r"\[[\w-]{1,64}(?: [0-9a-f]{8,64})?\]|\(unreliable\)")
+_TAIL = re.compile(r"(?:score \d|total-vm:|anon-rss:|order=\d|mode:0x|UID:\d)")  # no message begins so
 _KILLER = "oom-killer:"
 
 
@@ -42,6 +43,8 @@ def is_tail(whole: str, text: str) -> bool | None:
         return whole.endswith(" invoked")
     if _MODULE.fullmatch(text):
         return not whole.endswith("]")
+    if _TAIL.match(text):
+        return True
     return False if _WHOLE.fullmatch(whole) else None
 
 
@@ -82,4 +85,6 @@ def _continues(held: Line, line: Line, width: int, last: str) -> bool:
     if not whole:
         return True  # the prefix was all that fitted
     sure = is_tail(whole, text)
-    return sure if sure is not None else is_broken(width, last, text)
+    if sure is not None:
+        return sure
+    return (line.text[:1] in (" ", "\t") and whole[-1] in ",|=(") or is_broken(width, last, text)

@@ -9,7 +9,9 @@ from typing import NamedTuple
 
 from pageout.readers.call_trace import MAX_FRAMES, FrameLine, frames_of, is_around, kernel_of, rip_of
 from pageout.readers.facts import Fact, Frame
+from pageout.readers.rejoin import is_half
 
+MAX_PAUSE_S = 30.0  # between two lines of one trace, on the slowest console
 _TAINT = re.compile(r"(?:Not tainted|Tainted: ).*")
 
 
@@ -25,7 +27,12 @@ class Entry(NamedTuple):
 
 def is_trace_line(text: str) -> bool:
     """Tell whether a line is a frame, or of what is printed around frames."""
-    return frames_of(text, 0) is not None or is_around(text) or _TAINT.fullmatch(text.strip()[:400]) is not None
+    return (
+        frames_of(text, 0) is not None
+        or is_around(text)
+        or ("] (" in text and is_half(text.strip()))
+        or _TAINT.fullmatch(text.strip()[:400]) is not None
+    )
 
 
 class Report:
@@ -33,6 +40,8 @@ class Report:
 
     def __init__(self, entry: Entry) -> None:
         self.line, self.stamp_s, self.last_line = entry.number, entry.stamp_s, entry.last
+        self.logged = entry.logged
+        self.last_stamp_s = entry.stamp_s
         self.frames: list[Frame] = []
         self.kernel: str | None = None
         self._caller: Frame | None = None  # of the last arm line
@@ -51,8 +60,16 @@ class Report:
             self._add([executing] if (executing := rip_of(entry.text, entry.number)) else [])
         else:
             return False
-        self.last_line = entry.last
+        self.last_line, self.last_stamp_s = entry.last, entry.stamp_s
         return True
+
+    def is_far_from(self, entry: Entry) -> bool:
+        """Tell whether so much time lies between that the entry is of another trace."""
+        before, now = self.last_stamp_s, entry.stamp_s
+        return before is not None and now is not None and abs(now - before) > MAX_PAUSE_S
+
+    def interrupt(self) -> None:
+        """Hear that a line of somebody else stands here, in a text without log prefixes."""
 
     def add_frames(self, found: FrameLine) -> None:
         """Append what a line of the trace says."""

@@ -19,19 +19,23 @@ _PID = r"(\d{1,10})"
 _HUNG = re.compile(
     rf"(?:INFO: )?task (.{{1,64}}?):{_PID} blocked(?: in I/O wait)? for more than (\d{{1,10}})(?: seconds\.?.{{0,80}})?"
 )
+_HUNG_BEGINS = re.compile(
+    r"INFO: task .{1,64}?:\d{1,10}(?: <\w{1,10}>)? (?:is )?blocked\b|task .{1,64}?:\d{1,10} blocked for more"
+)
 _BLOCKER = re.compile(
     rf"INFO: task (.{{1,64}}?):{_PID}(?: <\w{{1,10}}>)? (?:is )?blocked on an? [\w-]{{1,20}}"
     rf"(?:,? likely (?:owned|last held) by task (.{{1,64}}):{_PID}(?: <\w{{1,10}}>)?\.?|,? but .{{1,80}})?"
 )
 _NEW_HEADER = re.compile(
-    rf"task:(.{{1,64}}?)\s{{1,20}}state:([A-Z?])\b(?:\s{{1,4}}running task)?"
-    rf"(?:\s{{1,8}}stack:\s{{0,8}}\d{{1,8}})?(?:\s{{1,8}}pid:\s{{0,8}}{_PID})?"
+    r"task:(.{1,64}?)\s{1,20}state:([A-Z?])\b(?:\s{1,4}running task)?"
+    r"(?:\s{1,8}stack:\s{0,8}\d{1,8})?(?:\s{1,8}pid:\s{0,8}(?P<pid>\d{1,10}))?"
     r"(?:\s{1,8}(?:tgid|ppid|task_flags|flags):\s{0,8}[\da-fx]{0,18}){0,4}(?:\s{1,3}\w{1,12}:\s{0,8}[\da-fx]{0,18}){0,2}"
 )
 _OLD_HEADER = re.compile(
-    rf"(\S.{{0,63}}?)\s{{1,40}}([A-Z?])(?: {{1,3}}running task)?\s{{1,10}}"
-    rf"(?:(?:0x)?[0-9a-f]{{7,16}}\s{{1,12}})?\d{{1,6}}\s{{1,8}}"
-    rf"{_PID}\s{{1,8}}\d{{1,10}}(?:\s{{1,8}}\d{{1,10}}){{0,2}}\s{{1,8}}(?:0x[0-9a-f]{{8,16}}|\((?:NOTLB|L-TLB)\))"
+    r"(\S.{0,63}?)\s{1,40}([A-Z?])(?: {1,3}running task)?\s{1,10}"
+    r"(?P<address>(?:0x)?[0-9a-f]{7,16}\s{1,12})?\d{1,6}\s{1,8}"
+    r"(?P<pid>\d{1,10})\s{1,8}\d{1,10}(?:\s{1,8}\d{1,10}){0,2}"
+    r"(?(address)(?:\s{1,8}(?:0x[0-9a-f]{8,16}|\((?:NOTLB|L-TLB)\)))?|\s{1,8}0x[0-9a-f]{8,16})"
 )
 _OLD_HALF = re.compile(
     r"\S.{0,20}?\s{1,20}[DRSTZ]\s{1,4}(?:running task\s{1,8})?[0-9a-f]{8,16}\s{1,8}\d{1,6}\s{1,8}\d{1,10}.*"
@@ -125,7 +129,7 @@ def starts_task(text: str) -> bool:
     body = text.strip()
     return any(
         pattern.match(body)
-        for pattern in (_HUNG, _NEW_HEADER, _LOCKUP, _HARD, _NMI, _CPU, _CRASH, _HELD, _SYSRQ, _BLOCKER)
+        for pattern in (_HUNG_BEGINS, _NEW_HEADER, _LOCKUP, _HARD, _NMI, _CPU, _CRASH, _HELD, _SYSRQ, _BLOCKER)
     ) or bool(_OLD_HEADER.fullmatch(body) or _OLD_HALF.fullmatch(body))  # fmt: skip
 
 
@@ -137,7 +141,8 @@ def start_task(entry: Entry, current: Report | None, sysrq: bool) -> tuple[Repor
         report.comm, report.pid, report.blocked_s = match[1], int(match[2]), int(match[3])
         return report, True
     if match := _NEW_HEADER.fullmatch(body) or _OLD_HEADER.fullmatch(body):
-        pid = int(match[3]) if match[3] else None
+        number = match["pid"]
+        pid = int(number) if number else None
         if isinstance(current, TaskReport) and current.header(match[1].strip(), match[2], pid):
             return current, True
         owner = isinstance(current, TaskReport) and current.blocker is not None and current.blocker[1] == pid
