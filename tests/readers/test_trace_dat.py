@@ -281,6 +281,28 @@ def test_the_text_of_a_latency_recording_is_read_as_text(version: int, packing: 
     assert found.events.frame("mm_vmscan_kswapd_wake")["order"].to_list() == [2]
 
 
+def test_a_kernel_stack_is_that_of_the_record_before_it_on_its_cpu() -> None:
+    stack = (
+        "name: kernel_stack\nID: 4\nformat:\n\tfield:unsigned short common_type;\toffset:0;\tsize:2;\tsigned:0;\n"
+        "\tfield:int common_pid;\toffset:4;\tsize:4;\tsigned:1;\n\n\tfield:int size;\toffset:8;\tsize:4;\tsigned:1;\n"
+        "\tfield:unsigned long caller[8];\toffset:16;\tsize:64;\tsigned:0;\n"
+    )
+    event = named("mm_vmscan_direct_reclaim_end")
+    callers = b"".join(word.to_bytes(8, "little") for word in (0xFFFFFFFF81234010, 0x1234, (1 << 64) - 1))
+    first, second = Ring(), Ring()
+    first.add(100, record(event, (1,), pid=88))
+    second.add(150, record(event, (2,), pid=77))
+    first.add(200, (4).to_bytes(8, "little") + (3).to_bytes(8, "little") + callers)
+    for ring in (first, second):
+        ring.end_page()
+    kallsyms = b"ffffffff81234000 t shrink_node\nffffffff81300000 t next\n"
+    formats = [("vmscan", event.format_text()), ("ftrace", stack)]
+    found = read(Dat(formats, [first.pages, second.pages], kallsyms=kallsyms))
+    assert (found.account.events, found.account.known_non_events) == (2, 1)
+    assert found.events is not None
+    assert found.events.stacks == {1: ("shrink_node", "0x1234")}
+
+
 def test_records_without_a_format_or_too_short_for_it_are_unread() -> None:
     good = record(named("mm_vmscan_direct_reclaim_end"), (5,), pid=88)
     strange = (7777).to_bytes(2, "little") + good[2:]

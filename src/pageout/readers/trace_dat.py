@@ -7,8 +7,9 @@ import mmap
 import re
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import takewhile
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,7 @@ from pageout.readers.event_format import EventFormat, parse_format
 from pageout.readers.facts import KernelVersion
 from pageout.readers.lines import MAX_UNREAD, Account
 from pageout.readers.ring_buffer import Batch, Layout, Scan, Stream, merged, plain_scan
+from pageout.readers.stream import MAX_FRAMES
 from pageout.vocabulary.schema import event_of
 
 if TYPE_CHECKING:
@@ -35,6 +37,7 @@ Array = NDArray[Any]
 
 SMALL = 1 << 22  # bytes of pages: below, plain Python is done sooner than compiled code is loaded
 STACKS = ("kernel_stack", "user_stack")  # records that belong to the one before: no events
+LOOK_BACK = 1000  # records between an event and its stack
 _BARE_CLOCKS = {"counter": "counter", "uptime": "counter", "x86-tsc": "tsc", "ppc-tb": "tsc"}
 
 
@@ -130,7 +133,8 @@ class _Recording:
         nbytes = sum(stream.end - stream.offset for stream in streams)
         scan, gather = _loops(data, nbytes, big=self.dat.big)
         self.fields = FieldReader(data, big=self.dat.big, gather=gather)
-        self.maker = FrameMaker(self.fields, self.builder, Symbols(self.dat.kallsyms), self.dat.page.commit_size)
+        self.symbols = Symbols(self.dat.kallsyms)
+        self.maker = FrameMaker(self.fields, self.builder, self.symbols, self.dat.page.commit_size)
         for batch in merged(self.dat.name, streams, scan):
             self.take(batch)
         self.overwritten()
@@ -159,7 +163,7 @@ class _Recording:
         sorted_ = _Sorted(order + batch.first_line, segment, *parts)
         starts = np.flatnonzero(np.diff(numbers.astype(np.int64), prepend=-1))
         for start, end in zip(starts.tolist(), [*starts[1:].tolist(), nr], strict=True):
-            self.event(int(numbers[start]), _Sorted(*(column[start:end] for column in sorted_)))
+            self.event(int(numbers[start]), _Sorted(*(column[start:end] for column in sorted_)), batch)
 
     def segments(self, batch: Batch) -> Array:
         segment = np.full(len(batch.time), self.builder.segment, np.uint16)
@@ -168,19 +172,36 @@ class _Recording:
             segment[row:] = self.builder.segment
         return segment
 
-    def event(self, number: int, records: _Sorted) -> None:
+    def event(self, number: int, records: _Sorted, batch: Batch) -> None:
         plan = self.plan(number)
         if plan is None:
             self.unread(records.line, f"a record of event {number}, which has no format in the file")
+            return
+        if plan.form.system == "ftrace" and plan.form.name in STACKS:
+            self.account.known_non_events += len(records.line)
+            if plan.form.name == "kernel_stack" and "caller" in plan.form.fields:
+                self.stacks(plan.form.fields["caller"].offset, records, batch)
             return
         short = records.size < plan.min_size
         if short.any():
             self.unread(records.line[short], f"{plan.form.name}: a record too short for its format")
             records = _Sorted(*(column[~short] for column in records))
-        if plan.form.system == "ftrace" and plan.form.name in STACKS:
-            self.account.known_non_events += len(records.line)
-        elif len(records.line):
+        if len(records.line):
             self.frame(plan, records)
+
+    def stacks(self, offset: int, records: _Sorted, batch: Batch) -> None:
+        """Keep kernel stacks: each is that of the record before it on its CPU."""
+        width = self.dat.page.commit_size
+        order: Literal["big", "little"] = "big" if self.dat.big else "little"
+        nr_frames = np.minimum((records.size - offset) // width, MAX_FRAMES).tolist()
+        for line, at, nr in zip(records.line.tolist(), records.at.tolist(), nr_frames, strict=True):
+            row = line - batch.first_line
+            before = np.flatnonzero(batch.cpu[max(row - LOOK_BACK, 0) : row] == batch.cpu[row])
+            owner = line - min(row, LOOK_BACK) + int(before[-1]) if len(before) else line
+            places = range(at + offset, at + offset + nr * width, width)
+            words = [int.from_bytes(self.fields.data[place : place + width].tobytes(), order) for place in places]
+            callers = takewhile(lambda word: word not in (0, (1 << 8 * width) - 1), words)
+            self.builder.stack(owner, [self.symbols(word).partition("+")[0] or f"0x{word:x}" for word in callers])
 
     def frame(self, plan: Plan, records: _Sorted) -> None:
         rows = self.fields.load(Rows(records.at, records.size), plan.fields)
