@@ -96,7 +96,8 @@ def _plain(one: Field) -> Conversion:
 def _by_text(kind: EventKind, parts: Parts) -> tuple[dict[int, Source], tuple[str, ...]]:
     """Learn from a printed sample; of two samples (dynamic strings present, absent) the one that tells more."""
     best: tuple[dict[int, Source], tuple[str, ...]] = ({}, ())
-    for dynamic in (True, False):
+    has_text = any(isinstance(part, Conversion) and isinstance(part.node, Ref) and part.is_text for part in parts)
+    for dynamic in (True, False) if has_text else (True,):
         sample, spans = _sample(parts, dynamic)
         template = learn(kind, sample)
         if template is None:

@@ -123,7 +123,8 @@ class _Recording:
         self.plans: dict[int, Plan | None] = {}
         self.hz = _hz(self.formats)
         self.names = task_names(dat.cmdlines)
-        self.comms, self.contexts = Lookup(MAX_PID + 2), Lookup(1 << 16)
+        self.last_pid = min(max(self.names), MAX_PID)
+        self.comms, self.contexts = Lookup(self.last_pid + 2), Lookup(1 << 16)
         self.letters = ContextLetters(self.release)
 
     def read(self) -> Input:
@@ -225,7 +226,7 @@ class _Recording:
         for name, shift in (("common_flags", 8), ("common_preempt_count", 0)):
             if name in common and common[name].size == 1:
                 code |= self.fields.numbers(common[name], rows).astype(np.int64) << shift
-        inside = np.where((pid < 0) | (pid > MAX_PID), MAX_PID + 1, pid)
+        inside = np.where((pid < 0) | (pid > self.last_pid), self.last_pid + 1, pid)  # that one has no name
         return [
             Part(pid, None),
             self.comms.column(inside, self.comm_word),
