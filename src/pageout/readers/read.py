@@ -66,6 +66,13 @@ def stream_events(name: str, on_block: OnBlock) -> Input:
 
 def read_pieces(name: str, pieces: Iterable[bytes], on_block: OnBlock | None = None) -> Input:
     """Read an input from its unpacked bytes; with `on_block` as `stream_events`."""
+    pieces = iter(pieces)
+    first = next(pieces, b"")
+    pieces = chain([first], pieces)
+    if first.startswith(b"\x17\x08Dtracing"):
+        from pageout.readers.trace_dat import read_recording
+
+        return read_recording(name, pieces, on_block)
     found = Input(name, Account())
     readers = recognisers()
     desk = Desk(readers, found.account)
@@ -132,6 +139,10 @@ class _Bulk:
 
 def fetch_texts(found: Input, numbers: set[int]) -> dict[int, str]:
     """Return the texts of some lines, from memory or, of a large input, from the file again."""
+    if found.unit == "record":
+        from pageout.readers.record_text import texts_of_records
+
+        return texts_of_records(found.events, numbers)
     texts = {number: found.texts[number] for number in numbers if number in found.texts}
     missing = numbers - texts.keys()
     if not missing or found.file == STDIN:
