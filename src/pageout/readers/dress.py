@@ -21,9 +21,7 @@ MAX_JOINED = 64  # lines one soft line of a mail may take
 _MAYBE = re.compile(
     rb"[ \t]*(?:[>|\[<]|\d{1,3},\d|\d{4}[ -]|\d{9,11}\.\d|[A-Z][a-z]{2} |Content-|From )"
 )  # a line so begun may wear something
-_ANSI = re.compile(
-    r"\x1b(?:\[[0-?]{0,32}[ -/]{0,4}[@-~]|\][^\x07\x1b]{0,512}(?:\x07|\x1b\\)?|[ -/]{1,2}[0-~]|[@-Z\\^_a-z0-9=>])"
-)
+_ANSI = re.compile(r"\x1b(?:\[[0-?]{0,32}[ -/]{0,4}[@-~]|\][^\x07\x1b]{0,512}(?:\x07|\x1b\\))")
 _ENTITY = re.compile(r"&(lt|gt|amp|quot|apos|nbsp|#39|#x27|#34|#62|#60);")
 _ENTITIES = {
     "lt": "<", "gt": ">", "amp": "&", "quot": '"', "apos": "'", "nbsp": " ", "#39": "'", "#x27": "'", "#34": '"',
