@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """pageout explain FILE...: what went wrong on a real machine, with the lines that prove it."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
@@ -39,6 +40,12 @@ def explain(
     mask: Annotated[
         bool, Parameter(negative="", help="Hide host names, task names and paths: the output can be posted.")
     ] = False,
+    tables: Annotated[
+        bool, Parameter(negative="", help="Print tables of each trace too: who waited for what, who worked at it.")
+    ] = False,
+    plot: Annotated[
+        Path | None, Parameter(metavar="FILE", help="Draw the first trace over time: .svg, .png or .html.")
+    ] = None,
     json: Annotated[bool, Parameter(negative="", help="Print one JSON document and nothing else.")] = False,
 ) -> int:
     """Say what went wrong: the answer first, the lines that prove it, what it is not, what to capture next.
@@ -47,6 +54,9 @@ def explain(
     """
     if not files:
         raise UsageError("explain: name a file, or - for standard input")
+    if mask and (tables or plot is not None):
+        raise UsageError("--mask does not reach tables and plots: leave one of them out")
+    suffix = _picture_kind(plot)
     inputs, errors = _read(files)
     if against:
         return _compare(inputs, errors, against, mask, json)
@@ -60,8 +70,50 @@ def explain(
         from pageout.diagnose.masking import masked
 
         document = masked(document, inputs)
+    if plot is not None:
+        _draw(inputs, plot, suffix)
     _output(document, errors, json)
+    if tables and not json:
+        _tables(inputs)
     return ANSWERED if any(finding.severity == "error" for finding in answer.findings) else DONE
+
+
+def _picture_kind(plot: Path | None) -> str:
+    from pageout.report.plot import checked_suffix
+
+    return checked_suffix(plot) if plot is not None else ""
+
+
+def _draw(inputs: "list[Input]", plot: Path, suffix: str) -> None:
+    """Draw the first trace: waits, levels and requests over time.  Raises UsageError if there is nothing to draw."""
+    from pageout.analysis.block import df_requests
+    from pageout.analysis.stalls import df_waits
+    from pageout.analysis.writeback import df_dirty_state
+    from pageout.cli.output import replacing
+    from pageout.report.trace_charts import picture_bytes, plot_dirty_state, plot_requests, plot_waits, trace_picture
+
+    for found in inputs:
+        if found.events is None:
+            continue
+        waits, levels, requests = (frame.or_none(found.events) for frame in (df_waits, df_dirty_state, df_requests))
+        panels = [
+            plot_waits(waits) if waits is not None else None,
+            plot_dirty_state(levels) if levels is not None else None,
+            plot_requests(requests) if requests is not None else None,
+        ]
+        if any(panel is not None for panel in panels):
+            with replacing(plot) as part:
+                part.write_bytes(picture_bytes(trace_picture(panels, Path(found.file).name), suffix))
+            return
+    raise UsageError(f"--plot {plot}: no trace here has waits, dirty levels or requests to draw")
+
+
+def _tables(inputs: "list[Input]") -> None:
+    from pageout.report.trace_tables import trace_tables
+
+    for found in inputs:
+        if found.events is not None:
+            show(*trace_tables(found.events))
 
 
 def _read(files: list[str]) -> "tuple[list[Input], list[str]]":
