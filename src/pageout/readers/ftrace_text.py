@@ -138,12 +138,7 @@ class FtraceText(EventRecogniser):
         held, self._pending = self._pending, None
         if held is None:
             return
-        builder = self.stream.events()
-        values = self.payloads.values(builder, held.kind, held.payload) if held.kind is not None else None
-        if held.kind is None or values is None:
-            builder.add_other(held.common, held.name, held.payload)
-        else:
-            builder.add(held.kind, held.common, values)
+        self.payloads.put(self.stream.events(), held.kind, held.common, held.name, held.payload)
 
     def _with_prefix(self, line: Line, prefix: Prefix) -> Claim | None:
         """Take a line that begins like an event, None if it goes on like none."""
