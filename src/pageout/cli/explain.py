@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """pageout explain FILE...: what went wrong on a real machine, with the lines that prove it."""
 
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from pageout.cli.terminal import complain, hint, show
+from pageout.cli.terminal import Progress, complain, hint, show
 from pageout.vocabulary.errors import TraceError, UsageError
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 DONE, ANSWERED, UNREADABLE = 0, 1, 2
 CAPTURES_SHOWN = 2
+MAY_COMPILE_BYTES = 1 << 18  # a packed file of this size may be a text the compiled loop takes
 
 Files = Annotated[
     list[str],
@@ -121,12 +123,31 @@ def _read(files: list[str]) -> "tuple[list[Input], list[str]]":
     from pageout.readers.read import read_input
 
     inputs, errors = [], []
-    for name in dict.fromkeys(files):
-        try:
-            inputs.append(read_input(name))
-        except TraceError as error:
-            errors.append(str(error))
+    names = list(dict.fromkeys(files))
+    with Progress() as progress, _compile_notes(progress, names):
+        for number, name in enumerate(names):
+            progress.part(number, len(names), f"reading {name}")
+            try:
+                inputs.append(read_input(name, progress))
+            except TraceError as error:
+                errors.append(str(error))
     return inputs, errors
+
+
+def _compile_notes(progress: Progress, names: list[str]) -> AbstractContextManager[None]:
+    """Say what is compiled while files are read; small ones need nothing of the kind."""
+    if all(name != "-" and _size(name) < MAY_COMPILE_BYTES for name in names):
+        return nullcontext()
+    from pageout import jit
+
+    return jit.compiling(progress.note)
+
+
+def _size(name: str) -> int:
+    try:
+        return Path(name).stat().st_size
+    except OSError:
+        return 0
 
 
 def _unreadable(errors: list[str], json: bool) -> int:

@@ -14,7 +14,7 @@ from pageout.readers.dress import Physical, in_utf8, split_lines, undress
 from pageout.readers.facts import Fact
 from pageout.readers.formats import recognisers
 from pageout.readers.lines import Account, Desk, Line, Recogniser
-from pageout.readers.source import STDIN, open_bytes
+from pageout.readers.source import STDIN, OnRead, open_bytes
 from pageout.readers.systrace import HTML, LOOKED_AT, unwrap
 from pageout.readers.texts import KEPT_BYTES, Texts
 from pageout.vocabulary.errors import TraceError
@@ -46,9 +46,12 @@ class Input:
         return 0 if self.events is None else self.events.lost
 
 
-def read_input(name: str) -> Input:
-    """Read a file, `-` for standard input.  Raises TraceError: unreadable, or nothing in it that pageout knows."""
-    with open_bytes(name) as pieces:
+def read_input(name: str, on_read: OnRead | None = None) -> Input:
+    """Read a file, `-` for standard input.  Raises TraceError: unreadable, or nothing in it that pageout knows.
+
+    on_read: told now and then what share of the file has been read.
+    """
+    with open_bytes(name, on_read) as pieces:
         return read_pieces(name, pieces)
 
 

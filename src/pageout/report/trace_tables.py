@@ -6,18 +6,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-import polars as pl
 from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from pageout.analysis.block import df_request_totals
-from pageout.analysis.postprocess import summary
-from pageout.analysis.stalls import df_holders, df_wait_totals
-from pageout.analysis.writeback import df_flusher_totals
 from pageout.report.text import literal, number_text, plain
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from pageout.events.tables import Events
 
 SHOWN = 12  # rows of a table
@@ -33,6 +30,11 @@ _FLUSHERS = ("bdi", "cgroup", "reason", "passes", "pages", "took_ms", "longest_m
 
 def trace_tables(events: Events) -> Iterator[RenderableType]:
     """Yield the tables these events allow, the most telling first."""
+    from pageout.analysis.block import df_request_totals
+    from pageout.analysis.postprocess import summary
+    from pageout.analysis.stalls import df_holders, df_wait_totals
+    from pageout.analysis.writeback import df_flusher_totals
+
     for title, frame, columns in (
         ("who waited for what (ms; a wait inside another is part of it)", df_wait_totals.or_none(events), _WAITS),
         ("who worked at what others wait for (work: pages or requests)", df_holders.or_none(events), _HOLDERS),
@@ -54,6 +56,8 @@ def plain_lines(text: str) -> str:
 
 def _readable(frame: pl.DataFrame) -> pl.DataFrame:
     """Return a frame with times in ms, tasks as `comm-pid` and sizes in KiB beside its own columns."""
+    import polars as pl
+
     names = [name for name in frame.columns if name.endswith("_ns") and not name.startswith("time_")]
     more = [(pl.col(name) / NS_PER_MS).alias(name.removesuffix("_ns") + "_ms") for name in names]
     if "pid" in frame.columns:
