@@ -51,7 +51,7 @@ CTYPES = {"short": st.integers(-1000, 1000)}
 ODD_COMMS = ("dd", "flush-8:0", "kworker/u16:2", "Web Content", "[x]", "a-5 7.5: b: ", "-", "IndexedDB #18", "<a>", "")
 COMM = st.sampled_from(ODD_COMMS) | st.text(
     st.characters(exclude_characters="\0\n", exclude_categories=("Cs",)), max_size=15
-).filter(lambda comm: len(comm.encode()) <= 15 and not comm.startswith(" ") and comm != "<...>")
+).filter(lambda comm: len(comm.encode()) <= 15 and not comm.startswith(" ") and comm != "<...>" and "\x1b" not in comm)
 
 
 @st.composite

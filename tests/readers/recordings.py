@@ -5,6 +5,7 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 
 from pageout.events.recording import COMMON, OtherEvent, Recording, columns
 from pageout.readers.read import Input, read_input, read_pieces
@@ -73,11 +74,18 @@ def _signed(value):
     return (value + (1 << 63)) % (1 << 64) - (1 << 63)
 
 
+def _integers(series):
+    """Return a column as the ring has it: the one number that frames show as null is the one they mark nulls with."""
+    if series.dtype in (pl.Int64, pl.UInt64):
+        series = series.fill_null((1 << 63) if series.dtype == pl.UInt64 else -(1 << 63))
+    return series.to_numpy().astype(np.int64)
+
+
 def _column(series, printed, names):
     if printed in ("d", "u", "ld", "lu", "lx"):
-        return series.to_numpy().astype(np.int64)
+        return _integers(series)
     if printed == "pfn":
-        numbers = series.to_numpy().astype(np.int64)
+        numbers = _integers(series)
         return np.where(numbers == _signed(NULL_PAGE_PFN), NULL_PFN, numbers)
     number = cache(lambda text: _signed(_number(printed, text, names)))
     return np.array([number(text) for text in series.to_list()], np.int64)
@@ -96,7 +104,10 @@ def recording_of(found: Input) -> Recording:
         for column, _ in COMMON:
             array[column] = frame[column].fill_null(-1).to_numpy()
         for column in row.fields:
-            array[column.name] = _column(frame[column.name], column.printed, out.names)
+            series = frame[column.name]
+            if column.printed == "shrinker":  # the ring has one number for the function and its address
+                series = series.cast(pl.String) + " " + frame["shrinker_at"].cast(pl.String)
+            array[column.name] = _column(series, column.printed, out.names)
         out.events[name] = array
         seen += frame.select("line", "pid", "comm").rows()
     other = found.events.other.select("line", "time_ns", "pid", "cpu", "name", "payload").fill_null(-1)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pageout.readers.facts import AllocFailure, KernelVersion, MemoryState, OomReport, TaskStack, ZoneState
+from pageout.readers.facts import AllocFailure, KernelVersion, MemoryState, OomReport, Snapshot, TaskStack, ZoneState
 from pageout.readers.facts import Fact as AnyFact
 from tests.readers.kernel_logs import (
     ALL,
@@ -314,12 +314,19 @@ def test_a_counter_file_after_a_report_is_not_the_reports() -> None:
     facts, account, _ = read(f"{cut}and this is vmstat:\npgsteal_kswapd 5\nnr_dirty 7\n")
     (oom,) = (fact for fact in facts if isinstance(fact, OomReport))
     assert "pgsteal_kswapd" not in oom.memcg_stat
-    assert [text for _, text in account.unread_lines] == ["and this is vmstat:", "pgsteal_kswapd 5", "nr_dirty 7"]
+    assert [text for _, text in account.unread_lines] == ["and this is vmstat:"]
+    (counters,) = (fact for fact in facts if isinstance(fact, Snapshot))
+    assert set(counters.values) == {"pgsteal_kswapd", "nr_dirty"}
 
 
 def test_meminfo_and_prose_after_a_report_are_left_to_others() -> None:
     rest = ["MemTotal:       16384000 kB", "Active:          100 kB", "CPU 3 was busy", "note: this was at night"]
-    assert [text for _, text in read(OOM_NEW + "\n".join(rest))[1].unread_lines] == rest
+    facts, account, _ = read(OOM_NEW + "\n".join(rest))
+
+    assert [text for _, text in account.unread_lines] == rest[2:]
+    (oom,) = (fact for fact in facts if isinstance(fact, OomReport))
+    assert oom.memory == ooms(OOM_NEW)[0].memory
+    assert [set(fact.values) for fact in facts if isinstance(fact, Snapshot)] == [{"MemTotal", "Active"}]
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ def names(fact: Fact) -> list[str]:
 
 # file, lines that may stay unread (prose), facts of each class
 FILES = [
-    ("hung-task/bugzilla-218011-ext4-nine-tasks-2023.txt", 11, {"TaskStack": 10, "KernelVersion": 1}),
+    ("hung-task/bugzilla-218011-ext4-nine-tasks-2023.txt", 11, {"TaskStack": 10, "KernelVersion": 1, "Mount": 1}),
     ("hung-task/cloudflare-612-wb-completion.txt", 0, {"TaskStack": 1, "KernelVersion": 1}),
     ("hung-task/ming-lei-unplugged-nvme-bdp-stack.txt", 0, {"TaskStack": 1}),
     ("hung-task/premont-over-high-stack.txt", 0, {"TaskStack": 1}),

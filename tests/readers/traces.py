@@ -12,7 +12,8 @@ def read(text: str | bytes) -> Input:
     found = read_pieces("trace", [data])
     account = found.account
     assert account.lines == account.events + account.known_non_events + account.unread
-    assert account.lines == len(data.removesuffix(b"\n").split(b"\n"))
+    if b"\n" in data or b"\r" not in data:  # else the carriage returns may be the line ends
+        assert account.lines == len(data.removesuffix(b"\n").split(b"\n"))
     assert account.unread >= 0
     return found
 

@@ -139,6 +139,11 @@ class EventBuilder:
         self._holes.append(Hole(line, cpu, lost, why))
         self.segment = min(self.segment + 1, (1 << 16) - 1)
 
+    @property
+    def holes(self) -> Sequence[Hole]:
+        """The holes said so far."""
+        return self._holes
+
     def stack(self, line: int, functions: Sequence[str]) -> None:
         """Keep the kernel stack of the event of this line, innermost function first; equal stacks are kept once."""
         found = tuple(functions)
@@ -176,6 +181,11 @@ class EventBuilder:
         """Take many events that are in no row: COMMON and the name's number, and as many lines of payloads."""
         self.nr_events += len(block)
         self._flush_other(block, lines_column("payload", payloads, len(block)))
+
+    def add_columns(self, kind: EventKind | None, block: Block) -> None:
+        """Take many events as columns, those of the event's schema in order; None: events that are in no row."""
+        self.nr_events += block.nr_rows
+        self._put(kind.name if kind is not None else "", block)
 
     def _flush(self, kind: EventKind, block: Array | None = None) -> None:
         """Make a block of a block and of the rows added one by one."""

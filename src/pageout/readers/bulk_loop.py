@@ -44,7 +44,7 @@ LAYOUT = {
 }
 _at = kernel_view(LAYOUT)
 
-_LINE_FEED = 10
+_LINE_FEED, _BRACKET = 10, 91
 
 
 @kfn
@@ -94,6 +94,8 @@ def take_other(k: Any, head: Any, row: int, name: int) -> Any:
 @kfn
 def take_payload(k: Any, head: Any, event: Any, row: int) -> Any:
     """Try the templates of the event, in the order they were learned."""
+    if k.buf[head.payload] == _BRACKET:
+        return PYTHONS  # `[FAILED TO PARSE]`
     for number in range(event.first_template, event.end_template):
         outcome = match_template(k, number, head.payload, head.end, row, k.param.stride)
         if outcome != NO_MATCH:

@@ -141,7 +141,7 @@ class RowStore:
         first, nr_cells = len(self._arrays["rows"]), NR_COMMON + len(kind.columns)
         event[number]["first_cell"], event[number]["nr_cells"] = first, nr_cells
         self._event = self._arrays["event"] = event
-        self._arrays["rows"] = np.zeros(first + int(self.param["stride"][0]) * nr_cells, np.int64)
+        self._arrays["rows"] = np.empty(first + int(self.param["stride"][0]) * nr_cells, np.int64)
         self._address = None
         return number
 

@@ -21,9 +21,7 @@ MAX_JOINED = 64  # lines one soft line of a mail may take
 _MAYBE = re.compile(
     rb"[ \t]*(?:[>|\[<]|\d{1,3},\d|\d{4}[ -]|\d{9,11}\.\d|[A-Z][a-z]{2} |Content-|From )"
 )  # a line so begun may wear something
-_ANSI = re.compile(
-    r"\x1b(?:\[[0-?]{0,32}[ -/]{0,4}[@-~]|\][^\x07\x1b]{0,512}(?:\x07|\x1b\\)?|[ -/]{1,2}[0-~]|[@-Z\\^_a-z0-9=>])"
-)
+_ANSI = re.compile(r"\x1b(?:\[[0-?]{0,32}[ -/]{0,4}[@-~]|\][^\x07\x1b]{0,512}(?:\x07|\x1b\\))")
 _ENTITY = re.compile(r"&(lt|gt|amp|quot|apos|nbsp|#39|#x27|#34|#62|#60);")
 _ENTITIES = {
     "lt": "<", "gt": ">", "amp": "&", "quot": '"', "apos": "'", "nbsp": " ", "#39": "'", "#x27": "'", "#34": '"',
@@ -52,7 +50,7 @@ def undress(pieces: Iterable[bytes], split: SplitLines | None = None) -> Iterato
     head, rest = _head(iter(pieces))
     mac = b"\r" in head and b"\n" not in head
     text = _chain(head, rest)
-    undresser = _Undresser(mail_text.looks_encoded(head))
+    undresser = _Undresser(mail_text.looks_encoded(head[:HEAD]))
     if split is not None and not mac:
         physical = split(text, undresser.leaves_plain_lines)
     else:

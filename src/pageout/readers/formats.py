@@ -11,7 +11,8 @@ def recognisers() -> list[Recogniser]:
     html, *traces = _traces()
     prompt, counters = _counters()
     log_lines, mail = _logs()
-    return [html, prompt, *traces, *_reports(), counters, log_lines, mail]
+    proc_stack, *reports = _reports()
+    return [proc_stack, html, prompt, *traces, *reports, counters, log_lines, mail]
 
 
 def _traces() -> list[Recogniser]:

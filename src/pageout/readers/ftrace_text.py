@@ -56,6 +56,7 @@ class FtraceText(EventRecogniser):
 
     def __init__(self, stream: Stream | None = None) -> None:
         super().__init__(stream)
+        self.alone = False  # comments are no trace
         self.payloads = Payloads()
         self._pending: Pending | None = None
         self._loose: list[Line] = []  # refused, and nothing has come since: perhaps the beginning of what comes
@@ -137,12 +138,7 @@ class FtraceText(EventRecogniser):
         held, self._pending = self._pending, None
         if held is None:
             return
-        builder = self.stream.events()
-        values = self.payloads.values(builder, held.kind, held.payload) if held.kind is not None else None
-        if held.kind is None or values is None:
-            builder.add_other(held.common, held.name, held.payload)
-        else:
-            builder.add(held.kind, held.common, values)
+        self.payloads.put(self.stream.events(), held.kind, held.common, held.name, held.payload)
 
     def _with_prefix(self, line: Line, prefix: Prefix) -> Claim | None:
         """Take a line that begins like an event, None if it goes on like none."""
@@ -182,7 +178,7 @@ class FtraceText(EventRecogniser):
             builder.word(prefix.comm.encode()) if prefix.comm is not None else NULL,
             builder.word(prefix.context.encode()) if prefix.context else NULL,
         )
-        self.seen = True
+        self.seen = self.alone = True
         self._title = False
         self._last, last = line.number, _last_of(line)
         self._pending = Pending(name, event_of(name), common, payload, prefix.time, last, len(line.text))
@@ -306,6 +302,7 @@ class FtraceText(EventRecogniser):
 
     def _hear(self, line: Line, said: Said) -> None:
         self._settle()
+        self.alone |= said.what != "comment" and line.text.strip("# ") != ""
         if said.what == "lost":
             self.stream.hole(line.number, said.cpu, said.lost)
         elif said.what == "overwritten" and said.lost > 0:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
@@ -13,7 +14,7 @@ from pageout.readers.dress import Physical, in_utf8, split_lines, undress
 from pageout.readers.facts import Fact
 from pageout.readers.formats import recognisers
 from pageout.readers.lines import Account, Desk, Line, Recogniser
-from pageout.readers.source import STDIN, open_bytes
+from pageout.readers.source import STDIN, OnRead, open_bytes
 from pageout.readers.systrace import HTML, LOOKED_AT, unwrap
 from pageout.readers.texts import KEPT_BYTES, Texts
 from pageout.vocabulary.errors import TraceError
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from pageout.events.tables import Events, OnBlock
     from pageout.readers.stream import Stream
 
+_FIO_JOB = re.compile(r"(?:rw|readwrite)\s*=\s*(?:rand)?(?:read|write|rw|trim)\w*")
 BULK_BYTES = 1 << 23  # a text of this size goes through the compiled loop: below, compiling it would take longer
 
 
@@ -44,9 +46,12 @@ class Input:
         return 0 if self.events is None else self.events.lost
 
 
-def read_input(name: str) -> Input:
-    """Read a file, `-` for standard input.  Raises TraceError: unreadable, or nothing in it that pageout knows."""
-    with open_bytes(name) as pieces:
+def read_input(name: str, on_read: OnRead | None = None) -> Input:
+    """Read a file, `-` for standard input.  Raises TraceError: unreadable, or nothing in it that pageout knows.
+
+    on_read: told now and then what share of the file has been read.
+    """
+    with open_bytes(name, on_read) as pieces:
         return read_pieces(name, pieces)
 
 
@@ -64,6 +69,13 @@ def stream_events(name: str, on_block: OnBlock) -> Input:
 
 def read_pieces(name: str, pieces: Iterable[bytes], on_block: OnBlock | None = None) -> Input:
     """Read an input from its unpacked bytes; with `on_block` as `stream_events`."""
+    pieces = iter(pieces)
+    first = next(pieces, b"")
+    pieces = chain([first], pieces)
+    if first.startswith(b"\x17\x08Dtracing"):
+        from pageout.readers.trace_dat import read_recording
+
+        return read_recording(name, pieces, on_block)
     found = Input(name, Account())
     readers = recognisers()
     desk = Desk(readers, found.account)
@@ -130,6 +142,10 @@ class _Bulk:
 
 def fetch_texts(found: Input, numbers: set[int]) -> dict[int, str]:
     """Return the texts of some lines, from memory or, of a large input, from the file again."""
+    if found.unit == "record":
+        from pageout.readers.record_text import texts_of_records
+
+        return texts_of_records(found.events, numbers)
     texts = {number: found.texts[number] for number in numbers if number in found.texts}
     missing = numbers - texts.keys()
     if not missing or found.file == STDIN:
@@ -193,6 +209,8 @@ def _nothing_known(found: Input) -> str:
     if not found.account.unread_lines:
         return f"{found.file}: nothing in it{' but blank lines' if found.account.lines else ''}: name another file"
     line, text = found.account.unread_lines[0]
+    if any(_FIO_JOB.fullmatch(row) for _, row in found.account.unread_lines):
+        return f"{found.file}:{line}: a fio job file, nothing recorded: pageout run FILE.fio simulates it"
     return (
         f"{found.file}:{line}: {text[:60]!r}: nothing here that pageout reads: give it a dmesg, a trace "
         "(trace-cmd report, /sys/kernel/tracing/trace), /proc/meminfo, /proc/vmstat, sysctl -a..."

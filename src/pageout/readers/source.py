@@ -7,9 +7,10 @@ import bz2
 import gzip
 import io
 import lzma
+import os
 import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, cast
@@ -18,6 +19,7 @@ from pageout.vocabulary.errors import TraceError
 
 STDIN = "-"
 CHUNK = 1 << 22
+OnRead = Callable[[float], None]
 # Traces shrink some tenfold, twentyfold with luck. What grows like this, and to this size, was packed to do harm.
 BOMB_RATIO, BOMB_BYTES = 200, 1 << 28
 
@@ -63,23 +65,31 @@ def packing(head: bytes) -> str:
 
 
 @contextmanager
-def open_bytes(name: str) -> Iterator[Iterator[bytes]]:
+def open_bytes(name: str, on_read: OnRead | None = None) -> Iterator[Iterator[bytes]]:
     """Open a file, `-` for standard input; yields its unpacked bytes in pieces of at most CHUNK.
 
+    on_read: told, before each piece, what share of the file has been read.
     Raises TraceError, also while the pieces are taken: the file cannot be read, is broken, or unpacks without end.
     """
     try:
         if name == STDIN:
-            yield _pieces("standard input", sys.stdin.buffer)
+            yield _pieces("standard input", _Counted(sys.stdin.buffer))
             return
         with Path(name).open("rb") as file:
-            yield _pieces(name, file)
+            counted = _Counted(file)
+            pieces = _pieces(name, counted)
+            yield pieces if on_read is None else _told(pieces, counted, os.fstat(file.fileno()).st_size, on_read)
     except OSError as error:
         raise TraceError(f"{name}: cannot be read ({error.strerror or error}): name a file") from None
 
 
-def _pieces(name: str, file: IO[bytes]) -> Iterator[bytes]:
-    counted = _Counted(file)
+def _told(pieces: Iterator[bytes], counted: _Counted, size: int, on_read: OnRead) -> Iterator[bytes]:
+    for piece in pieces:
+        on_read(min(counted.nbytes / size, 1.0) if size else 0.0)
+        yield piece
+
+
+def _pieces(name: str, counted: _Counted) -> Iterator[bytes]:
     buffered = io.BufferedReader(counted, CHUNK)
     head = buffered.peek(16)[:16]
     kind = packing(head)

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from pageout.analysis.block import df_requests
+from pageout.analysis.block import df_requests, with_class
 from pageout.analysis.journal import df_fsync, df_journal
 from pageout.analysis.writeback import df_flusher_work
 from pageout.diagnose.case import Case
-from pageout.diagnose.findings import ERROR, HIGH, INFO, MEDIUM, WARNING, Finding
+from pageout.diagnose.findings import ERROR, HIGH, INFO, LOW, MEDIUM, WARNING, Finding
 from pageout.diagnose.trace_words import NS, Row, holes_unknown, lines, number, rows_of, seconds, tasks, total, window_s
 from pageout.diagnose.verdict import not_the_limits
 from pageout.diagnose.words import bytes_text, percent
@@ -71,6 +71,7 @@ def _dead(file: str, events: Events, device: str, mine: pl.DataFrame) -> Finding
         unknown=("what the driver and the log say of it", *holes_unknown(events)),
         capture=("log", "blocked", "counters"),
         weight=age_s + 10,
+        covers=("requests-summary",),
     )
 
 
@@ -117,6 +118,7 @@ def _pattern(case: Case, file: str, events: Events, device: str, mine: pl.DataFr
         unknown=("what kind of device it is, and how deep its own queue", *holes_unknown(events)),
         capture=("device", "throttle"),
         weight=p99 / NS,
+        covers=("requests-summary",),
     )
 
 
@@ -211,6 +213,70 @@ def journal(case: Case) -> Iterator[Finding]:
         )
 
 
+JOURNAL_S, EXPIRE_S = (4.5, 5.8), (25.0, 36.0)  # between bursts: the commit interval; the age at which data is written
+BURST_S = 1.0  # requests closer than this are one burst
+
+
+def summary(case: Case) -> Iterator[Finding]:
+    """Requests that show no trouble: who writes and reads, in which bursts."""
+    for file, events in case.traces():
+        name = next((one for one in ("block_rq_issue", "block_bio_queue", "block_rq_complete") if one in events), None)
+        if name is None:
+            continue
+        rows = events.frame(name)
+        givers = [pl.col(column).cast(pl.String) for column in ("issuer", "comm") if column in rows.columns]
+        rows = rows.with_columns(pl.coalesce(givers).alias("who"))
+        classes = with_class(rows)
+        by = (
+            classes.group_by("who", "op")
+            .agg(
+                pl.len().alias("n"),
+                pl.col("nr_sector").cast(pl.Int64).sum().alias("sectors"),
+                pl.col("sync").any(),
+                pl.col("line").first(),
+            )
+            .sort("n", "line", descending=[True, False])
+        )
+        told = ", ".join(
+            f"{row['who'] or 'somebody'}: {row['n']:,} {row['op']}{'s' if row['n'] > 1 else ''} ({bytes_text(row['sectors'] * SECTOR)})"
+            for row in rows_of(by, 5)
+        )
+        bursts = _bursts(rows)
+        yield Finding(
+            id="requests-summary",
+            severity=INFO,
+            title=f"{len(rows):,} requests in {len(bursts)} burst{'s' if len(bursts) > 1 else ''}; nothing in them shows trouble by itself",
+            detail=f"By whom: {told}. " + _gaps(bursts),
+            confidence=MEDIUM if len(rows) >= 20 else LOW,
+            why="each request says who gave it; whether anybody waited for it, it does not",
+            evidence=lines(file, bursts, 5),
+            unknown=("whether any task waits for these requests", *holes_unknown(events)),
+            capture=("blocked", "throttle"),
+        )  # fmt: skip
+
+
+def _bursts(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return the first request of each burst."""
+    ordered = rows.sort("line").with_columns((pl.col("time_ns").diff().over("segment") / NS).alias("gap_s"))
+    return ordered.filter(pl.col("gap_s").is_null() | (pl.col("gap_s") > BURST_S))
+
+
+def _gaps(bursts: pl.DataFrame) -> str:
+    said = []
+    for row in rows_of(bursts, 50):
+        gap = row["gap_s"]
+        if gap is None:
+            continue
+        journal = JOURNAL_S[0] <= gap <= JOURNAL_S[1]
+        if journal and str(row["who"]).startswith(("jbd2", "xfsaild", "kworker")):
+            said.append(f"{row['who']} writes {gap:.1f} s after what was before: a journal commits every 5 s")
+        elif EXPIRE_S[0] <= gap <= EXPIRE_S[1]:
+            said.append(
+                f"{row['who']} writes {gap:.1f} s after what was before: dirty data is written at 30 s of age (vm.dirty_expire_centisecs)"
+            )
+    return "; ".join(dict.fromkeys(said)) + ("." if said else "")
+
+
 def quiet(case: Case) -> Iterator[Finding]:
     """A trace in which nothing of reclaim or writeback occurs: say what is in it."""
     for file, events in case.traces():
@@ -230,4 +296,4 @@ def quiet(case: Case) -> Iterator[Finding]:
         )
 
 
-RULES: tuple[Callable[[Case], Iterator[Finding]], ...] = (devices, fsync, journal, quiet)
+RULES: tuple[Callable[[Case], Iterator[Finding]], ...] = (devices, fsync, journal, summary, quiet)

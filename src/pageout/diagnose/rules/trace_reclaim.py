@@ -69,7 +69,8 @@ def _stalls(case: Case, file: str, events: Events, kind: str, found: pl.DataFram
     seconds_all = max(window_s(events), 1e-9)
     causes = _causes(file, events, kind, found, stalled_ns)
     memcg = kind.startswith("memcg")
-    little = stalled_ns < max(0.01 * seconds_all, NOTABLE_S) * NS
+    compacted_ns = _compacted(events) if kind == "direct" else 0.0
+    little = stalled_ns + compacted_ns < max(0.01 * seconds_all, NOTABLE_S) * NS
     if worst_ns < NOTABLE_S * NS and not open_ended and little:
         yield _harmless(case, file, events, kind, ended, stalled_ns, worst_ns)
         return
@@ -103,6 +104,12 @@ def _stalls(case: Case, file: str, events: Events, kind: str, found: pl.DataFram
         advice=tuple(dict.fromkeys(advice for cause in causes[:2] for advice in cause.advice)),
         weight=stalled_ns / NS,
     )  # fmt: skip
+
+
+def _compacted(events: Events) -> float:
+    """Return the time tasks spent compacting, which the allocator does beside direct reclaim."""
+    runs = df_compaction.or_none(events)
+    return 0.0 if runs is None else total(runs.filter(~pl.col("background")), "took_ns")
 
 
 def _times(count: int) -> str:

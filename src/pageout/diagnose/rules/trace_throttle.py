@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
 
+from pageout.analysis.block import df_requests
 from pageout.analysis.reclaim import df_throttled
 from pageout.analysis.writeback import df_bdi_rates, df_dirty_state, df_dirty_throttle, df_inodes, df_throttle_totals
 from pageout.diagnose.case import Case
@@ -262,44 +263,79 @@ def _share_words(held: _Held, last: Row) -> str:
     return f"{held.disk} holds {share:.0%} of it. " if share < 0.5 else ""
 
 
-def _bandwidth(held: _Held) -> tuple[float | None, Evidence | None]:
-    """Return the bandwidth the kernel believes, KiB/s, and its line; else the rate all writers are balanced to."""
+class _Bandwidth(NamedTuple):
+    """What a device takes, KiB/s, by what, and the line that says it."""
+
+    kib_s: float
+    by: str
+    evidence: Evidence
+
+
+def _bandwidth(held: _Held) -> _Bandwidth | None:
+    """Return what the device was seen to take; else what the kernel believed last (it begins at 100 MiB/s)."""
+    requests = df_requests.or_none(held.events)
+    if requests is not None:
+        same = pl.col("dev").cast(pl.String).str.replace(",", ":", literal=True) == held.bdi
+        done = requests.filter(same & (pl.col("op") == "write") & pl.col("time_ns_end").is_not_null())
+        span_s = (number(done["time_ns_end"].max()) - number(done["time_ns"].min())) / NS if len(done) else 0.0
+        if len(done) >= 20 and span_s > 0.5:
+            kib = total(done, "nr_sector") / 2 / span_s
+            return _Bandwidth(kib, "by its requests", Evidence(held.file, int(done["line"][0])))
     rates = df_bdi_rates.or_none(held.events)
     if rates is not None:
         mine = rates.filter(pl.col("bdi").cast(pl.String) == held.bdi)
         if len(mine):
-            return number(mine["awrite_bw"].median()), Evidence(held.file, int(mine["line"][-1]))
-    return None, None
+            return _Bandwidth(
+                number(mine["awrite_bw"][-1]),
+                "by the kernel's last estimate",
+                Evidence(held.file, int(mine["line"][-1])),
+            )
+    return None
 
 
 def _normal(held: _Held, case: Case, last: Row) -> Finding:
     dirty, setpoint, limit = _levels(held)
-    bandwidth, at = _bandwidth(held)
+    found = _bandwidth(held)
+    bandwidth = found.kib_s if found is not None else None
     drain_s = dirty * PAGE / (bandwidth * KIB) if bandwidth else None
     slow = drain_s is not None and drain_s > LONG_DRAIN_S
     rate = number(held.pauses["task_ratelimit"].median())
     writers = held.pauses["pid"].n_unique()
     worst = number(held.pauses["asked_ns"].max())
     title = f"{writers} writer{'s' if writers > 1 else ''} of {held.disk} {'are' if writers > 1 else 'is'} held back at the dirty limit: {seconds(held.asked_ns)} in all, {seconds(worst)} at most a time"
-    detail = f"More is written than the device takes{f' ({bytes_text(bandwidth * KIB)}/s by the kernel’s estimate)' if bandwidth else ''}: {tasks(held.pauses, 'asked_ns')}. "
+    detail = f"More is written than the device takes{f' ({bytes_text(found.kib_s * KIB)}/s {found.by})' if found is not None else ''}: {tasks(held.pauses, 'asked_ns')}. "
     detail += f"Dirty and under writeback: {pages_text(dirty)}, setpoint {pages_text(setpoint)}{f', limit {pages_text(limit)}' if limit else ''}; a writer is given {bytes_text(rate * KIB)}/s. "
     if drain_s is not None:
         detail += f"To write what is dirty takes {seconds_text(drain_s)}: a sync started now lasts about that long, and a power cut loses that much. "
-    detail += _near_background(held)
+    detail += _fell(held) + _near_background(held)
     return Finding(
         id="dirty-limit-throttling",
-        severity=WARNING if held.asked_ns > 0.2 * max(window_s(held.events), 0.001) * NS else INFO,
+        severity=WARNING if held.asked_ns > 0.2 * max(window_s(held.events), 1.0) * NS else INFO,
         title=title + ("; the limit is high for this device" if slow else ""),
         detail=detail.strip(),
         confidence=HIGH if bandwidth else MEDIUM,
         why="pauses, levels and limits are printed with each check" + ("" if bandwidth else "; the device's bandwidth is not recorded"),
-        evidence=lines(held.file, held.pauses.sort("asked_ns", descending=True), 3) + ((at,) if at is not None else ()),
+        evidence=lines(held.file, held.pauses.sort("asked_ns", descending=True), 3) + ((found.evidence,) if found is not None else ()),
         is_not=_not_reclaim(held.events),
         unknown=(*(("the device's bandwidth: bdi_dirty_ratelimit is not in the trace",) if not bandwidth else ()), *holes_unknown(held.events)),
         capture=("throttle", "block") if not bandwidth else ("block",),
         advice=_advice(held, bandwidth, dirty, limit, slow),
         weight=held.asked_ns / NS,
     )  # fmt: skip
+
+
+def _fell(held: _Held) -> str:
+    """Say that the limits themselves went down: they are shares of memory that others may take."""
+    state = df_dirty_state.or_none(held.events)
+    if state is None or state.is_empty():
+        return ""
+    highest, lowest = number(state["thresh"].max()), number(state["thresh"].min())
+    if lowest <= 0 or highest < 1.3 * lowest:
+        return ""
+    return (
+        f"The limit itself moved between {pages_text(lowest)} and {pages_text(highest)}: it is a share of the memory that is free "
+        "or clean cache, so it falls when tasks take memory. "
+    )
 
 
 def _limit_words(limit: float) -> str:
