@@ -24,6 +24,8 @@ ROOMS = (
     "stacks",
     "monitors",
     "trace_reclaim",
+    "trace_reclaim_writes",
+    "trace_limits_until_3_1",
     "trace_throttle",
     "trace_block",
     "regressions",
