@@ -103,11 +103,11 @@ def _title(met: Stalls, ended: pl.DataFrame, worst_ns: float, blocks: bool, top:
         orders = met.found["order"].unique().sort().to_list()
         what = f"for pages of order {_either(orders)}"
     else:
-        what = "for their cgroup's limit" if met.kind.startswith("memcg") else "for their own allocations"
+        what = "for their cgroup" if met.kind.startswith("memcg") else "for themselves"
     head = f"tasks reclaimed {count} {what}"
     if ended.is_empty():
         return f"{head}, and the trace does not show the end"
-    title = f"{head}: {seconds(met.stalled_ns)}, {seconds(worst_ns)} at worst"
+    title = f"{head}: {seconds(met.stalled_ns)} in all, {seconds(worst_ns)} at worst"
     return title + (f", {top.short}" if top is not None else "")
 
 
@@ -124,7 +124,7 @@ def _detail(met: Stalls, ended: pl.DataFrame, open_ended: int, blocks: bool, fou
     said.append(_orders(ended))
     if blocks:
         said += [_lumpy(met), _slowest(met.events), _stacks_of_forks(met.found)]
-    return " ".join(one for one in said if one)
+    return " ".join(one.strip() for one in said if one)
 
 
 def _times(count: int) -> str:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pageout.events.tables import Events
 
 FEW, MANY = 64, 256  # pages
-SECTOR, FAR_SECTORS = 512, 2048  # 1 MiB: a seek, not a gap
+SECTOR = 512
 BEFORE_S = 1.0  # what reclaim got in this time before a kill
 MUCH_DIRTY = 16 << 8  # pages: 16 MiB
 
@@ -168,11 +168,10 @@ def _pattern(events: Events) -> str:
         return ""
     most = rows_of(writes.group_by("dev").len().sort("len", descending=True), 1)[0]
     mine = writes.filter(pl.col("dev") == most["dev"])
-    far = mine.filter(pl.col("seek").cast(pl.Int64).abs() > FAR_SECTORS)
+    on = number((mine["seek"] == 0).mean())
     size = number(mine["nr_sector"].cast(pl.Int64).mean()) * SECTOR
-    if 2 * len(far) < len(mine):
-        return f"Device {most['dev']} gets writes of {bytes_text(size)} on average, {percent(len(far), len(mine))} after a seek."
-    return f"Device {most['dev']} seeks: {percent(len(far), len(mine))} of its writes are far from the one before, {bytes_text(size)} on average."
+    order = "in the order of the disk" if on > 0.5 else "out of the disk's order"
+    return f"Device {most['dev']} gets writes {order}: {on:.1%} begin where the one before ended, {bytes_text(size)} on average."
 
 
 def _not_limits(file: str, wrote: _Wrote) -> tuple[str, ...]:
