@@ -41,3 +41,8 @@ def percent(part: float, whole: float) -> str:
 def counted(number: int, noun: str) -> str:
     """Return a number of things: 1 task, 1,200 tasks."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def times(count: int) -> str:
+    """Return how often: once, twice, 1,200 times."""
+    return {1: "once", 2: "twice"}.get(count, f"{count:,} times")

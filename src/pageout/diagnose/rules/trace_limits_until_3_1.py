@@ -31,7 +31,7 @@ from pageout.diagnose.trace_words import (
     total,
     window_s,
 )
-from pageout.diagnose.words import bytes_text, counted, pages_text, percent
+from pageout.diagnose.words import bytes_text, counted, pages_text, percent, times
 
 if TYPE_CHECKING:
     from pageout.events.tables import Events
@@ -109,7 +109,7 @@ def _finding(file: str, events: Events, waits: pl.DataFrame, devices: list[_Devi
 
 
 def _until_3_1(waits: pl.DataFrame) -> str:
-    wrote = f"{counted(int(total(waits, 'wrote')), 'time')}, {seconds(total(waits, 'writing_ns'))}"
+    wrote = f"{times(int(total(waits, 'wrote')))}, {seconds(total(waits, 'writing_ns'))}"
     return f"Before 3.2 a writer over the limit writes pages itself ({wrote}) and sleeps until the level falls."
 
 

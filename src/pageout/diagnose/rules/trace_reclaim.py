@@ -32,13 +32,13 @@ from pageout.diagnose.trace_words import (
     window_s,
 )
 from pageout.diagnose.verdict import not_the_limits
-from pageout.diagnose.words import bytes_text, counted, pages_text, percent
+from pageout.diagnose.words import bytes_text, counted, pages_text, percent, times
 
 if TYPE_CHECKING:
     from pageout.events.tables import Events
 
 NS = 1e9
-LONG_S, NOTABLE_S = 2.0, 0.005  # a stall a user sees at once; one an application measures
+LONG_S, NOTICED_S, NOTABLE_S = 2.0, 0.01, 0.005  # a user sees it at once; an application waits for it, measures it
 SHARE_OF_A_CPU = 0.2
 
 
@@ -74,10 +74,11 @@ def _stalls(case: Case, met: Stalls) -> Finding:
     found = causes(met)
     severe = worst_ns >= LONG_S * NS or stalled_ns >= max(window, LONG_S) * NS
     top = found[0] if found else None
+    noticed = worst_ns >= NOTICED_S * NS or not little or bool(open_ended)
     memcg, blocks = met.kind.startswith("memcg"), _for_blocks(met)
     return Finding(
         id=_id(memcg, blocks, top),
-        severity=ERROR if severe else WARNING,
+        severity=ERROR if severe else WARNING if noticed else INFO,
         title=_title(met, ended, worst_ns, blocks, top),
         detail=_detail(met, ended, open_ended, blocks, found),
         confidence=HIGH if top is not None and top.share > 0.5 else MEDIUM if top is not None else LOW,
@@ -88,7 +89,7 @@ def _stalls(case: Case, met: Stalls) -> Finding:
         capture=_capture(found, memcg),
         advice=tuple(dict.fromkeys([*(_BLOCK_ADVICE if blocks else ()), *(advice for cause in found[:2] for advice in cause.advice)])),
         weight=stalled_ns / NS,
-        covers=("writeback-healthy",),
+        covers=("writeback-healthy",) if noticed else (),
     )  # fmt: skip
 
 
@@ -98,7 +99,7 @@ def _for_blocks(met: Stalls) -> bool:
 
 
 def _title(met: Stalls, ended: pl.DataFrame, worst_ns: float, blocks: bool, top: Cause | None) -> str:
-    count = _times(len(met.found))
+    count = times(len(met.found))
     if blocks:
         orders = met.found["order"].unique().sort().to_list()
         what = f"for pages of order {_either(orders)}"
@@ -127,10 +128,6 @@ def _detail(met: Stalls, ended: pl.DataFrame, open_ended: int, blocks: bool, fou
     return " ".join(one.strip() for one in said if one)
 
 
-def _times(count: int) -> str:
-    return {1: "once", 2: "twice"}.get(count, f"{count:,} times")
-
-
 def _id(memcg: bool, blocks: bool, top: Cause | None) -> str:
     if blocks:
         return "direct-reclaim-lumpy"
@@ -150,7 +147,7 @@ def _harmless(case: Case, met: Stalls, ended: pl.DataFrame, worst_ns: float) -> 
     return Finding(
         id=f"{met.kind.replace(' ', '-')}-reclaim-short",
         severity=INFO,
-        title=f"tasks were {_times(len(ended))} in {met.kind} reclaim, {seconds(worst_ns)} at worst: no stall a user sees",
+        title=f"tasks were {times(len(ended))} in {met.kind} reclaim, {seconds(worst_ns)} at worst: no stall a user sees",
         detail=f"Together {seconds(met.stalled_ns)}. {_orders(ended)}{pages_text(total(ended, 'nr_reclaimed'))} came of it.",
         confidence=HIGH if not met.events.holes else MEDIUM,
         why="begin and end of each are in the trace",
@@ -192,7 +189,7 @@ def _lumpy(met: Stalls) -> str:
         return ""
     said = f"Lumpy reclaim empties whole blocks, whatever stands in them: {pages_text(around)} of the {pages_text(taken)} it took were neighbours of a page it wanted"
     return said + (f", {pages_text(dirty)} of these dirty" if dirty else "") + (
-        f"; {failed:,.0f} times a neighbour could not be taken." if failed else "."
+        f"; {times(int(failed))} a neighbour could not be taken." if failed else "."
     )  # fmt: skip
 
 

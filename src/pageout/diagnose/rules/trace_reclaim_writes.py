@@ -213,23 +213,24 @@ def _killed(file: str, events: Events, found: pl.DataFrame) -> Finding:
     scanned, got, shrinks = _just_before(events, kill)
     state = df_dirty_state.or_none(events)
     level = rows_of(state.filter(pl.col("line") <= kill["line"]).tail(1), 1) if state is not None else []
-    dirty, writing = (level[0]["dirty"], level[0]["writeback"]) if level else (None, None)
-    much = dirty is not None and dirty + writing >= MUCH_DIRTY
+    dirty, writing = (level[0]["dirty"], level[0]["writeback"]) if level else (0, 0)
+    stuck = dirty + writing if level else 0
+    much = stuck >= MUCH_DIRTY
     detail = f"{counted(len(found), 'kill')}; the first by {kill['comm']}-{kill['pid']}, which needed memory. "
     if scanned:
         detail += f"In the second before, reclaim scanned {scanned:,} pages and got {got:,}. "
-    if dirty is not None:
+    if level:
         detail += f"{pages_text(dirty)} were dirty, {pages_text(writing)} under writeback: free only when written. "
     return Finding(
         id="oom-in-trace",
         severity=ERROR,
         title=f"the OOM killer killed {_victim(events, kill)}"
-        + (f", with {pages_text(dirty + writing)} of memory dirty or under writeback" if much and dirty is not None else ""),
+        + (f", with {pages_text(stuck)} of memory dirty or under writeback" if much else ""),
         detail=detail.strip(),
         confidence=HIGH if scanned and got < 0.1 * scanned else MEDIUM,
         why="the kill is an event" + (", and so is what reclaim got before" if scanned else "; what held the memory is not"),
         evidence=(*lines(file, found, 2), *lines(file, shrinks, 2), *((Evidence(file, level[0]["line"]),) if level else ())),
-        is_not=() if much or dirty is None else (f"dirty pages: {pages_text(dirty + writing)} were dirty or under writeback ({file}:{level[0]['line']})",),
+        is_not=() if much or not level else (f"dirty pages: {pages_text(stuck)} were dirty or under writeback ({file}:{level[0]['line']})",),
         unknown=("what held the rest of the memory: the log's report says it (dmesg)", *holes_unknown(events)),
         capture=("log", "counters"),
         advice=("lower vm.dirty_bytes to a second or two of the slowest disk's bandwidth: less of memory can then be stuck",) if much else (),
