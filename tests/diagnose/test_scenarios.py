@@ -19,6 +19,7 @@ from pageout.diagnose.findings import Finding
 from pageout.jit import INTERPRETED
 from pageout.machine.simulate import Result, simulate
 from pageout.readers.read import read_input
+from pageout.report.stack import tracer_text
 from pageout.workload import shipped
 from pageout.workload.program import load_workload
 from tests.conftest import ROOT
@@ -212,10 +213,7 @@ def test_beside_the_log_the_oom_report_tells_and_the_trace_does_not_repeat_it(
 def test_the_deepest_stack_of_xfs_overflow_is_reclaim_entering_the_filesystem_and_nearly_full(
     run: Runs, tmp_path: Path
 ) -> None:
-    rows = run("xfs-overflow")[0].deepest_stack
-    table = [f"        Depth    Size   Location    ({len(rows)} entries)", "        -----    ----   --------"]
-    table += [f"{n:3d}) {depth:8d} {size:7d}   {name}" for n, (depth, size, name) in enumerate(rows)]
-    (file := tmp_path / "stack_trace").write_text("\n".join(table) + "\n")
+    (file := tmp_path / "stack_trace").write_text(tracer_text(run("xfs-overflow")[0].deepest_stack))
     found = explain([read_input(str(run("xfs-overflow")[1])), read_input(str(file))]).findings
 
     assert found[0].id == "stack-overflow-near"
