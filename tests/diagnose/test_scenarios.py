@@ -210,6 +210,14 @@ def test_beside_the_log_the_oom_report_tells_and_the_trace_does_not_repeat_it(
     assert "oom-in-trace" not in [finding.id for finding in found]
 
 
+def test_deep_storage_needs_memory_to_send_what_is_to_free_memory(run: Runs, tmp_path: Path) -> None:
+    (log := tmp_path / "dmesg.txt").write_text(run("deep-storage")[0].dmesg)
+    found = {finding.id: finding for finding in explain([read_input(str(log))]).findings}
+
+    assert "iscsi" in found["io-path-out-of-memory"].title
+    assert any("page allocation failure" in evidence.text for evidence in found["io-path-out-of-memory"].evidence)
+
+
 def test_the_deepest_stack_of_xfs_overflow_is_reclaim_entering_the_filesystem_and_nearly_full(
     run: Runs, tmp_path: Path
 ) -> None:

@@ -20,6 +20,7 @@ ROOMS = (
     "tasks",
     "stack_shapes",
     "oom",
+    "alloc_failures",
     "counters",
     "stacks",
     "monitors",

@@ -311,7 +311,7 @@ def kswapd(case: Case) -> Iterator[Finding]:
         dirty = total(mine, "nr_dirty") if said(mine, "nr_dirty") else None
         yield Finding(
             id="kswapd-scans-in-vain",
-            severity=WARNING,
+            severity=WARNING if share is None or share > 0.02 else INFO,
             title=f"kswapd scanned {pages_text(scanned)} and reclaimed {percent(reclaimed, scanned)} of it" + (f", awake {share:.0%} of the time" if share is not None else ""),
             detail=(f"{percent(dirty, scanned)} of what it scanned was dirty or under writeback. " if dirty is not None else "")
             + (f"{percent(skipped, scanned + skipped)} were skipped as being of a zone too high for the allocation: it works for the wrong zone. " if skipped > 0.3 * scanned else ""),

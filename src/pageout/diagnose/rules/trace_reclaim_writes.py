@@ -21,14 +21,14 @@ from pageout.analysis.reclaim_steps import df_zone_writes
 from pageout.analysis.writeback import df_dirty_state, df_flusher_work
 from pageout.diagnose.case import Case
 from pageout.diagnose.findings import ERROR, HIGH, INFO, MEDIUM, WARNING, Evidence, Finding
-from pageout.diagnose.trace_words import NS, Row, holes_unknown, lines, number, rows_of, total
+from pageout.diagnose.trace_words import NS, Row, holes_unknown, lines, number, rows_of, total, window_s
 from pageout.diagnose.words import bytes_text, counted, pages_text, percent
 from pageout.readers.facts import OomReport
 
 if TYPE_CHECKING:
     from pageout.events.tables import Events
 
-FEW, MANY = 64, 256  # pages
+FEW, MANY, A_SECOND = 64, 256, 10  # pages; pages a second
 SECTOR = 512
 BEFORE_S = 1.0  # what reclaim got in this time before a kill
 MUCH_DIRTY = 16 << 8  # pages: 16 MiB
@@ -82,7 +82,7 @@ def _finding(file: str, events: Events, wrote: _Wrote) -> Finding:
     high = state.sort("held", descending=True) if state is not None else None
     return Finding(
         id="zone-full-of-dirty-pages" if zone is not None else "reclaim-writes-file-pages",
-        severity=WARNING if wrote.pages >= MANY else INFO,
+        severity=WARNING if wrote.pages >= max(MANY, A_SECOND * window_s(events)) else INFO,
         title=f"{who} wrote {_started(wrote.pages)} itself{share}"
         + (f": {_zone_name(zone)} is full of dirty pages" if zone is not None else "")
         + (", below the background threshold" if zone is None and wrote.below_background else ""),
