@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Traces of throttling: who is held back at which limit, and why the limit is where it is.
+"""Traces of throttling since 3.2: who is held back at which limit, and why the limit is where it is.
 
-Source: Linux v6.1 mm/page-writeback.c:balance_dirty_pages, wb_position_ratio; v2.6.36..3.1 balance_dirty_pages.
+Source: Linux v6.1 mm/page-writeback.c:balance_dirty_pages, wb_position_ratio.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, NamedTuple
 import polars as pl
 
 from pageout.analysis.block import df_requests
-from pageout.analysis.reclaim import df_throttled
 from pageout.analysis.writeback import df_bdi_rates, df_dirty_state, df_dirty_throttle, df_inodes, df_throttle_totals
 from pageout.diagnose.case import Case
 from pageout.diagnose.findings import ERROR, HIGH, INFO, LOW, MEDIUM, WARNING, Evidence, Finding
@@ -65,7 +64,6 @@ def held_back(case: Case) -> Iterator[Finding]:
     for file, events in case.traces():
         checks = df_dirty_throttle.or_none(events)
         if checks is None:
-            yield from _old_kernel(file, events)
             continue
         pauses = checks.filter(pl.col("asked_ns") > 0)
         if pauses.is_empty():
@@ -407,38 +405,6 @@ def _starving(file: str, events: Events, held: list[_Held]) -> Iterator[Finding]
             weight=one.asked_ns / NS,
             covers=("dirty-limit-throttling",) if len(held) == 1 else (),
         )  # fmt: skip
-
-
-# --- kernels before 3.2: writers write and wait for congestion ---
-
-
-def _old_kernel(file: str, events: Events) -> Iterator[Finding]:
-    """Until 3.1 a writer over the limit wrote pages itself and slept between."""
-    if "balance_dirty_wait" not in events and "balance_dirty_start" not in events:
-        return
-    waits = events.frame("balance_dirty_wait")
-    starts = events.frame("balance_dirty_start")
-    slept = df_throttled.or_none(events)
-    writers = pl.concat([waits.select("pid", "comm"), starts.select("pid", "comm")])["pid"].unique()
-    mine = slept.filter(pl.col("pid").is_in(writers.implode()) & pl.col("by").is_null()) if slept is not None else None
-    asleep_ns = total(mine, "delayed_ns") if mine is not None else None
-    count = writers.len()
-    window = max(window_s(events), 1e-3)
-    yield Finding(
-        id="dirty-limit-throttling",
-        severity=WARNING if asleep_ns is None or asleep_ns > 0.2 * window * NS else INFO,
-        title=f"{count} writer{'s' if count > 1 else ''} over the dirty limit wrote for themselves and waited {len(waits):,} times"
-        + (f", {seconds(asleep_ns)} asleep" if asleep_ns is not None else ""),
-        detail="Before 3.2 a writer over the limit writes back pages itself, from wherever it is, and sleeps until the level falls."
-        + (f" Most: {tasks(mine, 'delayed_ns')}." if mine is not None and len(mine) else ""),
-        confidence=MEDIUM,
-        why="each start and each wait is in the trace" + ("; how long the waits took is not" if asleep_ns is None else ""),
-        evidence=lines(file, waits if len(waits) else starts, 3),
-        unknown=("how long each wait was",) if asleep_ns is None else (),
-        capture=("throttle", "block"),
-        advice=("sustained writing cannot be faster than the device: raising vm.dirty_* only moves the wall",),
-        weight=(asleep_ns or 0.0) / NS,
-    )  # fmt: skip
 
 
 # --- levels and inodes ---
