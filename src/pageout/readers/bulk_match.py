@@ -240,17 +240,37 @@ def _words_of(text: bytes) -> list[int]:
     return words
 
 
-def match_tables(templates: Sequence[Sequence[Step]]) -> dict[str, Array]:
+class Steps(NamedTuple):
+    """The rows of a template in the table, and the literals' bytes they speak of."""
+
+    table: Array
+    literals: bytes
+
+
+def packed_steps(template: Template) -> Steps | None:
+    """Return `steps_of` a template as rows of the table."""
+    steps = steps_of(template)
+    if steps is None:
+        return None
+    rows, pool = [], b""
+    for step in steps:
+        rows.append((len(pool), len(step.text), *step[1:], *_words_of(step.text)))
+        pool += step.text
+    return Steps(np.array(rows, STEP), pool)
+
+
+def match_tables(templates: Sequence[Steps]) -> dict[str, Array]:
     """Return the tables of LAYOUT for the steps of some templates."""
-    table = np.zeros(sum(map(len, templates)) + 1, STEP)
     rows = np.zeros(len(templates) + 1, TEMPLATE)
-    pool = bytearray()
-    at = 0
+    pool = b"".join(steps.literals for steps in templates)
+    at = first_byte = 0
+    tables = []
     for row, steps in enumerate(templates):
-        rows[row]["first"] = at
-        for step in steps:
-            table[at] = (len(pool), len(step.text), *step[1:], *_words_of(step.text))
-            pool += step.text
-            at += 1
-        rows[row]["end"] = at
-    return {"step": table, "template": rows, "literals": np.frombuffer(bytes(pool) + bytes(SLACK), np.uint8).copy()}
+        table = steps.table.copy()
+        table["text"] += first_byte
+        tables.append(table)
+        rows[row] = (at, at + len(table), 0)
+        at += len(table)
+        first_byte += len(steps.literals)
+    step = np.concatenate([*tables, np.zeros(1, STEP)])
+    return {"step": step, "template": rows, "literals": np.frombuffer(pool + bytes(SLACK), np.uint8).copy()}

@@ -26,15 +26,16 @@ _MAGIC = ((b"\x1f\x8b", "gz"), (b"\xfd7zXZ\x00", "xz"), (b"\x28\xb5\x2f\xfd", "z
 class _Counted(io.RawIOBase):
     """Counts what is read of a packed file, so that a bomb is seen before it fills the memory."""
 
-    def __init__(self, raw: IO[bytes]) -> None:
-        self.raw, self.nbytes = raw, 0
+    def __init__(self, raw: IO[bytes], first: bytes) -> None:
+        self.raw, self.first, self.nbytes = raw, first, 0
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: object) -> int:
         view = memoryview(cast("bytearray", buffer))
-        data = self.raw.read(len(view))
+        data = self.first[: len(view)] or self.raw.read(len(view))
+        self.first = self.first[len(data) :]
         view[: len(data)] = data
         self.nbytes += len(data)
         return len(data)
@@ -55,20 +56,22 @@ def open_bytes(name: str) -> Iterator[Iterator[bytes]]:
         if name == STDIN:
             yield _pieces("standard input", sys.stdin.buffer)
             return
-        with Path(name).open("rb") as file:
+        with Path(name).open("rb", buffering=0) as file:
             yield _pieces(name, file)
     except OSError as error:
         raise TraceError(f"{name}: cannot be read ({error.strerror or error}): name a file") from None
 
 
 def _pieces(name: str, file: IO[bytes]) -> Iterator[bytes]:
-    counted = _Counted(file)
-    buffered = io.BufferedReader(counted, CHUNK)
-    kind = packing(buffered.peek(8)[:8])
+    first = file.read(CHUNK)
+    kind = packing(first[:8])
     if not kind:
-        while piece := buffered.read(CHUNK):
-            yield piece
+        while first:
+            yield first
+            first = file.read(CHUNK)
         return
+    counted = _Counted(file, first)
+    buffered = io.BufferedReader(counted, CHUNK)
     total = 0
     try:
         unpacked = _unpacker(kind, buffered)
