@@ -46,6 +46,11 @@ class Block(NamedTuple):
     payloads: pl.Series | None  # of events in no row
 
 
+def limits_of(dtype: Any) -> tuple[Any, int, int]:
+    """Return what a cell of this dtype is in numpy, and the least and the largest number that fit."""
+    return _NARROW[dtype]
+
+
 def part_of(dtype: Any, numbers: Array) -> Part:
     """Return one column of int64 as narrow as its dtype, words still as numbers; what does not fit is null."""
     narrow, low, high = _NARROW[dtype]

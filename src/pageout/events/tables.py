@@ -168,6 +168,17 @@ class EventBuilder:
         self.nr_events += len(block)
         self._flush(kind, block)
 
+    def make_way(self, kind: EventKind, line: int) -> bool:
+        """Make a block of the rows that came one by one; False if one is of this line or later: not done then."""
+        rows = self._rows.get(kind.name)
+        if rows:
+            lines = np.frombuffer(rows, np.int64)[COMMON.index("line") :: NR_COMMON + len(kind.columns)]
+            if int(lines.max()) >= line:
+                return False
+            del lines
+            self._flush(kind)
+        return True
+
     def add_other(self, common: Sequence[int], name: str, payload: str) -> None:
         """Take an event that is in no row, or whose text is not the row's."""
         self._other_rows.extend(common)

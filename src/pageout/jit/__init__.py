@@ -28,12 +28,14 @@ if INTERPRETED:
         kentry,
         kernel_view,
         kfn,
+        kinline,
         lowest_bit,
+        marked_bytes,
         word_at,
     )
 else:
-    from pageout.jit.compiled import bind_state, compile_policy, kentry, kfn
-    from pageout.jit.pointers import call_at, call_policy, kernel_view, lowest_bit, word_at
+    from pageout.jit.compiled import bind_state, compile_policy, kentry, kfn, kinline
+    from pageout.jit.pointers import call_at, call_policy, kernel_view, lowest_bit, marked_bytes, word_at
 
 __all__ = [
     "INTERPRETED",
@@ -45,7 +47,9 @@ __all__ = [
     "kentry",
     "kernel_view",
     "kfn",
+    "kinline",
     "loading_seconds",
     "lowest_bit",
+    "marked_bytes",
     "word_at",
 ]

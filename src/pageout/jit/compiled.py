@@ -78,7 +78,17 @@ def _int64(kind: Any) -> Any:
 
 def kfn(function: Any) -> Any:
     """An inner kernel function: compiled into every unit that calls it, not callable from Python."""
-    compiled = numba.njit(nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, **_OPTIONS)(function)
+    return _inner(function, inline=False)
+
+
+def kinline(function: Any) -> Any:
+    """As `kfn`, and made part of each caller: for what is short, or called in one place, in a loop that counts."""
+    return _inner(function, inline=True)
+
+
+def _inner(function: Any, *, inline: bool) -> Any:
+    options = {**_OPTIONS, "forceinline": inline}
+    compiled = numba.njit(nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, **options)(function)
     template = compiled.get_call_template
     compiled.get_call_template = lambda args, kws: template([_int64(kind) for kind in args], kws)
     return compiled

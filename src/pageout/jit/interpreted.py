@@ -118,9 +118,18 @@ def word_at(table: DebugTable, index: int) -> int:
     return table.word_at(index)
 
 
+def marked_bytes(table: DebugTable, index: int, wanted: int) -> int:
+    """Return a bit for each of the 64 bytes from `index` on: below the space, above ASCII, or the one wanted."""
+    found = sum(1 << n for n in range(64) if not 32 <= table[index + n] < 128 or table[index + n] == wanted)
+    return found - (1 << 64) if found >> 63 else found
+
+
 def kfn(function: Any) -> Any:
     """An inner kernel function: itself."""
     return function
+
+
+kinline = kfn
 
 
 class Unit:

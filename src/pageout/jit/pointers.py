@@ -228,3 +228,22 @@ def word_at(typingctx: Any, table: Any, index: Any) -> Any:
         return builder.load(builder.bitcast(pointer, WORD.as_pointer()), align=1)
 
     return types.int64(table, types.int64), codegen
+
+
+_BYTES = ir.VectorType(ir.IntType(8), 64)
+
+
+@intrinsic
+def marked_bytes(typingctx: Any, table: Any, index: Any, wanted: Any) -> Any:
+    """Return a bit for each of the 64 bytes from `index` on: below the space, above ASCII, or the one wanted."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        pointer = cgutils.pointer_add(builder, args[0], args[1])
+        found = builder.load(builder.bitcast(pointer, _BYTES.as_pointer()), align=1)
+        one = builder.insert_element(ir.Constant(_BYTES, ir.Undefined), builder.trunc(args[2], ir.IntType(8)), WORD(0))
+        same = ir.Constant(ir.VectorType(ir.IntType(32), 64), [0] * 64)
+        every = builder.shuffle_vector(one, ir.Constant(_BYTES, ir.Undefined), same)
+        odd = builder.icmp_signed("<", found, ir.Constant(_BYTES, [32] * 64))  # above ASCII: negative
+        return builder.bitcast(builder.or_(odd, builder.icmp_signed("==", found, every)), WORD)
+
+    return types.int64(table, types.int64, types.int64), codegen

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pageout.jit import kfn, lowest_bit, word_at
+from pageout.jit import kfn, kinline, lowest_bit, marked_bytes, word_at
 
 SLACK = 64
 
@@ -24,30 +24,30 @@ NOT_A_NUMBER, TOO_LARGE = -1, -2  # in place of a length
 _MINUS, _ZERO, _NINE = 45, 48, 57
 
 
-@kfn
-def find_control(buf: Any, at: int) -> Any:
-    """Return where the next byte below the space, or above ASCII, stands; there is one: text ends with a line feed."""
+@kinline
+def find_odd(buf: Any, at: int, wanted: int) -> Any:
+    """Return where a byte stands next below the space, above ASCII, or the one wanted: text ends with a line feed."""
     while True:
-        word = word_at(buf, at)
-        hit = (word | (word - _SPACES)) & _HIGHS
-        if hit != 0:
-            return at + (lowest_bit(hit) >> 3)
-        at += 8
+        hits = marked_bytes(buf, at, wanted)
+        if hits != 0:
+            return at + lowest_bit(hits)
+        at += 64
 
 
-@kfn
+@kinline
 def find_byte(buf: Any, at: int, end: int, wanted: int) -> Any:
     """Return where a byte stands next, `end` if nowhere before. `wanted`: the byte times ONES."""
     while at < end:
         word = word_at(buf, at) ^ wanted
         hit = (word - ONES) & ~word & _HIGHS
         if hit != 0:
-            return min(at + (lowest_bit(hit) >> 3), end)
+            at += lowest_bit(hit) >> 3
+            return at if at < end else end
         at += 8
     return end
 
 
-@kfn
+@kinline
 def skip_spaces(buf: Any, at: int) -> Any:
     """Return where the next byte stands that is no space."""
     while True:
@@ -57,21 +57,21 @@ def skip_spaces(buf: Any, at: int) -> Any:
         at += 8
 
 
-@kfn
+@kinline
 def equal_bytes(word: int, wanted: int) -> Any:
     """Return not 0 if a byte of a word is a certain one; `wanted`: that byte times ONES."""
     word ^= wanted
     return (word - ONES) & ~word & _HIGHS
 
 
-@kfn
+@kinline
 def first_bytes(buf: Any, at: int, length: int) -> Any:
     """Return a word of the next 0 to 8 bytes, filled up with zeros."""
     word = word_at(buf, at)
     return word if length >= 8 else word & ((1 << 8 * length) - 1)
 
 
-@kfn
+@kinline
 def same_text(buf: Any, at: int, pool: Any, start: int, length: int) -> Any:
     """Return 1 if two texts are the same bytes."""
     while length >= 8:
@@ -85,7 +85,26 @@ def same_text(buf: Any, at: int, pool: Any, start: int, length: int) -> Any:
     return 1
 
 
-@kfn
+@kinline
+def after_digits(word: int) -> Any:
+    """Return 8 times how many decimal digits a word begins with, and 7: 7 to 63; -1 if all are digits."""
+    word ^= _ZEROS
+    other = ((word + _NOT_DIGIT) | word) & _HIGHS
+    if other == 0:
+        return -1
+    return lowest_bit(other)
+
+
+@kinline
+def short_value(word: int, bits: int) -> Any:
+    """Return the number the first 1 to 7 bytes of a word are, which are digits; bits: 8 to 56."""
+    word = (word ^ _ZEROS) << (64 - bits)
+    word = (word * 10 + (word >> 8)) & _PAIRS
+    word = (word * 100 + (word >> 16)) & _FOURS
+    return (word * 10000 + (word >> 32)) & _EIGHT
+
+
+@kinline
 def nr_digits(word: int) -> Any:
     """Return how many decimal digits a word begins with, 0 to 8."""
     word ^= _ZEROS
@@ -95,7 +114,7 @@ def nr_digits(word: int) -> Any:
     return lowest_bit(other) >> 3
 
 
-@kfn
+@kinline
 def value_of(word: int, length: int) -> Any:
     """Return the number the first 1 to 8 bytes of a word are, which are digits."""
     word ^= _ZEROS
@@ -106,7 +125,7 @@ def value_of(word: int, length: int) -> Any:
     return (word * 10000 + (word >> 32)) & _EIGHT
 
 
-@kfn
+@kinline
 def power_of_ten(exponent: int) -> Any:
     """Return 10 to the power of 0 to 8."""
     power = 1
@@ -121,7 +140,7 @@ def power_of_ten(exponent: int) -> Any:
     return power
 
 
-@kfn
+@kinline
 def digits_length(buf: Any, at: int) -> Any:
     """Return how many decimal digits stand here; 21 and more are all 21 or more."""
     length = nr_digits(word_at(buf, at))
@@ -132,7 +151,7 @@ def digits_length(buf: Any, at: int) -> Any:
     return length
 
 
-@kfn
+@kinline
 def decimal(buf: Any, at: int, length: int) -> Any:
     """Return the number that `length` digits are, 1 to 18."""
     if length <= 8:
@@ -169,7 +188,7 @@ def long_decimal(buf: Any, at: int, length: int) -> Any:
     return number + last
 
 
-@kfn
+@kinline
 def hex_digit(byte: int) -> Any:
     """Return what a hexadecimal digit is worth, -1 for another byte."""
     if _ZERO <= byte <= _NINE:

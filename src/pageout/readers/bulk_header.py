@@ -11,14 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from pageout.jit import kfn, word_at
+from pageout.jit import kfn, kinline, word_at
 from pageout.readers.bulk_bytes import (
     ONES,
     decimal,
     digits_length,
     equal_bytes,
     find_byte,
-    find_control,
+    find_odd,
     first_bytes,
     nr_digits,
     skip_spaces,
@@ -42,11 +42,11 @@ _SPACE, _AMPERSAND, _OPEN, _CLOSE, _MINUS, _DOT, _COLON = 32, 38, 40, 41, 45, 46
 _LEFT, _RIGHT, _UNDERSCORE, _LESS, _BAR = 91, 93, 95, 60, 124
 _LINE_FEED, _RETURN, _CAPITAL_M, _CARET = 10, 13, 77, 94
 _MINUSES, _COLONS, _BLANKS = _MINUS * ONES, _COLON * ONES, _SPACE * ONES
-_LEFTS, _RIGHTS, _BARS, _AMPERSANDS = _LEFT * ONES, _RIGHT * ONES, _BAR * ONES, _AMPERSAND * ONES
+_LEFTS, _RIGHTS, _BARS = _LEFT * ONES, _RIGHT * ONES, _BAR * ONES
 _GIGA = 10**9
 
 
-@kfn
+@kinline
 def is_word_byte(byte: int) -> Any:
     """Return 1 for what a name in C may have in it."""
     if 48 <= byte <= 57 or byte == _UNDERSCORE:
@@ -72,7 +72,7 @@ def parse_tgid(buf: Any, at: int) -> Any:
     return skip_spaces(buf, at + 1)
 
 
-@kfn
+@kinline
 def parse_flags(buf: Any, at: int, head: Any) -> Any:
     """Take the flags, if there are any; returns what follows, UNSURE for what could be read in two ways."""
     length = find_byte(buf, at, at + 9, _BLANKS) - at
@@ -89,13 +89,17 @@ def parse_flags(buf: Any, at: int, head: Any) -> Any:
     return skip_spaces(buf, at + length)
 
 
-@kfn
+@kinline
 def parse_time(buf: Any, at: int, head: Any) -> Any:
     """Take `SECONDS.FRACTION: `; returns what follows, UNSURE if it is not that."""
     length = digits_length(buf, at)
     if length < 1 or length > _TIME_DIGITS or buf[at + length] != _DOT:
         return UNSURE
     dot = at + length
+    word = word_at(buf, dot + 1)
+    if nr_digits(word) == 6 and buf[dot + 7] == _COLON and buf[dot + 8] == _SPACE:
+        head.time_ns = decimal(buf, at, length) * _GIGA + value_of(word, 6) * 1000
+        return dot + 9
     places = digits_length(buf, dot + 1)
     if places < 6 or places > 9:
         return UNSURE
@@ -113,7 +117,7 @@ def parse_time(buf: Any, at: int, head: Any) -> Any:
     return after + 2
 
 
-@kfn
+@kinline
 def parse_name(buf: Any, at: int, head: Any) -> Any:
     """Take `EVENT:` or `SYSTEM:EVENT:` and find the payload; returns 0 if it is not that."""
     end = head.end
@@ -131,11 +135,12 @@ def parse_name(buf: Any, at: int, head: Any) -> Any:
             return 0
     head.name = at
     head.name_end = stop
-    head.payload = min(skip_spaces(buf, stop + 1), end)
+    at_payload = skip_spaces(buf, stop + 1)
+    head.payload = at_payload if at_payload < end else end
     return 0 if buf[head.payload] == _LESS or buf[at] == _LESS else 1  # `kernel_stack: <stack trace>`
 
 
-@kfn
+@kinline
 def parse_prefix(buf: Any, at: int, head: Any) -> Any:
     """Take what follows the dash after a comm, `PID (TGID) [CPU] flags TIME: `; returns what follows.
 
@@ -169,13 +174,13 @@ def parse_prefix(buf: Any, at: int, head: Any) -> Any:
     return UNSURE if at - first > _MAX_PREFIX else at
 
 
-@kfn
+@kinline
 def may_be_more(word: int) -> Any:
     """Return not 0 if a word of a comm has a byte that also stands in markup or before a line."""
     return equal_bytes(word, _LEFTS) | equal_bytes(word, _BARS) | equal_bytes(word, _BLANKS)
 
 
-@kfn
+@kinline
 def is_plain_comm(buf: Any, at: int, end: int) -> Any:
     """Return 1 if a comm is one, surely: no quote mark, number, stamp, markup or file's name before it."""
     length = end - at
@@ -195,14 +200,14 @@ def is_plain_comm(buf: Any, at: int, end: int) -> Any:
         return 1
     for index in range(at, end):
         byte = buf[index]
-        if byte in (_LEFT, _BAR):
+        if byte == _LEFT or byte == _BAR:
             return 0
         if byte == _COLON and buf[index + 1] == _SPACE and buf[index + 2] == _SPACE:
             return 0
     return 1
 
 
-@kfn
+@kinline
 def parse_head(buf: Any, head: Any) -> Any:
     """Take the head of the line from `head.start` to `head.end`, without spaces at its end; 0 if it is Python's."""
     start = skip_spaces(buf, head.start)
@@ -227,7 +232,7 @@ def parse_head(buf: Any, head: Any) -> Any:
 @kfn
 def find_line(buf: Any, start: int, head: Any) -> Any:
     """Find the line that begins at `start`, and its head; returns 0 if it is Python's, `head.next` is right anyway."""
-    end = find_control(buf, start)
+    end = find_odd(buf, start, _AMPERSAND)  # an ampersand may be markup
     stop = end
     if buf[stop] == _RETURN and buf[stop + 1] == _LINE_FEED:
         stop += 1
@@ -243,6 +248,4 @@ def find_line(buf: Any, start: int, head: Any) -> Any:
         return 0  # a carriage return, spelled out
     head.start = start
     head.end = end
-    if find_byte(buf, start, end, _AMPERSANDS) < end:
-        return 0  # perhaps markup
     return parse_head(buf, head)

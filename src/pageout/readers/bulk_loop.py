@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from pageout.events.tables import NR_COMMON, NULL
-from pageout.jit import kentry, kernel_view, kfn
+from pageout.jit import kentry, kernel_view, kfn, kinline
 from pageout.readers import bulk_match, bulk_words
+from pageout.readers.bulk_columns import columns_at, narrow_columns
 from pageout.readers.bulk_header import HEAD, find_line
 from pageout.readers.bulk_match import MATCH, NO_MATCH, PYTHONS, WORDS_FULL, match_template
 from pageout.readers.bulk_words import NO_ROOM, number_of, place_words
@@ -134,12 +135,12 @@ def take_line(k: Any, head: Any, line: int) -> Any:
     return outcome
 
 
-def bulk_lines(address: Any, unused: int) -> Any:
+@kinline
+def take_lines(k: Any) -> Any:
     """Take lines from `at` on; returns why it stopped at the line that begins there, the next one is at `next`.
 
     A line is only taken if an event follows it: anything else may go on with it, as Python knows.
     """
-    k = _at(address)
     place_words(k)
     buf = k.buf
     param = k.param
@@ -169,6 +170,13 @@ def bulk_lines(address: Any, unused: int) -> Any:
     param.at = at
     param.line = line
     return outcome
+
+
+def bulk_lines(address: Any, columns: int) -> Any:
+    """Take lines; or, if `columns` is not 0, make columns narrow: one unit, which is loaded once."""
+    if columns:
+        return narrow_columns(columns_at(address))
+    return take_lines(_at(address))
 
 
 run_loop = kentry(bulk_lines)

@@ -14,10 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pageout.events.tables import NR_COMMON, NULL
-from pageout.jit import kfn
+from pageout.jit import kfn, kinline, word_at
 from pageout.readers.bulk_bytes import (
     ONES,
     SLACK,
+    after_digits,
     decimal,
     digits_length,
     find_byte,
@@ -26,6 +27,7 @@ from pageout.readers.bulk_bytes import (
     long_decimal,
     long_decimal_fits,
     same_text,
+    short_value,
 )
 from pageout.readers.bulk_words import NO_ROOM, number_of
 from pageout.readers.templates import SKIP, Template
@@ -42,6 +44,8 @@ STEP = np.dtype([
     ("stop", "i8"),  # the byte after the value, times ONES; -1 at the end of the line
     ("low", "i8"), ("high", "i8"),
     ("is_u64", "i8"),
+    # the literal's first 16 bytes as two words, and which bytes of them there are
+    ("first", "i8"), ("first_mask", "i8"), ("second", "i8"), ("second_mask", "i8"),
 ])  # fmt: skip
 # Where a template's steps are, and how many lines it matched.
 TEMPLATE = np.dtype([("first", "i4"), ("end", "i4"), ("nr_lines", "i8")])
@@ -59,6 +63,18 @@ _RANGES = {"i32": (-(1 << 31), (1 << 31) - 1), "u32": (0, (1 << 32) - 1), "i64":
 _ENDS_BEFORE = {AS_DEC: b"0123456789", AS_HEX: b"0123456789abcdefABCDEFxX", AS_ANY: b"0123456789abcdefABCDEFxX"}
 
 _SPACE, _MINUS, _ZERO, _X = 32, 45, 48, 120
+
+
+@kinline
+def is_literal(k: Any, step: Any, at: int) -> Any:
+    """Return 1 if the literal of a step stands here."""
+    buf = k.buf
+    other = (word_at(buf, at) ^ step.first) & step.first_mask
+    if (other | (word_at(buf, at + 8) ^ step.second) & step.second_mask) != 0:
+        return 0
+    if step.text_length <= 16:
+        return 1
+    return same_text(buf, at + 16, k.literals, step.text + 16, step.text_length - 16)
 
 
 @kfn
@@ -101,24 +117,24 @@ def take_hexadecimal(k: Any, step: Any, at: int, cell: int) -> Any:
     return at + length
 
 
-@kfn
+@kinline
 def find_literal(k: Any, step: Any, at: int, end: int, first: int) -> Any:
     """Return where the literal of a step stands next, `end` if nowhere. `first`: its first byte times ONES."""
     while True:
         at = find_byte(k.buf, at, end, first)
-        if at == end or same_text(k.buf, at, k.literals, step.text, step.text_length):
+        if at == end or is_literal(k, step, at):
             return at
         at += 1
 
 
-@kfn
+@kinline
 def take_value(k: Any, step: Any, following: Any, at: int, end: int, cell: int) -> Any:
     """Put the value that stands here into a cell; returns what follows, 0 if none does, -1 and -2 if it cannot."""
     kind = step.kind
     buf = k.buf
     if kind == AS_DEC:
         return take_number(k, step, at, cell)
-    if kind in (AS_HEX, AS_ANY):
+    if kind == AS_HEX or kind == AS_ANY:
         if buf[at] == _ZERO and buf[at + 1] == _X:
             return take_hexadecimal(k, step, at + 2, cell)
         if kind == AS_HEX:
@@ -141,24 +157,33 @@ def take_value(k: Any, step: Any, following: Any, at: int, end: int, cell: int) 
 def match_template(k: Any, number: int, at: int, end: int, row: int, stride: int) -> Any:
     """Try a template on the payload from `at` to `end`; fills a row if it matches: each `stride`-th cell from `row`."""
     template = k.template[number]
+    buf = k.buf
     index = template.first
     while True:
         step = k.step[index]
-        length = step.text_length
-        if not same_text(k.buf, at, k.literals, step.text, length):
+        if not is_literal(k, step, at):
             return NO_MATCH
-        at += length
+        at += step.text_length
+        index += 1
+        kind = step.kind
+        cell = row + step.cell * stride
+        if kind == AS_DEC:
+            word = word_at(buf, at)
+            bits = after_digits(word) - 7
+            if bits > 0:  # 1 to 7 digits, which fit anywhere
+                k.rows[cell] = short_value(word, bits)
+                at += bits >> 3
+                continue
         if at > end:
             return NO_MATCH
-        if step.kind == END:
+        if kind == END:
             break
-        at = take_value(k, step, k.step[index + 1], at, end, row + step.cell * stride)
+        at = take_value(k, step, k.step[index], at, end, cell)
         if at <= 0:
             return NO_MATCH if at == 0 else PYTHONS if at == -1 else WORDS_FULL
-        index += 1
     if at != end:
         return NO_MATCH
-    for missing in range(index + 1, template.end):
+    for missing in range(index, template.end):
         k.rows[row + k.step[missing].cell * stride] = NULL
     template.nr_lines += 1
     return MATCH
@@ -206,17 +231,46 @@ def _value_step(template: Template, at: int, literal: bytes, following: bytes) -
     return Step(literal, kind, NR_COMMON + at, stop, low, high, int(column.width == "u64"))
 
 
-def match_tables(templates: Sequence[Sequence[Step]]) -> dict[str, Array]:
+def _words_of(text: bytes) -> list[int]:
+    """Return the first 16 bytes as two words, a mask after each."""
+    words = []
+    for part in (text[:8], text[8:16]):
+        for some in (part, b"\xff" * len(part)):
+            words.append(int.from_bytes(some.ljust(8, b"\0"), "little", signed=True))
+    return words
+
+
+class Steps(NamedTuple):
+    """The rows of a template in the table, and the literals' bytes they speak of."""
+
+    table: Array
+    literals: bytes
+
+
+def packed_steps(template: Template) -> Steps | None:
+    """Return `steps_of` a template as rows of the table."""
+    steps = steps_of(template)
+    if steps is None:
+        return None
+    rows, pool = [], b""
+    for step in steps:
+        rows.append((len(pool), len(step.text), *step[1:], *_words_of(step.text)))
+        pool += step.text
+    return Steps(np.array(rows, STEP), pool)
+
+
+def match_tables(templates: Sequence[Steps]) -> dict[str, Array]:
     """Return the tables of LAYOUT for the steps of some templates."""
-    table = np.zeros(sum(map(len, templates)) + 1, STEP)
     rows = np.zeros(len(templates) + 1, TEMPLATE)
-    pool = bytearray()
-    at = 0
+    pool = b"".join(steps.literals for steps in templates)
+    at = first_byte = 0
+    tables = []
     for row, steps in enumerate(templates):
-        rows[row]["first"] = at
-        for step in steps:
-            table[at] = (len(pool), len(step.text), *step[1:])
-            pool += step.text
-            at += 1
-        rows[row]["end"] = at
-    return {"step": table, "template": rows, "literals": np.frombuffer(bytes(pool) + bytes(SLACK), np.uint8).copy()}
+        table = steps.table.copy()
+        table["text"] += first_byte
+        tables.append(table)
+        rows[row] = (at, at + len(table), 0)
+        at += len(table)
+        first_byte += len(steps.literals)
+    step = np.concatenate([*tables, np.zeros(1, STEP)])
+    return {"step": step, "template": rows, "literals": np.frombuffer(pool + bytes(SLACK), np.uint8).copy()}

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pageout.events.tables import NR_COMMON
+from pageout.events.tables import COMMON, NR_COMMON, frame_schema
 from pageout.jit import bind_state
+from pageout.readers.bulk_columns import Narrower
 from pageout.readers.bulk_header import HEAD, MAX_BULK_LINE
-from pageout.readers.bulk_loop import EVENT, LAYOUT, NEW_NAME, OTHER_CELLS, PARAM, ROWS_FULL
-from pageout.readers.bulk_match import Step, match_tables, steps_of
+from pageout.readers.bulk_loop import EVENT, LAYOUT, NEW_NAME, OTHER_CELLS, PARAM, ROWS_FULL, run_loop
+from pageout.readers.bulk_match import Steps, match_tables, packed_steps
 from pageout.readers.bulk_words import WordTable
 from pageout.vocabulary.schema import EventKind, event_of
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 Array = NDArray[Any]
 
 ROWS = 1 << 14  # of an event, before they become a block
+LINE = COMMON.index("line")
 PAYLOAD_BYTES = 1 << 22  # of events in no row, before they become a block
 _PAD = 72  # cells between columns: columns a power of two apart would share their places in the CPU's cache
 _CPUS = 10_000  # the text has at most four digits
@@ -44,6 +46,8 @@ class RowStore:
         self._unknown: list[tuple[str, tuple[str, ...]]] = []  # event and unknown keys of each template
         self._event = np.zeros(1, EVENT)
         self._event["nr_cells"] = OTHER_CELLS
+        self._steps: dict[int, tuple[Template, Steps | None]] = {}  # by identity
+        self._narrower = Narrower(run_loop)
         self._block: Any = None
         self._address: Any = None
         self._buffer: Array | None = None
@@ -85,20 +89,26 @@ class RowStore:
     def _take_templates(self, builder: EventBuilder, learned: Mapping[str, Sequence[Template]]) -> None:
         self._count_unknown(builder)
         self._unknown = []
-        tables: list[list[Step]] = []
+        tables: list[Steps] = []
         for number, kind in enumerate(self._kinds):
             event = self._event[number]
             event["first_template"] = len(tables)
             for template in learned.get(kind.name, ()) if kind else ():
-                steps = steps_of(template)
+                steps = self._steps_of(template)
                 if steps is None:
                     event["pythons"] = 1
-                elif steps:
+                elif len(steps.table):
                     tables.append(steps)
                     self._unknown.append((template.kind.name, template.unknown))
             event["end_template"] = len(tables)
         self._arrays.update(match_tables(tables))
         self._address = None
+
+    def _steps_of(self, template: Template) -> Steps | None:
+        known = self._steps.get(id(template))
+        if known is None:
+            known = self._steps[id(template)] = (template, packed_steps(template))
+        return known[1]
 
     def hand_words(self, builder: EventBuilder) -> None:
         """Give the builder the words the loop has met."""
@@ -129,21 +139,29 @@ class RowStore:
         kind = event_of(builder.words_from(word)[0].decode())
         number = 0
         if kind is not None:
-            number = self._numbers.get(kind.name, 0) or self._new_event(kind, builder)
+            number = self._numbers.get(kind.name, 0) or self._new_event(kind)
         self._arrays["event_named"][word] = number + 1
 
-    def _new_event(self, kind: EventKind, builder: EventBuilder) -> int:
-        self.flush(builder)
+    def _new_event(self, kind: EventKind) -> int:
         number = self._numbers[kind.name] = len(self._kinds)
         self._kinds.append(kind)
         event = np.zeros(number + 1, EVENT)
         event[:number] = self._event
         first, nr_cells = len(self._arrays["rows"]), NR_COMMON + len(kind.columns)
         event[number]["first_cell"], event[number]["nr_cells"] = first, nr_cells
+        self._arrays["rows"] = self._more_rows(nr_cells)
         self._event = self._arrays["event"] = event
-        self._arrays["rows"] = np.empty(first + int(self.param["stride"][0]) * nr_cells, np.int64)
         self._address = None
         return number
+
+    def _more_rows(self, nr_cells: int) -> Array:
+        """Return the rows there are, with room for those of one more event."""
+        stride, old = int(self.param["stride"][0]), self._arrays["rows"].reshape(-1, int(self.param["stride"][0]))
+        rows = np.empty((len(old) + nr_cells, stride), np.int64)
+        for event in self._event:
+            cells = slice(event["first_cell"] // stride, event["first_cell"] // stride + event["nr_cells"])
+            rows[cells, : event["nr_rows"]] = old[cells, : event["nr_rows"]]
+        return rows.reshape(-1)
 
     def _count_unknown(self, builder: EventBuilder) -> None:
         """Tell the builder how often keys stood in lines that are no column."""
@@ -160,8 +178,12 @@ class RowStore:
         if not nr_rows:
             return
         stride = int(self.param["stride"][0])
-        block = self._arrays["rows"][first : first + nr_cells * stride].reshape(nr_cells, stride)[:, :nr_rows].T
         event["nr_rows"] = 0
+        if kind is not None and builder.make_way(kind, int(self._arrays["rows"][first + LINE * stride])):
+            dtypes = list(frame_schema(kind).values())
+            builder.add_columns(kind, self._narrower.block(dtypes, self._arrays["rows"], first, stride, nr_rows))
+            return
+        block = self._arrays["rows"][first : first + nr_cells * stride].reshape(nr_cells, stride)[:, :nr_rows].T
         if kind is not None:
             builder.add_block(kind, block)
             return

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pageout.readers.bulk_bytes import SLACK
+from pageout.readers.bulk_header import MAX_BULK_LINE
 from pageout.readers.bulk_loop import run_loop
 from pageout.readers.bulk_match import PYTHONS
 from pageout.readers.bulk_store import RowStore
@@ -38,8 +39,12 @@ class _Buffer:
         """Take the next piece; returns how many bytes of whole lines there are now."""
         cut = piece.rfind(b"\n") + 1
         if not cut:
-            self.rest = (self.rest + piece)[: MAX_LINE + 1]  # one byte more than is looked at: it is cut
-            return 0
+            kept = self.rest.rfind(b"\n") + 1
+            begun = (self.rest[kept:] + piece)[: MAX_LINE + 1]  # one byte more than is looked at: it is cut
+            if not kept:
+                self.rest = begun
+                return 0
+            self.rest, piece, cut = b"", self.rest[:kept] + begun, kept
         nbytes = len(self.rest) + cut
         if nbytes + SLACK > len(self.text):
             self.text = bytearray(nbytes + nbytes // 8 + SLACK)
@@ -49,6 +54,10 @@ class _Buffer:
         self.array[nbytes : nbytes + SLACK] = 0
         self.rest = piece[cut:][: MAX_LINE + 1]
         return nbytes
+
+    def put_back(self, at: int, nbytes: int) -> None:
+        """Keep the last line, from `at` on, for the next time."""
+        self.rest = bytes(memoryview(self.text)[at:nbytes]) + self.rest
 
 
 class BulkText:
@@ -79,7 +88,9 @@ class BulkText:
         for piece in pieces:
             nbytes = self._buffer.fill(piece)
             if nbytes:
-                yield from self._whole_lines(nbytes)
+                yield from self._whole_lines(nbytes, last=False)
+        if b"\n" in self._buffer.rest:
+            yield from self._whole_lines(self._buffer.fill(b""), last=True)
         if self._buffer.rest:
             rest = self._buffer.rest
             yield int(self._param["line"][0]), rest[:MAX_LINE], len(rest) > MAX_LINE
@@ -90,7 +101,7 @@ class BulkText:
         if self._reader.builder is not None:
             self._store.flush(self._reader.builder)
 
-    def _whole_lines(self, nbytes: int) -> Iterator[Physical]:
+    def _whole_lines(self, nbytes: int, *, last: bool) -> Iterator[Physical]:
         param = self._param
         param["at"], param["end"] = 0, nbytes
         while int(param["at"][0]) < nbytes:
@@ -99,8 +110,12 @@ class BulkText:
                 yield self._next_line(self._buffer.text.index(b"\n", int(param["at"][0])) + 1)
                 continue
             why = self._run(builder)
+            at, after = int(param["at"][0]), int(param["next"][0])
+            if why == PYTHONS and after == nbytes and nbytes - at <= MAX_BULK_LINE and not last:
+                self._buffer.put_back(at, nbytes)  # the loop wants to see what follows it
+                return
             if why == PYTHONS:
-                yield self._next_line(int(param["next"][0]))
+                yield self._next_line(after)
             else:
                 self._store.make_way(why, builder)
 

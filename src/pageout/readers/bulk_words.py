@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pageout.jit import kfn, word_at
+from pageout.jit import kfn, kinline, word_at
 from pageout.readers.bulk_bytes import SLACK, same_text
 
 Array = NDArray[Any]
@@ -22,24 +22,32 @@ Array = NDArray[Any]
 WORDS = np.dtype(
     [(name, "i8") for name in ("nr_words", "max_words", "nr_bytes", "max_bytes", "place_mask", "nr_placed")]
 )
+# A word: its first 16 bytes as two words of eight, filled up with zeros, and where all of them are in the pool.
+WORD = np.dtype([(name, "i8") for name in ("first", "second", "length", "start")])
 LAYOUT = {
     "words": (WORDS, True),
-    "word_start": (np.dtype("i8"), False),
-    "word_bytes": (np.dtype("i4"), False),
-    "word_hash": (np.dtype("i8"), False),
+    "word": (WORD, False),
     "word_place": (np.dtype("i4"), False),  # number + 1, 0 where nothing stands
     "word_pool": (np.dtype("u1"), False),
+    "word_mask": (np.dtype("u1"), False),
 }
 NO_ROOM = -1
 
-_MULTIPLIER = 0x1E3779B97F4A7C15
+_SHORT = 16  # bytes
+_MASKS = np.frombuffer(b"\xff" * _SHORT + b"\0" * _SHORT, np.uint8)
+_MULTIPLIER, _OTHER = 0x1E3779B97F4A7C15, 0x2545F4914F6CDD1D
 _MASK_62 = (1 << 62) - 1
 
 
-@kfn
-def hash_of(buf: Any, at: int, length: int) -> Any:
+@kinline
+def hash_of(first: int, second: int, buf: Any, at: int, length: int) -> Any:
     """Return a number of 62 bits that depends on every byte of a text."""
-    found = length
+    found = (first + second * _OTHER + length) * _MULTIPLIER & _MASK_62
+    found ^= found >> 31
+    if length <= _SHORT:
+        return found
+    at += _SHORT
+    length -= _SHORT
     while length >= 8:
         found = (found ^ word_at(buf, at)) * _MULTIPLIER & _MASK_62
         found ^= found >> 31
@@ -55,18 +63,20 @@ def hash_of(buf: Any, at: int, length: int) -> Any:
 def number_of(k: Any, buf: Any, at: int, length: int) -> Any:
     """Return the number of a word, a new one if it is new; NO_ROOM if the tables are full."""
     words = k.words
-    wanted = hash_of(buf, at, length)
-    place = wanted & words.place_mask
+    short = length if length < _SHORT else _SHORT
+    first = word_at(buf, at) & word_at(k.word_mask, _SHORT - short)
+    second = word_at(buf, at + 8) & word_at(k.word_mask, _SHORT + 8 - short)
+    place = hash_of(first, second, buf, at, length) & words.place_mask
     while True:
         number = k.word_place[place] - 1
         if number < 0:
             break
-        if (
-            k.word_hash[number] == wanted
-            and k.word_bytes[number] == length
-            and same_text(buf, at, k.word_pool, k.word_start[number], length)
-        ):
-            return number
+        word = k.word[number]
+        if ((word.first ^ first) | (word.second ^ second) | (word.length ^ length)) == 0:
+            if length <= _SHORT:
+                return number
+            if same_text(buf, at + _SHORT, k.word_pool, word.start + _SHORT, length - _SHORT):
+                return number
         place = (place + 1) & words.place_mask
     number = words.nr_words
     start = words.nr_bytes
@@ -74,9 +84,11 @@ def number_of(k: Any, buf: Any, at: int, length: int) -> Any:
         return NO_ROOM
     for index in range(length):
         k.word_pool[start + index] = buf[at + index]
-    k.word_start[number] = start
-    k.word_bytes[number] = length
-    k.word_hash[number] = wanted
+    word = k.word[number]
+    word.first = first
+    word.second = second
+    word.length = length
+    word.start = start
     k.word_place[place] = number + 1
     words.nr_words = number + 1
     words.nr_placed = number + 1
@@ -89,9 +101,12 @@ def place_words(k: Any) -> None:
     """Put words in their places that `WordTable` has added or made more room for."""
     words = k.words
     for number in range(words.nr_placed, words.nr_words):
-        wanted = hash_of(k.word_pool, k.word_start[number], k.word_bytes[number])
-        k.word_hash[number] = wanted
-        place = wanted & words.place_mask
+        word = k.word[number]
+        length = word.length
+        short = length if length < _SHORT else _SHORT
+        word.first = word_at(k.word_pool, word.start) & word_at(k.word_mask, _SHORT - short)
+        word.second = word_at(k.word_pool, word.start + 8) & word_at(k.word_mask, _SHORT + 8 - short)
+        place = hash_of(word.first, word.second, k.word_pool, word.start, length) & words.place_mask
         while k.word_place[place]:
             place = (place + 1) & words.place_mask
         k.word_place[place] = number + 1
@@ -118,17 +133,12 @@ class WordTable:
     def _allocate(self, max_words: int, max_bytes: int) -> None:
         places = 1 << (2 * max_words - 1).bit_length()
         old = self.arrays
-        sizes = {
-            "word_start": max_words,
-            "word_bytes": max_words,
-            "word_hash": max_words,
-            "word_pool": max_bytes + SLACK,
-        }
+        sizes = {"word": max_words, "word_pool": max_bytes + SLACK}
         self.arrays = {name: np.zeros(size, LAYOUT[name][0]) for name, size in sizes.items()}
         for name, array in self.arrays.items():
             if old:
                 array[: len(old[name])] = old[name]
-        self.arrays |= {"words": self._param, "word_place": np.zeros(places, np.int32)}
+        self.arrays |= {"words": self._param, "word_place": np.zeros(places, np.int32), "word_mask": _MASKS}
         self._param["max_words"], self._param["max_bytes"], self._param["place_mask"] = max_words, max_bytes, places - 1
         self._param["nr_placed"] = 0
 
@@ -143,8 +153,8 @@ class WordTable:
         first, self._known = self._known, len(self)
         if first == self._known:
             return []
-        starts = self.arrays["word_start"][first : self._known]
-        ends = starts + self.arrays["word_bytes"][first : self._known]
+        starts = self.arrays["word"]["start"][first : self._known]
+        ends = starts + self.arrays["word"]["length"][first : self._known]
         pool = self.arrays["word_pool"][int(starts[0]) : int(ends[-1])].tobytes()
         base = int(starts[0])
         return [pool[a - base : b - base] for a, b in zip(starts.tolist(), ends.tolist(), strict=True)]
@@ -157,6 +167,6 @@ class WordTable:
             if number == param["max_words"] or start + len(word) > param["max_bytes"]:
                 self.grow(len(word))
             self.arrays["word_pool"][start : start + len(word)] = np.frombuffer(word, np.uint8)
-            self.arrays["word_start"][number], self.arrays["word_bytes"][number] = start, len(word)
+            self.arrays["word"][number] = (0, 0, len(word), start)
             self._param["nr_words"], self._param["nr_bytes"] = number + 1, start + len(word)
             self._known = number + 1

@@ -45,15 +45,16 @@ _FOREIGN = (
 class _Counted(io.RawIOBase):
     """Counts what is read of a packed file, so that a bomb is seen before it fills the memory."""
 
-    def __init__(self, raw: IO[bytes]) -> None:
-        self.raw, self.nbytes = raw, 0
+    def __init__(self, raw: IO[bytes], first: bytes) -> None:
+        self.raw, self.first, self.nbytes = raw, first, 0
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: object) -> int:
         view = memoryview(cast("bytearray", buffer))
-        data = self.raw.read(len(view))
+        data = self.first[: len(view)] or self.raw.read(len(view))
+        self.first = self.first[len(data) :]
         view[: len(data)] = data
         self.nbytes += len(data)
         return len(data)
@@ -73,32 +74,34 @@ def open_bytes(name: str, on_read: OnRead | None = None) -> Iterator[Iterator[by
     """
     try:
         if name == STDIN:
-            yield _pieces("standard input", _Counted(sys.stdin.buffer))
+            yield _pieces("standard input", sys.stdin.buffer)
             return
-        with Path(name).open("rb") as file:
-            counted = _Counted(file)
-            pieces = _pieces(name, counted)
-            yield pieces if on_read is None else _told(pieces, counted, os.fstat(file.fileno()).st_size, on_read)
+        with Path(name).open("rb", buffering=0) as file:
+            pieces = _pieces(name, file)
+            yield pieces if on_read is None else _told(pieces, file, on_read)
     except OSError as error:
         raise TraceError(f"{name}: cannot be read ({error.strerror or error}): name a file") from None
 
 
-def _told(pieces: Iterator[bytes], counted: _Counted, size: int, on_read: OnRead) -> Iterator[bytes]:
+def _told(pieces: Iterator[bytes], file: IO[bytes], on_read: OnRead) -> Iterator[bytes]:
+    size = os.fstat(file.fileno()).st_size if file.seekable() else 0
     for piece in pieces:
-        on_read(min(counted.nbytes / size, 1.0) if size else 0.0)
+        on_read(min(file.tell() / size, 1.0) if size else 0.0)
         yield piece
 
 
-def _pieces(name: str, counted: _Counted) -> Iterator[bytes]:
-    buffered = io.BufferedReader(counted, CHUNK)
-    head = buffered.peek(16)[:16]
-    kind = packing(head)
-    if foreign := next((what for magic, what in _FOREIGN if head.startswith(magic)), ""):
+def _pieces(name: str, file: IO[bytes]) -> Iterator[bytes]:
+    first = file.read(CHUNK)
+    kind = packing(first[:16])
+    if foreign := next((what for magic, what in _FOREIGN if first.startswith(magic)), ""):
         raise TraceError(f"{name}: {foreign}")
     if not kind:
-        while piece := buffered.read(CHUNK):
-            yield piece
+        while first:
+            yield first
+            first = file.read(CHUNK)
         return
+    counted = _Counted(file, first)
+    buffered = io.BufferedReader(counted, CHUNK)
     total = 0
     try:
         unpacked = _unpacker(kind, buffered)
