@@ -46,3 +46,14 @@ def test_what_was_free_is_not_guessed() -> None:
 
     assert found["block-allocation-failed"].confidence == "low"
     assert "fragmented" not in found["block-allocation-failed"].detail
+
+
+@pytest.mark.parametrize(
+    ("comm", "id"), [("iscsi_q_4", "io-path-out-of-memory"), ("firefox", "page-allocation-failed")]
+)
+def test_without_a_stack_the_name_of_a_drivers_thread_tells_less_surely(comm: str, id: str) -> None:
+    bare = failure("")._replace(comm=comm, frames=())
+    found = findings(given(bare))
+
+    assert list(found) == [id]
+    assert found[id].confidence != "high"

@@ -6,6 +6,7 @@ Source: Linux v2.6.34 mm/page_alloc.c:__alloc_pages_slowpath; v6.1 warn_alloc.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 
 from pageout.diagnose.case import Case
@@ -20,13 +21,17 @@ _SENDERS = (
     r"|submit_bio\w*|generic_make_request|__make_request|blk_mq_\w+|scsi_(?:request_fn|queue_rq|init_io|alloc_sgtable\w*)"
     r"|kcryptd\w*|crypt_\w+|raid5_\w+|dm_\w*request\w*|swap_writepage|xfs_vm_writepage"
 )
+# Kernel threads that do so, where the report shows no stack.
+_SENDING_THREADS = re.compile(
+    r"(?:iscsi_q_|iscsi_conn|nbd\d|drbd_|rbd\d|kcryptd|md\d{1,4}_raid|xprtiod|rpciod|kblockd|loop\d)"
+)
 _Failed = tuple[str, AllocFailure]
 
 
 def failures(case: Case) -> Iterator[Finding]:
     """One finding for the failures of a kind: the first one tells, the others are counted."""
     failed = [(file, fact) for file, fact in case.facts(AllocFailure) if fact.source in ("page", "slab")]
-    sending = [(file, fact) for file, fact in failed if has(fact.frames, _SENDERS)]
+    sending = [(file, fact) for file, fact in failed if _sends(fact)]
     rest = [one for one in failed if one not in sending]
     blocks = [(file, fact) for file, fact in rest if fact.order > 0]
     single = [(file, fact) for file, fact in rest if fact.order == 0]
@@ -38,18 +43,28 @@ def failures(case: Case) -> Iterator[Finding]:
         yield _single(single)
 
 
+def _sends(fact: AllocFailure) -> bool:
+    if fact.frames:
+        return has(fact.frames, _SENDERS) is not None
+    return fact.comm is not None and _SENDING_THREADS.match(fact.comm) is not None
+
+
 def _sending(failed: Sequence[_Failed]) -> Finding:
     _, first = failed[0]
     frame = has(first.frames, _SENDERS)
-    assert frame is not None
+    where = f" in {frame.function}" if frame is not None else ""
     return Finding(
         id="io-path-out-of-memory",
         severity=WARNING,
         title=f"{counted(len(failed), 'allocation')} failed in the path that sends data to a device ({_who(failed)})",
-        detail=f"{first.comm or 'A task'} asked for {_pages(first)} in {frame.function} and got none. Memory becomes free when dirty pages are written, and "
+        detail=f"{first.comm or 'A task'} asked for {_pages(first)}{where} and got none. Memory becomes free when dirty pages are written, and "
         f"writing them needs memory here. A driver tries again, or answers with an error. {_memory(first)}".strip(),
-        confidence=HIGH if first.memory is not None else MEDIUM,
-        why="the stack of the failed allocation names the driver"
+        confidence=HIGH if first.memory is not None and frame is not None else MEDIUM,
+        why=(
+            "the stack of the failed allocation names the driver"
+            if frame is not None
+            else "the thread that failed is a driver's; its stack is not in the report"
+        )
         + ("" if first.memory is not None else "; the state of memory is not in the report"),
         evidence=_evidence(failed, frame),
         unknown=("whether any data was lost: the driver or the log says it",),
