@@ -36,3 +36,8 @@ def seconds_text(seconds: float) -> str:
 def percent(part: float, whole: float) -> str:
     """Return a share, `?` of nothing."""
     return f"{100 * part / whole:.3g} %" if whole else "? %"
+
+
+def counted(number: int, what: str) -> str:
+    """Return a number and a noun: 1 task, 2 tasks."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"

@@ -30,7 +30,7 @@ from pageout.diagnose.trace_words import (
     window_s,
 )
 from pageout.diagnose.verdict import not_the_limits
-from pageout.diagnose.words import pages_text, percent
+from pageout.diagnose.words import counted, pages_text, percent
 
 if TYPE_CHECKING:
     from pageout.events.tables import Events
@@ -347,7 +347,7 @@ def _throttled(case: Case, file: str, events: Events, mine: pl.DataFrame, slept:
     return Finding(
         id="reclaim-throttled",
         severity=ERROR if slept > 0.5 * max(window_s(events), 0.05) * NS * first["tasks"] else WARNING,
-        title=f"{mine['pid'].n_unique()} tasks slept {seconds(slept)} in reclaim, waiting for {_progress(str(first['reason']))}"
+        title=f"{counted(mine['pid'].n_unique(), 'task')} slept {seconds(slept)} in reclaim, waiting for {_progress(str(first['reason']))}"
         + (f"; {percent(full, len(mine))} of the sleeps ran to the end of their timeout" if full else ""),
         detail=f"By reason: {told}. Most: {tasks(mine, 'delayed_ns')}. "
         + ("A sleep that runs to its end was woken by nothing: either the device is that slow, or there was nothing to wait for." if full > 0.5 * len(mine) else ""),
