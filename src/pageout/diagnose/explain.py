@@ -23,6 +23,7 @@ ROOMS = (
     "oom",
     "counters",
     "memory",
+    "dirty_levels",
     "cgroups",
     "rates",
     "stacks",

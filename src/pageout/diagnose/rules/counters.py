@@ -52,7 +52,7 @@ def direct_reclaim(case: Case) -> Iterator[Finding]:
     yield Finding(
         id="direct-reclaim-dominates",
         severity=WARNING,
-        title=f"{percent(direct, direct + kswapd)} of all reclaimed pages were reclaimed by the tasks themselves",
+        title=f"{percent(direct, direct + kswapd)} of all pages reclaimed since boot were reclaimed by the tasks themselves",
         detail=(
             f"Since boot tasks stalled {stalls:,.0f} times to reclaim for their own allocations: {pages_text(direct)} by "
             f"them, {pages_text(kswapd)} by kswapd, which should have done nearly all of it. {_yield(case)}"
