@@ -56,6 +56,13 @@ def test_a_device_that_may_be_too_slow_is_not_cleared() -> None:
     assert not any("overloaded" in line for line in told["device-busy"].is_not)
 
 
+def test_slow_answers_of_an_idle_device_are_neither_overload_nor_health() -> None:
+    told = iostat(("sda", (0.0, 4.0, 0.0, 20.0, 0.0, 86.0, 0.26, 25.8)))
+
+    assert set(told) == {"device-slow-answers"}
+    assert "86 ms" in told["device-slow-answers"].title
+
+
 def vmstat(*rows: tuple[float, ...]) -> dict[str, Finding]:
     return findings(given(table("vmstat 1", VMSTAT, rows)))
 

@@ -90,6 +90,14 @@ def test_refaults_as_many_as_reclaimed_pages_are_thrashing() -> None:
     )
 
 
+def test_a_thrashing_past_is_called_past() -> None:
+    totals = {"workingset_refault_file": 2.9e6, "workingset_restore_file": 1.8e6, "pgsteal_kswapd": 4e6}
+    told = found(snapshot("vmstat", totals))["refaults-since-boot"]
+
+    assert told.severity == "info"
+    assert told.title.startswith("since boot")
+
+
 def test_totals_since_boot_are_called_that() -> None:
     told = found(snapshot("vmstat", {"oom_kill": 3.0, "drop_pagecache": 4000.0}))
 

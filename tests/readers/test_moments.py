@@ -123,3 +123,16 @@ def test_encoded_line_ends_of_a_mail_end_lines() -> None:
     assert found.events is not None
     assert len(found.events.frame("balance_dirty_pages")) == 3
     assert unread(text) == ["As seen:"]
+
+
+def test_top_without_its_first_line_is_still_top() -> None:
+    text = (
+        "Tasks: 181 total,   2 running, 129 sleeping,   0 stopped,   0 zombie\n"
+        "%Cpu(s):  0.1 us, 18.9 sy,  0.0 ni,  5.8 id, 75.2 wa,  0.0 hi,  0.0 si,  0.0 st\n"
+        "KiB Mem :   938748 total,    46416 free,   839752 used,    52580 buff/cache\n"
+        "KiB Swap:        0 total,        0 free,        0 used.    57068 avail Mem\n"
+    )
+    (head,) = snapshots(text, "top")
+
+    assert (values(head)["Mem avail"], values(head)["cpu wa"]) == (57068, 75.2)
+    assert unread(text) == []

@@ -23,7 +23,7 @@ AT_EASE = 0.15  # of memory can be had
 GIB = 1 << 30
 CPU_BOUND = 80.0
 QUIET_PRESSURE = 5.0
-EASY_BUSY, EASY_MS = 70.0, 5.0
+EASY_BUSY, EASY_MS, SLOW_MS = 70.0, 5.0, 20.0
 LITTLE_DIRECT = 0.05  # of all pages reclaimed
 
 
@@ -100,18 +100,24 @@ def devices(case: Case) -> Iterator[Finding]:
     ]
     wait = max(waits, default=0.0)
     answer = f" and answers in {seconds_text(wait / 1000)}" if wait > 0 else ""
-    eased = (most.busy or 0.0) < EASY_BUSY or wait <= EASY_MS
+    eased = wait <= EASY_MS or ((most.busy or 0.0) < EASY_BUSY and wait <= SLOW_MS)
+    slow = not eased and (most.busy or 0.0) < EASY_BUSY
     title = (
-        f"no device is overloaded in these rows: the busiest, {name}, works {most.busy:.0f} % of the time{answer}"
+        f"{name} works only {most.busy:.0f} % of the time, yet a request takes {seconds_text(wait / 1000)}: slow answers, no overload"
+        if slow
+        else f"no device is overloaded in these rows: the busiest, {name}, works {most.busy:.0f} % of the time{answer}"
         if eased
         else f"{name} works {most.busy:.0f} % of the time{answer}: whether that is too slow, these rows cannot say"
     )
     yield Finding(
-        id="devices-keep-up" if eased else "device-busy",
+        id="devices-keep-up" if eased else "device-slow-answers" if slow else "device-busy",
         severity=INFO,
         title=title,
         detail=(
-            "100 % says only that it was never idle: a device that serves many requests at once (SSD, RAID) may take much more."
+            "Whoever waits for each request (fsync, a journal, a page that is not in memory) waits that long, although there is bandwidth left. "
+            "Large requests, a flush of the device's cache, or a slow path to it."
+            if slow
+            else "100 % says only that it was never idle: a device that serves many requests at once (SSD, RAID) may take much more."
             if (most.busy or 0.0) >= 90
             else "Means over the rows. A wait of seconds in one request can hide in a mean."
         ),

@@ -185,6 +185,36 @@ def _steal_line(both: Pair) -> Evidence:
     return both.lines(name)[1]
 
 
+def refault_history(case: Case) -> Iterator[Finding]:
+    """Since boot much of what was reclaimed came back, and had been in use before: the past of a thrashing machine."""
+    if pair(case, "vmstat") is not None:
+        return
+    back = [one for one in (case.counter("vmstat", name) for name in REFAULTS) if one is not None]
+    again = [case.counter("vmstat", name) for name in ("workingset_restore_file", "workingset_restore")]
+    stolen = sum(one.number for one in (case.counter("vmstat", name) for name in STEALS) if one is not None)
+    restored = next((one for one in again if one is not None), None)
+    if not back or restored is None or back[0].number < 10 * MUCH_PAGES or restored.number < 0.4 * back[0].number:
+        return
+    if stolen and back[0].number < 0.3 * stolen:
+        return
+    yield Finding(
+        id="refaults-since-boot",
+        severity=INFO,
+        title=f"since boot {pages_text(back[0].number)} of page cache was read back after reclaim, much of it in use: it did not fit",
+        detail=(
+            f"{pages_text(restored.number)} of it belonged to the working set when it was taken"
+            + (f", of {pages_text(stolen)} reclaimed in all" if stolen else "") + ". Whether it goes on, a second snapshot says."
+        ),
+        confidence=MEDIUM,
+        why="workingset_restore against workingset_refault, totals since boot",
+        evidence=(back[0].evidence, restored.evidence),
+        is_not=not_the_limits(case),
+        unknown=("when it was, and whether it goes on", "whether the whole machine or a cgroup was too small"),
+        capture=("counters", "cgroup"),
+        weight=0.3,
+    )  # fmt: skip
+
+
 def history(case: Case) -> Iterator[Finding]:
     """Totals since boot that tell of the past: kills, dropped caches, reserves run low."""
     kills = case.counter("vmstat", "oom_kill")
@@ -304,4 +334,12 @@ def _boosted(file: str, part: str, boost: float, at: tuple[int, int]) -> Finding
     )
 
 
-RULES: tuple[Callable[[Case], Iterator[Finding]], ...] = (drain, dead_devices, swapping, refaults, history, zones)
+RULES: tuple[Callable[[Case], Iterator[Finding]], ...] = (
+    drain,
+    dead_devices,
+    swapping,
+    refaults,
+    refault_history,
+    history,
+    zones,
+)

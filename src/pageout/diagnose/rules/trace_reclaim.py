@@ -35,6 +35,7 @@ from pageout.diagnose.words import counted, pages_text, percent
 if TYPE_CHECKING:
     from pageout.events.tables import Events
 
+STOPPED_S = 2.0  # of sleep in all: less is slow, not stopped
 NS = 1e9
 LONG_S, NOTABLE_S = 2.0, 0.005  # a stall a user sees at once; one an application measures
 STARVED_NS = 10_000_000  # between two events of a task in reclaim, with need-resched set
@@ -346,7 +347,7 @@ def _throttled(case: Case, file: str, events: Events, mine: pl.DataFrame, slept:
     )
     return Finding(
         id="reclaim-throttled",
-        severity=ERROR if slept > 0.5 * max(window_s(events), 0.05) * NS * first["tasks"] else WARNING,
+        severity=ERROR if slept > max(0.5 * window_s(events) * first["tasks"], STOPPED_S) * NS else WARNING,
         title=f"{counted(mine['pid'].n_unique(), 'task')} slept {seconds(slept)} in reclaim, waiting for {_progress(str(first['reason']))}"
         + (f"; {percent(full, len(mine))} of the sleeps ran to the end of their timeout" if full else ""),
         detail=f"By reason: {told}. Most: {tasks(mine, 'delayed_ns')}. "

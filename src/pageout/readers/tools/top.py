@@ -64,10 +64,11 @@ class Top(TableReader):
             self._blocks.add("top", "", number, loads)
             self._moment = number
             return Claim.KNOWN
+        if _TASKS.fullmatch(text):  # many leave out the line above it
+            self._moment = number
+            return Claim.KNOWN
         if number - self._moment > 24:
             return None
-        if _TASKS.fullmatch(text):
-            return Claim.KNOWN
         if _ONE_CPU.fullmatch(text):
             self._moment = number
             return Claim.KNOWN
