@@ -3,14 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from pageout.diagnose.case import Case
 from pageout.diagnose.findings import Evidence
 from pageout.readers.facts import Moment, Snapshot
 
-NEAR = 4  # lines from a date to the snapshot it belongs to
 LONGEST_S = 7 * 86400.0  # between two snapshots that are compared
 
 
@@ -43,9 +43,15 @@ def pairs(case: Case, source: str) -> Iterator[Pair]:
     found: dict[tuple[str, str, str], list[Snapshot]] = {}
     for file, snapshot in case.snapshots(source):
         found.setdefault((file, snapshot.place, snapshot.part), []).append(snapshot)
+    dates: dict[str, list[Moment]] = {}
+    for file, moment in case.facts(Moment):
+        dates.setdefault(file, []).append(moment)
     for (file, _, _), several in found.items():
         if len(several) > 1:
-            yield Pair(file, several[0], several[-1], _seconds(case, file, several[0], several[-1]))
+            begin = _stamp(dates.get(file, []), several[0], 0)
+            end = _stamp(dates.get(file, []), several[-1], several[-2].line)
+            known = begin is not None and end is not None and 0 < end - begin <= LONGEST_S
+            yield Pair(file, several[0], several[-1], (end or 0.0) - (begin or 0.0) if known else None)
 
 
 def pair(case: Case, source: str, part: str = "") -> Pair | None:
@@ -53,22 +59,7 @@ def pair(case: Case, source: str, part: str = "") -> Pair | None:
     return next((one for one in pairs(case, source) if one.first.part == part), None)
 
 
-def _seconds(case: Case, file: str, first: Snapshot, last: Snapshot) -> float | None:
-    """Return the time between two snapshots: by the dates that stand above both."""
-    begin, end = _stamp(case, file, first), _stamp(case, file, last)
-    if begin is None or end is None or not 0 < end - begin <= LONGEST_S:
-        return None
-    return end - begin
-
-
-def _stamp(case: Case, file: str, snapshot: Snapshot) -> float | None:
-    """Return the date above a snapshot, before which no other snapshot of its part begins."""
-    above = [one for name, one in case.facts(Moment) if name == file and one.line < snapshot.line]
-    if not above:
-        return None
-    nearest = above[-1]
-    between = [
-        one for name, one in case.facts(Snapshot)
-        if name == file and one.source == snapshot.source and one.number < snapshot.number and one.line > nearest.line
-    ]  # fmt: skip
-    return None if between else nearest.seconds
+def _stamp(dates: Sequence[Moment], snapshot: Snapshot, before: int) -> float | None:
+    """Return the last date above a snapshot, None if the one before it, at line `before`, stands between."""
+    at = bisect_left(dates, snapshot.line, key=lambda date: date.line) - 1
+    return dates[at].seconds if at >= 0 and dates[at].line > before else None
