@@ -23,7 +23,7 @@ AT_EASE = 0.15  # of memory can be had
 GIB = 1 << 30
 CPU_BOUND = 80.0
 QUIET_PRESSURE = 5.0
-EASY_BUSY, EASY_MS, SLOW_MS = 70.0, 5.0, 20.0
+EASY_BUSY, EASY_MS, SLOW_MS = 70.0, 5.0, 40.0  # per cent; a seek or two of a disk is below 40 ms
 LITTLE_DIRECT = 0.05  # of all pages reclaimed
 
 

@@ -35,7 +35,7 @@ from pageout.diagnose.words import counted, pages_text, percent
 if TYPE_CHECKING:
     from pageout.events.tables import Events
 
-STOPPED_S = 2.0  # of sleep in all: less is slow, not stopped
+STOPPED_S = 0.9  # of sleep in all: less is slow, not stopped
 NS = 1e9
 LONG_S, NOTABLE_S = 2.0, 0.005  # a stall a user sees at once; one an application measures
 STARVED_NS = 10_000_000  # between two events of a task in reclaim, with need-resched set
