@@ -2,6 +2,9 @@
 """What two snapshots say, and what one of them cannot."""
 
 import pytest
+from hypothesis import given as drawn
+from hypothesis import settings
+from hypothesis import strategies as st
 
 from pageout.diagnose.findings import ERROR, WARNING, Finding
 from pageout.readers.facts import Fact, Moment, Snapshot
@@ -115,3 +118,32 @@ def test_zoneinfo_says_when_kswapd_gave_up_and_when_a_zone_is_below_its_minimum(
     assert "zone-below-min" in found(zone(free=9_000.0))
     assert "watermark-boost" in found(zone(boost=30_000.0))
     assert set(found(zone())) == {"cannot-tell"}
+
+
+NAMES = [
+    "nr_dirty",
+    "nr_writeback",
+    "nr_written",
+    "nr_dirty_threshold",
+    "nr_dirty_background_threshold",
+    "pswpin",
+    "pswpout",
+    "allocstall",
+    "workingset_refault",
+    "workingset_refault_file",
+    "workingset_restore",
+    "pgsteal_kswapd",
+    "pgsteal_direct_normal",
+    "oom_kill",
+]
+COUNTERS = st.dictionaries(st.sampled_from(NAMES), st.integers(0, 1 << 63).map(float), min_size=1)
+
+
+@settings(deadline=None, max_examples=80)
+@drawn(COUNTERS, COUNTERS, st.none() | st.integers(-5, 100_000))
+def test_two_snapshots_need_not_have_the_same_counters(
+    first: dict[str, float], last: dict[str, float], seconds: int | None
+) -> None:
+    for finding in found(*two("vmstat", first, last, seconds)).values():
+        assert "nan" not in finding.title
+        assert finding.evidence or finding.id == "cannot-tell"

@@ -29,8 +29,10 @@ class Pair(NamedTuple):
         return self.last.values[name].number - self.first.values[name].number
 
     def lines(self, name: str) -> tuple[Evidence, ...]:
-        """Return the two lines of a counter."""
-        return tuple(Evidence(self.file, one.values[name].line) for one in (self.first, self.last))
+        """Return the lines of a counter: of both snapshots, or of the one that has it."""
+        return tuple(
+            Evidence(self.file, one.values[name].line) for one in (self.first, self.last) if name in one.values
+        )
 
     def sum(self, *names: str) -> float | None:
         """Return by how much counters grew together; None if none is in both. Negative: a restart, or two machines."""

@@ -240,7 +240,12 @@ def huge_pages(case: Case) -> Iterator[Finding]:
         values = one.values
         count, unused = _one(values, "HugePages_Total"), _one(values, "HugePages_Free") - _one(values, "HugePages_Rsvd")
         pool, total = huge_kib(values), _one(values, "MemTotal")
-        if one.place or not (count or pool) or (total and pool is not None and pool < MUCH_POOL * total):
+        if (
+            one.place
+            or unused > count
+            or not (count or pool)
+            or (total and pool is not None and pool < MUCH_POOL * total)
+        ):
             continue
         share = unused / count if count else 0.0
         waste = share * pool if pool is not None else 0.0

@@ -61,7 +61,7 @@ def drain(case: Case) -> Iterator[Finding]:
         ),
         confidence=MEDIUM,
         why="nr_written over the time between the snapshots; all devices together: a slow one may need longer",
-        evidence=both.lines("nr_written") + both.lines("nr_dirty")[1:],
+        evidence=both.lines("nr_written") + both.lines("nr_dirty")[-1:],
         is_not=not_the_limits(case),
         unknown=("on which device it lies: /proc/diskstats, and bdi stats in debugfs",),
         capture=("device", "throttle"),
@@ -163,7 +163,7 @@ def refaults(case: Case) -> Iterator[Finding]:
     stolen = both.sum(*STEALS) if both is not None else None
     if both is None or back is None or stolen is None or back < MUCH_PAGES or back < THRASH * stolen:
         return
-    name = next(one for one in REFAULTS if one in both.last.values)
+    name = next(one for one in REFAULTS if both.delta(one) is not None)
     yield Finding(
         id="file-thrash",
         severity=WARNING,
@@ -181,8 +181,8 @@ def refaults(case: Case) -> Iterator[Finding]:
 
 
 def _steal_line(both: Pair) -> Evidence:
-    name = next(one for one in STEALS if one in both.last.values)
-    return both.lines(name)[1]
+    name = next(one for one in STEALS if both.delta(one) is not None)
+    return both.lines(name)[-1]
 
 
 def refault_history(case: Case) -> Iterator[Finding]:
