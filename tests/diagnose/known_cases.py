@@ -49,7 +49,7 @@ def oom(limit_kib: int, memcg: str | None = "/jobs/copy", **stat: int) -> OomRep
 
 def table(source: str, *rows: dict[str, float], device: str = "") -> Table:
     """What sar or iostat printed, a row a dict."""
-    words = {"device": device} if device else {}
+    words = {"Device": device} if device else {}
     return Table(1, source, tuple(TableRow(2 + n, row, words) for n, row in enumerate(rows)))
 
 

@@ -9,6 +9,7 @@ from importlib import import_module
 
 from pageout.diagnose.case import Case
 from pageout.diagnose.findings import INFO, LOW, Evidence, Finding, ranked
+from pageout.diagnose.quiet import RULES as LAST
 from pageout.diagnose.verdict import not_the_limits
 from pageout.readers.read import Input, fetch_texts
 
@@ -22,6 +23,10 @@ ROOMS = (
     "oom",
     "alloc_failures",
     "counters",
+    "memory",
+    "dirty_levels",
+    "cgroups",
+    "rates",
     "stacks",
     "monitors",
     "trace_reclaim",
@@ -51,6 +56,8 @@ def explain(inputs: list[Input]) -> Answer:
     """Return what the inputs say together. There is always a finding, if only that nothing can be told."""
     case = Case(inputs)
     found = ranked([finding for rule in rules() for finding in rule(case)])
+    if not found:
+        found = ranked([finding for rule in LAST for finding in rule(case)])
     if not found:
         found = [_nothing(case)]
     return Answer(tuple(with_texts(found, inputs)), case)

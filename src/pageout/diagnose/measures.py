@@ -136,7 +136,7 @@ def _of_tables(case: Case) -> Iterator[Measure]:
     for source, columns in TABLES.items():
         for column in columns:
             yield from _median(case, source, column, f"{source} {column}", None)
-    devices = {row.words.get("device") for _, table in case.tables(DEVICE_TABLE) for row in table.rows}
+    devices = {row.words.get("Device") for _, table in case.tables(DEVICE_TABLE) for row in table.rows}
     for device in sorted(name for name in devices if name is not None):
         for column in DEVICE_COLUMNS:
             yield from _median(case, DEVICE_TABLE, column, f"{device} {column}", device)
@@ -148,7 +148,7 @@ def _median(case: Case, source: str, column: str, name: str, device: str | None)
         for file, table in case.tables(source)
         for row in table.rows
         if column in row.numbers and not row.average and not row.since_boot
-        and (device is None or row.words.get("device") == device)
+        and (device is None or row.words.get("Device") == device)
     ]  # fmt: skip
     if rows:
         worse = (

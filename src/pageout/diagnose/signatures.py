@@ -287,7 +287,7 @@ def sync_small_writes(case: Case) -> Seen | None:
     for file, row in _rows(case, "iostat -x"):
         writes, kib, busy = (row.numbers.get(name, 0.0) for name in ("w/s", "wkB/s", "%util"))
         if busy >= 90 and writes > 0 and 0 < kib / writes < SMALL_KIB:
-            by_device.setdefault(row.words.get("device", "a device"), []).append(
+            by_device.setdefault(row.words.get("Device", "a device"), []).append(
                 (Evidence(file, row.line), kib / writes)
             )
     device, small = max(by_device.items(), key=lambda pair: len(pair[1]), default=("", []))

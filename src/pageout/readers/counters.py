@@ -71,6 +71,8 @@ class Counters(Recogniser):
 
     def take(self, line: Line) -> Claim | None:
         """Ask whoever took the last line first, then all in turn."""
+        if "**" in line.text:
+            line = _unmarked(line)
         if self._shared.look(line) is None:
             return None
         last = self._last
@@ -96,3 +98,12 @@ class Counters(Recogniser):
     def facts(self) -> Sequence[Fact]:
         """Return what all of them found."""
         return [fact for member in self.members for fact in member.facts()]
+
+
+def _unmarked(line: Line) -> Line:
+    """Return a line without the marks that print it bold: `**HugePages_Free:    11904**`, or one end of them."""
+    text = line.text.strip()
+    begins, ends = text.startswith("**") and text[2:3].isalpha(), text.endswith("**") and text[-3:-2].isalnum()
+    if not begins and not ends:
+        return line
+    return line._replace(text=text[2 if begins else 0 : -2 if ends else None])

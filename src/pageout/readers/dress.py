@@ -181,9 +181,11 @@ class _Undresser:
                 body = body.removeprefix(marks)
         self.first = self.first or number
         self.joined += 1
-        if mail_text.is_soft(body, said) and self.joined < MAX_JOINED and len(self.soft) < MAX_LINE:
+        ends = body[-4:].upper() == b"=0A="  # the line's end is encoded too
+        if not ends and mail_text.is_soft(body, said) and self.joined < MAX_JOINED and len(self.soft) < MAX_LINE:
             self.soft += body[:-1]
             return
+        body = body[:-4] if ends else body
         whole, first, joined = self.soft + body, self.first, self.joined
         self.soft, self.first, self.joined = b"", 0, 0
         name = mail_text.QP if b"=" in whole or joined > 1 else ""

@@ -205,6 +205,13 @@ class BlockDevice(NamedTuple):
     place: str  # where it is mounted, "" if nowhere
 
 
+class Moment(NamedTuple):
+    """A line that says when what follows was taken: of `date`, or a collector's own."""
+
+    line: int
+    seconds: float  # since 1970, as if the clock ran in UTC: for differences
+
+
 class KernelCommandLine(NamedTuple):
     """What the kernel was booted with: /proc/cmdline."""
 
@@ -234,6 +241,7 @@ Fact = (
     | Sysctl
     | Mount
     | BlockDevice
+    | Moment
     | KernelCommandLine
     | LogLine
 )

@@ -10,9 +10,9 @@ def recognisers() -> list[Recogniser]:
     """Return one of each."""
     html, *traces = _traces()
     prompt, counters = _counters()
-    log_lines, mail = _logs()
+    log_lines, moments, mail = _logs()
     proc_stack, *reports = _reports()
-    return [proc_stack, html, prompt, *traces, *reports, counters, log_lines, mail]
+    return [proc_stack, html, prompt, *traces, *reports, counters, log_lines, moments, mail]
 
 
 def _traces() -> list[Recogniser]:
@@ -44,8 +44,9 @@ def _logs() -> list[Recogniser]:
     """Return the readers of whatever else stands in a kernel log, and of what makes a mail."""
     from pageout.readers.log_lines import LogLines
     from pageout.readers.mail import Mail
+    from pageout.readers.moments import Moments
 
-    return [LogLines(), Mail()]
+    return [LogLines(), Moments(), Mail()]
 
 
 def _counters() -> list[Recogniser]:

@@ -26,7 +26,7 @@ VM = names(
     "percpu_pagelist_high_fraction scan_unevictable_pages swappiness user_reserve_kbytes vfs_cache_pressure "
     "watermark_boost_factor watermark_scale_factor zone_reclaim_mode oom_kill_allocating_task oom_dump_tasks"
 )
-_TOP = r"(?:abi|crypto|debug|dev|fs|kernel|net|sunrpc|user|vm|xen)"
+_TOP = r"(?:abi|crypto|debug|dev|fs|fscache|kernel|net|sunrpc|user|vm|xen)"
 _KEY = rf"{_TOP}[./][\w.*:@%-]{{1,120}}(?:/[\w.*:@%-]{{1,120}}){{0,8}}"
 _DOTTED = re.compile(rf"(-?)({_KEY})(\s{{0,8}}=\s{{0,8}}|:\s{{0,8}})(.{{0,3000}})")
 _PATH = re.compile(

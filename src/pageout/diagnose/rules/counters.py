@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What counters of /proc and of cgroups say: totals since boot, levels at one moment, differences between two.
+"""What counters of /proc say: totals since boot, levels at one moment, differences between two.
 
 Source: Linux v6.1 mm/vmstat.c:vmstat_text, mm/vmscan.c, fs/proc/meminfo.c.
 """
@@ -7,48 +7,19 @@ Source: Linux v6.1 mm/vmstat.c:vmstat_text, mm/vmscan.c, fs/proc/meminfo.c.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
 
 from pageout.diagnose.case import Case, Said
 from pageout.diagnose.findings import ERROR, HIGH, INFO, LOW, MEDIUM, WARNING, Evidence, Finding
+from pageout.diagnose.pairs import Pair, pair
 from pageout.diagnose.verdict import not_the_limits
 from pageout.diagnose.words import bytes_text, pages_text, percent
-from pageout.readers.facts import Snapshot
 
 KIB = 1024
 MANY_STALLS = 1000  # direct reclaims since boot that are worth a word
 MUCH_DIRECT = 0.2  # of all pages reclaimed: healthy machines have next to none
 POOR_YIELD = 0.3  # reclaimed of scanned; healthy is above 0.8
-MUCH_SLAB = 0.15  # of memory
+STOPPED = 80.0  # per cent of the time nothing runs: work has as good as stopped
 BLOCK_ORDER = 9  # of a huge page of 2 MiB
-
-
-class Pair(NamedTuple):
-    """Two snapshots of one source, first and last."""
-
-    file: str
-    first: Snapshot
-    last: Snapshot
-
-    def delta(self, name: str) -> float | None:
-        """Return by how much a counter grew."""
-        if name not in self.first.values or name not in self.last.values:
-            return None
-        return self.last.values[name].number - self.first.values[name].number
-
-    def lines(self, name: str) -> tuple[Evidence, ...]:
-        """Return the two lines of a counter."""
-        return tuple(Evidence(self.file, one.values[name].line) for one in (self.first, self.last))
-
-
-def pair(case: Case, source: str, part: str = "") -> Pair | None:
-    """Return the first and last snapshot of a source in one file, None if there is only one."""
-    by_file: dict[str, list[Snapshot]] = {}
-    for file, snapshot in case.snapshots(source):
-        if snapshot.part == part:
-            by_file.setdefault(file, []).append(snapshot)
-    found = [(file, all_of_it) for file, all_of_it in by_file.items() if len(all_of_it) > 1]
-    return Pair(found[0][0], found[0][1][0], found[0][1][-1]) if found else None
 
 
 def _sum(case: Case, *names: str) -> tuple[float, list[Said]]:
@@ -81,7 +52,7 @@ def direct_reclaim(case: Case) -> Iterator[Finding]:
     yield Finding(
         id="direct-reclaim-dominates",
         severity=WARNING,
-        title=f"{percent(direct, direct + kswapd)} of all reclaimed pages were reclaimed by the tasks themselves",
+        title=f"{percent(direct, direct + kswapd)} of all pages reclaimed since boot were reclaimed by the tasks themselves",
         detail=(
             f"Since boot tasks stalled {stalls:,.0f} times to reclaim for their own allocations: {pages_text(direct)} by "
             f"them, {pages_text(kswapd)} by kswapd, which should have done nearly all of it. {_yield(case)}"
@@ -158,38 +129,6 @@ def compaction(case: Case) -> Iterator[Finding]:
 
 
 # --- /proc/meminfo ---
-
-
-def slab(case: Case) -> Iterator[Finding]:
-    """Memory goes to inodes and dentries: reclaim then runs in shrinkers."""
-    total, reclaimable = case.counter("meminfo", "MemTotal"), case.counter("meminfo", "SReclaimable")
-    whole = case.counter("meminfo", "Slab")
-    if total is None or whole is None or reclaimable is None or whole.number < MUCH_SLAB * total.number:
-        return
-    mostly = reclaimable.number > 0.5 * whole.number
-    yield Finding(
-        id="slab-heavy",
-        severity=WARNING,
-        title=f"kernel objects (slab) take {bytes_text(whole.number * KIB)} of {bytes_text(total.number * KIB)}"
-        + (", mostly dentries and inodes" if mostly else ", mostly not reclaimable"),
-        detail=(
-            f"{bytes_text(reclaimable.number * KIB)} of it is reclaimable, through shrinkers: one object at a time, under "
-            "locks, and for some filesystems with writing. Pressure then shows as tasks slow in reclaim, while the page "
-            "cache is clean."
-            if mostly
-            else "What cannot be reclaimed is freed by its owners only: if it grows, something leaks."
-        ),
-        confidence=MEDIUM,
-        why="the sizes are certain; that reclaim is slow because of them needs a trace",
-        evidence=(whole.evidence, reclaimable.evidence, total.evidence),
-        is_not=not_the_limits(case),
-        unknown=("the time reclaim spends in each shrinker", "which caches (slabinfo)"),
-        capture=("slab", "reclaim"),
-        advice=("vm.vfs_cache_pressure above 100 keeps fewer inodes; the price is more metadata reads",)
-        if mostly
-        else (),
-        weight=whole.number / total.number,
-    )
 
 
 def under_writeback(case: Case) -> Iterator[Finding]:
@@ -278,89 +217,31 @@ def fragmentation(case: Case) -> Iterator[Finding]:
         )
 
 
-# --- cgroups ---
-
-
-def cgroup(case: Case) -> Iterator[Finding]:
-    """A cgroup's own counters: held back, at its limit, full of dirty pages, or well."""
-    high, limit = case.counter("memory.events", "high"), case.counter("memory.events", "max")
-    dirty, file_pages = case.counter("memory.stat", "file_dirty"), case.counter("memory.stat", "file")
-    if high is not None and high.number > 0:
-        yield _held_back(high, limit)
-    if dirty is None or file_pages is None:
-        return
-    ceiling = case.counter("memory.max", "memory.max") or case.counter("memory.high", "memory.high")
-    whole = ceiling.number if ceiling is not None else file_pages.number
-    if dirty.number > 0.2 * whole and dirty.number > 8 << 20:
-        yield Finding(
-            id="memcg-dirty",
-            severity=WARNING,
-            title=f"{bytes_text(dirty.number)} of the cgroup's {bytes_text(whole)} are dirty",
-            detail="Reclaim for this cgroup meets dirty pages, which it can only wait for.",
-            confidence=MEDIUM,
-            why="a level at one moment",
-            evidence=(dirty.evidence, (ceiling or file_pages).evidence),
-            unknown=("the cgroup's limit",) if ceiling is None else (),
-            capture=("cgroup", "throttle"),
-            advice=("a lower vm.dirty_bytes, or a higher memory.high: writers are then held back before reclaim is",),
-            weight=dirty.number / max(whole, 1),
-        )
-    elif high is None:
-        yield Finding(
-            id="memcg-healthy",
-            severity=INFO,
-            title=f"the cgroup holds {bytes_text(file_pages.number)} of page cache, {bytes_text(dirty.number)} of it dirty: "
-            "nothing here is stuck",
-            detail="Clean cache is given back at once when it is needed.",
-            confidence=MEDIUM,
-            why="a level at one moment, without the cgroup's limits and events",
-            evidence=(file_pages.evidence, dirty.evidence),
-            is_not=(
-                (
-                    f"dirty pages: {percent(dirty.number, file_pages.number)} of the cache "
-                    f"({dirty.evidence.file}:{dirty.evidence.line})"
-                ),
-            ),
-            unknown=("memory.high, memory.max and memory.events: whether it was ever held back",),
-            capture=("cgroup",),
-        )
-
-
-def _held_back(high: Said, limit: Said | None) -> Finding:
-    return Finding(
-        id="memory-high-events",
-        severity=WARNING,
-        title=f"the cgroup went over memory.high {high.number:,.0f} times: its tasks are put to sleep for it",
-        detail="Each time tasks reclaim for the cgroup and sleep, up to 2 s, before they go on.",
-        confidence=MEDIUM,
-        why="a total since the cgroup was made",
-        evidence=(high.evidence, *((limit.evidence,) if limit is not None else ())),
-        unknown=("how long the tasks slept (memory.pressure)", "what the cgroup holds (memory.stat)"),
-        capture=("cgroup",),
-        advice=("raise memory.high, or give its tasks less to hold",),
-        weight=0.5,
-    )
-
-
 # --- pressure ---
 
 
 def pressure(case: Case) -> Iterator[Finding]:
     """What share of the time tasks wait, by resource."""
-    told = []
+    told: list[tuple[float, str, Evidence]] = []
+    stopped = False
     for resource in ("memory", "io"):
         for file, one in case.snapshots(f"pressure {resource}"):
-            if "avg60" in one.values and one.values["avg60"].number >= 5:
-                value = one.values["avg60"]
-                told.append((value.number, f"{one.part} tasks stalled for {resource}", Evidence(file, value.line)))
+            value = one.values.get("avg60")
+            if value is not None and value.number >= 5:
+                stopped |= resource == "memory" and one.part == "full" and value.number >= STOPPED
+                who = "all tasks at once" if one.part == "full" else "some task"
+                told.append((value.number, f"for {resource} ({who})", Evidence(file, value.line)))
     if not told:
         return
     told.sort(key=lambda row: -row[0])
     yield Finding(
         id="pressure",
-        severity=WARNING if told[0][0] >= 20 else INFO,
-        title="; ".join(f"{what} {share:g} % of the last minute" for share, what, _ in told[:3]),
-        detail="io counts sleeps for disks and at the dirty limit; memory counts reclaim, compaction and refaults.",
+        severity=ERROR if stopped else WARNING if told[0][0] >= 20 else INFO,
+        title="tasks waited, of the last minute: " + "; ".join(f"{share:g} % {what}" for share, what, _ in told[:2]),
+        detail=(
+            "io counts sleeps for disks and at the dirty limit; memory counts reclaim, compaction, refaults and memory.high. "
+            "One task that does nothing but I/O on an idle machine makes io look full, too."
+        ),
         confidence=HIGH,
         why="the kernel measures it",
         evidence=tuple(evidence for _, _, evidence in told),
@@ -371,5 +252,5 @@ def pressure(case: Case) -> Iterator[Finding]:
 
 
 RULES: tuple[Callable[[Case], Iterator[Finding]], ...] = (
-    direct_reclaim, poor_yield, compaction, slab, under_writeback, fragmentation, cgroup, pressure,
+    direct_reclaim, poor_yield, compaction, under_writeback, fragmentation, pressure,
 )  # fmt: skip

@@ -13,10 +13,12 @@ from typing import NamedTuple
 
 from pageout.diagnose.case import Case, Said
 from pageout.diagnose.findings import HIGH, INFO, MEDIUM, WARNING, Evidence, Finding
-from pageout.diagnose.words import bytes_text
+from pageout.diagnose.verdict import DEFAULT_BACKGROUND
+from pageout.diagnose.words import bytes_text, seconds_text
 from pageout.readers.facts import Sysctl
 
 PAGE = 4096
+LATE_CENTISECS = 6000  # a minute; both default to half of that or less
 SMALL_BYTES = 1 << 20  # a limit below: a percentage or MiB written where bytes stand
 TIMES = "vm.dirty_expire_centisecs", "vm.dirty_writeback_centisecs"
 
@@ -61,6 +63,7 @@ def contradictions(case: Case) -> Iterator[Finding]:
         yield from _both(block, "dirty_background_bytes", "dirty_background_ratio")
         yield from _background_above(block, "dirty_bytes", "dirty_background_bytes")
         yield from _background_above(block, "dirty_ratio", "dirty_background_ratio")
+        yield from _background_unsaid(block)
 
 
 def _both(block: Block, one: str, other: str) -> Iterator[Finding]:
@@ -80,6 +83,27 @@ def _both(block: Block, one: str, other: str) -> Iterator[Finding]:
         why="the kernel's handlers clear the counterpart; a running kernel never shows both",
         evidence=(first.evidence, second.evidence),
         advice=(f"keep one of the two lines, and remove vm.{one if wins == other else other}",),
+    )
+
+
+def _background_unsaid(block: Block) -> Iterator[Finding]:
+    """A limit at or below the background threshold the kernel comes with, which nobody sets beside it."""
+    high = block.get("dirty_ratio")
+    unsaid = all(f"vm.{name}" not in block.values for name in ("dirty_background_ratio", "dirty_background_bytes"))
+    if high is None or not unsaid or high.number > DEFAULT_BACKGROUND:
+        return
+    yield Finding(
+        id="sysctl-background-above-limit",
+        severity=WARNING,
+        title=f"vm.dirty_ratio ({high.number:g}) is not above the background threshold the kernel comes with ({DEFAULT_BACKGROUND})",
+        detail=(
+            "The background threshold is not set beside it. If it is still the kernel's own, the kernel takes half of the limit instead, "
+            "without a word."
+        ),
+        confidence=MEDIUM,
+        why="vm.dirty_background_ratio is 10 unless something sets it, and it is not in this block",
+        evidence=(high.evidence,),
+        advice=(f"set vm.dirty_background_ratio too: {max(1, int(high.number // 2))} or less",),
     )
 
 
@@ -161,6 +185,10 @@ def _timers(block: Block) -> Iterator[Finding]:
             evidence=(wakeup.evidence,),
             advice=("the kernel's own value is 500 (5 s)",),
         )
+    elif wakeup is not None and wakeup.number > LATE_CENTISECS:
+        yield _late("dirty_writeback_centisecs", wakeup, "the flusher looks for old pages")
+    elif expire is not None and expire.number > LATE_CENTISECS:
+        yield _late("dirty_expire_centisecs", expire, "a page counts as old")
     elif expire is not None and wakeup is not None and 0 < expire.number < wakeup.number:
         yield Finding(
             id="sysctl-expire-below-wakeup",
@@ -174,6 +202,24 @@ def _timers(block: Block) -> Iterator[Finding]:
             why="expiry is only looked at when the flusher wakes",
             evidence=(expire.evidence, wakeup.evidence),
         )
+
+
+def _late(name: str, said: Said, what: str) -> Finding:
+    return Finding(
+        id="sysctl-late-writeback",
+        severity=WARNING,
+        title=f"vm.{name} = {said.number:,.0f}: only after {seconds_text(said.number / 100)} {what}",
+        detail=(
+            "Until then nothing is written by age: only the background threshold, a sync or reclaim starts writing. A power cut loses all "
+            "that was written since, and when writing starts there is much of it at once."
+        ),
+        confidence=HIGH,
+        why="the number is in hundredths of a second; the kernel's own are 500 (5 s) and 3000 (30 s)",
+        evidence=(said.evidence,),
+        advice=(
+            f"vm.{name} = {500 if 'writeback' in name else 3000}, unless losing that much is meant (laptops saving power)",
+        ),
+    )
 
 
 def changed(case: Case) -> Iterator[Finding]:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 PAGE, KIB = 4096, 1024
 ROOT_CGROUP = ("1", "/", "None")
+SMALL_LIMIT_PAGES = 16384  # 64 MiB: below it a limit is hardly a machine's own
 HARD_PAUSE_MS = 200
 STUCK_MS = 1000  # in one call: five full pauses, and still above the limit
 LONG_DRAIN_S = 10.0
@@ -139,8 +140,11 @@ def _of_device(held: _Held, case: Case) -> Finding:
     last = rows_of(held.pauses.tail(1), 1)[0]
     if _strict(held):
         return _strictlimit(held)
-    if held.cgroup is not None and held.cgroup not in ROOT_CGROUP and _far_below_global(held):
-        return _cgroup_limit(held)
+    if held.cgroup is not None and held.cgroup not in ROOT_CGROUP:
+        if _far_below_global(held):
+            return _cgroup_limit(held)
+        if 0 < _levels(held)[2] < SMALL_LIMIT_PAGES:
+            return _small_cgroup_limit(held)
     if number(held.pauses["paused"].max()) >= STUCK_MS and _mostly_hard(held):
         return _hard_limit(held, last)
     return _normal(held, case, last)
@@ -221,6 +225,27 @@ def _cgroup_limit(held: _Held) -> Finding:
         advice=("raise memory.high or memory.max of the cgroup, or write less at once in it",),
         weight=held.asked_ns / NS,
     )
+
+
+def _small_cgroup_limit(held: _Held) -> Finding:
+    """The limit printed is too small to be a machine's, and the event names a cgroup."""
+    dirty, _, limit = _levels(held)
+    return Finding(
+        id="memcg-dirty-limit",
+        severity=WARNING if dirty >= limit else INFO,
+        title=f"writers of cgroup {held.cgroup} are held back at a limit of {pages_text(limit)}, most likely their cgroup's own",
+        detail=(
+            f"They have {pages_text(dirty)} dirty. A cgroup may dirty vm.dirty_ratio of what it may still use below memory.max and memory.high: "
+            f"full of other memory it has little left. Asked to sleep {seconds(held.asked_ns)} in all: {tasks(held.pauses, 'asked_ns')}."
+        ),
+        confidence=LOW,
+        why="the event names a cgroup and the limit is smaller than any machine's own; the machine's limit is not in the trace",
+        evidence=lines(held.file, held.pauses.sort("asked_ns", descending=True), 3),
+        unknown=("the machine's limit: global_dirty_state", "the cgroup's memory.max and memory.high", *holes_unknown(held.events)),
+        capture=("cgroup", "throttle"),
+        advice=("if it is the cgroup's: raise its memory.high or memory.max, or write less at once in it",),
+        weight=held.asked_ns / NS,
+    )  # fmt: skip
 
 
 def _mostly_hard(held: _Held) -> bool:
@@ -375,6 +400,11 @@ def _round(nbytes: int) -> int:
     return max(1, round(nbytes / (1 << 20))) << 20
 
 
+def _of_cgroup(held: _Held) -> bool:
+    """The levels printed may be a cgroup's own, which says nothing of other devices."""
+    return held.cgroup is not None and held.cgroup not in ROOT_CGROUP and 0 < _levels(held)[2] < SMALL_LIMIT_PAGES
+
+
 def _starving(file: str, events: Events, held: list[_Held]) -> Iterator[Finding]:
     """Writers of a device with little dirty wait because another device holds most of it."""
     for one in held:
@@ -383,7 +413,7 @@ def _starving(file: str, events: Events, held: list[_Held]) -> Iterator[Finding]
             continue
         mine, all_of_it = number(last["bdi_dirty"].median()), number(last["dirty"].median())
         others = [other for other in held if other.bdi != one.bdi]
-        if all_of_it < 1 or mine > 0.2 * all_of_it or _strict(one):
+        if all_of_it < 1 or mine > 0.2 * all_of_it or _strict(one) or _of_cgroup(one):
             continue
         holder = max(others, key=lambda other: number(other.pauses["bdi_dirty"].median()), default=None)
         yield Finding(

@@ -38,7 +38,7 @@ _HOLDS = (
     "N0=", "root=", "console=", "PID", "DISK", "%util", "sysctl", "queue/", "kernel.", "memory.", "io.stat:",
     "LINUX RESTART",
 )  # fmt: skip
-_SETTING = re.compile(r"-?(?:abi|crypto|debug|dev|fs|kernel|net|sunrpc|user|xen)[./]\w")
+_SETTING = re.compile(r"-?(?:abi|crypto|debug|dev|fs|fscache|kernel|net|sunrpc|user|xen)[./]\w")
 
 
 def may_begin(text: str) -> bool:

@@ -7,8 +7,11 @@ They say which file the next lines are of, and which command printed a table. A 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
+from pageout.readers.facts import Fact, Moment
 from pageout.readers.lines import Claim
+from pageout.readers.moments import MAX_MOMENTS, seconds_of
 from pageout.readers.proc.named import Named, Reader, names
 
 _TOOLS = names(
@@ -66,6 +69,11 @@ class Prompt(Reader):
 
     def __init__(self, named: Named) -> None:
         super().__init__(named)
+        self._moments: list[Moment] = []
+
+    def facts(self) -> Sequence[Fact]:
+        """Return the dates."""
+        return self._moments
 
     def see(self, number: int, text: str) -> Claim | None:
         """Claim a line that names what comes next, and remember it."""
@@ -80,6 +88,9 @@ class Prompt(Reader):
             return self._command(number, watch[1], strict=True)
         if _DATE.fullmatch(text):
             self.named.touch(number)
+            seconds = seconds_of(text)
+            if seconds is not None and len(self._moments) < MAX_MOMENTS:
+                self._moments.append(Moment(number, seconds))
             return Claim.KNOWN
         strict = _STRICT.fullmatch(text)
         if strict is not None:

@@ -18,6 +18,7 @@ from pageout.readers.tools.columns import TableReader, real
 _HEAD = re.compile(r"top - \d\d:\d\d:\d\d up .{1,80}?load average: ([\d.]{1,8}),? ([\d.]{1,8}),? ([\d.]{1,8})")
 _TASKS = re.compile(r"(?:Tasks|Threads):\s{1,8}\d{1,8} total.{0,200}")
 _CPU = re.compile(r"%?Cpu(?:\(s\)|\d{1,4})\s{0,3}:\s{0,4}(.{1,300})")
+_ONE_CPU = re.compile(r"%?Cpu\d{1,4}\s{0,3}:\s{0,4}.{1,300}")  # a line each: a heading may have hundreds
 _CPU_PART = re.compile(r"([\d.,]{1,8})\s{0,3}%?\s?(us|sy|ni|id|wa|hi|si|st)\b")
 _MEMORY = re.compile(r"(?:([KMGT])iB )?(Mem|Swap)\s{0,3}:\s{0,12}(\S.{1,300})")
 _MEMORY_PART = re.compile(
@@ -25,10 +26,10 @@ _MEMORY_PART = re.compile(
 )
 _KIB = {"": 1.0, "k": 1.0, "K": 1.0, "m": 1024.0, "M": 1024.0, "g": 1048576.0, "G": 1048576.0, "T": float(1 << 30)}
 _COLUMNS = names(
-    "PID PPID USER UID PR NI VIRT RES SHR S %CPU %MEM TIME TIME+ COMMAND SWAP "
+    "PID PPID USER UID PR NI VIRT RES SHR S %CPU %MEM TIME TIME+ COMMAND SWAP STAT VSZ %VSZ CPU "
     "CODE DATA nFLT nMaj nDRT P WCHAN Flags TGID nTH RUSER"
 )
-_WORDS = frozenset(("USER", "RUSER", "PR", "S", "TIME", "TIME+", "COMMAND", "WCHAN", "Flags"))
+_WORDS = frozenset(("USER", "RUSER", "PR", "S", "TIME", "TIME+", "COMMAND", "WCHAN", "Flags", "STAT"))
 
 
 class Top(TableReader):
@@ -63,9 +64,13 @@ class Top(TableReader):
             self._blocks.add("top", "", number, loads)
             self._moment = number
             return Claim.KNOWN
+        if _TASKS.fullmatch(text):  # many leave out the line above it
+            self._moment = number
+            return Claim.KNOWN
         if number - self._moment > 24:
             return None
-        if _TASKS.fullmatch(text):
+        if _ONE_CPU.fullmatch(text):
+            self._moment = number
             return Claim.KNOWN
         cpu = _CPU.fullmatch(text)
         memory = _MEMORY.fullmatch(text)
@@ -96,7 +101,7 @@ class Top(TableReader):
             elif name in self.words:
                 labels[name] = words[n]
             else:
-                values.append(words[n].upper() if name in ("VIRT", "RES", "SHR") else words[n])
+                values.append(words[n].upper() if name in ("VIRT", "RES", "SHR", "VSZ") else words[n])
         return self.row(number, labels, [_in_kib(word) for word in values])
 
     def facts(self) -> Sequence[Fact]:

@@ -16,9 +16,11 @@ from pageout.readers.tools.columns import TableReader, is_value
 
 COLUMNS = names("r b w swpd free buff cache inact active si so bi bo in cs us sy id wa st gu")
 _GROUPS = re.compile(
-    r"(?:procs|-{1,40}(?:procs|memory|swap|io|system|cpu|timestamp)-{1,40})(?:\s{1,4}-{0,40}(?:procs|memory|swap|io|system|cpu|timestamp)-{0,40}){0,8}"
+    r"(?:procs|-{1,40}time-{1,40}\s{1,4}procs|-{1,40}(?:procs|memory|swap|io|system|cpu|timestamp)-{1,40})(?:\s{1,4}-{0,40}(?:procs|memory|swap|io|system|cpu|timestamp)-{0,40}){0,8}"
 )
 _ZONE = re.compile(r"[A-Z]{2,5}|[+-]\d\d")
+_CLOCK = re.compile(r"\d\d:\d\d:\d\d")
+REMARKS = 12  # lines between two rows: somebody's notes
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 _UNIT = re.compile(r"(?:-S|--unit)\s?=?([kKmM])\b|-\w{0,6}S\s?([kKmM])\b")
 _BYTES = {"k": 1000, "K": 1024, "m": 10**6, "M": 1 << 20}
@@ -46,12 +48,17 @@ class VmstatTool(TableReader):
         words = text.split()
         if words[:2] == ["r", "b"] and self._begins(number, words):
             return Claim.KNOWN
-        if self.sheet is None or not self.near(number):
+        if self.sheet is None or not (self.near(number) or self._is_far_row(number, words)):
             return None
         if self.header_open(number) and COLUMNS.union(_zone(words)).issuperset(words):
             self.extend(number, [name for name in words if name in COLUMNS] + ["time"] * bool(_zone(words)))
             return Claim.KNOWN
         return self._row(number, words)
+
+    def _is_far_row(self, number: int, words: list[str]) -> bool:
+        sheet = self.sheet
+        near = sheet is not None and number - sheet.last <= REMARKS
+        return near and sheet is not None and len(words) == len(sheet.columns) and all(map(str.isdecimal, words))
 
     def _begins(self, number: int, words: list[str]) -> bool:
         zone = _zone(words)
@@ -67,6 +74,8 @@ class VmstatTool(TableReader):
 
     def _row(self, number: int, words: list[str]) -> Claim | None:
         labels: dict[str, str] = {}
+        if len(words) > 1 and _CLOCK.fullmatch(words[0]):
+            labels, words = {"time": words[0]}, words[1:]
         for n, word in enumerate(words):
             if _DATE.fullmatch(word):
                 labels = {"time": " ".join(words[n : n + 3])}

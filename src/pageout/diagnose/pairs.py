@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Two snapshots of one source in one file: what moved between them, and how long that took, if the file says."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from pageout.diagnose.case import Case
+from pageout.diagnose.findings import Evidence
+from pageout.readers.facts import Moment, Snapshot
+
+LONGEST_S = 7 * 86400.0  # between two snapshots that are compared
+
+
+class Pair(NamedTuple):
+    """Two snapshots of one source, first and last."""
+
+    file: str
+    first: Snapshot
+    last: Snapshot
+    seconds: float | None = None  # between them, None if the file does not say
+
+    def delta(self, name: str) -> float | None:
+        """Return by how much a counter grew."""
+        if name not in self.first.values or name not in self.last.values:
+            return None
+        return self.last.values[name].number - self.first.values[name].number
+
+    def lines(self, name: str) -> tuple[Evidence, ...]:
+        """Return the lines of a counter: of both snapshots, or of the one that has it."""
+        return tuple(
+            Evidence(self.file, one.values[name].line) for one in (self.first, self.last) if name in one.values
+        )
+
+    def sum(self, *names: str) -> float | None:
+        """Return by how much counters grew together; None if none is in both. Negative: a restart, or two machines."""
+        deltas = [delta for name in names if (delta := self.delta(name)) is not None]
+        return sum(deltas) if deltas else None
+
+
+def pairs(case: Case, source: str) -> Iterator[Pair]:
+    """Yield the first and last snapshot of each part and place of a source, of files that have more than one."""
+    found: dict[tuple[str, str, str], list[Snapshot]] = {}
+    for file, snapshot in case.snapshots(source):
+        found.setdefault((file, snapshot.place, snapshot.part), []).append(snapshot)
+    dates: dict[str, list[Moment]] = {}
+    for file, moment in case.facts(Moment):
+        dates.setdefault(file, []).append(moment)
+    for (file, _, _), several in found.items():
+        if len(several) > 1:
+            begin = _stamp(dates.get(file, []), several[0], 0)
+            end = _stamp(dates.get(file, []), several[-1], several[-2].line)
+            known = begin is not None and end is not None and 0 < end - begin <= LONGEST_S
+            yield Pair(file, several[0], several[-1], (end or 0.0) - (begin or 0.0) if known else None)
+
+
+def pair(case: Case, source: str, part: str = "") -> Pair | None:
+    """Return the first pair of a part, None if there is only one snapshot."""
+    return next((one for one in pairs(case, source) if one.first.part == part), None)
+
+
+def _stamp(dates: Sequence[Moment], snapshot: Snapshot, before: int) -> float | None:
+    """Return the last date above a snapshot, None if the one before it, at line `before`, stands between."""
+    at = bisect_left(dates, snapshot.line, key=lambda date: date.line) - 1
+    return dates[at].seconds if at >= 0 and dates[at].line > before else None
