@@ -6,7 +6,7 @@ BIN     = $(VENV)/bin
 JOBS   ?= 2
 PIP     = $(BIN)/pip --disable-pip-version-check --quiet
 
-.PHONY: demo test lint types bench format clean
+.PHONY: demo test lint types bench fuzz format clean
 
 demo: $(VENV)/.installed
 	$(BIN)/pageout demo
@@ -21,6 +21,11 @@ lint: $(VENV)/.dev
 
 types: $(VENV)/.dev
 	$(BIN)/mypy
+
+INPUTS ?= 1000000
+
+fuzz: $(VENV)/.fuzz
+	$(BIN)/python -W ignore -m tests.fuzz.guided --inputs $(INPUTS)
 
 bench: $(VENV)/.bench
 	$(BIN)/python -m bench
@@ -46,4 +51,8 @@ $(VENV)/.dev: $(VENV)/.installed
 
 $(VENV)/.bench: $(VENV)/.installed
 	$(PIP) install -c constraints.txt --no-build-isolation -e '.[bench]'
+	@touch $@
+
+$(VENV)/.fuzz: $(VENV)/.dev
+	$(PIP) install -c constraints.txt --no-build-isolation -e '.[fuzz]'
 	@touch $@

@@ -35,6 +35,7 @@ class FakeResult:
         self.dmesg = "[    1.000000] writer used greatest stack depth: 5296 bytes left\n"
         self.histograms = histograms()
         self.watermarks = {"min": 100, "low": 125, "high": 150}
+        self.deepest_stack = [(720, 48, "xfs_vm_writepage"), (672, 672, "sys_select")]
 
     def document(self) -> dict[str, Any]:
         return self._document

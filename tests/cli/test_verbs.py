@@ -152,12 +152,13 @@ def test_fail_on_exits_with_1_for_what_happened_and_only_then(
 
 
 def test_proc_writes_the_kernels_files_into_a_folder(engine: FakeEngine, storm: Path) -> None:
-    from pageout.cli.run import PROC_FILES
+    from pageout.cli.run import PROC_FILES, STACK_FILE
 
     for _ in range(2):  # a folder that is there already will do
         assert main(["run", "storm.fio", "--proc", "proc"]) == 0
-    assert sorted(path.name for path in Path("proc").iterdir()) == sorted(PROC_FILES)
+    assert sorted(path.name for path in Path("proc").iterdir()) == sorted((*PROC_FILES, STACK_FILE))
     assert Path("proc/buddyinfo").read_text() == "buddyinfo of the run\n"
+    assert "  0)      720      48   xfs_vm_writepage\n" in Path("proc/stack_trace").read_text()
 
 
 @pytest.mark.parametrize("folder", ["storm.fio", "missing/proc", "/proc/pageout"])

@@ -141,6 +141,37 @@ def df_request_totals(events: Events) -> pl.DataFrame:
     )
 
 
+@needs("block_rq_issue", "block_rq_complete")
+def df_device_load(events: Events) -> pl.DataFrame:
+    """Return what each device did: dev; requests; read_bytes, written_bytes; busy_ns: time with a request at it.
+
+    Only requests whose completion the trace holds count.
+    """
+    done = df_requests(events).filter(pl.col("line_end").is_not_null() & (pl.col("time_ns_end") >= pl.col("time_ns")))
+    keys = ("segment", "dev")
+    steps = pl.concat(
+        [
+            done.select(*keys, "time_ns", "line", pl.lit(1).alias("step")),
+            done.select(
+                *keys, pl.col("time_ns_end").alias("time_ns"), pl.col("line_end").alias("line"),
+                pl.lit(-1).alias("step"),
+            ),
+        ]
+    ).sort("time_ns", "line")  # fmt: skip
+    held = steps.with_columns(
+        pl.col("step").cum_sum().over(keys).alias("depth"),
+        (pl.col("time_ns").shift(-1).over(keys) - pl.col("time_ns")).alias("gap"),
+    )
+    busy = held.filter(pl.col("depth") > 0).group_by("dev").agg(pl.col("gap").sum().alias("busy_ns"))
+    size = pl.col("nr_sector").cast(pl.Int64) * SECTOR_BYTES
+    work = done.group_by("dev").agg(
+        pl.len().alias("requests"),
+        size.filter(pl.col("op") == "read").sum().alias("read_bytes"),
+        size.filter(pl.col("op") == "write").sum().alias("written_bytes"),
+    )
+    return work.join(busy, on="dev", how="left").with_columns(pl.col("busy_ns").fill_null(0)).sort("dev")
+
+
 @needs("block_rq_insert|block_getrq")
 def df_queueing(events: Events) -> pl.DataFrame:
     """Return how long I/O waited before the device: in the scheduler, or for a free request (a tag).

@@ -7,10 +7,21 @@ import inspect
 import sys
 from typing import Any
 
-from pageout.analysis import block, compaction, journal, oom, postprocess, reclaim, slab, stalls, writeback
+from pageout.analysis import (
+    block,
+    compaction,
+    journal,
+    oom,
+    postprocess,
+    reclaim,
+    reclaim_steps,
+    slab,
+    stalls,
+    writeback,
+)
 from pageout.analysis.needs import Needing
 
-_MODULES = (stalls, reclaim, slab, writeback, block, compaction, oom, journal, postprocess)
+_MODULES = (stalls, reclaim, reclaim_steps, slab, writeback, block, compaction, oom, journal, postprocess)
 _HEAD = """\
 # Frames of the analysis
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pageout.events.tables import Events
 
 KINDS = {"direct": "direct", "memcg": "memcg", "memcg_softlimit": "memcg soft limit", "node": "node"}
-_BEGINS = tuple(f"mm_vmscan_{kind}_reclaim_begin" for kind in KINDS)
+BEGINS = tuple(f"mm_vmscan_{kind}_reclaim_begin" for kind in KINDS)
 KSWAPD_NAME = r"^kswapd\d+$"
 _WAITS = {
     "mm_vmscan_throttled": None,  # says its reason itself
@@ -27,7 +27,7 @@ _WAITS = {
 _LISTS = ("inactive_anon", "active_anon", "inactive_file", "active_file", "unevictable")
 
 
-@needs("|".join(_BEGINS))
+@needs("|".join(BEGINS))
 def df_direct_reclaim(events: Events) -> pl.DataFrame:
     """Return one row each time a task reclaimed for itself.
 
@@ -53,18 +53,22 @@ def df_direct_reclaim(events: Events) -> pl.DataFrame:
     return pl.concat(parts).sort("line")
 
 
+def is_kswapd(events: Events) -> pl.Expr:
+    """Whether a row is of a kswapd: by its name, or as it woke or slept as one."""
+    pids = [events.frame(f"mm_vmscan_kswapd_{what}")["pid"] for what in ("wake", "sleep")]
+    by_name = pl.col("comm").cast(pl.String).str.contains(KSWAPD_NAME).fill_null(False)
+    return by_name | pl.col("pid").is_in(pl.concat(pids).unique().implode()).fill_null(False)
+
+
 def reclaimer(rows: pl.DataFrame, events: Events) -> pl.DataFrame:
     """Return rows of events with by: kswapd, or the kind of reclaim the task was in; null if the trace does not say."""
     met = rows.sort("line").with_columns(pl.lit(None, pl.String).alias("by"))
-    if recorded(events, _BEGINS):
+    if recorded(events, BEGINS):
         spans = df_direct_reclaim(events)
         for kind in KINDS.values():  # a soft limit's reclaim is inside another, so each kind by itself
             met = open_at(met, spans.filter(pl.col("kind") == kind), ["kind"])
             met = met.with_columns(pl.coalesce("by", "kind").alias("by")).drop("kind")
-    pids = [events.frame(f"mm_vmscan_kswapd_{what}")["pid"] for what in ("wake", "sleep")]
-    is_kswapd = pl.col("comm").cast(pl.String).str.contains(KSWAPD_NAME).fill_null(False)
-    is_kswapd = is_kswapd | pl.col("pid").is_in(pl.concat(pids).unique().implode()).fill_null(False)
-    return met.with_columns(pl.when(is_kswapd).then(pl.lit("kswapd")).otherwise("by").alias("by"))
+    return met.with_columns(pl.when(is_kswapd(events)).then(pl.lit("kswapd")).otherwise("by").alias("by"))
 
 
 @needs("mm_vmscan_kswapd_wake")
@@ -110,7 +114,8 @@ def df_kswapd_requests(events: Events) -> pl.DataFrame:
     return rows.group_by("comm", "pid", "nid", "order").agg(pl.len().alias("wakeups")).sort("pid", "nid", "order")
 
 
-def _list_of(flags: str) -> pl.Expr:
+def list_of(flags: str) -> pl.Expr:
+    """Return file, anon or mixed, by the flags RECLAIM_WB_*."""
     text = pl.col(flags).cast(pl.String)
     return (
         pl.when(text.str.contains("WB_FILE")).then(pl.lit("file"))
@@ -132,7 +137,7 @@ def df_lru(events: Events) -> pl.DataFrame:
     sums = ("nr_scanned", "nr_reclaimed", "nr_dirty", "nr_writeback", "nr_congested", "nr_immediate", "nr_activate",
             "nr_ref_keep", "nr_unmap_fail")  # fmt: skip
     return (
-        rows.with_columns(_list_of("flags").alias("lru"), pl.coalesce("nr_activate", split).alias("nr_activate"))
+        rows.with_columns(list_of("flags").alias("lru"), pl.coalesce("nr_activate", split).alias("nr_activate"))
         .group_by("by", "comm", "pid", "nid", "lru", "priority")
         .agg(pl.len().alias("batches"), *map(total, sums))
         .sort("by", "pid", "nid", "lru", "priority", nulls_last=True)
@@ -176,7 +181,7 @@ def df_reclaim_writes(events: Events) -> pl.DataFrame:
     rows = named(reclaimer(events.frame("mm_vmscan_writepage"), events), events)
     sync = pl.col("flags").cast(pl.String).str.contains("WB_SYNC").alias("sync")
     return (
-        rows.with_columns(_list_of("flags").alias("lru"), sync)
+        rows.with_columns(list_of("flags").alias("lru"), sync)
         .group_by("by", "comm", "pid", "lru", "sync")
         .agg(pl.len().alias("pages"))
         .sort("by", "pid", "lru", "sync", nulls_last=True)

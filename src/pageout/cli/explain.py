@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """pageout explain FILE...: what went wrong on a real machine, with the lines that prove it."""
 
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from pageout.cli.terminal import complain, hint, show
+from pageout.cli.terminal import Progress, complain, hint, show
 from pageout.vocabulary.errors import TraceError, UsageError
 
 if TYPE_CHECKING:
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 
 DONE, ANSWERED, UNREADABLE = 0, 1, 2
 CAPTURES_SHOWN = 2
+MAY_COMPILE_BYTES = 1 << 18  # a packed file of this size may be a text the compiled loop takes
 
 Files = Annotated[
     list[str],
@@ -39,6 +42,12 @@ def explain(
     mask: Annotated[
         bool, Parameter(negative="", help="Hide host names, task names and paths: the output can be posted.")
     ] = False,
+    tables: Annotated[
+        bool, Parameter(negative="", help="Print tables of each trace too: who waited for what, who worked at it.")
+    ] = False,
+    plot: Annotated[
+        Path | None, Parameter(metavar="FILE", help="Draw the first trace over time: .svg, .png or .html.")
+    ] = None,
     json: Annotated[bool, Parameter(negative="", help="Print one JSON document and nothing else.")] = False,
 ) -> int:
     """Say what went wrong: the answer first, the lines that prove it, what it is not, what to capture next.
@@ -47,7 +56,10 @@ def explain(
     """
     if not files:
         raise UsageError("explain: name a file, or - for standard input")
-    inputs, errors = _read(files)
+    if mask and (tables or plot is not None):
+        raise UsageError("--mask does not reach tables and plots: leave one of them out")
+    suffix = _picture_kind(plot)
+    inputs, errors = _read(files, mask)
     if against:
         return _compare(inputs, errors, against, mask, json)
     if not inputs:
@@ -60,21 +72,83 @@ def explain(
         from pageout.diagnose.masking import masked
 
         document = masked(document, inputs)
+    if plot is not None:
+        _draw(inputs, plot, suffix)
     _output(document, errors, json)
+    if tables and not json:
+        _tables(inputs)
     return ANSWERED if any(finding.severity == "error" for finding in answer.findings) else DONE
 
 
-def _read(files: list[str]) -> "tuple[list[Input], list[str]]":
-    """Read what can be read; say of the rest why not."""
+def _picture_kind(plot: Path | None) -> str:
+    from pageout.report.plot import checked_suffix
+
+    return checked_suffix(plot) if plot is not None else ""
+
+
+def _draw(inputs: "list[Input]", plot: Path, suffix: str) -> None:
+    """Draw the first trace: waits, levels and requests over time.  Raises UsageError if there is nothing to draw."""
+    from pageout.analysis.block import df_requests
+    from pageout.analysis.stalls import df_waits
+    from pageout.analysis.writeback import df_dirty_state
+    from pageout.cli.output import replacing
+    from pageout.report.trace_charts import picture_bytes, plot_dirty_state, plot_requests, plot_waits, trace_picture
+
+    for found in inputs:
+        if found.events is None:
+            continue
+        waits, levels, requests = (frame.or_none(found.events) for frame in (df_waits, df_dirty_state, df_requests))
+        panels = [
+            plot_waits(waits) if waits is not None else None,
+            plot_dirty_state(levels) if levels is not None else None,
+            plot_requests(requests) if requests is not None else None,
+        ]
+        if any(panel is not None for panel in panels):
+            with replacing(plot) as part:
+                part.write_bytes(picture_bytes(trace_picture(panels, Path(found.file).name), suffix))
+            return
+    raise UsageError(f"--plot {plot}: no trace here has waits, dirty levels or requests to draw")
+
+
+def _tables(inputs: "list[Input]") -> None:
+    from pageout.report.trace_tables import trace_tables
+
+    for found in inputs:
+        if found.events is not None:
+            show(*trace_tables(found.events))
+
+
+def _read(files: list[str], mask: bool) -> "tuple[list[Input], list[str]]":
+    """Read what can be read; say of the rest why not, masked only that it was not."""
+    from pageout.diagnose.masking import UNSAID
     from pageout.readers.read import read_input
 
     inputs, errors = [], []
-    for name in dict.fromkeys(files):
-        try:
-            inputs.append(read_input(name))
-        except TraceError as error:
-            errors.append(str(error))
+    names = list(dict.fromkeys(files))
+    with Progress() as progress, _compile_notes(progress, names):
+        for number, name in enumerate(names):
+            progress.part(number, len(names), f"reading {name}")
+            try:
+                inputs.append(read_input(name, progress))
+            except TraceError as error:
+                errors.append(UNSAID if mask else str(error))
     return inputs, errors
+
+
+def _compile_notes(progress: Progress, names: list[str]) -> AbstractContextManager[None]:
+    """Say what is compiled while files are read; small ones need nothing of the kind."""
+    if all(name != "-" and _size(name) < MAY_COMPILE_BYTES for name in names):
+        return nullcontext()
+    from pageout import jit
+
+    return jit.compiling(progress.note)
+
+
+def _size(name: str) -> int:
+    try:
+        return Path(name).stat().st_size
+    except OSError:
+        return 0
 
 
 def _unreadable(errors: list[str], json: bool) -> int:
@@ -153,7 +227,7 @@ def _output(document: dict[str, Any], errors: list[str], json: bool) -> None:
 
 def _compare(inputs: "list[Input]", errors: list[str], against: list[str], mask: bool, json: bool) -> int:
     """Explain both captures, then say what changed from AGAINST to FILE."""
-    former, more = _read(against)
+    former, more = _read(against, mask)
     errors = errors + more
     if not inputs or not former:
         return _unreadable(errors, json)

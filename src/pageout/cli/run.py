@@ -11,6 +11,7 @@ from pageout.cli.options import Common, Workload, words
 from pageout.cli.terminal import complain, hint, show, width
 
 PROC_FILES = ("buddyinfo", "pagetypeinfo", "extfrag_index", "unusable_index", "zoneinfo", "vmstat", "meminfo")
+STACK_FILE = "stack_trace"  # of the stack tracer, in debugfs
 FAILURES = {  # word of --fail-on -> figure, what happened
     "oom": ("oom_kills", "tasks killed by the OOM killer"),
     "overflow": ("stack_overflows", "kernel stack overflows"),
@@ -35,8 +36,8 @@ def run(
         Path | None,
         Parameter(
             metavar="DIR",
-            help="Write buddyinfo, pagetypeinfo, zoneinfo, vmstat, meminfo, fragmentation indices of the end to DIR, "
-            "in the kernel's formats.",
+            help="Write buddyinfo, pagetypeinfo, zoneinfo, vmstat, meminfo, fragmentation indices of the end, and the "
+            "stack tracer's stack_trace to DIR, in the kernel's formats.",
         ),
     ] = None,
     common: Common = Common(),  # noqa: B008  frozen
@@ -46,6 +47,7 @@ def run(
     from pageout.cli.output import distinct, print_json, replacing
     from pageout.cli.play import play
     from pageout.cli.workers import Played
+    from pageout.report.stack import tracer_text
 
     watched = words("--fail-on", fail_on, FAILURES) if fail_on is not None else ()
     scenario = load_workload(workload, common, design)
@@ -57,8 +59,9 @@ def run(
         if not isinstance(result, Played):
             if log is not None:
                 log.write_text(result.dmesg)
+            texts = result.proc_files() | {STACK_FILE: tracer_text(result.deepest_stack)} if parts else {}
             for name, part in parts.items():
-                part.write_text(result.proc_files()[name])
+                part.write_text(texts[name])
     document = result.document()
     if common.json:
         print_json(document)
@@ -80,7 +83,7 @@ def _proc_paths(folder: Path | None, workload: Path) -> dict[str, Path]:
         folder.mkdir(exist_ok=True)
     except OSError as error:
         raise UsageError(f"--proc {plain(folder)}: cannot be made ({error.strerror}): choose another folder") from None
-    paths = {name: folder / name for name in PROC_FILES}
+    paths = {name: folder / name for name in (*PROC_FILES, STACK_FILE)}
     for name, path in paths.items():
         distinct({f"--proc {name}": path}, workload)
     return paths

@@ -31,9 +31,9 @@ class Recipe(NamedTuple):
 
 def _trace(title: str, events: str, seconds: int, cost: str) -> Recipe:
     command = (
-        f"cd {_TRACEFS} && mkdir -p instances/pageout && cd instances/pageout && echo 8192 > buffer_size_kb && "
-        f"for e in {events}; do echo $e >> set_event; done; "
-        f"echo 1 > tracing_on; sleep {seconds}; echo 0 > tracing_on; gzip -c trace > /tmp/trace.txt.gz"
+        f"mountpoint -q {_TRACEFS} || mount -t tracefs nodev {_TRACEFS}; mkdir -p {_TRACEFS}/instances/pageout && "
+        f"cd {_TRACEFS}/instances/pageout && echo 8192 > buffer_size_kb && for e in {events}; do echo $e >> set_event; "
+        f"done; echo 1 > tracing_on; sleep {seconds}; echo 0 > tracing_on; cat trace | gzip > /tmp/trace.txt.gz; cd /"
     )
     undo = f"rmdir {_TRACEFS}/instances/pageout"
     return Recipe(title, command, f"root; 8 MiB a CPU while it records; {cost}", undo)

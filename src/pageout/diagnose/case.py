@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from pageout.diagnose.findings import Evidence
 from pageout.readers.facts import Fact, KernelVersion, OomReport, Snapshot, Sysctl, Table, TaskStack
@@ -41,13 +41,16 @@ class Case:
     """What the rules see: all inputs together, since people post a problem in several files."""
 
     inputs: Sequence[Input]
+    _facts: dict[type, list[tuple[str, Any]]] = field(default_factory=dict, init=False, repr=False)  # asked for before
+    _counters: dict[tuple[str, str, bool], Said | None] = field(default_factory=dict, init=False, repr=False)
 
     def facts(self, kind: type[_F]) -> Iterator[tuple[str, _F]]:
         """Yield (file, fact) of one class, in the order of files and lines."""
-        for found in self.inputs:
-            for fact in found.facts:
-                if isinstance(fact, kind):
-                    yield found.file, fact
+        if kind not in self._facts:
+            self._facts[kind] = [
+                (found.file, fact) for found in self.inputs for fact in found.facts if isinstance(fact, kind)
+            ]
+        yield from self._facts[kind]
 
     def traces(self) -> Iterator[tuple[str, Events]]:
         """Yield (file, events) of every input that has events."""
@@ -65,12 +68,15 @@ class Case:
 
     def counter(self, source: str, name: str, last: bool = True) -> Said | None:
         """Return a counter of the last (or first) snapshot that has it, None if none has."""
-        found = [
-            Said(fact.values[name].number, Evidence(file, fact.values[name].line))
-            for file, fact in self.snapshots(source)
-            if name in fact.values
-        ]
-        return found[-1 if last else 0] if found else None
+        key = (source, name, last)
+        if key not in self._counters:
+            found = [
+                Said(fact.values[name].number, Evidence(file, fact.values[name].line))
+                for file, fact in self.snapshots(source)
+                if name in fact.values
+            ]
+            self._counters[key] = found[-1 if last else 0] if found else None
+        return self._counters[key]
 
     def sysctl(self, name: str) -> Said | None:
         """Return the last stated number of a setting such as `vm.dirty_ratio`."""

@@ -19,11 +19,17 @@ _PATH = re.compile(r"(?<![\w/])/(?!proc/|sys/|dev/)(?:[\w.@+-]+/)+[\w.@+-]*")
 _HOST = re.compile(r"(?<=\d\d:\d\d )\S+(?= (?:kernel|systemd)\b)|(?<=[+-]\d\d:\d\d )\S+(?= (?:kernel|systemd|\[))")
 _MAIL = re.compile(r"[\w.+-]{1,64}@[\w.-]{1,255}")
 _HARDWARE = re.compile(r"(?<=Hardware name: ).*")
+HIDDEN = "(hidden)"
+UNSAID = "not read; without --mask the reason is said, which may quote the file"
 SHORTEST = 3  # letters of a task name that is hidden wherever it stands in a line
 
 
 def masked(document: dict[str, Any], inputs: Iterable[Input]) -> dict[str, Any]:
-    """Return the document of `explain` with names hidden."""
+    """Return the document of `explain` with names hidden.
+
+    Where nobody understood a line, nobody knows the names in it: of unread lines the numbers stay, of unread files
+    not even the reason.
+    """
     hider = _Hider(_comms(inputs), [found.file for found in inputs])
     hidden = hider.every(document)
     assert isinstance(hidden, dict)
@@ -68,7 +74,7 @@ class _Hider:
             text = text.replace(file, self._files[file])
         text = _MAIL.sub(lambda found: self._name("mail", found[0]), text)
         text = _HOST.sub(lambda found: self._name("host", found[0]), text)
-        text = _HARDWARE.sub("(hidden)", text)
+        text = _HARDWARE.sub(HIDDEN, text)
         text = _PATH.sub(lambda found: "/" + self._name("path", found[0]), text)
         if self._comms is not None:
             text = self._comms.sub(lambda found: self._name("task", found[0]), text)
@@ -77,8 +83,12 @@ class _Hider:
     def every(self, value: Any, key: str = "") -> Any:
         """Hide names in every text of a document, but not in ids, commands of ours, or numbers."""
         if isinstance(value, str):
+            if key == "error":
+                return UNSAID
             fixed = key in ("id", "severity", "confidence", "command", "next", "cost", "undo", "pageout", "unit")
             return value if fixed else self.text(value)
+        if key == "unread_lines":
+            return [{**one, "text": HIDDEN} for one in value]
         if isinstance(value, list):
             return [self.every(one, key) for one in value]
         if isinstance(value, dict):

@@ -108,7 +108,7 @@ def congestion_timeouts(case: Case) -> Seen | None:
 def lazytime_twice(case: Case) -> Seen | None:
     """An inode's lazy timestamp is written, the writing marks it dirty, and it is written again."""
     for file, events in case.traces():
-        lazy = events_of(events, "writeback_lazytime", "ino")
+        lazy = events_of(events, "writeback_lazytime", "ino").drop_nulls("ino")
         if lazy.is_empty():
             continue
         marks = events_of(events, "writeback_mark_inode_dirty", "ino", "flags").filter(

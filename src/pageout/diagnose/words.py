@@ -36,3 +36,13 @@ def seconds_text(seconds: float) -> str:
 def percent(part: float, whole: float) -> str:
     """Return a share, `?` of nothing."""
     return f"{100 * part / whole:.3g} %" if whole else "? %"
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number of things: 1 task, 1,200 tasks."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def times(count: int) -> str:
+    """Return how often: once, twice, 1,200 times."""
+    return {1: "once", 2: "twice"}.get(count, f"{count:,} times")

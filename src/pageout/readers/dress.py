@@ -192,6 +192,8 @@ class _Undresser:
 
     def _of_base64(self, number: int, decoded: bytes) -> Iterator[Line]:
         self.bits_from = self.bits_from or number
+        if len(self.bits) >= MAX_LINE and b"\n" not in decoded:
+            return
         *lines, self.bits = (self.bits + decoded).split(b"\n")
         for raw in lines:
             yield _dressed_line(self.bits_from, raw, mail_text.BASE64, False, max(number - self.bits_from, 0))

@@ -138,12 +138,7 @@ class FtraceText(EventRecogniser):
         held, self._pending = self._pending, None
         if held is None:
             return
-        builder = self.stream.events()
-        values = self.payloads.values(builder, held.kind, held.payload) if held.kind is not None else None
-        if held.kind is None or values is None:
-            builder.add_other(held.common, held.name, held.payload)
-        else:
-            builder.add(held.kind, held.common, values)
+        self.payloads.put(self.stream.events(), held.kind, held.common, held.name, held.payload)
 
     def _with_prefix(self, line: Line, prefix: Prefix) -> Claim | None:
         """Take a line that begins like an event, None if it goes on like none."""
@@ -227,6 +222,8 @@ class FtraceText(EventRecogniser):
 
     def _wrapped_head(self, line: Line) -> Claim | None:
         """Join a line to the one or two before it, if together they are an event and they alone were nothing."""
+        if ":" not in line.text:
+            return None  # what ends an event's name would have to be here
         loose = self._loose[1 - MAX_LINES :]
         for n in range(len(loose)):
             lines = loose[n:]

@@ -14,9 +14,11 @@ from pageout.readers.facts import Fact
 MAX_LINE = 1 << 16  # bytes of a line that are looked at; the rest is dropped, and the line is marked
 KEPT_OF_UNREAD = 200
 MAX_UNREAD = 10_000  # unread lines kept with their text; all are counted
-
-
 MAX_TAKEN_BACK = 64  # lines
+# A text that came this often among lines in a row of which nobody claimed one is nobody's: it is not shown again
+# before a line is claimed. Else a megabyte of blank lines would be asked about half a million times.
+REFUSED_FOR_GOOD = 64
+MAX_REFUSED = 256  # texts counted
 
 
 class Claim(Enum):
@@ -127,6 +129,7 @@ class Desk:
         self._account = account
         self._last: Recogniser | None = None
         self._refused: deque[Line] = deque(maxlen=MAX_TAKEN_BACK)  # in a row, up to now
+        self._nr_refused: dict[str, int] = {}  # how often each text was refused since the last claim
 
     def take(self, line: Line) -> None:
         """Offer a line: to whoever took the last one first."""
@@ -134,6 +137,9 @@ class Desk:
             line = line._replace(text=line.text[1:])
         if line.text.endswith("^M"):  # a carriage return, as some viewers and pagers show it
             line = line._replace(text=line.text[:-2].rstrip())
+        if self._nr_refused.get(line.text, 0) >= REFUSED_FOR_GOOD:
+            self._refuse(line)
+            return
         last = self._last
         if last is not None:
             claim = last.take(line)
@@ -162,11 +168,14 @@ class Desk:
             self._account.take_back(recogniser.kind, self._refused.pop())
         recogniser.taken_back = 0
         self._refused.clear()
+        self._nr_refused.clear()
         if line.prefix:
             recogniser.variants.update(line.prefix.split(", "))
 
     def _refuse(self, line: Line) -> None:
         self._account.refuse(line)
+        if line.text in self._nr_refused or len(self._nr_refused) < MAX_REFUSED:
+            self._nr_refused[line.text] = self._nr_refused.get(line.text, 0) + 1
         if is_nothing(line):
             self._refused.clear()
         else:
@@ -180,6 +189,7 @@ class Desk:
     def skip(self, number: int) -> None:
         """Lines up to this number were read by somebody else: whoever is inside something must know."""
         self._refused.clear()
+        self._nr_refused.clear()
         if self._last is not None:
             self._last.skipped(number)
             self._last = None

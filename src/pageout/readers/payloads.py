@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -51,6 +51,16 @@ class Payloads:
     def learned(self) -> dict[str, list[Template]]:
         """The templates of each event so far, in the order they are tried."""
         return {name: [known.template for known in learned] for name, learned in self._learned.items()}
+
+    def put(
+        self, builder: EventBuilder, kind: EventKind | None, common: Sequence[int], name: str, payload: str
+    ) -> None:
+        """Give an event to the builder: with its values if its text is known, else with the text."""
+        values = self.values(builder, kind, payload) if kind is not None else None
+        if kind is None or values is None:
+            builder.add_other(common, name, payload)
+        else:
+            builder.add(kind, common, values)
 
     def values(self, builder: EventBuilder, kind: EventKind, payload: str) -> list[int] | None:
         """Return a row's own values, NULL for what was not said; None if the text is not this event's."""

@@ -141,9 +141,4 @@ class PerfScript(EventRecogniser):
         held, self._held = self._held, None
         if held is None:
             return
-        builder = self.stream.events()
-        values = self.payloads.values(builder, held.kind, held.payload) if held.kind is not None else None
-        if held.kind is None or values is None:
-            builder.add_other(held.common, held.name, held.payload)
-        else:
-            builder.add(held.kind, held.common, values)
+        self.payloads.put(self.stream.events(), held.kind, held.common, held.name, held.payload)

@@ -14,7 +14,7 @@ from pageout.readers.dress import Physical, in_utf8, split_lines, undress
 from pageout.readers.facts import Fact
 from pageout.readers.formats import recognisers
 from pageout.readers.lines import Account, Desk, Line, Recogniser
-from pageout.readers.source import STDIN, open_bytes
+from pageout.readers.source import STDIN, OnRead, open_bytes
 from pageout.readers.systrace import HTML, LOOKED_AT, unwrap
 from pageout.readers.texts import KEPT_BYTES, Texts
 from pageout.vocabulary.errors import TraceError
@@ -46,9 +46,12 @@ class Input:
         return 0 if self.events is None else self.events.lost
 
 
-def read_input(name: str) -> Input:
-    """Read a file, `-` for standard input.  Raises TraceError: unreadable, or nothing in it that pageout knows."""
-    with open_bytes(name) as pieces:
+def read_input(name: str, on_read: OnRead | None = None) -> Input:
+    """Read a file, `-` for standard input.  Raises TraceError: unreadable, or nothing in it that pageout knows.
+
+    on_read: told now and then what share of the file has been read.
+    """
+    with open_bytes(name, on_read) as pieces:
         return read_pieces(name, pieces)
 
 
@@ -203,7 +206,9 @@ def _kind(account: Account, readers: Sequence[Recogniser]) -> str:
 
 
 def _nothing_known(found: Input) -> str:
-    line, text = next(iter(found.account.unread_lines), (1, ""))
+    if not found.account.unread_lines:
+        return f"{found.file}: nothing in it{' but blank lines' if found.account.lines else ''}: name another file"
+    line, text = found.account.unread_lines[0]
     if any(_FIO_JOB.fullmatch(row) for _, row in found.account.unread_lines):
         return f"{found.file}:{line}: a fio job file, nothing recorded: pageout run FILE.fio simulates it"
     return (

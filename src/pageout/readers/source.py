@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A file's bytes, whatever packed them: plain, .gz, .xz, .zst, standard input. Never all at once."""
+"""A file's bytes, whatever packed them: plain, .gz, .xz, .zst, .bz2, standard input. Never all at once."""
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import io
 import lzma
+import os
 import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, cast
@@ -17,10 +19,27 @@ from pageout.vocabulary.errors import TraceError
 
 STDIN = "-"
 CHUNK = 1 << 22
+OnRead = Callable[[float], None]
 # Traces shrink some tenfold, twentyfold with luck. What grows like this, and to this size, was packed to do harm.
 BOMB_RATIO, BOMB_BYTES = 200, 1 << 28
 
-_MAGIC = ((b"\x1f\x8b", "gz"), (b"\xfd7zXZ\x00", "xz"), (b"\x28\xb5\x2f\xfd", "zst"))
+_MAGIC = (
+    (b"\x1f\x8b", "gz"), (b"\xfd7zXZ\x00", "xz"), (b"\x28\xb5\x2f\xfd", "zst"),
+    *((b"BZh%d1AY&" % level, "bz2") for level in range(1, 10)),
+)  # fmt: skip
+# What people name by mistake, by how it begins, and what to do.
+_FOREIGN = (
+    (b"PK\x03\x04", "a .zip archive: unpack it and name the files in it"),
+    (b"7z\xbc\xaf\x27\x1c", "a .7z archive: unpack it and name the files in it"),
+    (b"Rar!\x1a\x07", "a .rar archive: unpack it and name the files in it"),
+    (b"\x7fELF", "a program or a core dump: give the log or the trace in text"),
+    (b"\x89PNG\r\n", "a picture: give the text it shows"),
+    (b"\xff\xd8\xff", "a picture: give the text it shows"),
+    (b"GIF8", "a picture: give the text it shows"),
+    (b"%PDF-", "a PDF: give its text"),
+    (b"PERFILE2", "perf's own format: give the output of perf script"),
+    (b"SQLite format 3\x00", "a database: give text"),
+)
 
 
 class _Counted(io.RawIOBase):
@@ -42,14 +61,15 @@ class _Counted(io.RawIOBase):
 
 
 def packing(head: bytes) -> str:
-    """Return gz, xz or zst by a file's first bytes, empty for anything else."""
+    """Return gz, xz, zst or bz2 by a file's first bytes, empty for anything else."""
     return next((name for magic, name in _MAGIC if head.startswith(magic)), "")
 
 
 @contextmanager
-def open_bytes(name: str) -> Iterator[Iterator[bytes]]:
+def open_bytes(name: str, on_read: OnRead | None = None) -> Iterator[Iterator[bytes]]:
     """Open a file, `-` for standard input; yields its unpacked bytes in pieces of at most CHUNK.
 
+    on_read: told, before each piece, what share of the file has been read.
     Raises TraceError, also while the pieces are taken: the file cannot be read, is broken, or unpacks without end.
     """
     try:
@@ -57,14 +77,24 @@ def open_bytes(name: str) -> Iterator[Iterator[bytes]]:
             yield _pieces("standard input", sys.stdin.buffer)
             return
         with Path(name).open("rb", buffering=0) as file:
-            yield _pieces(name, file)
+            pieces = _pieces(name, file)
+            yield pieces if on_read is None else _told(pieces, file, on_read)
     except OSError as error:
         raise TraceError(f"{name}: cannot be read ({error.strerror or error}): name a file") from None
 
 
+def _told(pieces: Iterator[bytes], file: IO[bytes], on_read: OnRead) -> Iterator[bytes]:
+    size = os.fstat(file.fileno()).st_size if file.seekable() else 0
+    for piece in pieces:
+        on_read(min(file.tell() / size, 1.0) if size else 0.0)
+        yield piece
+
+
 def _pieces(name: str, file: IO[bytes]) -> Iterator[bytes]:
     first = file.read(CHUNK)
-    kind = packing(first[:8])
+    kind = packing(first[:16])
+    if foreign := next((what for magic, what in _FOREIGN if first.startswith(magic)), ""):
+        raise TraceError(f"{name}: {foreign}")
     if not kind:
         while first:
             yield first
@@ -82,8 +112,18 @@ def _pieces(name: str, file: IO[bytes]) -> Iterator[bytes]:
                     f"{name}: {counted.nbytes:,} bytes of .{kind} unpack to over {total:,}: no recording does; refused"
                 )
             yield piece
-    except (EOFError, zlib.error, gzip.BadGzipFile, lzma.LZMAError, ValueError) as error:
+    except _broken(kind) as error:
         raise TraceError(f"{name}: a broken .{kind} file ({error}): copy it again") from None
+
+
+def _broken(kind: str) -> tuple[type[Exception], ...]:
+    """Return what unpackers raise of a file that is not whole, or not what its first bytes say."""
+    errors: tuple[type[Exception], ...] = (EOFError, OSError, zlib.error, lzma.LZMAError, ValueError)
+    if kind == "zst":
+        from backports.zstd import ZstdError
+
+        errors += (ZstdError,)
+    return errors
 
 
 def _unpacker(kind: str, file: IO[bytes]) -> IO[bytes]:
@@ -91,6 +131,8 @@ def _unpacker(kind: str, file: IO[bytes]) -> IO[bytes]:
         return cast("IO[bytes]", gzip.GzipFile(fileobj=file))
     if kind == "xz":
         return cast("IO[bytes]", lzma.LZMAFile(file))
+    if kind == "bz2":
+        return cast("IO[bytes]", bz2.BZ2File(file))
     from backports.zstd import ZstdFile
 
     return cast("IO[bytes]", ZstdFile(file))

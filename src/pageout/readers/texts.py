@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 from pageout.readers.lines import Line
 
-KEPT_BYTES = 1 << 26  # of a text: beyond, evidence is read from the file again
+KEPT_BYTES = 1 << 27  # of memory, about: beyond, evidence is read from the file again
+LINE_BYTES = 128  # that keeping a line costs beside its text
 
 
 class _Run(NamedTuple):
@@ -28,10 +29,10 @@ class Texts(Mapping[int, str]):
         self._split: tuple[int, list[bytes]] = (0, [])  # the run last looked into
 
     def add(self, line: Line) -> None:
-        """Keep a line, if there is room."""
-        if self._room > 0:
+        """Keep a line that says something, if there is room."""
+        if self._room > 0 and line.text:
             self._lines[line.number] = line.text
-            self._room -= len(line.text)
+            self._room -= LINE_BYTES + len(line.text)
 
     def add_run(self, first: int, raw: bytes) -> None:
         """Keep whole lines as they stand in the file, later ones than all before, if there is room."""

@@ -108,6 +108,18 @@ def table_text(document: dict[str, Any], title: str) -> Text:
     return Text.assemble((f"{plain(title)}\n", "bold"), "\n".join(lines))
 
 
+def tracer_text(rows: Sequence[tuple[int, int, str]]) -> str:
+    """Return (depth, size, location) of a stack, innermost first, as the kernel's stack_trace file has them.
+
+    Source: Linux v2.6.34 kernel/trace/trace_stack.c:t_show.
+    """
+    head = [f"        Depth    Size   Location    ({len(rows)} entries)", "        -----    ----   --------"]
+    return (
+        "\n".join([*head, *(f"{n:3}) {depth:8}   {size:5}   {where}" for n, (depth, size, where) in enumerate(rows))])
+        + "\n"
+    )
+
+
 def _cut(text: str, width: int) -> str:
     return text if len(text) <= width else text[: width - 3] + "..."
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 MAX_POINTS = 2000
 MAX_NAMES = 8  # of tasks or operations told apart by colour
+LEGEND_COLUMNS = 5
 NS_PER_S, NS_PER_MS = 1e9, 1e6
 _COLOURS = (ORANGE, BLUE, GREEN, PURPLE, YELLOW, GREY)
 _OTHERS = "others"
@@ -122,7 +123,13 @@ def _stalls(frame: pl.DataFrame, value: str, title: str, by: str = "comm", *, lo
     encoding: Spec = {
         "x": {"field": "t", "type": "quantitative", "scale": {"zero": False, "nice": False}, "axis": _time_axis()},
         "y": {"field": "ms", "type": "quantitative", "title": "ms", "scale": scale},
-        "color": {"field": "name", "type": "nominal", "scale": {"range": list(_COLOURS)}},
+        "color": {
+            "field": "name",
+            "type": "nominal",
+            "scale": {"range": list(_COLOURS)},
+            "legend": {"columns": LEGEND_COLUMNS},
+        },
+        "shape": {"field": "name", "type": "nominal"},
         "tooltip": [{"field": "t", "title": "s"}, {"field": "ms"}, {"field": "name"}],
     }
     return {

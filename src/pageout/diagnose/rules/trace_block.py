@@ -89,23 +89,19 @@ def _pattern(case: Case, file: str, events: Events, device: str, mine: pl.DataFr
     slow = p99 > SLOW_NS
     if not (scattered and busy > BUSY) and not slow:
         return None
-    by = writes.group_by("comm").agg(
-        pl.len().alias("n"), (pl.col("nr_sector").cast(pl.Int64).sum() * SECTOR).alias("bytes")
-    )
-    submitters = ", ".join(
-        f"{row['comm']} {row['n']:,} of {bytes_text(row['bytes'] / row['n'])}"
-        for row in rows_of(by.sort("n", descending=True), 3)
-    )
+    sync = number(writes["sync"].mean()) if len(writes) else 0.0
     return Finding(
         id="device-small-writes" if scattered else "device-saturated",
         severity=WARNING,
         title=f"device {device}: "
         + (
-            f"small scattered writes, {bytes_text(size)} on average, {percent(len(far), len(writes))} of them far from the one before"
+            f"small {'synchronous ' if sync > 0.8 else 'scattered '}writes, {bytes_text(size)} on average, {percent(len(far), len(writes))} after a seek"
             if scattered
             else f"requests take up to {seconds(number(done['latency_ns'].max()))}, 1 % of them over {seconds(p99)}"
         ),
-        detail=f"Writes by whom: {submitters}. Depth {number(done['depth'].mean()):.1f} on average, {number(done['depth'].max()):.0f} at most. "
+        detail=f"Writes by whom: {_submitters(writes)}. "
+        + (f"{sync:.0%} of them are synchronous (fsync, O_SYNC): somebody waits for each. " if sync > 0.5 else "")
+        + f"Depth {number(done['depth'].mean()):.1f} on average, {number(done['depth'].max()):.0f} at most. "
         + (
             "The device's bandwidth is not what is exhausted: each write costs a seek."
             if scattered
@@ -119,6 +115,15 @@ def _pattern(case: Case, file: str, events: Events, device: str, mine: pl.DataFr
         capture=("device", "throttle"),
         weight=p99 / NS,
         covers=("requests-summary",),
+    )
+
+
+def _submitters(writes: pl.DataFrame) -> str:
+    size = (pl.col("nr_sector").cast(pl.Int64).sum() * SECTOR).alias("bytes")
+    by = writes.group_by("comm").agg(pl.len().alias("n"), size).sort("n", descending=True)
+    return ", ".join(
+        f"{'an interrupt (who queued them is not recorded)' if row['comm'] in ('<idle>', 'swapper') else row['comm']} {row['n']:,} of {bytes_text(row['bytes'] / row['n'])}"
+        for row in rows_of(by, 3)
     )
 
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Traces of throttling: who is held back at which limit, and why the limit is where it is.
+"""Traces of throttling since 3.2: who is held back at which limit, and why the limit is where it is.
 
-Source: Linux v6.1 mm/page-writeback.c:balance_dirty_pages, wb_position_ratio; v2.6.36..3.1 balance_dirty_pages.
+Source: Linux v6.1 mm/page-writeback.c:balance_dirty_pages, wb_position_ratio.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
 
-from pageout.analysis.reclaim import df_throttled
+from pageout.analysis.block import df_requests
 from pageout.analysis.writeback import df_bdi_rates, df_dirty_state, df_dirty_throttle, df_inodes, df_throttle_totals
 from pageout.diagnose.case import Case
 from pageout.diagnose.findings import ERROR, HIGH, INFO, LOW, MEDIUM, WARNING, Evidence, Finding
@@ -64,7 +64,6 @@ def held_back(case: Case) -> Iterator[Finding]:
     for file, events in case.traces():
         checks = df_dirty_throttle.or_none(events)
         if checks is None:
-            yield from _old_kernel(file, events)
             continue
         pauses = checks.filter(pl.col("asked_ns") > 0)
         if pauses.is_empty():
@@ -81,8 +80,11 @@ def held_back(case: Case) -> Iterator[Finding]:
 
 
 def _held(file: str, events: Events, row: Row, checks: pl.DataFrame, pauses: pl.DataFrame) -> _Held:
-    same = (pl.col("bdi") == row["bdi"]) & pl.col("cgroup").eq_missing(pl.lit(row["cgroup"]))
-    return _Held(file, events, str(row["bdi"]), row["cgroup"], checks.filter(same), pauses.filter(same))
+    bdi = row["bdi"]  # None: a line cut before it was said
+    same = pl.col("bdi").eq_missing(pl.lit(bdi)) & pl.col("cgroup").eq_missing(pl.lit(row["cgroup"]))
+    return _Held(
+        file, events, "(not said)" if bdi is None else str(bdi), row["cgroup"], checks.filter(same), pauses.filter(same)
+    )
 
 
 def _never(file: str, events: Events, checks: pl.DataFrame) -> Finding:
@@ -259,30 +261,51 @@ def _share_words(held: _Held, last: Row) -> str:
     return f"{held.disk} holds {share:.0%} of it. " if share < 0.5 else ""
 
 
-def _bandwidth(held: _Held) -> tuple[float | None, Evidence | None]:
-    """Return the bandwidth the kernel believes, KiB/s, and its line; else the rate all writers are balanced to."""
+class _Bandwidth(NamedTuple):
+    """What a device takes, KiB/s, by what, and the line that says it."""
+
+    kib_s: float
+    by: str
+    evidence: Evidence
+
+
+def _bandwidth(held: _Held) -> _Bandwidth | None:
+    """Return what the device was seen to take; else what the kernel believed last (it begins at 100 MiB/s)."""
+    requests = df_requests.or_none(held.events)
+    if requests is not None:
+        same = pl.col("dev").cast(pl.String).str.replace(",", ":", literal=True) == held.bdi
+        done = requests.filter(same & (pl.col("op") == "write") & pl.col("time_ns_end").is_not_null())
+        span_s = (number(done["time_ns_end"].max()) - number(done["time_ns"].min())) / NS if len(done) else 0.0
+        if len(done) >= 20 and span_s > 0.5:
+            kib = total(done, "nr_sector") / 2 / span_s
+            return _Bandwidth(kib, "by its requests", Evidence(held.file, int(done["line"][0])))
     rates = df_bdi_rates.or_none(held.events)
     if rates is not None:
         mine = rates.filter(pl.col("bdi").cast(pl.String) == held.bdi)
         if len(mine):
-            return number(mine["awrite_bw"].median()), Evidence(held.file, int(mine["line"][-1]))
-    return None, None
+            return _Bandwidth(
+                number(mine["awrite_bw"][-1]),
+                "by the kernel's last estimate",
+                Evidence(held.file, int(mine["line"][-1])),
+            )
+    return None
 
 
 def _normal(held: _Held, case: Case, last: Row) -> Finding:
     dirty, setpoint, limit = _levels(held)
-    bandwidth, at = _bandwidth(held)
+    found = _bandwidth(held)
+    bandwidth = found.kib_s if found is not None else None
     drain_s = dirty * PAGE / (bandwidth * KIB) if bandwidth else None
     slow = drain_s is not None and drain_s > LONG_DRAIN_S
     rate = number(held.pauses["task_ratelimit"].median())
     writers = held.pauses["pid"].n_unique()
     worst = number(held.pauses["asked_ns"].max())
     title = f"{writers} writer{'s' if writers > 1 else ''} of {held.disk} {'are' if writers > 1 else 'is'} held back at the dirty limit: {seconds(held.asked_ns)} in all, {seconds(worst)} at most a time"
-    detail = f"More is written than the device takes{f' ({bytes_text(bandwidth * KIB)}/s by the kernel’s estimate)' if bandwidth else ''}: {tasks(held.pauses, 'asked_ns')}. "
+    detail = f"More is written than the device takes{f' ({bytes_text(found.kib_s * KIB)}/s {found.by})' if found is not None else ''}: {tasks(held.pauses, 'asked_ns')}. "
     detail += f"Dirty and under writeback: {pages_text(dirty)}, setpoint {pages_text(setpoint)}{f', limit {pages_text(limit)}' if limit else ''}; a writer is given {bytes_text(rate * KIB)}/s. "
     if drain_s is not None:
         detail += f"To write what is dirty takes {seconds_text(drain_s)}: a sync started now lasts about that long, and a power cut loses that much. "
-    detail += _near_background(held)
+    detail += _fell(held) + _near_background(held)
     return Finding(
         id="dirty-limit-throttling",
         severity=WARNING if held.asked_ns > 0.2 * max(window_s(held.events), 1.0) * NS else INFO,
@@ -290,13 +313,27 @@ def _normal(held: _Held, case: Case, last: Row) -> Finding:
         detail=detail.strip(),
         confidence=HIGH if bandwidth else MEDIUM,
         why="pauses, levels and limits are printed with each check" + ("" if bandwidth else "; the device's bandwidth is not recorded"),
-        evidence=lines(held.file, held.pauses.sort("asked_ns", descending=True), 3) + ((at,) if at is not None else ()),
+        evidence=lines(held.file, held.pauses.sort("asked_ns", descending=True), 3) + ((found.evidence,) if found is not None else ()),
         is_not=_not_reclaim(held.events),
         unknown=(*(("the device's bandwidth: bdi_dirty_ratelimit is not in the trace",) if not bandwidth else ()), *holes_unknown(held.events)),
         capture=("throttle", "block") if not bandwidth else ("block",),
         advice=_advice(held, bandwidth, dirty, limit, slow),
         weight=held.asked_ns / NS,
     )  # fmt: skip
+
+
+def _fell(held: _Held) -> str:
+    """Say that the limits themselves went down: they are shares of memory that others may take."""
+    state = df_dirty_state.or_none(held.events)
+    if state is None or state.is_empty():
+        return ""
+    highest, lowest = number(state["thresh"].max()), number(state["thresh"].min())
+    if lowest <= 0 or highest < 1.3 * lowest:
+        return ""
+    return (
+        f"The limit itself moved between {pages_text(lowest)} and {pages_text(highest)}: it is a share of the memory that is free "
+        "or clean cache, so it falls when tasks take memory. "
+    )
 
 
 def _limit_words(limit: float) -> str:
@@ -368,38 +405,6 @@ def _starving(file: str, events: Events, held: list[_Held]) -> Iterator[Finding]
             weight=one.asked_ns / NS,
             covers=("dirty-limit-throttling",) if len(held) == 1 else (),
         )  # fmt: skip
-
-
-# --- kernels before 3.2: writers write and wait for congestion ---
-
-
-def _old_kernel(file: str, events: Events) -> Iterator[Finding]:
-    """Until 3.1 a writer over the limit wrote pages itself and slept between."""
-    if "balance_dirty_wait" not in events and "balance_dirty_start" not in events:
-        return
-    waits = events.frame("balance_dirty_wait")
-    starts = events.frame("balance_dirty_start")
-    slept = df_throttled.or_none(events)
-    writers = pl.concat([waits.select("pid", "comm"), starts.select("pid", "comm")])["pid"].unique()
-    mine = slept.filter(pl.col("pid").is_in(writers.implode()) & pl.col("by").is_null()) if slept is not None else None
-    asleep_ns = total(mine, "delayed_ns") if mine is not None else None
-    count = writers.len()
-    window = max(window_s(events), 1e-3)
-    yield Finding(
-        id="dirty-limit-throttling",
-        severity=WARNING if asleep_ns is None or asleep_ns > 0.2 * window * NS else INFO,
-        title=f"{count} writer{'s' if count > 1 else ''} over the dirty limit wrote for themselves and waited {len(waits):,} times"
-        + (f", {seconds(asleep_ns)} asleep" if asleep_ns is not None else ""),
-        detail="Before 3.2 a writer over the limit writes back pages itself, from wherever it is, and sleeps until the level falls."
-        + (f" Most: {tasks(mine, 'delayed_ns')}." if mine is not None and len(mine) else ""),
-        confidence=MEDIUM,
-        why="each start and each wait is in the trace" + ("; how long the waits took is not" if asleep_ns is None else ""),
-        evidence=lines(file, waits if len(waits) else starts, 3),
-        unknown=("how long each wait was",) if asleep_ns is None else (),
-        capture=("throttle", "block"),
-        advice=("sustained writing cannot be faster than the device: raising vm.dirty_* only moves the wall",),
-        weight=(asleep_ns or 0.0) / NS,
-    )  # fmt: skip
 
 
 # --- levels and inodes ---
