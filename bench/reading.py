@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Reading a long recording: ours, text to frames with every field, beside what others take for less of it.
 
-The kernel's script is looked for in PAGEOUT_POSTPROCESS and under /usr/src; trace-cmd, where it is installed, reads a
-trace.dat of as many events of the same kinds.
+The kernel's script is looked for in PAGEOUT_POSTPROCESS and under /usr/src. trace-cmd, where it is installed, prints a
+trace.dat of as many events; ours, beside it, reads the very text it printed.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from bench.recording import write_text
 LINES, ROUNDS = 500_000, 3
 STREAM_LINES = 2_000_000
 SCRIPT = "Documentation/trace/postprocess/trace-vmscan-postprocess.pl"
+SAME_EVENTS = "ours, on what trace-cmd report printed"
 _HEAD = re.compile(r" *(.*?)-(\d+) +\[(\d{3})\] +(\S+) +(\d+)\.(\d+): (\w+): ")
 
 
@@ -93,6 +94,10 @@ def others(folder: Path, text: Path, lines: int) -> tuple[dict[str, Callable[[],
             env=child_environment(), stdout=subprocess.DEVNULL, check=True,
         )  # fmt: skip
         runs["trace-cmd report"] = program(["trace-cmd", "report", "-i", str(binary)])
+        report = folder / "report.txt"
+        with report.open("wb") as file:
+            subprocess.run(["trace-cmd", "report", "-i", str(binary)], stdout=file, check=False)
+        runs[SAME_EVENTS] = ours(report)
     for name in list(runs):
         try:
             runs[name]()
@@ -139,7 +144,9 @@ def measure_readers(sheet: Sheet, folder: Path, lines: int) -> None:
     for name in runs:
         sheet.add(name, rate(found, name, lines), "M lines/s")
         target = ">= 8" if name.startswith("trace") else ""
-        sheet.add(f"ours : {name}", ratio(found, name, "ours"), "times", target)
+        same = SAME_EVENTS if name == "trace-cmd report" and SAME_EVENTS in runs else "ours"
+        if name != SAME_EVENTS:
+            sheet.add(f"ours : {name}", ratio(found, name, same), "times", target)
     for name, why in missing.items():
         sheet.add(name, float("nan"), "", "", f"not measured: {why}")
 

@@ -200,7 +200,7 @@ def is_plain_comm(buf: Any, at: int, end: int) -> Any:
         return 1
     for index in range(at, end):
         byte = buf[index]
-        if byte == _LEFT or byte == _BAR:
+        if byte in (_LEFT, _BAR):
             return 0
         if byte == _COLON and buf[index + 1] == _SPACE and buf[index + 2] == _SPACE:
             return 0

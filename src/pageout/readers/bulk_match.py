@@ -134,7 +134,7 @@ def take_value(k: Any, step: Any, following: Any, at: int, end: int, cell: int) 
     buf = k.buf
     if kind == AS_DEC:
         return take_number(k, step, at, cell)
-    if kind == AS_HEX or kind == AS_ANY:
+    if kind in (AS_HEX, AS_ANY):
         if buf[at] == _ZERO and buf[at + 1] == _X:
             return take_hexadecimal(k, step, at + 2, cell)
         if kind == AS_HEX:
@@ -233,17 +233,15 @@ def _value_step(template: Template, at: int, literal: bytes, following: bytes) -
 
 def _words_of(text: bytes) -> list[int]:
     """Return the first 16 bytes as two words, a mask after each."""
-    words = []
-    for part in (text[:8], text[8:16]):
-        for some in (part, b"\xff" * len(part)):
-            words.append(int.from_bytes(some.ljust(8, b"\0"), "little", signed=True))
-    return words
+    parts = (text[:8], b"\xff" * len(text[:8]), text[8:16], b"\xff" * len(text[8:16]))
+    return [int.from_bytes(part.ljust(8, b"\0"), "little", signed=True) for part in parts]
 
 
 class Steps(NamedTuple):
     """The rows of a template in the table, and the literals' bytes they speak of."""
 
-    table: Array
+    table: bytes  # of STEP
+    nr_steps: int
     literals: bytes
 
 
@@ -256,21 +254,19 @@ def packed_steps(template: Template) -> Steps | None:
     for step in steps:
         rows.append((len(pool), len(step.text), *step[1:], *_words_of(step.text)))
         pool += step.text
-    return Steps(np.array(rows, STEP), pool)
+    return Steps(np.array(rows, STEP).tobytes(), len(steps), pool)
 
 
 def match_tables(templates: Sequence[Steps]) -> dict[str, Array]:
     """Return the tables of LAYOUT for the steps of some templates."""
     rows = np.zeros(len(templates) + 1, TEMPLATE)
     pool = b"".join(steps.literals for steps in templates)
+    step = np.frombuffer(bytearray().join([*(steps.table for steps in templates), bytes(STEP.itemsize)]), STEP)
     at = first_byte = 0
-    tables = []
     for row, steps in enumerate(templates):
-        table = steps.table.copy()
-        table["text"] += first_byte
-        tables.append(table)
-        rows[row] = (at, at + len(table), 0)
-        at += len(table)
+        end = at + steps.nr_steps
+        step["text"][at:end] += first_byte
+        rows[row] = (at, end, 0)
+        at = end
         first_byte += len(steps.literals)
-    step = np.concatenate([*tables, np.zeros(1, STEP)])
     return {"step": step, "template": rows, "literals": np.frombuffer(pool + bytes(SLACK), np.uint8).copy()}

@@ -29,6 +29,7 @@ ROWS = 1 << 14  # of an event, before they become a block
 LINE = COMMON.index("line")
 PAYLOAD_BYTES = 1 << 22  # of events in no row, before they become a block
 _PAD = 72  # cells between columns: columns a power of two apart would share their places in the CPU's cache
+_CELLS = 256  # columns there is room for at first, of all events: memory not written to costs nothing
 _CPUS = 10_000  # the text has at most four digits
 
 
@@ -48,6 +49,7 @@ class RowStore:
         self._event["nr_cells"] = OTHER_CELLS
         self._steps: dict[int, tuple[Template, Steps | None]] = {}  # by identity
         self._narrower = Narrower(run_loop)
+        self._nr_cells = OTHER_CELLS  # columns in use
         self._block: Any = None
         self._address: Any = None
         self._buffer: Array | None = None
@@ -55,7 +57,7 @@ class RowStore:
             "param": self.param,
             "head": np.zeros(2, HEAD),
             "payload": np.zeros(PAYLOAD_BYTES, np.uint8),
-            "rows": np.zeros(stride * OTHER_CELLS, np.int64),
+            "rows": np.empty(stride * _CELLS, np.int64),
             "event": self._event,
             "event_named": np.zeros(0, np.int32),
             "cpu_pid": np.zeros(_CPUS, np.int32),
@@ -97,7 +99,7 @@ class RowStore:
                 steps = self._steps_of(template)
                 if steps is None:
                     event["pythons"] = 1
-                elif len(steps.table):
+                elif steps.nr_steps:
                     tables.append(steps)
                     self._unknown.append((template.kind.name, template.unknown))
             event["end_template"] = len(tables)
@@ -147,21 +149,24 @@ class RowStore:
         self._kinds.append(kind)
         event = np.zeros(number + 1, EVENT)
         event[:number] = self._event
-        first, nr_cells = len(self._arrays["rows"]), NR_COMMON + len(kind.columns)
+        first, nr_cells = self._nr_cells * int(self.param["stride"][0]), NR_COMMON + len(kind.columns)
         event[number]["first_cell"], event[number]["nr_cells"] = first, nr_cells
-        self._arrays["rows"] = self._more_rows(nr_cells)
+        self._nr_cells += nr_cells
+        while self._nr_cells * int(self.param["stride"][0]) > len(self._arrays["rows"]):
+            self._double_rows()
         self._event = self._arrays["event"] = event
         self._address = None
         return number
 
-    def _more_rows(self, nr_cells: int) -> Array:
-        """Return the rows there are, with room for those of one more event."""
-        stride, old = int(self.param["stride"][0]), self._arrays["rows"].reshape(-1, int(self.param["stride"][0]))
-        rows = np.empty((len(old) + nr_cells, stride), np.int64)
+    def _double_rows(self) -> None:
+        """Make room for as many columns again."""
+        stride = int(self.param["stride"][0])
+        old = self._arrays["rows"].reshape(-1, stride)
+        rows = np.empty((2 * len(old), stride), np.int64)
         for event in self._event:
             cells = slice(event["first_cell"] // stride, event["first_cell"] // stride + event["nr_cells"])
             rows[cells, : event["nr_rows"]] = old[cells, : event["nr_rows"]]
-        return rows.reshape(-1)
+        self._arrays["rows"] = rows.reshape(-1)
 
     def _count_unknown(self, builder: EventBuilder) -> None:
         """Tell the builder how often keys stood in lines that are no column."""

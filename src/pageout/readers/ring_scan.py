@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pageout.jit import bind_state, kentry, kernel_view, kfn
+from pageout.jit import bind_state, kentry, kernel_view, kinline, word_at
 from pageout.readers.dat_fields import Gather
 from pageout.readers.ring_buffer import (
     BAD_COMMIT,
@@ -47,7 +47,7 @@ _at = kernel_view(LAYOUT)
 _LOW = (1 << 32) - 1
 
 
-@kfn
+@kinline
 def read4(k: Any, at: int) -> Any:
     """Read an unsigned word at a multiple of 4."""
     word = k.word[at >> 2]
@@ -56,7 +56,7 @@ def read4(k: Any, at: int) -> Any:
     return word
 
 
-@kfn
+@kinline
 def read8(k: Any, at: int) -> Any:
     """Read 8 bytes at a multiple of 4."""
     first = read4(k, at)
@@ -66,7 +66,7 @@ def read8(k: Any, at: int) -> Any:
     return second << 32 | first
 
 
-@kfn
+@kinline
 def read_page(k: Any, at: int, stop: int, time: int) -> Any:
     """Add the records of a page; returns 0 if one does not fit."""
     param = k.param
@@ -146,11 +146,13 @@ def scan_pages(address: Any, limit: int) -> Any:
 _scan_pages = kentry(scan_pages)
 
 _GATHER = np.dtype([(name, "i8") for name in ("big", "nr", "nr_slots")])
+_AT_ONCE = 256  # records
 _SLOT = np.dtype([(name, "i8") for name in ("offset", "width", "first")])
 
 GATHER_LAYOUT = {
     "param": (_GATHER, True),
     "word": (np.dtype("u4"), False),
+    "data": (np.dtype("u1"), False),
     "place": (np.dtype("i8"), False),
     "slot": (_SLOT, False),
     "out1": (np.dtype("u1"), False),
@@ -161,7 +163,7 @@ GATHER_LAYOUT = {
 _gather_at = kernel_view(GATHER_LAYOUT)
 
 
-@kfn
+@kinline
 def read_part(k: Any, at: int, width: int) -> Any:
     """Read 1 or 2 bytes that lie in one word."""
     word = read4(k, at >> 2 << 2)
@@ -171,24 +173,46 @@ def read_part(k: Any, at: int, width: int) -> Any:
     return word >> (skipped * 8) & ((1 << (width * 8)) - 1)
 
 
+@kinline
+def gather_slot(k: Any, slot: Any, row: int, end: int) -> None:
+    """Read one field of some records."""
+    offset, width, first, big = slot.offset, slot.width, slot.first, k.param.big
+    if width == 8:
+        if big == 0:
+            for some in range(row, end):
+                k.out8[first + some] = word_at(k.data, k.place[some] + offset)
+        else:
+            for some in range(row, end):
+                k.out8[first + some] = read8(k, k.place[some] + offset)
+    elif width == 4:
+        if big == 0:
+            for some in range(row, end):
+                k.out4[first + some] = k.word[(k.place[some] + offset) >> 2]
+        else:
+            for some in range(row, end):
+                k.out4[first + some] = read4(k, k.place[some] + offset)
+    elif width == 2:
+        for some in range(row, end):
+            k.out2[first + some] = read_part(k, k.place[some] + offset, 2)
+    else:
+        for some in range(row, end):
+            k.out1[first + some] = k.data[k.place[some] + offset]
+
+
 def gather_slots(address: Any, limit: int) -> Any:
-    """Read some fields of records, each record once; returns how many records."""
+    """Read some fields of records, a few records at a time, which stay in the cache; returns how many records."""
     k = _gather_at(address)
-    nr = min(k.param.nr, limit)
-    for row in range(nr):
-        place = k.place[row]
+    nr = k.param.nr
+    if limit < nr:
+        nr = limit
+    row = 0
+    while row < nr:
+        end = row + _AT_ONCE
+        if end > nr:
+            end = nr
         for number in range(k.param.nr_slots):
-            slot = k.slot[number]
-            at = place + slot.offset
-            width = slot.width
-            if width == 8:
-                k.out8[slot.first + row] = read8(k, at)
-            elif width == 4:
-                k.out4[slot.first + row] = read4(k, at)
-            elif width == 2:
-                k.out2[slot.first + row] = read_part(k, at, 2)
-            else:
-                k.out1[slot.first + row] = read_part(k, at, 1)
+            gather_slot(k, k.slot[number], row, end)
+        row = end
     return nr
 
 
@@ -207,7 +231,7 @@ def compiled_gather(data: NDArray[np.uint8], *, big: bool) -> Gather:
             used[width] += len(at)
         outs = {width: np.empty(max(count, 1), f"{'i' if width == 8 else 'u'}{width}") for width, count in used.items()}
         place = np.ascontiguousarray(at, np.int64)
-        arrays = {"param": param, "word": word, "place": place, "slot": slots}
+        arrays = {"param": param, "word": word, "data": data, "place": place, "slot": slots}
         param["big"], param["nr"], param["nr_slots"] = big, len(at), len(wanted)
         block, address = bind_state({**arrays, **{f"out{width}": out for width, out in outs.items()}}, GATHER_LAYOUT)
         _gather_slots(address, len(at))
