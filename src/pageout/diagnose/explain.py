@@ -18,6 +18,8 @@ Rule = Callable[[Case], Iterable[Finding]]
 ROOMS = (
     "sysctls",
     "tasks",
+    "on_cpu",
+    "alloc_failure",
     "stack_shapes",
     "oom",
     "counters",

@@ -65,7 +65,7 @@ ROWS = (
     _row("device timeout", r"(?P<dev>ata\d+(?:\.\d+)?): (?:qc timeout|link is slow to respond|COMRESET failed|device not ready)", "drivers/ata/libata-eh.c"),
     _row("device timeout", rf"sd {_DEV}: (?:\[\w+\] )?(?:timing out command|tag#\d+ .{{0,60}}(?:DID_TIME_OUT|timeout))", "drivers/scsi/scsi.c"),
     _row("device reset", rf"nvme {_DEV}: (?:controller is down; will reset|resetting controller|Abort status|\d+/\d+/\d+ default/read/poll queues)", "drivers/nvme/host/pci.c"),
-    _row("device reset", rf"(?:sd|scsi) {_DEV}: .{{0,80}}(?:attempting (?:task )?abort|task abort:|[Pp]ower-on or device reset|uas_eh_\w+)", "drivers/scsi/mpt3sas/mpt3sas_scsih.c; drivers/usb/storage/uas.c"),
+    _row("device reset", rf"(?:sd|scsi) {_DEV}: .{{0,80}}(?:attempting (?:task )?abort|task abort:|uas_eh_\w+)", "drivers/scsi/mpt3sas/mpt3sas_scsih.c; drivers/usb/storage/uas.c"),
     _row("device reset", r"(?P<dev>ata\d+(?:\.\d+)?): (?:exception Emask|failed command|(?:hard|soft) resetting link|SATA link down|limiting SATA link|softreset failed|error: \{)", "drivers/ata/libata-eh.c"),
     _row("device reset", rf"usb {_DEV}: (?:reset (?:low|full|high|[Ss]uper)\S{{0,20}} (?:Gen \S+ )?USB device|device (?:not accepting address|descriptor read))", "drivers/usb/core/hub.c:hub_port_init"),
     _row("device reset", r"(?P<dev>connection\d+:\d+): detected conn error", "drivers/scsi/libiscsi.c"),
