@@ -19,6 +19,7 @@ ROOMS = (
     "sysctls",
     "tasks",
     "on_cpu",
+    "crash",
     "alloc_failure",
     "stack_shapes",
     "oom",

@@ -71,7 +71,7 @@ _ROWS = (
     _row("device-removal", "waits while a device is being removed", DEVICE, 1, r"del_gendisk|blk_cleanup_queue|bdev_mark_dead|invalidate_bdev|sd_remove|nvme_remove\w*"),
     _row("nfs", "waits for an NFS server", DEVICE, 0, r"rpcrdma_\w*disconnect|xprt_rdma_\w+|rpc_wait_for_completion_task|nfs4?_run_\w+|rpc_wait_bit_killable|nfs_wait_\w+|nfs_commit_\w+|nfs4?_wait_\w+|nfs_iocounter_wait|__rpc_execute|rpc_execute"),
     _row("cifs", "waits for an SMB server", DEVICE, 0, r"wait_for_response|cifs_\w*wait\w*|compound_send_recv|wait_for_free_\w+"),
-    _row("fuse", "waits for a FUSE server", DEVICE, 0, r"request_wait_answer|fuse_(?:simple_request|wait_\w+|set_nowrite|request_\w+)"),
+    _row("fuse", "waits for a FUSE or 9p server", DEVICE, 0, r"request_wait_answer|_*fuse_(?:simple_request|wait_\w+|set_nowrite|request_\w+|flush_\w+)|v9fs_\w+|p9_\w+"),
     _row("ceph", "waits for a Ceph server", DEVICE, 0, r"ceph_\w*wait\w*|wait_request_timeout|rbd_\w*wait\w*"),
     _row("dm", "waits inside device-mapper", DEVICE, 1, r"dm_wait_for_\w+|dm_\w*suspend\w*|dmcrypt_\w+|kcopyd_\w+|bch_\w*wait\w*|wait_for_writes"),
     _row("scsi-error", "the SCSI error handler is at work", DEVICE, 0, r"scsi_error_handler|scsi_block_when_processing_errors|scsi_execute\w*|ata_\w*wait\w*|nvme_\w*(?:reset|timeout|wait)\w*"),
@@ -97,6 +97,8 @@ _ROWS = (
     _row("freeze", "waits for a frozen filesystem", LOCK, 3, r"__sb_start_write|sb_wait_write|freeze_super|thaw_super"),
     _row("inode-busy", "waits for an inode that is being written", WRITEBACK, 2, r"__?inode_wait_for_writeback|inode_wait_for_\w+|inode_sleep_on_writeback"),
     _row("inode-freeing", "waits for an inode that is being freed", LOCK, 4, r"__wait_on_freeing_inode|find_inode(?:_fast)?|wait_on_inode|wait_on_new_inode"),
+    _row("fscache", "waits for a page on its way to the local cache (fscache)", WRITEBACK, 1, r"folio_wait_private_2\w*|wait_on_page_fscache\w*|folio_wait_fscache\w*|_*fscache_wait_\w+"),
+    _row("buffer-lock", "waits for a metadata block that somebody holds locked", LOCK, 4, r"_*lock_buffer"),
     _row("inode-dio", "waits for direct I/O to a file to end", LOCK, 3, r"inode_dio_wait\w*|__inode_dio_wait"),
     _row("ordered-extent", "waits for file data on its way to disk (an ordered extent)", WRITEBACK, 2, r"btrfs_start_ordered_extent\w*|btrfs_wait_ordered_\w+|btrfs_lock_and_flush_ordered_range"),
     _row("extent-lock", "waits for a range of a file that somebody holds locked", LOCK, 4, r"(?:__|btrfs_)?lock_extent\w*|wait_extent_bit|btrfs_try_lock_extent\w*"),
@@ -117,7 +119,7 @@ _ROWS = (
     _row("cgroup-drain", "waits for tasks of a dying cgroup to go", OTHER, 4, r"cgroup_drain_dying|cgroup_lock_and_drain_offline|cgroup_destroy_wait\w*"),
     _row("grace-period", "waits for an RCU grace period: every CPU has to pass", OTHER, 4, r"_*synchronize_(?:s?rcu|net|sched)\w*|_*s?rcu_barrier\w*|_*wait_rcu_gp"),
     _row("work-item", "waits for a work item of another worker to end", LOCK, 4, r"_*flush_work\w*|_*cancel_(?:delayed_)?work\w*|drain_workqueue|kthread_flush_work\w*|destroy_workqueue"),
-    _row("thread-end", "waits for a kernel thread to stop", LOCK, 4, r"kthread_(?:stop|park)\w*"),
+    _row("thread-end", "waits for a kernel thread to stop", LOCK, 4, r"kthread_(?:stop|park)\w*|nfsd_destroy_serv|svc_stop_\w+|svc_destroy"),
     _row("mm-lock", "waits for the lock of an address space (mmap_lock)", LOCK, 5, _LOCK_WAIT, r"do_madvise|\w*madvise\w*|\w*mmap_(?:read|write)_lock\w*|vm_mmap_pgoff|do_exit|exit_mm|exc_page_fault|do_user_addr_fault|(?:__)?do_page_fault|__vm_munmap|vm_munmap|\w*mprotect\w*|proc_pid_cmdline_read|get_cmdline|access_process_vm|__access_remote_vm|m_start|\w*brk"),
     _row("inode-lock", "waits for a file's lock (inode rwsem)", LOCK, 5, _LOCK_WAIT, r"(?:ext4|xfs|btrfs|f2fs|generic)_file_\w+|ext4_(?:buffered|dio)_\w+|xfs_ilock\w*|lock_two_nondirectories|open_last_lookups|do_last|path_openat|do_unlinkat|do_truncate|do_rmdir|\w*start_dirop\w*|filename_\w+|walk_component|do_mkdirat|iterate_dir|lookup_slow|vfs_\w+|lock_rename\w*|filename_create"),
     _row("superblock-lock", "waits for a superblock's lock", LOCK, 5, _LOCK_WAIT, r"iterate_supers\w*|grab_super\w*|_*super_lock\w*|deactivate_super|writeback_inodes_sb\w*|sync_\w+"),
@@ -139,8 +141,12 @@ _PRIMITIVE = re.compile(
 )
 
 
-_GAVE_UP_CPU = re.compile(r"__?schedule|schedule(?!_work|_delayed)\w*|io_schedule\w*|context_switch|rt_mutex_schedule|__switch_to")
-_ONLY_PREEMPTED = re.compile(r"preempt_schedule\w*|_*cond_resched\w*|schedule_(?:user|tail)|exit_to_user\w*|retint_\w+|irqentry_exit\w*")
+_GAVE_UP_CPU = re.compile(
+    r"__?schedule|schedule(?!_work|_delayed)\w*|io_schedule\w*|context_switch|rt_mutex_schedule|__switch_to"
+)
+_ONLY_PREEMPTED = re.compile(
+    r"preempt_schedule\w*|_*cond_resched\w*|schedule_(?:user|tail)|exit_to_user\w*|retint_\w+|irqentry_exit\w*"
+)
 _INTERRUPT = re.compile(
     r"(?:asm_)?sysvec_\w+|(?:smp_)?apic_timer_interrupt|(?:asm_)?common_interrupt|ret_from_intr|do_IRQ|__irq_svc|__irq_usr|"
     r"el1h?_(?:64_)?(?:irq|interrupt)\w*|el1_irq\w*|end_repeat_nmi|asm_exc_nmi|nmi|hardware_interrupt_common\w*|"
@@ -150,7 +156,7 @@ _IDLE = re.compile(
     r"worker_thread|rescuer_thread|kthread_worker_fn|smpboot_thread_fn|kthreadd|futex_wait\w*|__futex_wait|do_futex|"
     r"do_(?:sys_)?poll|do_select|poll_schedule_timeout\w*|ep_poll|do_epoll_wait|pipe_(?:read|wait\w*)|n_tty_read|do_wait|"
     r"hrtimer_nanosleep|do_nanosleep|sigsuspend|do_sigtimedwait|unix_stream_\w+|inet_csk_accept|io_cqring_wait|"
-    r"cpu_startup_entry|do_idle|default_idle\w*|(?:pv_)?native_safe_halt|arch_safe_halt|cpuidle_enter\w*|cpu_idle\w*|rcu_gp_kthread|kauditd_thread"
+    r"acpi_(?:safe_halt|idle_\w+)|mwait_idle\w*|intel_idle\w*|cpu_startup_entry|do_idle|default_idle\w*|(?:pv_)?native_safe_halt|arch_safe_halt|cpuidle_enter\w*|cpu_idle\w*|rcu_gp_kthread|kauditd_thread"
 )
 ON_CPU = ("soft lockup", "hard lockup")
 NEAR_TOP = 6  # certain frames within which a task that sleeps has its call of the scheduler

@@ -15,6 +15,7 @@ from pageout.diagnose.case import Case
 from pageout.diagnose.findings import HIGH, LOW, MEDIUM, WARNING, Evidence, Finding
 from pageout.diagnose.wait_sites import plain_name, solid
 from pageout.diagnose.words import bytes_text, pages_text, seconds_text
+from pageout.diagnose.zones import is_short, is_small_dma, may_use, reach_of, size_of
 from pageout.readers.facts import AllocFailure, MemoryState, ZoneState
 
 KIB = 1024
@@ -71,7 +72,8 @@ def _may_wait(mode: str) -> bool | None:
 def _failed(one: Asked, every: Sequence[Asked]) -> Finding:
     report = one.report
     zones = _zones(report.memory)
-    short = [zone for zone in zones if _below_min(zone)]
+    reach = reach_of(report.mode)
+    short = [zone for zone in zones if is_short(zone, reach)]
     order = report.order
     size = bytes_text((1 << order) * _page_kib(report.memory) * KIB)
     reason, sure = _reason(one, zones, short)
@@ -80,10 +82,14 @@ def _failed(one: Asked, every: Sequence[Asked]) -> Finding:
         id="alloc-failure",
         severity=WARNING,
         title=f"{_who(one)} got no {what}: {reason}",
-        detail=(_times(every) + _wait_words(one) + _zone_words(zones, short, order) + _cma_words(one, report.memory)).strip(),
+        detail=(
+            _times(every) + _wait_words(one) + _zone_words(zones, short, order) + _cma_words(one, report.memory)
+        ).strip(),
         confidence=sure,
         why="the order, the mask and the zones stand in the report" if zones else "the report has no memory state",
-        evidence=tuple(Evidence(one.file, line) for line in dict.fromkeys([report.line, *(zone.line for zone in zones[:4])])),
+        evidence=tuple(
+            Evidence(one.file, line) for line in dict.fromkeys([report.line, *(zone.line for zone in zones[:4])])
+        ),
         is_not=_is_not(one, zones, short),
         unknown=("whether the caller copes: most drivers try again with less, or drop a packet",),
         capture=("compaction", "counters") if order else ("counters", "reclaim"),
@@ -96,7 +102,10 @@ def _reason(one: Asked, zones: Sequence[ZoneState], short: Sequence[ZoneState]) 
     order = one.report.order
     if not zones:
         return ("it may not wait for reclaim", LOW) if one.may_wait is False else ("why, the report does not show", LOW)
-    usable = [zone for zone in zones if not _is_dma(zone) or "DMA" in one.report.mode] or list(zones)
+    reach = reach_of(one.report.mode)
+    usable = [
+        zone for zone in zones if may_use(zone, reach) and (not is_small_dma(zone) or (reach is not None and reach.dma))
+    ] or list(zones)
     if order and any(_has_block(zone, order) for zone in usable if zone not in short):
         return "blocks that large are free, but not for this kind of request", MEDIUM
     if order and len(short) < len(usable):
@@ -151,9 +160,13 @@ def _is_not(one: Asked, zones: Sequence[ZoneState], short: Sequence[ZoneState]) 
 def _advice(one: Asked, order: int) -> tuple[str, ...]:
     said = []
     if order > LARGE:
-        said.append(f"order {order} is more than the allocator promises: the caller ({one.caller or 'see its stack'}) should ask for less, or use vmalloc")
+        said.append(
+            f"order {order} is more than the allocator promises: the caller ({one.caller or 'see its stack'}) should ask for less, or use vmalloc"
+        )
     if one.may_wait is False or order:
-        said.append("raise vm.min_free_kbytes (say, double it): kswapd then keeps more free, for requests that cannot wait; the price is that memory")
+        said.append(
+            "raise vm.min_free_kbytes (say, double it): kswapd then keeps more free, for requests that cannot wait; the price is that memory"
+        )
     return tuple(said)
 
 
@@ -163,7 +176,8 @@ def _stalled(worst: Asked, every: Sequence[Asked]) -> Finding:
         id="alloc-stall",
         severity=WARNING,
         title=f"{_who(worst)} waited {seconds_text((report.stalled_ms or 0) / 1000)} for memory (order {report.order})",
-        detail=_times(every) + "Every pass of reclaim gave too little: the machine is near out of memory, or reclaim waits itself.",
+        detail=_times(every)
+        + "Every pass of reclaim gave too little: the machine is near out of memory, or reclaim waits itself.",
         confidence=HIGH,
         why="the kernel measured it",
         evidence=tuple(Evidence(one.file, one.report.line) for one in every[:4]),
@@ -180,21 +194,7 @@ def _times(every: Sequence[Asked]) -> str:
 def _zones(memory: MemoryState | None) -> list[ZoneState]:
     """Return the zones that have pages."""
     zones = [zone for zone in memory.zones if zone.name] if memory is not None else []
-    return [zone for zone in zones if zone.pages.get("managed", zone.pages.get("present")) is None or _size(zone) > 0]
-
-
-def _size(zone: ZoneState) -> float:
-    value = zone.pages.get("managed") or zone.pages.get("present")
-    return value.number if value is not None else 0
-
-
-def _is_dma(zone: ZoneState) -> bool:
-    return zone.name == "DMA" and 0 < _size(zone) <= 8192
-
-
-def _below_min(zone: ZoneState) -> bool:
-    free, low = zone.pages.get("free"), zone.pages.get("min")
-    return free is not None and low is not None and free.number <= low.number
+    return [zone for zone in zones if zone.pages.get("managed", zone.pages.get("present")) is None or size_of(zone) > 0]
 
 
 def _has_block(zone: ZoneState, order: int) -> bool:

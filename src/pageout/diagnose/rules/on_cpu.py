@@ -17,11 +17,16 @@ from pageout.diagnose.words import seconds_text
 from pageout.readers.facts import Frame, LogLine, TaskStack
 
 NEAR_LINES = 400  # behind a stall's first line, within which its stacks stand
-SPINS = re.compile(r"_*(?:raw_)?(?:spin|read|write)_(?:un)?lock\w*|(?:native_)?queued_\w+_slowpath|_*pv_\w+|kvm_wait|do_raw_\w+|mutex_spin_on_owner|rwsem_spin_\w+|osq_lock")
+SPINS = re.compile(
+    r"_*(?:raw_)?(?:spin|read|write)_(?:un)?lock\w*|(?:native_)?queued_\w+_slowpath|_*pv_\w+|kvm_wait|do_raw_\w+|mutex_spin_on_owner|rwsem_spin_\w+|osq_lock"
+)
 SPINNING = r"(?:native_)?queued_\w+_slowpath|_*pv_queued_\w+|kvm_wait"
+WATCHDOG = r"watchdog_timer_fn|watchdog_overflow_callback|softlockup_fn|watchdog_hardlockup_check"
 NOISE = re.compile(
     r"_*dump_stack\w*|show_stack|show_regs|dump_backtrace|nmi_\w+|trigger_\w+|arch_trigger_\w+|rcu_\w+|watchdog\w*|_*hrtimer_\w+|"
     r"__(?:lock_)?acquire|lock_(?:acquire|release|is_held\w*)|_*sanitizer_\w+|check_kcov\w*|kasan_\w+|write_comp_data|panic|unwind_\w+|"
+    r"(?:arch_|raw_|__ll_sc_|__lse_)?atomic\w*|arch_\w*irq\w*|instrument_\w+|\w*lockdep\w*|_*(?:un)?poison_\w+|stack_depot\w*|ktime_get\w*|"
+    r"_*rcu_read_\w+|memcpy\w*|memset\w*|clear_page\w*|copy_page\w*|set_track\w*|setup_object|__irq_exit_rcu|call_on_irq_stack|task_css|"
     r"arch_stack_walk|stack_trace_\w+|handle_softirqs|_*do_softirq\w*|irq_exit\w*|_*run_timers|call_timer_fn|update_process_times|tick_\w+"
 )
 WORK = (  # what a function far enough out says about the work: (pattern of any frame, what it is)
@@ -64,7 +69,9 @@ def stuck(case: Case) -> Iterator[Finding]:
         title=_title(hog, spins, many),
         detail=_detail(found, hog, spins),
         confidence=HIGH if hog.seconds else MEDIUM,
-        why="the kernel's watchdog found the task on its CPU" if hog.seconds else "RCU's stall report shows the task on its CPU",
+        why="the kernel's watchdog found the task on its CPU"
+        if hog.seconds
+        else "RCU's stall report shows the task on its CPU",
         evidence=_evidence(found, stalls),
         is_not=("a wait for a device, or at the dirty limits: this task runs",),
         unknown=(
@@ -80,7 +87,11 @@ def stuck(case: Case) -> Iterator[Finding]:
 
 def _title(hog: Hog, spins: bool, many: int) -> str:
     time = f" for {seconds_text(hog.seconds)}" if hog.seconds else ""
-    doing = f"spins for a lock, or takes it over and over, in {plain_name(hog.frame)}" if spins else f"does not leave {plain_name(hog.frame)}"
+    doing = (
+        f"spins for a lock, or takes it over and over, in {plain_name(hog.frame)}"
+        if spins
+        else f"does not leave {plain_name(hog.frame)}"
+    )
     others = f"; {many - 1} more on other CPUs" if many > 1 else ""
     if is_idle(plain_name(hog.frame)):
         return f"a CPU that was idle did not answer{time}{others}"
@@ -95,7 +106,10 @@ def _detail(found: Sequence[Hog], hog: Hog, spins: bool) -> str:
         said += f"{hog.name} {work}. "
     if spins:
         said += "Who spins for long is a victim as a rule: the holder of the lock runs on another CPU. "
-    return said + "Other tasks of that CPU stand still meanwhile, and whoever waits for a lock this task has waits with them."
+    return (
+        said
+        + "Other tasks of that CPU stand still meanwhile, and whoever waits for a lock this task has waits with them."
+    )
 
 
 def _evidence(found: Sequence[Hog], stalls: Sequence[tuple[str, LogLine]]) -> tuple[Evidence, ...]:
@@ -110,10 +124,11 @@ def _hogs(case: Case) -> list[Hog]:
     for file, stack in case.facts(TaskStack):
         seconds = (stack.blocked_s or 0) if stack.source in ON_CPU else 0
         behind = any(file == name and 0 <= stack.line - line <= NEAR_LINES for name, line in stalls)
-        if not (stack.source in ON_CPU or (stack.source == "backtrace" and behind and not asleep(stack))):
+        caught = stack.source in ON_CPU or has(stack.frames, WATCHDOG) is not None
+        if not (caught or (stack.source == "backtrace" and behind and not asleep(stack))):
             continue
         frame = _telling(stack)
-        if frame is None or (stack.source not in ON_CPU and (is_idle(plain_name(frame)) or stack.comm is None)):
+        if frame is None or (not caught and (is_idle(plain_name(frame)) or stack.comm is None)):
             continue
         hog = Hog(file, stack, frame, seconds)
         before = found.get((file, hog.name))
@@ -129,7 +144,7 @@ def _telling(stack: TaskStack) -> Frame | None:
         name = plain_name(frame)
         if not (SPINS.fullmatch(name) or NOISE.fullmatch(name) or is_primitive(name)):
             return frame
-    return None
+    return frames[0] if frames else None
 
 
 def _no_stack(stalls: Sequence[tuple[str, LogLine]]) -> Finding:

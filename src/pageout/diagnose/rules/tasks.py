@@ -10,11 +10,26 @@ from typing import NamedTuple
 from pageout.diagnose.case import Case
 from pageout.diagnose.findings import ERROR, HIGH, INFO, LOW, MEDIUM, WARNING, Evidence, Finding
 from pageout.diagnose.verdict import not_the_limits
-from pageout.diagnose.wait_sites import DEVICE, JOURNAL, LIMIT, LOCK, SYNC, UNKNOWN, WRITEBACK, Site, asleep, has, site_of, telling
+from pageout.diagnose.wait_sites import (
+    DEVICE,
+    JOURNAL,
+    LIMIT,
+    LOCK,
+    OTHER,
+    SYNC,
+    UNKNOWN,
+    WRITEBACK,
+    Site,
+    asleep,
+    has,
+    site_of,
+    telling,
+)
 from pageout.readers.facts import LogLine, TaskStack
 
 BY_CHOICE = ("S", "I", "Z", "X", "R")  # states in which a task waits for nothing of ours
 GONE = ("device gone",)
+NEAR_S = 3600  # between a device's trouble and a wait it may explain
 DEVICE_TROUBLE = (
     *GONE, "device timeout", "I/O error", "lost write", "device reset", "journal aborted", "remounted read-only",
     "filesystem shut down",
@@ -167,7 +182,7 @@ def _memory_high(case: Case, found: Sequence[Waiter]) -> Finding:
 
 
 def _dirty_limit(case: Case, found: Sequence[Waiter]) -> Finding:
-    trouble = [(file, fact) for file, fact in case.facts(LogLine) if fact.topic in DEVICE_TROUBLE]
+    trouble = _trouble(case, found)
     if trouble:
         return _dead_device(case, found, trouble)
     hung = [one for one in found if (one.stack.blocked_s or 0) >= 100]
@@ -206,7 +221,7 @@ def _dead_device(case: Case, found: Sequence[Waiter], trouble: Sequence[tuple[st
     return Finding(
         id="device-dead",
         severity=ERROR,
-        title=f"{named or 'a device'} {'is gone' if gone else 'has I/O trouble'}, and {_names(found, 3)} "
+        title=f"{named or 'a device'} {_trouble_words(gone, len(devices) > 1)}, and {_names(found, 3)} "
         f"{_are(found, 'waits', 'wait')} {waits}",
         detail=(
             f"The log says {_topics(trouble)}. Pages of a device that completes nothing stay dirty; once they fill the "
@@ -216,7 +231,10 @@ def _dead_device(case: Case, found: Sequence[Waiter], trouble: Sequence[tuple[st
         why="the log names the device's trouble, and the stacks stand where I/O would have to complete",
         evidence=(*(Evidence(file, fact.line) for file, fact in trouble[:4]), *_lines(found)),
         is_not=("a limit set too low: whatever the limit, a dead device fills it",),
-        unknown=("how much dirty data belongs to that device", "whether every one of these tasks waits for that device"),
+        unknown=(
+            "how much dirty data belongs to that device",
+            "whether every one of these tasks waits for that device",
+        ),
         capture=("counters", "device"),
         advice=("bring the device back, or take it out (unmount lazily, remove it): its dirty data is lost then",),
         weight=len(found) + 100,
@@ -264,8 +282,9 @@ def _chain(case: Case, found: Sequence[Waiter]) -> Finding:
     """Tasks at several places: those nearest to the hardware hold up the others."""
     by_site = groups(found)
     site, bottom = by_site[0]
-    trouble = [(file, fact) for file, fact in case.facts(LogLine) if fact.topic in DEVICE_TROUBLE]
-    if trouble and any(one.site.level <= 2 for one in found):
+    trouble = _trouble(case, found)
+    reach = 2 if all(fact.topic == "device reset" for _, fact in trouble) else 4
+    if trouble and any(one.site.level <= reach for one in found):
         return _dead_device(case, found, trouble)
     holders = _handle_holders(found)
     if holders:
@@ -288,23 +307,31 @@ def _chain(case: Case, found: Sequence[Waiter]) -> Finding:
     )
 
 
+def _trouble(case: Case, found: Sequence[Waiter]) -> list[tuple[str, LogLine]]:
+    """Return what the log says of devices that fail, without what came hours before or after the waits."""
+    stamps = [(one.file, one.stack.stamp_s) for one in found if one.stack.stamp_s is not None]
+
+    def near(file: str, fact: LogLine) -> bool:
+        there = [abs(stamp - fact.stamp_s) for name, stamp in stamps if name == file and fact.stamp_s is not None]
+        return not there or min(there) <= NEAR_S
+
+    return [(file, fact) for file, fact in case.facts(LogLine) if fact.topic in DEVICE_TROUBLE and near(file, fact)]
+
+
 def _chain_title(found: Sequence[Waiter], by_site: Sequence[tuple[Site, list[Waiter]]], holders: list[Waiter]) -> str:
     site, bottom = by_site[0]
     blocker = _blocker(found)
     if blocker is not None:
-        return f"{_tasks(found)} wait{'s' if len(found) == 1 else ''}; {blocker} likely owns the lock they want"
+        one = len(found) == 1
+        return f"{_tasks(found)} wait{'s' if one else ''}; {blocker} likely owns the lock {'it wants' if one else 'they want'}"
     if holders:
         one = holders[0]
         return f"{_tasks(found)} wait; the journal likely waits for {one.name}, which itself {one.site.label}"
     if len(by_site) == 1:
         return _says(bottom, site)
-    if site is UNKNOWN or site.waits_for == LOCK:
-        return f"{_tasks(found)} wait for each other; none at a device. Most: {_says(max(by_site, key=_size)[1], None)}"
+    if site.waits_for in (LOCK, OTHER):
+        return f"{_tasks(found)} wait, none of them for a device; at the bottom {_says(bottom, site)}"
     return f"{_tasks(found)} wait; at the bottom {_says(bottom, site)}"
-
-
-def _size(group: tuple[Site, list[Waiter]]) -> int:
-    return len(group[1])
 
 
 def _handle_holders(found: Sequence[Waiter]) -> list[Waiter]:
@@ -324,7 +351,9 @@ def _holder_words(by_site: Sequence[tuple[Site, list[Waiter]]], holders: list[Wa
             "where a handle is open. Who waits for the journal is a victim."
         )
     if "commit-updates" in ids:
-        return " The commit waits until every open handle is closed: a task that has one open is not among these stacks."
+        return (
+            " The commit waits until every open handle is closed: a task that has one open is not among these stacks."
+        )
     if site.waits_for == DEVICE:
         return _device_words()
     if all(group.waits_for == LOCK for group, _ in by_site):
@@ -404,6 +433,12 @@ def _rest(others: Sequence[Waiter]) -> str:
     places = Counter(one.site.label for one in others)
     told = ", ".join(f"{count} {label}" for label, count in places.most_common())
     return f"The others are victims: {told}."
+
+
+def _trouble_words(gone: bool, many: bool) -> str:
+    if gone:
+        return "are gone or fail" if many else "is gone"
+    return "have I/O trouble" if many else "has I/O trouble"
 
 
 def _topics(trouble: Sequence[tuple[str, LogLine]]) -> str:
