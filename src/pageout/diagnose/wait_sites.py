@@ -56,7 +56,7 @@ _SHRINKERS = (
 # Order matters: the first row whose `inner` matches the frame looked at (and whose `outer` stands further out) wins.
 _ROWS = (
     _row("cgroup-teardown", "a dying cgroup waits for its writeback to end", SYNC, 5, r"wb_wait_for_completion", r"mem_cgroup_css_free\w*|css_free_rwork_fn"),
-    _row("sync", "sync waits for the flusher to write everything", SYNC, 3, r"wb_wait_for_completion|writeback_inodes_sb\w*|try_to_writeback_inodes_sb|sync_inodes_sb"),
+    _row("sync", "sync waits for the flusher to write everything", SYNC, 3, r"wb_wait_for_completion|_*writeback_inodes_sb\w*|try_to_writeback_inodes_sb|sync_inodes_sb"),
     _row("dirty-limit", "held back at the dirty limit", LIMIT, 2, r"balance_dirty_pages(?:_ratelimited\w*)?|throttle_vm_writeout"),
     _row("memory-high", "held back by memory.high of its cgroup", LIMIT, 2, r"(?:__)?mem_cgroup_handle_over_high"),
     _row("memcg-oom", "waits for its cgroup's OOM to be resolved", LIMIT, 2, r"mem_cgroup_oom_synchronize|mem_cgroup_out_of_memory"),
@@ -64,7 +64,7 @@ _ROWS = (
     _row("congestion-wait", "sleeps for a congested device", RECLAIM, 2, r"congestion_wait"),
     _row("shrinker", "reclaim is inside a shrinker", RECLAIM, 2, _SHRINKERS, r"shrink_slab\w*|do_shrink_slab|shrink_node\w*|drop_slab\w*"),
     _row("compaction", "compacts memory for a high order", RECLAIM, 2, r"compact_zone\w*|try_to_compact_pages|isolate_migratepages\w*|migrate_pages\w*"),
-    _row("raid-stripe", "waits inside a RAID array (md)", DEVICE, 1, r"raid5_get_active_stripe|raid5_make_request|get_active_stripe|md_write_start|md_super_wait|md_flush_request|_?wait_barrier|raise_barrier|freeze_array|raid10?_wait_\w+|raid10?_make_request|md_bitmap_\w+|bitmap_(?:startwrite|unplug\w*)|mddev_suspend|stop_sync_thread|md_handle_request|md_do_sync"),
+    _row("raid-stripe", "waits inside a RAID array (md)", DEVICE, 1, r"raid5_get_active_stripe|raid5_make_request|get_active_stripe|md_write_start|md_super_wait|md_flush_request|_?wait_barrier|raise_barrier|freeze_array|raid10?_wait_\w+|raid10?_make_request|md_bitmap_\w+|bitmap_(?:startwrite|unplug\w*)|mddev_suspend|stop_sync_thread|md_handle_request|md_do_sync|r5l_\w+|wait_for_serialization"),
     _row("wbt", "held back by writeback throttling (wbt) of the block layer", DEVICE, 1, r"wbt_wait|rq_qos_wait|__wbt_wait|ioc_rqos_throttle|iocg_\w+wait|blkcg_iolatency_throttle|blk_throtl_bio|blkcg_maybe_throttle_\w+"),
     _row("tag", "waits for a free request (tag) of the device", DEVICE, 0, r"blk_mq_get_tag|sbitmap_\w*wait\w*|get_request(?:_wait)?|__get_request_wait|bt_get"),
     _row("queue-frozen", "waits for a frozen block queue", DEVICE, 1, r"blk_mq_freeze_queue_wait|blk_queue_enter|bio_queue_enter|__bio_queue_enter"),
@@ -90,7 +90,7 @@ _ROWS = (
     _row("page-read", "waits for a page to be read", DEVICE, 0, r"filemap_read_folio|filemap_update_page|filemap_get_pages|generic_file_buffered_read|do_generic_file_read|filemap_fault|__lock_page_killable|wait_on_page_read|swap_read(?:page|_folio)|do_swap_page|read_cache_folio|do_read_cache_\w+|ext4_bread\w*|__bread\w*|__read_extent_tree_block"),
     _row("page-lock", "waits for a page somebody holds locked", LOCK, 2, r"__lock_page\w*|__folio_lock\w*|lock_page\w*|folio_lock\w*"),
     _row("page-lock", "waits for a page somebody holds locked", LOCK, 2, _PAGE_WAIT, r"write_cache_pages|writeback_iter|ext4_writepages|mpage_\w+|pagecache_get_page|grab_cache_page\w*|truncate_inode_pages\w*|extent_write_cache_pages"),
-    _row("buffer", "waits for a metadata block", DEVICE, 0, r"__wait_on_buffer|wait_on_buffer|__?sync_dirty_buffer|sync_buffer|xfs_buf_(?:iowait|lock|submit\w*)|__xfs_buf_\w+|btree?_\w*wait\w*|read_extent_buffer\w*"),
+    _row("buffer", "waits for a metadata block", DEVICE, 0, r"__wait_on_buffer|wait_on_buffer|__?sync_dirty_buffer|sync_buffer|xfs_buf_(?:iowait|submit\w*)|__xfs_buf_\w+|btree?_\w*wait\w*|read_extent_buffer\w*"),
     _row("memcg-reclaim", "reclaims for its cgroup's limit", RECLAIM, 2, r"try_to_free_mem_cgroup_pages|mem_cgroup_(?:shrink|reclaim)\w*|try_charge(?:_memcg)?|reclaim_high\w*|mem_cgroup_try_charge"),
     _row("memcg-reclaim", "reclaims for its cgroup's limit", RECLAIM, 2, r"shrink_(?:node|zone|list|lruvec|inactive_list|page_list|folio_list|slab)\w*|do_try_to_free_pages|evict_folios|try_to_shrink_lruvec", r"try_to_free_mem_cgroup_pages|try_charge(?:_memcg)?|reclaim_high"),
     _row("direct-reclaim", "reclaims memory for its own allocation", RECLAIM, 2, r"(?:do_)?try_to_free_pages|shrink_(?:node|zone|list|lruvec|inactive_list|page_list|folio_list|slab)\w*|__alloc_pages_(?:slowpath|direct_reclaim)\w*|__perform_reclaim|evict_folios|try_to_shrink_lruvec|node_reclaim"),
@@ -98,14 +98,14 @@ _ROWS = (
     _row("inode-busy", "waits for an inode that is being written", WRITEBACK, 2, r"__?inode_wait_for_writeback|inode_wait_for_\w+|inode_sleep_on_writeback"),
     _row("inode-freeing", "waits for an inode that is being freed", LOCK, 4, r"__wait_on_freeing_inode|find_inode(?:_fast)?|wait_on_inode|wait_on_new_inode"),
     _row("fscache", "waits for a page on its way to the local cache (fscache)", WRITEBACK, 1, r"folio_wait_private_2\w*|wait_on_page_fscache\w*|folio_wait_fscache\w*|_*fscache_wait_\w+"),
-    _row("buffer-lock", "waits for a metadata block that somebody holds locked", LOCK, 4, r"_*lock_buffer"),
+    _row("buffer-lock", "waits for a metadata block that somebody holds locked", LOCK, 4, r"_*lock_buffer|xfs_buf_(?:find_)?lock"),
     _row("inode-dio", "waits for direct I/O to a file to end", LOCK, 3, r"inode_dio_wait\w*|__inode_dio_wait"),
     _row("ordered-extent", "waits for file data on its way to disk (an ordered extent)", WRITEBACK, 2, r"btrfs_start_ordered_extent\w*|btrfs_wait_ordered_\w+|btrfs_lock_and_flush_ordered_range"),
     _row("extent-lock", "waits for a range of a file that somebody holds locked", LOCK, 4, r"(?:__|btrfs_)?lock_extent\w*|wait_extent_bit|btrfs_try_lock_extent\w*"),
     _row("btrfs-space", "waits for btrfs to make room for metadata or data", JOURNAL, 4, r"handle_reserve_ticket|wait_reserve_ticket|__reserve_bytes|__reserve_metadata_bytes|priority_reclaim_\w+"),
     _row("tree-lock", "waits for a block of a btrfs tree that somebody holds locked", LOCK, 5, _LOCK_WAIT, r"__?btrfs_tree_(?:read_)?lock\w*|btrfs_tree_(?:read_)?lock\w*"),
     _row("log-buffer", "waits for a log buffer of XFS: its I/O has to complete first", DEVICE, 2, r"xlog_state_get_iclog_space|xlog_wait_iclog_completion"),
-    _row("journal-commit", "waits for a journal commit", JOURNAL, 4, r"xlog_cil_order_write|xlog_cil_force_\w+|xlog_force_lsn|xlog_cil_push_now"),
+    _row("journal-commit", "waits for a journal commit", JOURNAL, 4, r"xlog_cil_order_write|xlog_cil_force_\w+|xfs_log_commit_cil|xlog_cil_commit|xlog_force_lsn|xlog_cil_push_now"),
     _row("metadata-drain", "waits until all changed metadata is written back", SYNC, 3, r"xfs_ail_push_all_sync|xfs_(?:wait_buftarg|buftarg_wait|buftarg_drain)"),
     _row("zfs", "waits for ZFS to write a transaction group", JOURNAL, 3, r"txg_wait_\w+|dmu_tx_(?:wait|delay|assign)|zil_commit\w*|txg_sync_thread|spa_sync"),
     _row("zfs-io", "ZFS waits for its own I/O", DEVICE, 0, r"zio_wait|vdev_\w+_io_\w+|arc_read|dbuf_read"),
@@ -128,8 +128,12 @@ _ROWS = (
     _row("flusher", "the flusher is at work", WRITEBACK, 1, r"wb_workfn|bdi_writeback_workfn|bdi_writeback_thread|wb_writeback|writeback_sb_inodes|wb_do_writeback|pdflush|bdi_start_fn"),
     _row("kswapd", "kswapd is at work", RECLAIM, 2, r"kswapd|balance_pgdat"),
 )  # fmt: skip
+# Looked for only where no row above matches any function of the stack.
+_LAST = (
+    _row("page-wait", "waits for a page to be read, written or given back", WRITEBACK, 2, _PAGE_WAIT),
+)  # fmt: skip
 UNKNOWN = Site("unknown", "waits for something pageout does not know", OTHER, 6)
-SITES: dict[str, Site] = {row.site.id: row.site for row in _ROWS} | {UNKNOWN.id: UNKNOWN}
+SITES: dict[str, Site] = {row.site.id: row.site for row in (*_ROWS, *_LAST)} | {UNKNOWN.id: UNKNOWN}
 
 # Never tell anything: on the way to sleep, or on the way in.
 _PRIMITIVE = re.compile(
@@ -156,7 +160,7 @@ _IDLE = re.compile(
     r"worker_thread|rescuer_thread|kthread_worker_fn|smpboot_thread_fn|kthreadd|futex_wait\w*|__futex_wait|do_futex|"
     r"do_(?:sys_)?poll|do_select|poll_schedule_timeout\w*|ep_poll|do_epoll_wait|pipe_(?:read|wait\w*)|n_tty_read|do_wait|"
     r"hrtimer_nanosleep|do_nanosleep|sigsuspend|do_sigtimedwait|unix_stream_\w+|inet_csk_accept|io_cqring_wait|"
-    r"acpi_(?:safe_halt|idle_\w+)|mwait_idle\w*|intel_idle\w*|cpu_startup_entry|do_idle|default_idle\w*|(?:pv_)?native_safe_halt|arch_safe_halt|cpuidle_enter\w*|cpu_idle\w*|rcu_gp_kthread|kauditd_thread"
+    r"acpi_(?:safe_halt|idle_\w+)|mwait_idle\w*|intel_idle\w*|cpu_startup_entry|do_idle|default_idle\w*|(?:pv_)?native_safe_halt|arch_safe_halt|cpuidle_enter\w*|cpu_idle\w*|rcu_gp_kthread|kauditd_thread|do_freezer_trap|signalfd_\w+"
 )
 ON_CPU = ("soft lockup", "hard lockup")
 NEAR_TOP = 6  # certain frames within which a task that sleeps has its call of the scheduler
@@ -208,12 +212,13 @@ def solid(frames: Sequence[Frame]) -> list[Frame]:
 
 @cache
 def _site_of(names: tuple[str, ...]) -> tuple[Site, int]:
-    for n, name in enumerate(names):
-        if _PRIMITIVE.match(name):
-            continue
-        for row in _ROWS:
-            if row.inner.match(name) and (row.outer is None or any(map(row.outer.match, names[n + 1 :]))):
-                return row.site, n
+    for rows in (_ROWS, _LAST):
+        for n, name in enumerate(names):
+            if _PRIMITIVE.match(name):
+                continue
+            for row in rows:
+                if row.inner.match(name) and (row.outer is None or any(map(row.outer.match, names[n + 1 :]))):
+                    return row.site, n
     return UNKNOWN, 0
 
 

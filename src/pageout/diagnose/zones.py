@@ -88,6 +88,15 @@ def is_short(zone: ZoneState, reach: Reach | None) -> bool:
     return free is not None and low is not None and low.number > 0 and free <= low.number * NEAR
 
 
+def is_ample(zone: ZoneState, reach: Reach | None) -> bool:
+    """Say whether what is free for the request is above the high watermark (without one: twice the min)."""
+    free, low = usable_free(zone, reach), zone.pages.get("min")
+    high = zone.pages.get("high")
+    if free is None or low is None:
+        return False
+    return free > (high.number if high is not None else 2 * low.number)
+
+
 def clean_cache(zone: ZoneState) -> float:
     """Return file pages on a zone's lists that are neither dirty nor under writeback."""
     lists = sum(zone.pages[name].number for name in ("active_file", "inactive_file") if name in zone.pages)

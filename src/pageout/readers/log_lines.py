@@ -53,7 +53,7 @@ ROWS = (
     _row("device gone", rf"(?:scsi|sd) {_DEV}: Device offlined - not ready after error recovery", "drivers/scsi/scsi_error.c"),
     _row("device gone", rf"usb {_DEV}: USB disconnect, (?:device number|address)", "drivers/usb/core/hub.c:usb_disconnect"),
     _row("device gone", rf"nvme {_DEV}: (?:Removing after probe failure|Disabling device after reset failure|Device not ready; aborting|failed to mark controller|Removing ctrl|frozen state error detected, reset)", "drivers/nvme/host/pci.c:nvme_reset_work"),
-    _row("device gone", rf"{_DEV}: detected capacity change from \d{{1,20}} to 0\b", "block/genhd.c:set_capacity_and_notify"),
+    _row("device gone", rf"(?<![\w!:.+-])(?!md[_\d]|dm-\d|loop\d){_DEV}: detected capacity change from \d{{1,20}} to 0\b", "block/genhd.c:set_capacity_and_notify"),
     _row("device gone", r"mmc\d+: card (?P<dev>\w+) removed", "drivers/mmc/core/bus.c:mmc_remove_card"),
     _row("device gone", r"(?P<dev>ata\d+(?:\.\d+)?): disabled?$", "drivers/ata/libata-core.c:ata_dev_disable"),
     _row("device gone", rf"md/raid[\w:]{{0,40}}: Disk failure on {_DEV}, disabling device", "drivers/md/raid1.c:raid1_error"),

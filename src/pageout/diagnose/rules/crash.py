@@ -41,7 +41,11 @@ def crashes(case: Case) -> Iterator[Finding]:
         severity=ERROR,
         title=f"{who} crashed in the kernel{f', in {names[0]}' if names else ''}: {said}",
         detail="A task that dies so keeps what it had locked. "
-        + (f"{len(hung)} tasks that wait further down may wait for that. " if hung else "")
+        + (
+            f"{len(hung)} task{'s that wait' if len(hung) > 1 else ' that waits'} further down may wait for that. "
+            if hung
+            else ""
+        )
         + "This is a fault of the kernel or of the hardware, not of a setting.",
         confidence=HIGH,
         why="the kernel says so, and prints the stack",

@@ -7,7 +7,7 @@ mm/page_alloc.c:show_free_areas.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from pageout.diagnose.case import Case
@@ -17,6 +17,7 @@ from pageout.diagnose.zones import (
     Reach,
     clean_cache,
     cma_out_of_reach,
+    is_ample,
     is_short,
     is_small_dma,
     may_use,
@@ -202,8 +203,11 @@ def _machine(file: str, report: OomReport, count: int) -> Finding:
     short = [zone for zone in usable if is_short(zone, reach)]
     if order < 0:
         return _asked_for(file, report, count)
-    if order > 0 and not [zone for zone in short if not is_small_dma(zone)]:
+    if order > 0 and any(is_ample(zone, reach) for zone in usable if not is_small_dma(zone)):
         return _fragmented(file, report, count, order)
+    shown = usable or [zone for zone in report.memory.zones if zone.name and zone.pages]
+    if not short and any(is_ample(zone, None if not usable else reach) for zone in shown if not is_small_dma(zone)):
+        return _not_short(file, report, count, shown, bool(usable))
     parts = _machine_parts(report, report.memory)
     largest = parts[0] if parts else None
     dirty = report.memory.pages.get("dirty")
@@ -218,7 +222,12 @@ def _machine(file: str, report: OomReport, count: int) -> Finding:
     if unwritten > 0.5 * max(file_pages, 1) and unwritten * page > 16 << 20:
         title += f", with {bytes_text(unwritten * page)} of file pages dirty or under writeback"
     elif left:
-        title += f", though {pages_text(sum(map(clean_cache, left)))} of clean file cache lay there"
+        names = " and ".join(dict.fromkeys(zone.name for zone in left))
+        title = (
+            f"zone {names} ran out of memory with {pages_text(sum(map(clean_cache, left)))} of clean file cache in it"
+        )
+    elif (lost := _not_listed(report.memory, parts)) > 0:
+        title += f": {bytes_text(lost)} are in nothing that the report lists"
     elif largest is not None:
         title += f": mostly {largest.name} ({bytes_text(largest.nbytes)})"
     return Finding(
@@ -274,6 +283,37 @@ def _mask_words(report: OomReport) -> str:
     return (report.gfp_mask or "no mask").partition("(")[2].rstrip(")") or report.gfp_mask or "no mask"
 
 
+def _not_short(file: str, report: OomReport, count: int, usable: list[ZoneState], reached: bool) -> Finding:
+    """The killer ran and no zone was short: another limit than the machine's memory was met."""
+    free = sum(zone.pages["free"].number for zone in usable if "free" in zone.pages)
+    faulted = (report.gfp_mask or "").startswith("0x0") and report.order == 0
+    limited = report.constraint in ("CONSTRAINT_CPUSET", "CONSTRAINT_MEMORY_POLICY")
+    detail = "No zone of the report is below its min watermark. "
+    if not reached:
+        names = ", ".join(dict.fromkeys(zone.name for zone in usable))
+        detail += f"The request ({_mask_words(report)}) may use none of the zones shown: {names}. A cpuset or a memory policy left it no other. "
+    elif limited:
+        detail += f"{report.constraint}: the task may use some nodes only, and these were short. "
+    elif faulted:
+        detail += (
+            "gfp_mask=0x0 is that of a page fault that came back without a page (pagefault_out_of_memory): what failed is "
+            "not in the report; a charge to a cgroup's limit is the usual reason. "
+        )
+    return Finding(
+        id="oom-not-short",
+        severity=ERROR,
+        title=f"the OOM killer ran while {pages_text(free)} were free: the machine was not out of memory",
+        detail=_times(report, count) + detail,
+        confidence=HIGH if limited or not reached else MEDIUM,
+        why="every zone's free pages and watermarks stand in the report",
+        evidence=_evidence(file, report, [zone.line for zone in usable[:4]], None),
+        is_not=("a want of memory of the whole machine", "dirty pages that could not be written"),
+        unknown=("which limit was met: a cgroup's, a cpuset's, a memory policy's, or none and the kernel is at fault",),
+        capture=("cgroup", "log"),
+        weight=count,
+    )
+
+
 def _asked_for(file: str, report: OomReport, count: int) -> Finding:
     return Finding(
         id="oom-asked-for",
@@ -310,6 +350,18 @@ def _fragmented(file: str, report: OomReport, count: int, order: int) -> Finding
         advice=("avoid the high order (the stack of the report names who asks), or raise vm.min_free_kbytes",),
         weight=count,
     )
+
+
+def _not_listed(memory: MemoryState, parts: list[Part]) -> float:
+    """Return what the report's own numbers leave unexplained, 0 if that is less than half of the memory."""
+    pages = memory.pages
+    if "ram" not in pages:
+        return 0
+    page = _page_bytes(memory)
+    free = sum(zone.pages["free"].number for zone in memory.zones if zone.name and "free" in zone.pages) * 4 * KIB
+    reserved = pages["reserved"].number * page if "reserved" in pages else 0
+    lost = pages["ram"].number * page - reserved - free - sum(part.nbytes for part in parts)
+    return lost if lost > 0.5 * pages["ram"].number * page else 0
 
 
 def _page_bytes(memory: MemoryState) -> int:
@@ -411,7 +463,7 @@ def _told(parts: list[Part]) -> str:
     )
 
 
-def _evidence(file: str, report: OomReport, lines: list[int | None], limit: Value | None) -> tuple[Evidence, ...]:
+def _evidence(file: str, report: OomReport, lines: Sequence[int | None], limit: Value | None) -> tuple[Evidence, ...]:
     wanted = [report.line, *([limit.line] if limit is not None else []), *(line for line in lines if line is not None)]
     return tuple(Evidence(file, line) for line in dict.fromkeys(wanted))
 

@@ -247,7 +247,7 @@ def _sync(case: Case, found: Sequence[Waiter]) -> Finding:
     return Finding(
         id="sync-waits-for-flusher",
         severity=WARNING,
-        title=f"{_names(found)} {_are(found, 'waits', 'wait')} until everything dirty is written: the device takes what it takes",
+        title=f"{_names(found, 2)} {_are(found, 'waits', 'wait')} until everything dirty is written: the device takes what it takes",
         detail=(
             f"sync queues all dirty data with the flushers and waits{f', over {seconds} s here' if seconds else ''}. "
             "How long that takes is dirty + writeback over what the device writes a second. If the rate is a small "
@@ -281,14 +281,14 @@ _SINGLE: dict[str, Callable[[Case, Sequence[Waiter]], Finding]] = {
 def _chain(case: Case, found: Sequence[Waiter]) -> Finding:
     """Tasks at several places: those nearest to the hardware hold up the others."""
     by_site = groups(found)
-    site, bottom = by_site[0]
+    site = by_site[0][0]
     trouble = _trouble(case, found)
     reach = 2 if all(fact.topic == "device reset" for _, fact in trouble) else 4
     if trouble and any(one.site.level <= reach for one in found):
         return _dead_device(case, found, trouble)
     holders = _handle_holders(found)
     if holders:
-        site, bottom = holders[0].site, holders
+        site = holders[0].site
     known = site is not UNKNOWN
     hung = any((one.stack.blocked_s or 0) > 0 for one in found)
     told = "; ".join(f"{len(members)} {_where(group, members)} ({_names(members, 3)})" for group, members in by_site)
@@ -322,16 +322,16 @@ def _chain_title(found: Sequence[Waiter], by_site: Sequence[tuple[Site, list[Wai
     site, bottom = by_site[0]
     blocker = _blocker(found)
     if blocker is not None:
-        one = len(found) == 1
-        return f"{_tasks(found)} wait{'s' if one else ''}; {blocker} likely owns the lock {'it wants' if one else 'they want'}"
+        alone = len(found) == 1
+        return f"{_tasks(found)} wait{'s' if alone else ''}; {blocker} likely owns the lock {'it wants' if alone else 'they want'}"
     if holders:
         one = holders[0]
         return f"{_tasks(found)} wait; the journal likely waits for {one.name}, which itself {one.site.label}"
     if len(by_site) == 1:
         return _says(bottom, site)
     if site.waits_for in (LOCK, OTHER):
-        return f"{_tasks(found)} wait, none of them for a device; at the bottom {_says(bottom, site)}"
-    return f"{_tasks(found)} wait; at the bottom {_says(bottom, site)}"
+        return f"{_tasks(found)} wait, none of them for a device; at the bottom {_says(bottom, site, 1)}"
+    return f"{_tasks(found)} wait; at the bottom {_says(bottom, site, 1)}"
 
 
 def _handle_holders(found: Sequence[Waiter]) -> list[Waiter]:
@@ -398,10 +398,10 @@ def _function(one: Waiter) -> str:
     return telling(one.stack.frames) or "a function not named"
 
 
-def _says(found: Sequence[Waiter], site: Site | None) -> str:
+def _says(found: Sequence[Waiter], site: Site | None, most: int = 3) -> str:
     """Return a sentence of who waits for what, in the right number."""
     site = site or found[0].site
-    names, many = _names(found, 3), len({one.name for one in found}) > 1
+    names, many = _names(found, most), len({one.name for one in found}) > 1
     if site is UNKNOWN:
         return f"{names} {'stand' if many else 'stands'} in {_function(found[0])}; what for, pageout does not know"
     verb, _, rest = site.label.partition(" ")
@@ -420,7 +420,8 @@ def _names(found: Sequence[Waiter], most: int = 4) -> str:
     names = list(dict.fromkeys(one.name for one in found))
     if len(names) <= most:
         return ", ".join(names)
-    return f"{', '.join(names[: most - 1])} and {len(names) - most + 1} more"
+    shown = max(most - 1, 1)
+    return f"{', '.join(names[:shown])} and {len(names) - shown} more"
 
 
 def _lines(found: Sequence[Waiter]) -> tuple[Evidence, ...]:
