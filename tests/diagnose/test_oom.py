@@ -111,3 +111,82 @@ def test_an_allocation_that_may_not_enter_the_filesystem_says_what_it_skips() ->
     found = findings(given(of_cgroup({"anon": 30 * MIB, "file_dirty": 0}, gfp_mask="0x50(GFP_NOFS)")))["memcg-oom"]
 
     assert "GFP_NOFS" in found.detail
+
+
+def zoned(mask: str, *zones: ZoneState, pages: dict[str, float] | None = None, **more: Any) -> OomReport:
+    return report(gfp_mask=mask, memory=MemoryState(values(pages or {}, 30), zones, {}, 4), **more)
+
+
+def zone(name: str, pages: dict[str, float], line: int = 40) -> ZoneState:
+    return ZoneState(0, name, values(pages, line), (), None, line)
+
+
+HIGHMEM = {"free": 300_000, "min": 128, "high": 700, "managed": 327_000}
+LOW = {"free": 1100, "min": 1900, "high": 2400, "managed": 211_000}
+
+
+def test_low_memory_runs_out_while_high_memory_is_free() -> None:
+    found = findings(given(zoned("0xcc0(GFP_KERNEL)", zone("Normal", LOW), zone("HighMem", HIGHMEM, 45))))["oom"]
+
+    assert "zone Normal ran out of memory, while 1.14 GiB were free in HighMem" in found.title
+    assert "may not use HighMem" in found.detail
+
+
+def test_clean_cache_left_in_the_short_zone_is_told() -> None:
+    cached = LOW | {"inactive_file": 180_000, "writepending": 14_000}
+    found = findings(
+        given(zoned("0xcc0(GFP_KERNEL)", zone("Normal", cached), pages={"inactive_file": 180_000, "dirty": 14_000}))
+    )["oom"]
+
+    assert found.title == "zone Normal ran out of memory with 648 MiB of clean file cache in it"
+    assert any("protected" in text for text in found.unknown)
+
+
+def test_free_cma_does_not_help_a_request_for_the_kernel() -> None:
+    mostly = {"free": 46_000, "min": 5_600, "high": 8_400, "managed": 167_000, "free_cma": 41_000}
+    found = findings(given(zoned("0xcc0(GFP_KERNEL)", zone("Normal", mostly))))["oom"]
+
+    assert "is CMA" in found.title or "CMA's" in found.title
+
+
+def test_a_machine_with_free_memory_was_not_out_of_it() -> None:
+    found = findings(
+        given(zoned("0x0()", zone("Normal", {"free": 90_000, "min": 100, "high": 300, "managed": 200_000})))
+    )
+
+    assert "oom" not in found
+    assert "page fault" in found["oom-not-short"].detail
+
+
+def test_a_request_that_may_use_no_zone_shown_is_a_matter_of_cpusets() -> None:
+    movable = zone("Movable", {"free": 3_000_000, "min": 2_000, "high": 6_000, "managed": 3_200_000})
+
+    assert "none of the zones" in findings(given(zoned("0xcc2(GFP_HIGHUSER)", movable)))["oom-not-short"].detail
+
+
+def test_a_killer_called_by_hand_is_told() -> None:
+    assert "by hand" in findings(given(zoned("0x0()", zone("Normal", LOW), order=-1)))["oom-asked-for"].title
+
+
+def test_pages_of_64_kib_are_counted_as_such() -> None:
+    memory = MemoryState(values({"active_anon": 16_384}, 30), (zone("Normal", LOW),), {}, 64)
+
+    assert "(1 GiB)" in findings(given(report(memory=memory)))["oom"].title
+
+
+def test_memory_in_nothing_that_is_listed_is_not_called_anonymous() -> None:
+    told = zoned(
+        "0xcc0(GFP_KERNEL)", zone("Normal", LOW), pages={"active_anon": 5_000, "ram": 1_000_000, "reserved": 10_000}
+    )
+
+    assert "in nothing that the report lists" in findings(given(told))["oom"].title
+
+
+def test_no_limit_is_not_a_limit_of_eight_million_tebibytes() -> None:
+    told = report(
+        memcg="/a",
+        memcg_kib=values({"usage": 4000, "limit": 9007199254740988}, 10),
+        memcg_stat=values({"anon": 4e6}, 20),
+    )
+
+    assert "TiB" not in findings(given(told))["memcg-oom"].title

@@ -122,3 +122,58 @@ def test_counters_far_below_the_threshold_clear_the_dirty_limits() -> None:
     found = findings(given(counters, file="v.txt"), given(task(TAG, "kworker/u8:1", 6)))["waits-tag"]
 
     assert any("v.txt" in text or "balance_dirty_pages" in text for text in found.is_not)
+
+
+UPDATES = "__schedule schedule jbd2_journal_commit_transaction kjournald2 kthread"
+STARTS = "schedule wait_transaction_locked start_this_handle jbd2__journal_start ext4_dirty_inode"
+
+
+def test_a_commit_that_waits_for_handles_is_not_said_to_wait_for_its_disk() -> None:
+    found = findings(given(task(UPDATES, "jbd2/sda1-8", 7), task(STARTS, "a", 8), task(STARTS, "b", 9)))
+
+    finding = found["waits-commit-updates"]
+    assert "open handles" in finding.title
+    assert "not among these stacks" in finding.detail
+    assert "hardware" not in finding.detail
+
+
+def test_the_task_with_the_open_handle_is_named_before_its_victims() -> None:
+    holder = "schedule rwsem_down_write_slowpath down_write ext4_xattr_inode_iget ext4_xattr_set_handle ext4_create"
+    found = findings(given(task(UPDATES, "jbd2/sda1-8", 7), task(STARTS, "a", 8), task(holder, "culprit", 9)))
+
+    (finding,) = (one for name, one in found.items() if name.startswith("waits-"))
+    assert "likely waits for culprit:9" in finding.title
+
+
+def test_locks_without_their_holder_are_said_to_be_so() -> None:
+    found = findings(given(task("schedule rwsem_down_write_slowpath down_write ext4_file_write_iter", "a", 8)))
+
+    assert "not among these stacks" in found["waits-inode-lock"].detail
+    assert "who holds the lock" in found["waits-inode-lock"].unknown
+
+
+def test_an_unknown_place_is_named_by_its_function() -> None:
+    found = findings(given(task("__schedule schedule wait_for_the_moon probe_moon", "lander", 8)))
+
+    assert found["waits-unknown"].title.startswith("lander:8 stands in wait_for_the_moon")
+
+
+def test_two_tasks_wait_and_one_waits() -> None:
+    two = findings(given(task(TAG, "a", 1), task(TAG, "b", 2)))["waits-tag"].title
+    one = findings(given(task(TAG, "a", 1)))["waits-tag"].title
+
+    assert two.startswith("a:1, b:2 wait for")
+    assert one.startswith("a:1 waits for")
+
+
+def test_trouble_of_hours_ago_is_not_why_a_task_waits_now() -> None:
+    now = task(TAG, "a", 1, stamp_s=90_000.0)
+
+    assert "device-dead" not in findings(given(now, gone()))
+    assert "device-dead" in findings(given(task(TAG, "a", 1, stamp_s=60.0), gone()))
+
+
+def test_a_journal_behind_a_device_that_went_is_the_devices_fault() -> None:
+    found = findings(given(task(STARTS, "a", 1), task(UPDATES, "jbd2/nvme0n1-8", 2), gone()))
+
+    assert "nvme0n1 is gone" in found["device-dead"].title

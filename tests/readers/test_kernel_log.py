@@ -428,3 +428,28 @@ def test_numbers_without_end_are_no_trouble(digits: str) -> None:
         for number in ("4711", "3300", "15360kB", "1536", "120", "65536", "102400", "409600", "4", "0"):
             account = read(text.replace(number, digits))[1]
             assert account.known_non_events + account.unread == account.lines
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "watchdog: BUG: soft lockup - CPU#2 stuck for 22s! [walker:77]",
+        "WARN: soft lockup - CPU#2 stuck for 22s! [walker:77]",
+        "BUG: soft lockup - CPU#2 stuck for 22s!",
+    ],
+)
+def test_a_lockup_is_read_however_its_line_is_cut(line: str) -> None:
+    text = f"{line}\nCPU: 2 PID: 77 Comm: walker Not tainted 6.1.0 #1\nCall Trace:\n slow_walk+0x10/0x20\n big_loop+0x30/0x40\n"
+    (found,) = tasks(text)
+
+    assert (found.source, found.blocked_s, found.comm, found.pid) == ("soft lockup", 22, "walker", 77)
+    assert called(found) == ["slow_walk", "big_loop"]
+
+
+@pytest.mark.parametrize("caller", ["", "[  T416]", " [  T416]", "  [ C3]"])
+def test_the_caller_printk_names_is_no_part_of_the_message(caller: str) -> None:
+    lines = ALLOC_NEW.splitlines()
+    text = "\n".join(f"[ 2681.7575{n:02}]{caller} {line}" for n, line in enumerate(lines[:40]))
+
+    assert failures(text)[0].comm == failures(ALLOC_NEW)[0].comm
+    assert called(failures(text)[0]) == called(failures(ALLOC_NEW)[0])

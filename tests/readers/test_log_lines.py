@@ -125,3 +125,12 @@ def test_headers_signatures_and_fences_of_a_mail_are_known() -> None:
         "X-Mailer: some\nSubject: Re: it hangs\n\nOn Mon, 11 Mar 2024, x wrote:\n> ```\n> ```\n[...]\n-- \n"
     )
     assert read(text)[1].unread_lines == []
+
+
+@pytest.mark.parametrize("device", ["md0", "md_d1", "dm-5", "loop3"])
+def test_an_array_that_is_stopped_is_no_device_that_went(device: str) -> None:
+    assert row_of(f"{device}: detected capacity change from 2095104 to 0") is None
+
+
+def test_a_disk_that_says_hello_is_no_disk_in_trouble() -> None:
+    assert row_of("sd 3:0:0:0: Power-on or device reset occurred") is None

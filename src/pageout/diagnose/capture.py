@@ -60,6 +60,12 @@ RECIPES: dict[str, Recipe] = {
         "the stacks of all tasks that wait, and what they wait for",
         "echo w > /proc/sysrq-trigger; dmesg > /tmp/blocked.txt", "root; prints some lines a task into the log", "",
     ),
+    "profile": Recipe(
+        "where the CPUs spend their time in the kernel",
+        "perf record -a -g -o /tmp/perf.data sleep 10; perf report -i /tmp/perf.data --stdio --no-children > /tmp/profile.txt; "
+        "echo l > /proc/sysrq-trigger; dmesg > /tmp/cpus.txt",
+        "root; package perf; some 1 % of a CPU for ten seconds", "",
+    ),
     "counters": Recipe(
         "the counters twice, ten seconds apart",
         "for i in 1 2; do date; cat /proc/vmstat /proc/meminfo /proc/zoneinfo /proc/diskstats; grep . /proc/pressure/*; "

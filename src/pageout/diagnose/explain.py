@@ -19,6 +19,9 @@ Rule = Callable[[Case], Iterable[Finding]]
 ROOMS = (
     "sysctls",
     "tasks",
+    "on_cpu",
+    "crash",
+    "alloc_failure",
     "stack_shapes",
     "oom",
     "alloc_failures",

@@ -20,7 +20,7 @@ KIB = 1024
 SMALL_KIB = 64  # a write: cheap flash is slow at these
 LINES = 6  # of evidence
 GONE = ("device gone",)
-BROKEN = ("device gone", "device timeout", "I/O error", "device reset", "journal aborted", "remount read-only")
+BROKEN = ("device gone", "device timeout", "I/O error", "device reset", "journal aborted", "remounted read-only")
 SPINS = r"_?raw_spin_\w+|native_queued_spin_lock_slowpath|queued_spin_lock_slowpath|__?pv_queued_spin_lock_slowpath"
 FLUSHER = r"wb_workfn|wb_writeback|bdi_writeback_workfn|writeback_sb_inodes|__writeback_single_inode"
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from pageout.diagnose.case import Case
 from pageout.diagnose.findings import Evidence
-from pageout.diagnose.wait_sites import has
+from pageout.diagnose.wait_sites import asleep, has
 from pageout.diagnose.words import bytes_text, pages_text, percent
 from pageout.readers.facts import TaskStack
 
@@ -109,15 +109,15 @@ def _from_stacks(case: Case) -> Iterator[Verdict]:
     stacks = list(case.facts(TaskStack))
     for file, stack in stacks:
         frame = has(stack.frames, BALANCE)
-        if frame is not None:
+        if frame is not None and asleep(stack):
             evidence = Evidence(file, frame.line)
             yield Verdict(True, f"{stack.comm or 'a task'} waits in {frame.function} {_at(evidence)}", evidence)
             return
-    waiting = [(file, stack) for file, stack in stacks if stack.frames]
+    waiting = [(file, stack) for file, stack in stacks if asleep(stack)]
     if waiting:
         file, stack = waiting[0]
         evidence = Evidence(file, stack.line)
-        count = f"none of the {len(waiting)} stacks waits" if len(waiting) > 1 else "the stack does not wait"
+        count = f"none of the {len(waiting)} tasks waits" if len(waiting) > 1 else "this task does not wait"
         text = f"the dirty limits: {count} in balance_dirty_pages {_at(evidence)}"
         yield Verdict(False, text, evidence)
 

@@ -79,7 +79,7 @@ def _form(name: str, pattern: str, seconds: Callable[[re.Match[str]], float | No
     return _Form(name, re.compile(r"\s{0,40}" + pattern), seconds)
 
 
-_CALLER = r"(?:\[\s{0,6}[TC]\d{1,8}\])?"
+_CALLER = r"(?: {0,2}\[\s{0,6}[TC]\d{1,8}\])?"
 _BRACKETS = (
     _form("dmesg", rf"\[\s{{0,12}}(\d{{1,12}}\.\d{{1,9}})(?: <\s{{0,9}}\d{{1,9}}\.\d{{1,9}}>)?\]{_CALLER} ?", _uptime),
     _form("dmesg -T", rf"\[{_DAY} {_MONTH} +(?P<day>\d{{1,2}}) {_CLOCK} (?P<year>\d{{4}})\]{_CALLER} ?", _date),

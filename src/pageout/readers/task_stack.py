@@ -41,8 +41,8 @@ _OLD_HALF = re.compile(
     r"\S.{0,20}?\s{1,20}[DRSTZ]\s{1,4}(?:running task\s{1,8})?[0-9a-f]{8,16}\s{1,8}\d{1,6}\s{1,8}\d{1,10}.*"
 )
 _LOCKUP = re.compile(
-    rf"(?:NMI )?(?:watchdog: )?BUG: (soft) lockup - CPU#\d{{1,5}} stuck for (\d{{1,6}})s! "
-    rf"\[(.{{1,64}}):{_PID}\].{{0,80}}"
+    rf"(?:NMI )?(?:watchdog: )?(?:BUG|WARN): (soft) lockup - CPU#\d{{1,5}} stuck for (\d{{1,6}})s!"
+    rf"(?: \[(.{{1,64}}):{_PID}\].{{0,80}})?"
 )
 _HARD = re.compile(r"(?:NMI )?watchdog: (?:BUG: |Watchdog detected )?hard LOCKUP on cpu \d{1,5}.{0,80}", re.I)
 _CPU = re.compile(
@@ -155,7 +155,7 @@ def start_task(entry: Entry, current: Report | None, sysrq: bool) -> tuple[Repor
 def _start_other(entry: Entry, body: str, current: Report | None) -> tuple[Report | None, bool]:
     if match := _LOCKUP.fullmatch(body):
         report = TaskReport(entry, "soft lockup")
-        report.blocked_s, report.comm, report.pid = int(match[2]), match[3], int(match[4])
+        report.blocked_s, report.comm, report.pid = int(match[2]), match[3], int(match[4]) if match[4] else None
         return report, True
     if _HARD.fullmatch(body):
         return TaskReport(entry, "hard lockup"), True

@@ -7,15 +7,28 @@ mm/page_alloc.c:show_free_areas.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from pageout.diagnose.case import Case
 from pageout.diagnose.findings import ERROR, HIGH, MEDIUM, Evidence, Finding
 from pageout.diagnose.words import bytes_text, pages_text, percent
+from pageout.diagnose.zones import (
+    Reach,
+    clean_cache,
+    cma_out_of_reach,
+    is_ample,
+    is_short,
+    is_small_dma,
+    may_use,
+    reach_of,
+    size_of,
+)
 from pageout.readers.facts import MemoryState, OomReport, Value, ZoneState
 
-KIB, PAGE = 1024, 4096
+KIB = 1024
+LEFT_SHARE, LEFT_PAGES = 0.1, 8192  # clean cache of a zone that is much to leave: of its size, and 32 MiB
+NO_LIMIT_KIB = 1 << 50  # what v1 and v2 print where no limit is set is above
 MUCH_DIRTY = 0.3  # of the limit: reclaim then meets dirty pages at every third page
 LITTLE_DIRTY = 0.05
 NO_FS = ("GFP_NOFS", "GFP_NOIO")
@@ -54,7 +67,7 @@ def _stat(report: OomReport, *names: str) -> Value | None:
 def _cgroup(file: str, report: OomReport, count: int) -> Finding:
     limit = report.memcg_kib.get("limit")
     dirty = _stat(report, "file_dirty", "total_dirty", "dirty")
-    limit_bytes = limit.number * KIB if limit is not None else None
+    limit_bytes = limit.number * KIB if limit is not None and limit.number < NO_LIMIT_KIB else None
     nofs = any(name in (report.gfp_mask or "") for name in NO_FS)
     if dirty is not None and limit_bytes and dirty.number > MUCH_DIRTY * limit_bytes:
         return _dirty_cgroup(file, report, count, dirty, limit_bytes, nofs)
@@ -69,6 +82,8 @@ def _cgroup(file: str, report: OomReport, count: int) -> Finding:
     elif dirty is None:
         is_not.append("shown to be dirty pages: the report lists none")
     title = f"cgroup {report.memcg} reached its limit{f' of {bytes_text(limit_bytes)}' if limit_bytes else ''}"
+    if limit is not None and limit_bytes is None:
+        title = f"cgroup {report.memcg} was out of memory without a limit of its own"
     if largest is not None:
         title += f": mostly {largest.name} ({bytes_text(largest.nbytes)})"
     return Finding(
@@ -183,43 +198,136 @@ def _no_swap(report: OomReport) -> str:
 
 def _machine(file: str, report: OomReport, count: int) -> Finding:
     assert report.memory is not None
-    order = report.order or 0
-    short = [zone for zone in report.memory.zones if _below_min(zone)]
-    if order > 0 and not short:
+    order, reach = report.order or 0, reach_of(report.gfp_mask)
+    usable = [zone for zone in report.memory.zones if zone.name and may_use(zone, reach)]
+    short = [zone for zone in usable if is_short(zone, reach)]
+    if order < 0:
+        return _asked_for(file, report, count)
+    if order > 0 and any(is_ample(zone, reach) for zone in usable if not is_small_dma(zone)):
         return _fragmented(file, report, count, order)
+    shown = usable or [zone for zone in report.memory.zones if zone.name and zone.pages]
+    if not short and any(is_ample(zone, None if not usable else reach) for zone in shown if not is_small_dma(zone)):
+        return _not_short(file, report, count, shown, bool(usable))
     parts = _machine_parts(report, report.memory)
     largest = parts[0] if parts else None
-    zones = ", ".join(f"{zone.name} (node {zone.node or 0})" for zone in short) or "none that the report shows"
     dirty = report.memory.pages.get("dirty")
     writeback = report.memory.pages.get("writeback")
     file_pages = sum(
         report.memory.pages[n].number for n in ("inactive_file", "active_file") if n in report.memory.pages
     )
     unwritten = sum(value.number for value in (dirty, writeback) if value is not None)
-    title = "the machine ran out of memory"
-    if unwritten > 0.5 * max(file_pages, 1) and unwritten * PAGE > 16 << 20:
-        title += f" with {pages_text(unwritten)} of file pages dirty or under writeback"
+    page = _page_bytes(report.memory)
+    left = [zone for zone in short if clean_cache(zone) > max(LEFT_SHARE * size_of(zone), LEFT_PAGES)]
+    title = _machine_title(report.memory, reach, short)
+    if unwritten > 0.5 * max(file_pages, 1) and unwritten * page > 16 << 20:
+        title += f", with {bytes_text(unwritten * page)} of file pages dirty or under writeback"
+    elif left:
+        names = " and ".join(dict.fromkeys(zone.name for zone in left))
+        title = (
+            f"zone {names} ran out of memory with {pages_text(sum(map(clean_cache, left)))} of clean file cache in it"
+        )
+    elif (lost := _not_listed(report.memory, parts)) > 0:
+        title += f": {bytes_text(lost)} are in nothing that the report lists"
     elif largest is not None:
         title += f": mostly {largest.name} ({bytes_text(largest.nbytes)})"
     return Finding(
         id="oom",
         severity=ERROR,
         title=title,
-        detail=_times(report, count) + f"Zones below their min watermark: {zones}. " + _told(parts) + _skipped(report),
+        detail=_times(report, count) + _zones_words(report, reach, short) + _told(parts) + _skipped(report),
         confidence=HIGH if short else MEDIUM,
         why="the report's zone lines" if short else "no zone of the report is below its min watermark",
-        evidence=_evidence(file, report, [part.line for part in parts[:4]] + [zone.line for zone in short[:4]], None),
-        is_not=_not_dirty(file, dirty, unwritten, file_pages),
-        unknown=("what grew, and how fast, before the report",),
+        evidence=_evidence(file, report, [zone.line for zone in short[:4]] + [part.line for part in parts[:4]], None),
+        is_not=_not_dirty(file, dirty, unwritten, file_pages, page),
+        unknown=(
+            "why reclaim left that clean cache: in use, protected (memory.min, memory.low), or a fault",
+            "what grew before the report",
+        )
+        if left
+        else ("what grew, and how fast, before the report",),
         capture=("counters", "reclaim"),
         advice=_machine_advice(largest, unwritten, file_pages),
         weight=count,
     )
 
 
-def _below_min(zone: ZoneState) -> bool:
-    free, low = zone.pages.get("free"), zone.pages.get("min")
-    return free is not None and low is not None and free.number <= low.number * 1.1
+def _machine_title(memory: MemoryState, reach: Reach | None, short: list[ZoneState]) -> str:
+    """Name the zone, if memory was left in others that the request could not use."""
+    beyond = [zone for zone in memory.zones if zone.name and not may_use(zone, reach)]
+    spare = sum(zone.pages["free"].number for zone in beyond if "free" in zone.pages and not is_short(zone, None))
+    cma = sum(cma_out_of_reach(zone, reach) for zone in short)
+    names = " and ".join(dict.fromkeys(zone.name for zone in short if not is_small_dma(zone)))
+    if short and names and spare * 4 > sum(map(size_of, short)) / 10:
+        return f"zone {names} ran out of memory, while {pages_text(spare)} were free in {beyond[-1].name}"
+    if short and names and cma > sum(zone.pages["min"].number for zone in short):
+        return f"zone {names} ran out of memory: {pages_text(cma)} of what was free there is CMA's"
+    return "the machine ran out of memory"
+
+
+def _zones_words(report: OomReport, reach: Reach | None, short: list[ZoneState]) -> str:
+    assert report.memory is not None
+    names = ", ".join(f"{zone.name} (node {zone.node or 0})" for zone in short) or "none that the report shows"
+    said = f"Zones below their min watermark for this request: {names}. "
+    for zone in short[:3]:
+        cma = cma_out_of_reach(zone, reach)
+        if cma:
+            free = pages_text(zone.pages["free"].number)
+            said += f"{zone.name}: {free} free, but {pages_text(cma)} of it is CMA, which only movable pages may use. "
+    beyond = [zone.name for zone in report.memory.zones if zone.name and not may_use(zone, reach)]
+    if beyond:
+        said += f"The request ({_mask_words(report)}) may not use {', '.join(dict.fromkeys(beyond))}. "
+    return said
+
+
+def _mask_words(report: OomReport) -> str:
+    return (report.gfp_mask or "no mask").partition("(")[2].rstrip(")") or report.gfp_mask or "no mask"
+
+
+def _not_short(file: str, report: OomReport, count: int, usable: list[ZoneState], reached: bool) -> Finding:
+    """The killer ran and no zone was short: another limit than the machine's memory was met."""
+    free = sum(zone.pages["free"].number for zone in usable if "free" in zone.pages)
+    faulted = (report.gfp_mask or "").startswith("0x0") and report.order == 0
+    limited = report.constraint in ("CONSTRAINT_CPUSET", "CONSTRAINT_MEMORY_POLICY")
+    detail = "No zone of the report is below its min watermark. "
+    if not reached:
+        names = ", ".join(dict.fromkeys(zone.name for zone in usable))
+        detail += f"The request ({_mask_words(report)}) may use none of the zones shown: {names}. A cpuset or a memory policy left it no other. "
+    elif limited:
+        detail += f"{report.constraint}: the task may use some nodes only, and these were short. "
+    elif faulted:
+        detail += (
+            "gfp_mask=0x0 is that of a page fault that came back without a page (pagefault_out_of_memory): what failed is "
+            "not in the report; a charge to a cgroup's limit is the usual reason. "
+        )
+    return Finding(
+        id="oom-not-short",
+        severity=ERROR,
+        title=f"the OOM killer ran while {pages_text(free)} were free: the machine was not out of memory",
+        detail=_times(report, count) + detail,
+        confidence=HIGH if limited or not reached else MEDIUM,
+        why="every zone's free pages and watermarks stand in the report",
+        evidence=_evidence(file, report, [zone.line for zone in usable[:4]], None),
+        is_not=("a want of memory of the whole machine", "dirty pages that could not be written"),
+        unknown=("which limit was met: a cgroup's, a cpuset's, a memory policy's, or none and the kernel is at fault",),
+        capture=("cgroup", "log"),
+        weight=count,
+    )
+
+
+def _asked_for(file: str, report: OomReport, count: int) -> Finding:
+    return Finding(
+        id="oom-asked-for",
+        severity=ERROR,
+        title=f"the OOM killer was called by hand (sysrq f){f' and killed {_killed(report)}' if report.killed else ''}",
+        detail=_times(report, count) + "order=-1 says so: no allocation failed here.",
+        confidence=HIGH,
+        why="order=-1 stands in the report",
+        evidence=(Evidence(file, report.line),),
+        is_not=("an allocation that failed",),
+        unknown=("who asked for it, and why",),
+        capture=("counters",),
+        weight=0.5,
+    )
 
 
 def _fragmented(file: str, report: OomReport, count: int, order: int) -> Finding:
@@ -242,6 +350,22 @@ def _fragmented(file: str, report: OomReport, count: int, order: int) -> Finding
         advice=("avoid the high order (the stack of the report names who asks), or raise vm.min_free_kbytes",),
         weight=count,
     )
+
+
+def _not_listed(memory: MemoryState, parts: list[Part]) -> float:
+    """Return what the report's own numbers leave unexplained, 0 if that is less than half of the memory."""
+    pages = memory.pages
+    if "ram" not in pages:
+        return 0
+    page = _page_bytes(memory)
+    free = sum(zone.pages["free"].number for zone in memory.zones if zone.name and "free" in zone.pages) * 4 * KIB
+    reserved = pages["reserved"].number * page if "reserved" in pages else 0
+    lost = pages["ram"].number * page - reserved - free - sum(part.nbytes for part in parts)
+    return lost if lost > 0.5 * pages["ram"].number * page else 0
+
+
+def _page_bytes(memory: MemoryState) -> int:
+    return (memory.page_kib or 4) * KIB
 
 
 def _machine_parts(report: OomReport, memory: MemoryState) -> list[Part]:
@@ -270,7 +394,7 @@ def _machine_parts(report: OomReport, memory: MemoryState) -> list[Part]:
         values = [memory.pages[one] for one in names if one in memory.pages]
         total = sum(value.number for value in values)
         if total > 0:
-            parts.append(Part(total * PAGE, name, reason, values[0].line))
+            parts.append(Part(total * _page_bytes(memory), name, reason, values[0].line))
     return sorted(parts, key=lambda part: -part.nbytes)
 
 
@@ -281,11 +405,11 @@ def _skipped(report: OomReport) -> str:
     return ""
 
 
-def _not_dirty(file: str, dirty: Value | None, unwritten: float, file_pages: float) -> tuple[str, ...]:
+def _not_dirty(file: str, dirty: Value | None, unwritten: float, file_pages: float, page: int) -> tuple[str, ...]:
     if dirty is None:
         return ()
-    if unwritten < 0.1 * max(file_pages, 1) or unwritten * PAGE < 16 << 20:
-        return (f"dirty pages: {pages_text(unwritten)} dirty or under writeback ({file}:{dirty.line})",)
+    if unwritten < 0.1 * max(file_pages, 1) or unwritten * page < 16 << 20:
+        return (f"dirty pages: {bytes_text(unwritten * page)} dirty or under writeback ({file}:{dirty.line})",)
     return ()
 
 
@@ -310,7 +434,7 @@ def _bare(file: str, report: OomReport, count: int) -> Finding:
     return Finding(
         id="oom-bare",
         severity=ERROR,
-        title=f"{_killed(report) or 'a task'} was killed for want of memory of {whose}; the report itself is not here",
+        title=f"{_killed(report) or 'a task'} {'were' if len(report.killed) > 1 else 'was'} killed for want of memory of {whose}; the report itself is not here",
         detail=_times(report, count)
         + "Only the kill is in the file: what held the memory stands in the lines before it.",
         confidence=HIGH,
@@ -328,8 +452,9 @@ def _times(report: OomReport, count: int) -> str:
     return said + (f"{count} such reports; the last one is told here. " if count > 1 else "")
 
 
-def _killed(report: OomReport) -> str:
-    return ", ".join(f"{name} ({pid})" for pid, name, _ in report.killed)
+def _killed(report: OomReport, most: int = 3) -> str:
+    names = [f"{name} ({pid})" for pid, name, _ in report.killed]
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def _told(parts: list[Part]) -> str:
@@ -338,7 +463,7 @@ def _told(parts: list[Part]) -> str:
     )
 
 
-def _evidence(file: str, report: OomReport, lines: list[int | None], limit: Value | None) -> tuple[Evidence, ...]:
+def _evidence(file: str, report: OomReport, lines: Sequence[int | None], limit: Value | None) -> tuple[Evidence, ...]:
     wanted = [report.line, *([limit.line] if limit is not None else []), *(line for line in lines if line is not None)]
     return tuple(Evidence(file, line) for line in dict.fromkeys(wanted))
 

@@ -92,6 +92,7 @@ def allocator(case: Case) -> Iterator[Finding]:
         unknown=("how full and how fragmented the filesystem is (df, e2freefrag, xfs_db freesp)",),
         capture=("blocked", "device"),
         weight=len(found),
+        covers=("cpu-stuck",),
     )
 
 
