@@ -88,7 +88,7 @@ def stuck(case: Case) -> Iterator[Finding]:
 def _title(hog: Hog, spins: bool, many: int) -> str:
     time = f" for {seconds_text(hog.seconds)}" if hog.seconds else ""
     doing = (
-        f"spins for a lock, or takes it over and over, in {plain_name(hog.frame)}"
+        f"spins for a lock (or loops over it) in {plain_name(hog.frame)}"
         if spins
         else f"does not leave {plain_name(hog.frame)}"
     )
