@@ -43,7 +43,7 @@ def test_the_answer_comes_first_then_its_lines_then_what_to_capture(
     flat = " ".join(out.split())
     assert flat.index("Because of these lines") < flat.index("What these files cannot say") < flat.index("Read ")
     assert "trace.txt:1: " in flat
-    assert "undo: rmdir /sys/kernel/tracing/instances/pageout" in flat
+    assert "undo: rmdir /sys/kernel/tracing/instances/pageout-" in flat
     assert err.startswith("next: ")
     assert max(map(len, out.splitlines())) <= 100
 

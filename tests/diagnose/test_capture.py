@@ -53,7 +53,7 @@ def test_a_recipe_records_on_this_kernel_and_leaves_nothing_behind(mounted: None
     recipe = RECIPES["throttle"]
     out = tmp_path / "trace.txt.gz"
     command = re.sub(r"sleep \d+", "cat /proc/vmstat > /dev/null; sleep 1", recipe.command).replace(
-        "/tmp/trace.txt.gz", str(out)
+        "/tmp/throttle.txt.gz", str(out)
     )
     if subprocess.run(["sh", "-c", command], capture_output=True).returncode:
         pytest.skip("this machine does not let us trace")
@@ -61,6 +61,6 @@ def test_a_recipe_records_on_this_kernel_and_leaves_nothing_behind(mounted: None
     found = read_input(str(out))
 
     assert subprocess.run(["sh", "-c", recipe.undo], capture_output=True).returncode == 0
-    assert not (TRACEFS / "instances" / "pageout").exists()
+    assert not (TRACEFS / "instances" / "pageout-throttle").exists()
     assert found.events is not None
     assert "global_dirty_state" in found.events  # reading /proc/vmstat fires it

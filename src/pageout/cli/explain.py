@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """pageout explain FILE...: what went wrong on a real machine, with the lines that prove it."""
 
+import re
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from pageout.cli.terminal import Progress, complain, hint, show
+from pageout.cli.terminal import Progress, complain, hint, show, warn
 from pageout.vocabulary.errors import TraceError, UsageError
 
 if TYPE_CHECKING:
@@ -37,7 +38,9 @@ def explain(
     *,
     against: Annotated[
         list[str] | None,
-        Parameter(metavar="FILE", help="A capture from before: say what changed since, instead of what is wrong."),
+        Parameter(
+            negative=(), metavar="FILE", help="A capture from before: say what changed since, instead of what is wrong."
+        ),
     ] = None,
     mask: Annotated[
         bool, Parameter(negative="", help="Hide host names, task names and paths: the output can be posted.")
@@ -58,6 +61,9 @@ def explain(
         raise UsageError("explain: name a file, or - for standard input")
     if mask and (tables or plot is not None):
         raise UsageError("--mask does not reach tables and plots: leave one of them out")
+    for name in (*files, *(against or [])):
+        if name.startswith("-") and name != "-":
+            raise UsageError(f"explain: {name}: no such option; a file of this name: ./{name}")
     suffix = _picture_kind(plot)
     inputs, errors = _read(files, mask)
     if against:
@@ -87,7 +93,7 @@ def _picture_kind(plot: Path | None) -> str:
 
 
 def _draw(inputs: "list[Input]", plot: Path, suffix: str) -> None:
-    """Draw the first trace: waits, levels and requests over time.  Raises UsageError if there is nothing to draw."""
+    """Draw the first trace: waits, levels and requests over time; warn if there is nothing to draw."""
     from pageout.analysis.block import df_requests
     from pageout.analysis.stalls import df_waits
     from pageout.analysis.writeback import df_dirty_state
@@ -107,7 +113,7 @@ def _draw(inputs: "list[Input]", plot: Path, suffix: str) -> None:
             with replacing(plot) as part:
                 part.write_bytes(picture_bytes(trace_picture(panels, Path(found.file).name), suffix))
             return
-    raise UsageError(f"--plot {plot}: no trace here has waits, dirty levels or requests to draw")
+    warn([f"--plot {plot}: no trace here has waits, dirty levels or requests to draw; nothing is written"])
 
 
 def _tables(inputs: "list[Input]") -> None:
@@ -222,7 +228,10 @@ def _output(document: dict[str, Any], errors: list[str], json: bool) -> None:
     recipes = list(captures.values())[:CAPTURES_SHOWN]
     show(findings_text(findings), inputs_text(document["inputs"]), capture_text(recipes))
     if recipes:
-        hint("capture what is named above, then: pageout explain /tmp/trace.txt.gz together with these files")
+        files = " ".join(
+            dict.fromkeys(name for recipe in recipes for name in re.findall(r"/tmp/[\w.]+", recipe["command"]))
+        )
+        hint(f"capture what is named above, then: pageout explain {files} together with these files")
 
 
 def _compare(inputs: "list[Input]", errors: list[str], against: list[str], mask: bool, json: bool) -> int:

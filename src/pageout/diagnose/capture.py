@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 _TRACEFS = "/sys/kernel/tracing"
@@ -29,32 +30,33 @@ class Recipe(NamedTuple):
     undo: str
 
 
-def _trace(title: str, events: str, seconds: int, cost: str) -> Recipe:
+def _trace(name: str, title: str, events: str, seconds: int, cost: str) -> Recipe:
+    """Return the recipe of a trace: an instance and a file of its own, and nothing goes on after a step that failed."""
+    instance = f"{_TRACEFS}/instances/pageout-{name}"
     command = (
-        f"mountpoint -q {_TRACEFS} || mount -t tracefs nodev {_TRACEFS}; mkdir -p {_TRACEFS}/instances/pageout && "
-        f"cd {_TRACEFS}/instances/pageout && echo 8192 > buffer_size_kb && for e in {events}; do echo $e >> set_event; "
-        f"done; echo 1 > tracing_on; sleep {seconds}; echo 0 > tracing_on; cat trace | gzip > /tmp/trace.txt.gz; cd /"
+        f"(mountpoint -q {_TRACEFS} || mount -t tracefs nodev {_TRACEFS}) && mkdir -p {instance} && cd {instance} && "
+        f"echo > set_event && echo 8192 > buffer_size_kb && for e in {events}; do echo $e >> set_event; done && echo 1 > tracing_on && "
+        f"sleep {seconds} && echo 0 > tracing_on && cat trace | gzip > /tmp/{name}.txt.gz; cd /"
     )
-    undo = f"rmdir {_TRACEFS}/instances/pageout"
-    return Recipe(title, command, f"root; 8 MiB a CPU while it records; {cost}", undo)
+    return Recipe(title, command, f"root; 8 MiB a CPU while it records; {cost}", f"rmdir {instance}")
 
 
 RECIPES: dict[str, Recipe] = {
     "throttle": _trace(
-        "who is held back at the dirty limit, on which device, for how long", f"{_THROTTLE} {_FLUSHER}", 30,
+        "throttle", "who is held back at the dirty limit, on which device, for how long", f"{_THROTTLE} {_FLUSHER}", 30,
         "under 1 % of a CPU: an event a pause",
     ),
     "reclaim": _trace(
-        "who reclaims, how long it takes, what it meets", f"{_RECLAIM} {_MEMCG}", 30, "some 1 % of a CPU under pressure",
+        "reclaim", "who reclaims, how long it takes, what it meets", f"{_RECLAIM} {_MEMCG}", 30, "some 1 % of a CPU under pressure",
     ),
     "slab": _trace(
-        "time in each shrinker", f"{_RECLAIM} {_SLAB}", 20, "some 2 % of a CPU under pressure",
+        "slab", "time in each shrinker", f"{_RECLAIM} {_SLAB}", 20, "some 2 % of a CPU under pressure",
     ),
     "compaction": _trace(
-        "reclaim or compaction, by order", f"{_RECLAIM} {_COMPACTION}", 30, "some 1 % of a CPU under pressure",
+        "compaction", "reclaim or compaction, by order", f"{_RECLAIM} {_COMPACTION}", 30, "some 1 % of a CPU under pressure",
     ),
     "block": _trace(
-        "what the device does: requests, sizes, latencies", f"{_BLOCK} {_FLUSHER}", 20, "an event a request: 1-3 % of a CPU",
+        "block", "what the device does: requests, sizes, latencies", f"{_BLOCK} {_FLUSHER}", 20, "an event a request: 1-3 % of a CPU",
     ),
     "blocked": Recipe(
         "the stacks of all tasks that wait, and what they wait for",
@@ -73,7 +75,7 @@ RECIPES: dict[str, Recipe] = {
         "no root; milliseconds", "",
     ),
     "settings": Recipe(
-        "the settings that matter", "sysctl -a 2>/dev/null | grep ^vm. > /tmp/sysctl.txt; uname -r >> /tmp/sysctl.txt",
+        "the settings that matter", "sysctl -a 2>/dev/null | grep ^vm. > /tmp/sysctl.txt; uname -a >> /tmp/sysctl.txt",
         "no root; milliseconds", "",
     ),
     "device": Recipe(
@@ -99,3 +101,12 @@ RECIPES: dict[str, Recipe] = {
         "no root; milliseconds", "",
     ),
 }  # fmt: skip
+
+
+def events_of(name: str) -> frozenset[str]:
+    """Return the tracepoints a recipe records, none for one that records no trace."""
+    return (
+        frozenset(re.findall(r"\b[a-z]+:(\w+)", RECIPES[name].command))
+        if "set_event" in RECIPES[name].command
+        else frozenset()
+    )

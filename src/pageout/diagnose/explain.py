@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from importlib import import_module
 
+from pageout.diagnose.capture import events_of
 from pageout.diagnose.case import Case
 from pageout.diagnose.findings import INFO, LOW, Evidence, Finding, ranked
 from pageout.diagnose.quiet import RULES as LAST
@@ -24,7 +25,7 @@ ROOMS = (
     "alloc_failure",
     "stack_shapes",
     "oom",
-    "alloc_failures",
+    "io_path_memory",
     "counters",
     "memory",
     "dirty_levels",
@@ -63,7 +64,15 @@ def explain(inputs: list[Input]) -> Answer:
         found = ranked([finding for rule in LAST for finding in rule(case)])
     if not found:
         found = [_nothing(case)]
-    return Answer(tuple(with_texts(found, inputs)), case)
+    return Answer(tuple(_asking(with_texts(found, inputs), case)), case)
+
+
+def _asking(found: list[Finding], case: Case) -> Iterator[Finding]:
+    """Yield findings without the captures whose every event a trace has already."""
+    have = {name for _, events in case.traces() for name in events.frames}
+    for finding in found:
+        wanted = tuple(name for name in finding.capture if not (events_of(name) and events_of(name) <= have))
+        yield replace(finding, capture=wanted)
 
 
 def _nothing(case: Case) -> Finding:

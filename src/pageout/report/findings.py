@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from textwrap import wrap
 from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
+from pageout.report.table import WIDTH
 from pageout.report.text import counted, literal, plain
 
 SHOWN = 3  # findings shown in full: a reader can hold three in his head
@@ -81,6 +83,11 @@ def _input(one: Mapping[str, Any]) -> str:
     return f"Read {plain(one['file'])}: {plain(one['kind'])}; {counts}" + ("" if one["lost"] == 0 else f"; {lost}")
 
 
+def pasteable(command: str, width: int) -> str:
+    """Return a command over several lines that a shell takes as one: broken at blanks with `\\`."""
+    return " \\\n".join(wrap(command, width, break_long_words=False, break_on_hyphens=False))
+
+
 def capture_text(recipes: Sequence[Mapping[str, str]]) -> RenderableType | None:
     """Return the commands that would say more, each with its cost and how to undo it; None without any."""
     if not recipes:
@@ -89,5 +96,5 @@ def capture_text(recipes: Sequence[Mapping[str, str]]) -> RenderableType | None:
     for recipe in recipes:
         undo = f"; undo: {recipe['undo']}" if recipe["undo"] else "; nothing to undo"
         blocks.append(Padding(Text(f"{recipe['title']} ({recipe['cost']}{undo})"), (0, 0, 0, 2)))
-        blocks.append(Padding(Text(recipe["command"], overflow="fold"), (0, 0, 0, 4)))
+        blocks.append(Padding(Text(pasteable(recipe["command"], WIDTH - 6)), (0, 0, 0, 4)))
     return Group(*blocks)

@@ -19,6 +19,7 @@ from pageout.diagnose.findings import ERROR, HIGH, INFO, LOW, MEDIUM, WARNING, F
 from pageout.diagnose.trace_words import NS, Row, holes_unknown, lines, number, rows_of, seconds, tasks, total, window_s
 from pageout.diagnose.verdict import not_the_limits
 from pageout.diagnose.words import bytes_text, percent
+from pageout.vocabulary.schema import event_of
 
 if TYPE_CHECKING:
     from pageout.events.tables import Events
@@ -218,6 +219,7 @@ def journal(case: Case) -> Iterator[Finding]:
         )
 
 
+_OURS = ("vmscan", "writeback", "block", "compaction", "oom", "kmem", "filemap")  # as perf names systems
 JOURNAL_S, EXPIRE_S = (4.5, 5.8), (25.0, 36.0)  # between bursts: the commit interval; the age at which data is written
 BURST_S = 1.0  # requests closer than this are one burst
 
@@ -288,6 +290,8 @@ def quiet(case: Case) -> Iterator[Finding]:
         if events.frames or len(events) == 0:
             continue
         names = list(events.other_names())
+        if any(event_of(name) is not None or name.partition(":")[0] in _OURS for name in names):
+            continue
         yield Finding(
             id="no-relevant-events",
             severity=INFO,

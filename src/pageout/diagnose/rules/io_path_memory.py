@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Allocations that failed without a kill: in the path that is to write dirty pages, for a block, or in an interrupt.
+"""Allocations that failed in the path that is to write dirty pages: memory is needed to free memory.
 
 Source: Linux v2.6.34 mm/page_alloc.c:__alloc_pages_slowpath; v6.1 warn_alloc.
 """
@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 
 from pageout.diagnose.case import Case
-from pageout.diagnose.findings import HIGH, LOW, MEDIUM, WARNING, Evidence, Finding
+from pageout.diagnose.findings import HIGH, MEDIUM, WARNING, Evidence, Finding
 from pageout.diagnose.wait_sites import has
 from pageout.diagnose.words import counted, pages_text
 from pageout.readers.facts import AllocFailure, Frame
@@ -29,18 +29,11 @@ _Failed = tuple[str, AllocFailure]
 
 
 def failures(case: Case) -> Iterator[Finding]:
-    """One finding for the failures of a kind: the first one tells, the others are counted."""
+    """One finding for all of them: the first one tells, the others are counted."""
     failed = [(file, fact) for file, fact in case.facts(AllocFailure) if fact.source in ("page", "slab")]
     sending = [(file, fact) for file, fact in failed if _sends(fact)]
-    rest = [one for one in failed if one not in sending]
-    blocks = [(file, fact) for file, fact in rest if fact.order > 0]
-    single = [(file, fact) for file, fact in rest if fact.order == 0]
     if sending:
         yield _sending(sending)
-    if blocks:
-        yield _blocks(blocks)
-    if single:
-        yield _single(single)
 
 
 def _sends(fact: AllocFailure) -> bool:
@@ -74,48 +67,7 @@ def _sending(failed: Sequence[_Failed]) -> Finding:
             "lower vm.dirty_bytes: less depends on this path when memory is short",
         ),
         weight=min(len(failed), 1000),
-    )
-
-
-def _blocks(failed: Sequence[_Failed]) -> Finding:
-    _, first = failed[0]
-    short = _below_min(first)
-    cause = (
-        " Zones are below their min watermark: memory was short as a whole."
-        if short
-        else " Pages were free, not in a row: memory is fragmented."
-        if first.memory is not None and first.memory.zones
-        else ""
-    )
-    return Finding(
-        id="block-allocation-failed",
-        severity=WARNING,
-        title=f"{counted(len(failed), 'allocation')} of contiguous pages failed, the first of order {first.order} ({_who(failed)})",
-        detail=f"{first.comm or 'A task'} asked for {_pages(first)} in a row, mode {first.mode}.{cause} {_memory(first)}".strip(),
-        confidence=MEDIUM if cause else LOW,
-        why="the report has the order" + (" and what each zone had free" if cause else "; what was free is not in it"),
-        evidence=_evidence(failed, None),
-        unknown=("whether the caller can do with less: many try a smaller block next",),
-        capture=("compaction", "counters"),
-        advice=("raise vm.min_free_kbytes, or let the caller ask for single pages",),
-        weight=min(len(failed), 100) / 10,
-    )
-
-
-def _single(failed: Sequence[_Failed]) -> Finding:
-    _, first = failed[0]
-    return Finding(
-        id="page-allocation-failed",
-        severity=WARNING,
-        title=f"{counted(len(failed), 'allocation')} of single pages failed ({_who(failed)})",
-        detail=f"{first.comm or 'A task'} asked with mode {first.mode}: one that may not wait, as in an interrupt, has only the reserve. {_memory(first)}".strip(),
-        confidence=MEDIUM if first.memory is not None else LOW,
-        why="each failure is logged; what it led to is not",
-        evidence=_evidence(failed, None),
-        unknown=("what became of it: a dropped packet is sent again, other callers fail",),
-        capture=("counters",),
-        advice=("raise vm.min_free_kbytes: the reserve is what such allocations live on",),
-        weight=min(len(failed), 100) / 10,
+        covers=("alloc-failure",),
     )
 
 
@@ -126,15 +78,6 @@ def _who(failed: Sequence[_Failed]) -> str:
 
 def _pages(fact: AllocFailure) -> str:
     return "a page" if fact.order == 0 else f"{1 << fact.order} pages"
-
-
-def _below_min(fact: AllocFailure) -> bool:
-    zones = fact.memory.zones if fact.memory is not None else ()
-    return any(
-        zone.pages["free"].number <= zone.pages["min"].number * 1.1
-        for zone in zones
-        if "free" in zone.pages and "min" in zone.pages
-    )
 
 
 def _memory(fact: AllocFailure) -> str:
