@@ -71,3 +71,11 @@ def test_whatever_is_set_each_line_of_evidence_is_one_of_the_settings(settings: 
     for finding in findings(given(*made)).values():
         assert finding.title
         assert {one.line for one in finding.evidence} <= {fact.line for fact in made}
+
+
+def test_what_a_sentence_says_of_settings_contradicts_nothing() -> None:
+    from pageout.readers.read import read_pieces
+
+    text = b"I set vm.dirty_bytes to 4 GB last week, before that vm.dirty_ratio was 20 and vm.dirty_bytes was 5 only.\n\nvm.swappiness = 60\n"
+
+    assert not {"sysctl-absurd", "sysctl-bytes-and-ratio"} & set(findings(read_pieces("mail.txt", [text])))

@@ -177,3 +177,11 @@ def test_a_journal_behind_a_device_that_went_is_the_devices_fault() -> None:
     found = findings(given(task(STARTS, "a", 1), task(UPDATES, "jbd2/nvme0n1-8", 2), gone()))
 
     assert "nvme0n1 is gone" in found["device-dead"].title
+
+
+def test_a_server_that_does_not_answer_is_the_device_of_its_writers() -> None:
+    silent = LogLine(5, "server not responding", "nfs: server filer01 not responding, still trying", "filer01", None)
+
+    found = findings(given(task(DIRTY, "rsync", 77), silent))["device-dead"]
+
+    assert found.title.startswith("filer01 does not answer, and rsync:77 waits")

@@ -44,6 +44,7 @@ _WRITE = re.compile(
 _SAID = re.compile(
     r"(?:/proc/sys/(vm/[\w-]{3,60})|\b(vm\.[\w-]{3,60}))(?:\s{0,2}[:=]\s{0,2}|\s{1,2}(?:"
     r"(?:is|was|to|at|set to|of)\s{1,2})?)[\"']?(\d{1,20})(?![\w.]?\w)"
+    r"(?!\s{1,2}(?i:[kmgt]i?b?|megs?|gigs?|[kmgt](?:ibi|ega|iga|era)?bytes?)\b)"  # in another unit than the setting's
 )
 _TROUBLE = re.compile(r"sysctl: .{1,300}")
 _COMMAND_FIRST = re.compile(

@@ -40,13 +40,13 @@ class Block(NamedTuple):
         return tuple(said.evidence for said in found if said is not None)
 
 
-def blocks(case: Case) -> list[Block]:
-    """Return the settings of all files, block by block."""
+def blocks(case: Case, told: bool = True) -> list[Block]:
+    """Return the settings of all files, block by block; `told`: those a sentence tells of, too."""
     found: list[Block] = []
     values: dict[str, Said] = {}
     previous = ""
     for file, fact in case.facts(Sysctl):
-        if fact.number is None or not fact.name.startswith("vm."):
+        if fact.number is None or not fact.name.startswith("vm.") or (fact.how == "said" and not told):
             continue
         if file != previous or fact.name in values:
             values = {}
@@ -58,7 +58,7 @@ def blocks(case: Case) -> list[Block]:
 
 def contradictions(case: Case) -> Iterator[Finding]:
     """Settings of one block that cannot all hold."""
-    for block in blocks(case):
+    for block in blocks(case, told=False):
         yield from _both(block, "dirty_bytes", "dirty_ratio")
         yield from _both(block, "dirty_background_bytes", "dirty_background_ratio")
         yield from _background_above(block, "dirty_bytes", "dirty_background_bytes")
@@ -128,7 +128,7 @@ def _background_above(block: Block, limit: str, background: str) -> Iterator[Fin
 
 def absurd(case: Case) -> Iterator[Finding]:
     """Numbers in the wrong unit or out of range."""
-    for block in blocks(case):
+    for block in blocks(case, told=False):
         for name in ("dirty_bytes", "dirty_background_bytes"):
             said = block.get(name)
             if said is not None and said.number < SMALL_BYTES:

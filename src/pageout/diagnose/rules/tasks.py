@@ -30,9 +30,10 @@ from pageout.readers.facts import LogLine, TaskStack
 BY_CHOICE = ("S", "I", "Z", "X", "R")  # states in which a task waits for nothing of ours
 GONE = ("device gone",)
 NEAR_S = 3600  # between a device's trouble and a wait it may explain
+SILENT_SERVER = "server not responding"
 DEVICE_TROUBLE = (
     *GONE, "device timeout", "I/O error", "lost write", "device reset", "journal aborted", "remounted read-only",
-    "filesystem shut down",
+    "filesystem shut down", SILENT_SERVER,
 )  # fmt: skip
 # In these a handle of the journal is open as a rule.
 HANDLE_OPEN = (
@@ -216,12 +217,13 @@ def _dead_device(case: Case, found: Sequence[Waiter], trouble: Sequence[tuple[st
     devices = sorted({fact.device for _, fact in trouble if fact.device})
     named = ", ".join(devices[:3]) + (f" and {len(devices) - 3} more" if len(devices) > 3 else "")
     gone = any(fact.topic in GONE for _, fact in trouble)
+    silent = all(fact.topic == SILENT_SERVER for _, fact in trouble)
     unclean = any(one.site.waits_for in (WRITEBACK, LIMIT) for one in found)
     waits = "for pages that cannot get clean" if unclean else "behind it"
     return Finding(
         id="device-dead",
         severity=ERROR,
-        title=f"{named or 'a device'} {_trouble_words(gone, len(devices) > 1)}, and {_names(found, 3)} "
+        title=f"{named or 'a device'} {'does not answer' if silent else _trouble_words(gone, len(devices) > 1)}, and {_names(found, 3)} "
         f"{_are(found, 'waits', 'wait')} {waits}",
         detail=(
             f"The log says {_topics(trouble)}. Pages of a device that completes nothing stay dirty; once they fill the "
@@ -236,7 +238,9 @@ def _dead_device(case: Case, found: Sequence[Waiter], trouble: Sequence[tuple[st
             "whether every one of these tasks waits for that device",
         ),
         capture=("counters", "device"),
-        advice=("bring the device back, or take it out (unmount lazily, remove it): its dirty data is lost then",),
+        advice=(
+            f"bring the {'server' if silent else 'device'} back, or take it out (unmount lazily, remove it): its dirty data is lost then",
+        ),
         weight=len(found) + 100,
         covers=("device-errors",),
     )
