@@ -95,6 +95,8 @@ def format_of(out: str, to: Format | None) -> Format:
     """Return the format of an output by its name.  Raises UsageError if that does not tell."""
     if to is not None:
         return to
+    if out == STDOUT:
+        return "text"
     if out.endswith("/"):
         return "parquet"
     for ending, form in ENDINGS.items():

@@ -121,7 +121,7 @@ def _tables(inputs: "list[Input]") -> None:
 
     for found in inputs:
         if found.events is not None:
-            show(*trace_tables(found.events))
+            show("", *trace_tables(found.events))
 
 
 def _read(files: list[str], mask: bool) -> "tuple[list[Input], list[str]]":

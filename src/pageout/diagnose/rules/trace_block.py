@@ -18,7 +18,7 @@ from pageout.diagnose.case import Case
 from pageout.diagnose.findings import ERROR, HIGH, INFO, LOW, MEDIUM, WARNING, Finding
 from pageout.diagnose.trace_words import NS, Row, holes_unknown, lines, number, rows_of, seconds, tasks, total, window_s
 from pageout.diagnose.verdict import not_the_limits
-from pageout.diagnose.words import bytes_text, percent
+from pageout.diagnose.words import bytes_text, counted, percent
 from pageout.vocabulary.schema import event_of
 
 if TYPE_CHECKING:
@@ -252,7 +252,7 @@ def summary(case: Case) -> Iterator[Finding]:
         yield Finding(
             id="requests-summary",
             severity=INFO,
-            title=f"{len(rows):,} requests in {len(bursts)} burst{'s' if len(bursts) > 1 else ''}; nothing in them shows trouble by itself",
+            title=f"{counted(len(rows), 'request')} in {counted(len(bursts), 'burst')}; nothing in them shows trouble by itself",
             detail=f"By whom: {told}. " + _gaps(bursts),
             confidence=MEDIUM if len(rows) >= 20 else LOW,
             why="each request says who gave it; whether anybody waited for it, it does not",
