@@ -22,6 +22,7 @@ _BANNER = re.compile(
     rf"(?:\s{{1,12}}_\w{{1,20}}_)?(?:\s{{1,12}}\(\d{{1,5}} CPU\))?"
 )
 _BARE = re.compile(_RELEASE)
+_DISTRIBUTION = re.compile(r"(?:2\.6|[3-9]\.\d{1,3})\.\d{1,4}-[\w.+~-]{1,80}")  # 6.1.0-13-amd64: what `uname -r` prints
 _CMDLINE = re.compile(r"(?:/proc/cmdline:)?(BOOT_IMAGE=.{1,4000})")
 _BOOTED = re.compile(
     r"(?=.*(?:^| )(?:root|console|rootflags|rootfstype|panic|resume"
@@ -47,7 +48,9 @@ class KernelText(Reader):
             return None
         found = _VERSION.fullmatch(text) or _UNAME.fullmatch(text) or _BANNER.fullmatch(text)
         release = found[1] if found else ""
-        if not release and self.named.told(number, "uname") and _BARE.fullmatch(text):
+        if not release and (
+            _DISTRIBUTION.fullmatch(text) or (self.named.told(number, "uname") and _BARE.fullmatch(text))
+        ):
             release = text
         if release:
             if found and found.re is _BANNER:
