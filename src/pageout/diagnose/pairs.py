@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Two snapshots of one source in one file: what moved between them, and how long that took, if the file says."""
+"""Two snapshots of one source, in one file or two: what moved between them, and how long that took, if the file says."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ class Pair(NamedTuple):
     first: Snapshot
     last: Snapshot
     seconds: float | None = None  # between them, None if the file does not say
+    last_file: str = ""  # where the last stands, if that is another file
 
     def delta(self, name: str) -> float | None:
         """Return by how much a counter grew."""
@@ -30,9 +31,8 @@ class Pair(NamedTuple):
 
     def lines(self, name: str) -> tuple[Evidence, ...]:
         """Return the lines of a counter: of both snapshots, or of the one that has it."""
-        return tuple(
-            Evidence(self.file, one.values[name].line) for one in (self.first, self.last) if name in one.values
-        )
+        places = ((self.file, self.first), (self.last_file or self.file, self.last))
+        return tuple(Evidence(file, one.values[name].line) for file, one in places if name in one.values)
 
     def sum(self, *names: str) -> float | None:
         """Return by how much counters grew together; None if none is in both. Negative: a restart, or two machines."""
@@ -41,7 +41,10 @@ class Pair(NamedTuple):
 
 
 def pairs(case: Case, source: str) -> Iterator[Pair]:
-    """Yield the first and last snapshot of each part and place of a source, of files that have more than one."""
+    """Yield the first and last snapshot of each part and place of a source, of files that have more than one.
+
+    Where no file has, of the first and last file that has one: files are taken in the order they were named.
+    """
     found: dict[tuple[str, str, str], list[Snapshot]] = {}
     for file, snapshot in case.snapshots(source):
         found.setdefault((file, snapshot.place, snapshot.part), []).append(snapshot)
@@ -54,6 +57,20 @@ def pairs(case: Case, source: str) -> Iterator[Pair]:
             end = _stamp(dates.get(file, []), several[-1], several[-2].line)
             known = begin is not None and end is not None and 0 < end - begin <= LONGEST_S
             yield Pair(file, several[0], several[-1], (end or 0.0) - (begin or 0.0) if known else None)
+
+    if all(len(several) == 1 for several in found.values()):
+        yield from _of_two_files(found)
+
+
+def _of_two_files(found: dict[tuple[str, str, str], list[Snapshot]]) -> Iterator[Pair]:
+    """Yield pairs of snapshots that stand in two files; a counter that went back says that they are not in order."""
+    by_part: dict[tuple[str, str], list[tuple[str, Snapshot]]] = {}
+    for (file, place, part), (snapshot,) in found.items():
+        by_part.setdefault((place, part), []).append((file, snapshot))
+    for several in by_part.values():
+        if len(several) > 1:
+            (file, first), (last_file, last) = several[0], several[-1]
+            yield Pair(file, first, last, None, last_file)
 
 
 def pair(case: Case, source: str, part: str = "") -> Pair | None:

@@ -147,7 +147,7 @@ def _between(case: Case) -> Iterator[_Row]:
         for name, wait, count in (("r_await", "read_ms", "reads"), ("w_await", "write_ms", "writes")):
             if told[count]:
                 numbers[name] = told[wait] / told[count]
-        yield _Row(both.file, TableRow(both.last.line, numbers, {"Device": both.last.part}))
+        yield _Row(both.last_file or both.file, TableRow(both.last.line, numbers, {"Device": both.last.part}))
 
 
 def _mean(rows: Sequence[_Row], *names: str) -> float | None:

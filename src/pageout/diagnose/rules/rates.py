@@ -113,7 +113,7 @@ def dead_devices(case: Case) -> Iterator[Finding]:
             detail="Nothing came back from the device: hardware, driver, cable, or a server that is gone. Tasks that wait for it wait in vain.",
             confidence=HIGH if known and (both.seconds or 0) >= 30 else MEDIUM if known else LOW,
             why="reads and writes completed stand still while requests are in flight" + ("" if known else "; if the snapshots are a moment apart, this is normal"),
-            evidence=(of_fact(both.file, both.first), of_fact(both.file, both.last)),
+            evidence=(of_fact(both.file, both.first), of_fact(both.last_file or both.file, both.last)),
             is_not=("the dirty limits: whatever they are, nothing gets clean",),
             unknown=("since when, and what the log says of it",),
             capture=("log", "counters", "blocked"),
