@@ -3,10 +3,11 @@
 
 import numpy as np
 import pytest
+from tests.events.recording import from_records
 from tests.readers.recordings import read_recording
 
 from pageout.events.encode import encode
-from pageout.events.recording import RECORD, from_records
+from pageout.events.recording import RECORD
 from pageout.vocabulary.tracepoints import EV, GFP_HIGHUSER_MOVABLE, GFP_KERNEL
 
 COMMS = {101: "kswapd0", 200: "dd", 201: "flush-8-0", 202: "fork-bomb", 203: "cp"}

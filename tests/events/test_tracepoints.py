@@ -5,8 +5,8 @@ import string
 from pathlib import Path
 
 import pytest
+from tests.events.recording import COMMON
 
-from pageout.events.recording import COMMON
 from pageout.vocabulary import tracepoints as schema
 from pageout.vocabulary.tracepoints import EV, MAX_FIELDS, PRINTERS, ROWS, TRACEPOINTS, disk_of, enabled, major_minor
 

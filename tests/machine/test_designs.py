@@ -6,12 +6,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from pageout.events.recording import Recording
 from pageout.jit import INTERPRETED
 from pageout.machine.simulate import Result, simulate
 from pageout.vocabulary.scenario import Scenario, Task
 from pageout.vocabulary.settings import DESIGNS
 from pageout.vocabulary.tracepoints import RECLAIM_WB_FILE
+from tests.events.recording import Recording
 from tests.machine.test_simulate import KIB, MIB, MS, S, file, io, machine, scenario, traced
 
 pytestmark = pytest.mark.skipif(INTERPRETED, reason="whole runs: compiled only")

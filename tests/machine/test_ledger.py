@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from pageout.events.recording import Recording
 from pageout.jit import INTERPRETED
 from pageout.machine.simulate import Result
 from pageout.vocabulary.scenario import Filesystem, Scenario, Task
 from tests.events import postprocess
+from tests.events.recording import Recording
 from tests.machine.test_simulate import KIB, MIB, MS, US, S, file, io, machine, mixed, requests, scenario, traced
 
 pytestmark = pytest.mark.skipif(INTERPRETED, reason="whole runs: compiled only")

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pageout.events.recording import Recording
 from pageout.jit import INTERPRETED
 from pageout.machine.simulate import Result, simulate
 from pageout.vocabulary.scenario import Disk, File, Filesystem, Machine, Scenario, Task
 from pageout.vocabulary.tracepoints import RWBS_WRITE
+from tests.events.recording import Recording
 from tests.readers.recordings import read_recording
 
 pytestmark = pytest.mark.skipif(INTERPRETED, reason="whole runs: compiled only")

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from pageout.events.recording import COMMON, OtherEvent, Recording, columns
 from pageout.readers.read import Input, read_input, read_pieces
 from pageout.vocabulary.tracepoints import (
     FIRST_NAME,
@@ -23,6 +22,7 @@ from pageout.vocabulary.tracepoints import (
     TRACEPOINTS,
     disk_of,
 )
+from tests.events.recording import COMMON, OtherEvent, Recording, columns
 
 
 def _flags(text, flags, zero, prefix=""):
