@@ -116,6 +116,13 @@ def test_each_room_imports_only_the_rooms_below_it(path: Path) -> None:
             assert parts[1] in LAYERS[room], f"{name_of(path)}:{line}: {room} may not import {parts[1]}"
 
 
+def test_the_root_holds_what_belongs_there() -> None:
+    known = {".gitignore", "ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "Makefile", "README.md",
+             "constraints.txt", "pyproject.toml"}  # fmt: skip
+
+    assert {path.name for path in tracked() if path.parent == ROOT} <= known
+
+
 def sleeping_functions() -> set[str]:
     from pageout.kernel.frames import FN
 

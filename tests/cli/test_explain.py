@@ -175,6 +175,8 @@ def test_two_captures_without_a_common_figure_are_not_compared(
     main(["explain", put(tmp_path, "a.txt", HEALTHY), "--against", put(tmp_path, "b.txt", throttled())])
 
     out = capsys.readouterr().out
+    assert "the two captures have no figure in common" in out
+    assert "gone" not in out
     assert "before and after" not in out
 
 

@@ -61,6 +61,8 @@ def explain(
         raise UsageError("explain: name a file, or - for standard input")
     if mask and (tables or plot is not None):
         raise UsageError("--mask does not reach tables and plots: leave one of them out")
+    if against and (tables or plot is not None):
+        raise UsageError("--against compares captures: --tables and --plot go with one")
     for name in (*files, *(against or [])):
         if name.startswith("-") and name != "-":
             raise UsageError(f"explain: {name}: no such option; a file of this name: ./{name}")

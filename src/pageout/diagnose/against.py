@@ -46,8 +46,16 @@ def compare(before: Answer, after: Answer) -> Comparison:
     old, new = measures(before.case), measures(after.case)
     differences = tuple(_difference(old[name], new[name]) for name in old if name in new)
     old_ids, new_ids = ({finding.id: finding for finding in one.findings} for one in (before, after))
-    gone = tuple(finding for name, finding in old_ids.items() if name not in new_ids and finding.severity != INFO)
-    came = tuple(finding for name, finding in new_ids.items() if name not in old_ids and finding.severity != INFO)
+    gone = tuple(
+        finding
+        for name, finding in old_ids.items()
+        if name not in new_ids and finding.severity != INFO and _could_show(finding, before.case, after.case)
+    )
+    came = tuple(
+        finding
+        for name, finding in new_ids.items()
+        if name not in old_ids and finding.severity != INFO and _could_show(finding, after.case, before.case)
+    )
     stayed = tuple(finding for name, finding in new_ids.items() if name in old_ids and finding.severity != INFO)
     settings = _settings(before.case, after.case)
     return Comparison(
@@ -60,6 +68,16 @@ def compare(before: Answer, after: Answer) -> Comparison:
         stayed,
         _summary(differences, settings, gone, came, stayed),
     )
+
+
+def _could_show(finding: Finding, shown: Case, other: Case) -> bool:
+    """Return whether `other` holds what `finding` was seen in: what a file cannot show is not gone from it."""
+    files = {line.file for line in finding.evidence}
+    kinds = {kind for one in other.inputs for kind in one.account.kinds}
+    if any(one.file in files and not kinds.isdisjoint(one.account.kinds) for one in shown.inputs if one.events is None):
+        return True
+    here = {name for file, events in shown.traces() if file in files for name in events.frames}
+    return bool(here & {name for _, events in other.traces() for name in events.frames})
 
 
 def _difference(before: Measure, after: Measure) -> Difference:

@@ -40,7 +40,6 @@ ROOMS = (
     "trace_block",
     "regressions",
 )
-SHOWN = 3  # findings a reader can hold in his head
 
 
 @dataclass(frozen=True)

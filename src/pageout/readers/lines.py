@@ -186,14 +186,6 @@ class Desk:
         """Who took the last line, and is offered the next one first."""
         return self._last
 
-    def skip(self, number: int) -> None:
-        """Lines up to this number were read by somebody else: whoever is inside something must know."""
-        self._refused.clear()
-        self._nr_refused.clear()
-        if self._last is not None:
-            self._last.skipped(number)
-            self._last = None
-
     def facts(self) -> Iterable[Fact]:
         """Return what all of them found, in the order of the lines."""
         found = [fact for recogniser in self._recognisers for fact in recogniser.facts()]

@@ -20,7 +20,6 @@ from pageout.readers.facts import AllocFailure, MemoryState, ZoneState
 
 KIB = 1024
 LARGE = 3  # above this order the allocator promises nothing (PAGE_ALLOC_COSTLY_ORDER)
-WAIT_BITS = {0x10: "old", 0x400: "new"}  # __GFP_WAIT to 4.3; __GFP_DIRECT_RECLAIM since 4.13 or so
 NO_WAIT = re.compile(r"GFP_(?:ATOMIC|NOWAIT)\b")
 MAY_WAIT = re.compile(r"GFP_(?:KERNEL|USER|HIGHUSER|NOFS|NOIO)\w*|__GFP_(?:WAIT|RECLAIM|DIRECT_RECLAIM)\b")
 ALLOCATORS = re.compile(

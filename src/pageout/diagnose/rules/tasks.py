@@ -43,7 +43,6 @@ HANDLE_OPEN = (
     r"ocfs2_\w+trans\w*"
 )
 IN_FAULT = r"(?:\w+_)?page_mkwrite|do_page_mkwrite|do_shared_fault|do_wp_page"
-WRITES_PAGES = r"write_cache_pages|writeback_iter|\w+_writepages|writeback_single_inode|__writeback_single_inode"
 
 
 class Waiter(NamedTuple):

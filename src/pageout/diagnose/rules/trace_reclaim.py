@@ -37,10 +37,9 @@ from pageout.diagnose.words import bytes_text, counted, pages_text, percent, tim
 if TYPE_CHECKING:
     from pageout.events.tables import Events
 
-STOPPED_S = 0.9  # of sleep in all: less is slow, not stopped
+STOPPED_S = 1.0  # of sleep in all: what anybody who waits notices
 NS = 1e9
 LONG_S, NOTICED_S, NOTABLE_S = 2.0, 0.01, 0.005  # a user sees it at once; an application waits for it, measures it
-SHARE_OF_A_CPU = 0.2
 
 
 def stalls(case: Case) -> Iterator[Finding]:
@@ -270,7 +269,7 @@ def _throttled(case: Case, file: str, events: Events, mine: pl.DataFrame, slept:
     where = "between reclaims" if between > 0.5 * slept else "in reclaim"
     return Finding(
         id="reclaim-throttled",
-        severity=ERROR if slept > max(0.5 * window_s(events) * first["tasks"], STOPPED_S) * NS else WARNING,
+        severity=ERROR if slept >= max(0.5 * window_s(events) * first["tasks"], STOPPED_S) * NS else WARNING,
         title=f"{counted(mine['pid'].n_unique(), 'task')} slept {seconds(slept)} {where}, waiting for {_progress(str(first['reason']))}",
         detail=f"By reason: {told}. Most: {tasks(mine, 'delayed_ns')}. "
         + ("Between reclaims the allocator sleeps before it tries again, or a writer waits: not all of it is in a stall of reclaim itself. " if where != "in reclaim" else "")

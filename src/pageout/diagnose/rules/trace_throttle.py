@@ -327,7 +327,7 @@ def _normal(held: _Held, case: Case, last: Row) -> Finding:
     worst = number(held.pauses["asked_ns"].max())
     title = f"{writers} writer{'s' if writers > 1 else ''} of {held.disk} {'are' if writers > 1 else 'is'} held back at the dirty limit: {seconds(held.asked_ns)} in all, {seconds(worst)} at most a time"
     detail = f"More is written than the device takes{f' ({bytes_text(found.kib_s * KIB)}/s {found.by})' if found is not None else ''}: {tasks(held.pauses, 'asked_ns')}. "
-    detail += f"Dirty and under writeback: {pages_text(dirty)}, setpoint {pages_text(setpoint)}{f', limit {pages_text(limit)}' if limit else ''}; a writer is given {bytes_text(rate * KIB)}/s. "
+    detail += f"Dirty and under writeback: {pages_text(dirty)}, setpoint {pages_text(setpoint)}{_limit_words(limit)}; a writer is given {bytes_text(rate * KIB)}/s. "
     if drain_s is not None:
         detail += f"To write what is dirty takes {seconds_text(drain_s)}: a sync started now lasts about that long, and a power cut loses that much. "
     detail += _fell(held) + _near_background(held)
