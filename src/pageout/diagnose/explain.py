@@ -31,6 +31,7 @@ ROOMS = (
     "dirty_levels",
     "cgroups",
     "rates",
+    "series",
     "stacks",
     "monitors",
     "trace_reclaim",

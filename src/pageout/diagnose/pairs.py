@@ -48,13 +48,11 @@ def pairs(case: Case, source: str) -> Iterator[Pair]:
     found: dict[tuple[str, str, str], list[Snapshot]] = {}
     for file, snapshot in case.snapshots(source):
         found.setdefault((file, snapshot.place, snapshot.part), []).append(snapshot)
-    dates: dict[str, list[Moment]] = {}
-    for file, moment in case.facts(Moment):
-        dates.setdefault(file, []).append(moment)
+    dates = dates_by_file(case)
     for (file, _, _), several in found.items():
         if len(several) > 1:
-            begin = _stamp(dates.get(file, []), several[0], 0)
-            end = _stamp(dates.get(file, []), several[-1], several[-2].line)
+            begin = stamp(dates.get(file, []), several[0], 0)
+            end = stamp(dates.get(file, []), several[-1], several[-2].line)
             known = begin is not None and end is not None and 0 < end - begin <= LONGEST_S
             yield Pair(file, several[0], several[-1], (end or 0.0) - (begin or 0.0) if known else None)
 
@@ -73,12 +71,20 @@ def _of_two_files(found: dict[tuple[str, str, str], list[Snapshot]]) -> Iterator
             yield Pair(file, first, last, None, last_file)
 
 
+def dates_by_file(case: Case) -> dict[str, list[Moment]]:
+    """Return the dated lines of each file."""
+    dates: dict[str, list[Moment]] = {}
+    for file, moment in case.facts(Moment):
+        dates.setdefault(file, []).append(moment)
+    return dates
+
+
 def pair(case: Case, source: str, part: str = "") -> Pair | None:
     """Return the first pair of a part, None if there is only one snapshot."""
     return next((one for one in pairs(case, source) if one.first.part == part), None)
 
 
-def _stamp(dates: Sequence[Moment], snapshot: Snapshot, before: int) -> float | None:
+def stamp(dates: Sequence[Moment], snapshot: Snapshot, before: int) -> float | None:
     """Return the last date above a snapshot, None if the one before it, at line `before`, stands between."""
     at = bisect_left(dates, snapshot.line, key=lambda date: date.line) - 1
     return dates[at].seconds if at >= 0 and dates[at].line > before else None

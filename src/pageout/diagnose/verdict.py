@@ -15,10 +15,11 @@ from pageout.diagnose.case import Case
 from pageout.diagnose.findings import Evidence
 from pageout.diagnose.wait_sites import asleep, has
 from pageout.diagnose.words import bytes_text, pages_text, percent
-from pageout.readers.facts import TaskStack
+from pageout.readers.facts import Snapshot, TaskStack
 
 DEFAULT_RATIO, DEFAULT_BACKGROUND = 20, 10  # per cent of dirtyable memory
 BALANCE = r"balance_dirty_pages(?:_ratelimited\w*)?|throttle_vm_writeout"
+KIB = 1024
 SURELY_BELOW = 0.5  # of the freerun ceiling: one snapshot is a moment, and levels swing
 
 
@@ -123,40 +124,52 @@ def _from_stacks(case: Case) -> Iterator[Verdict]:
 
 
 def _from_vmstat(case: Case) -> Iterator[Verdict]:
-    dirty, writeback = case.counter("vmstat", "nr_dirty"), case.counter("vmstat", "nr_writeback")
-    limit, background = (
-        case.counter("vmstat", "nr_dirty_threshold"),
-        case.counter("vmstat", "nr_dirty_background_threshold"),
-    )
-    if dirty is None or limit is None or limit.number <= 0:
+    """Compare what is dirty or under writeback with the limits beside it, where it came nearest to them."""
+    nearest: tuple[float, Evidence, float, float, float] | None = None
+    nr = 0
+    for file, one in case.snapshots("vmstat"):
+        names = ("nr_dirty", "nr_writeback", "nr_dirty_threshold", "nr_dirty_background_threshold")
+        dirty, writeback, limit, background = (one.values.get(name) for name in names)
+        if dirty is None or limit is None or limit.number <= 0:
+            continue
+        nr += 1
+        pages = dirty.number + (writeback.number if writeback is not None else 0)
+        ceiling = (limit.number + (background.number if background is not None else limit.number / 2)) / 2
+        if nearest is None or pages / ceiling > nearest[0]:
+            nearest = (pages / ceiling, Evidence(file, dirty.line), pages, limit.number, ceiling)
+    if nearest is None:
         return
-    pages = dirty.number + (writeback.number if writeback is not None else 0)
-    ceiling = (limit.number + (background.number if background is not None else limit.number / 2)) / 2
-    said = f"{pages_text(pages)} of {pages_text(limit.number)} ({percent(pages, limit.number)})"
+    _, evidence, pages, limit_pages, ceiling = nearest
+    said = f"{pages_text(pages)} of {pages_text(limit_pages)} ({percent(pages, limit_pages)}){' at most' if nr > 1 else ''}"
     if pages < SURELY_BELOW * ceiling:
-        text = f"the dirty limits: dirty and under writeback are {said} {_at(dirty.evidence)}"
-        yield Verdict(False, text, dirty.evidence)
+        yield Verdict(False, f"the dirty limits: dirty and under writeback are {said} {_at(evidence)}", evidence)
     elif pages >= ceiling:
-        yield Verdict(True, f"dirty and under writeback are {said} {_at(dirty.evidence)}", dirty.evidence)
+        yield Verdict(True, f"dirty and under writeback are {said} {_at(evidence)}", evidence)
 
 
 def _from_meminfo(case: Case) -> Iterator[Verdict]:
-    """Compare Dirty + Writeback with the limit as settings and available memory make it."""
-    dirty, writeback = case.counter("meminfo", "Dirty"), case.counter("meminfo", "Writeback")
-    available = case.counter("meminfo", "MemAvailable") or case.counter("meminfo", "MemFree")
-    if dirty is None or available is None:
+    """Compare Dirty + Writeback, at its highest, with the limit as settings and available memory make it."""
+    known = [(file, one) for file, one in case.snapshots("meminfo") if "Dirty" in one.values]
+    last = case.counter("meminfo", "MemAvailable") or case.counter("meminfo", "MemFree")
+    if not known or last is None:
         return
-    nbytes = 1024 * (dirty.number + (writeback.number if writeback is not None else 0))
-    limit, stated = _limit(case, available.number * 1024)
-    said = f"{bytes_text(nbytes)} dirty or under writeback, the limit is {'' if stated else 'by default '}about "
-    said += bytes_text(limit)
-    if nbytes < SURELY_BELOW * 0.75 * limit * (1 if stated else 0.5):
-        yield Verdict(False, f"the dirty limits: {said} {_at(dirty.evidence)}", dirty.evidence)
-    elif stated and nbytes > 0.75 * limit:
-        yield Verdict(True, f"{said} {_at(dirty.evidence)}", dirty.evidence)
+
+    def nbytes(one: Snapshot) -> float:
+        return KIB * sum(one.values[name].number for name in ("Dirty", "Writeback") if name in one.values)
+
+    file, one = max(known, key=lambda pair: nbytes(pair[1]))
+    beside = one.values.get("MemAvailable") or one.values.get("MemFree")
+    limit, stated = dirty_limit(case, KIB * (beside.number if beside is not None else last.number))
+    dirty, evidence = nbytes(one), Evidence(file, one.values["Dirty"].line)
+    said = f"{bytes_text(dirty)} dirty or under writeback{' at most' if len(known) > 1 else ''}, the limit is "
+    said += f"{'' if stated else 'by default '}about {bytes_text(limit)}"
+    if dirty < SURELY_BELOW * 0.75 * limit * (1 if stated else 0.5):
+        yield Verdict(False, f"the dirty limits: {said} {_at(evidence)}", evidence)
+    elif stated and dirty > 0.75 * limit:
+        yield Verdict(True, f"{said} {_at(evidence)}", evidence)
 
 
-def _limit(case: Case, available_bytes: float) -> tuple[float, bool]:
+def dirty_limit(case: Case, available_bytes: float) -> tuple[float, bool]:
     """Return the dirty limit in bytes, and whether the settings are known."""
     nbytes, ratio = case.sysctl("vm.dirty_bytes"), case.sysctl("vm.dirty_ratio")
     if nbytes is not None and nbytes.number > 0:
