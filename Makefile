@@ -23,9 +23,10 @@ types: $(VENV)/.dev
 	$(BIN)/mypy
 
 INPUTS ?= 1000000
+SEED   ?= 0
 
 fuzz: $(VENV)/.fuzz
-	$(BIN)/python -W ignore -m tests.fuzz.guided --inputs $(INPUTS)
+	$(BIN)/python -W ignore -m tests.fuzz.guided --inputs $(INPUTS) --seed $(SEED)
 
 bench: $(VENV)/.bench
 	$(BIN)/python -m bench

@@ -82,6 +82,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--inputs", type=int, default=1_000_000)
     parser.add_argument("--seconds", type=int, default=0, help="stop after so long, whatever was done")
+    parser.add_argument("--seed", type=int, default=0, help="the same inputs again; 0: others each time")
     parser.add_argument("--corpus", type=Path, help="a folder where what was found to be new is kept for the next time")
     parser.add_argument("--again", type=Path, metavar="FILE", help="check this input and nothing else")
     options = parser.parse_args()
@@ -101,7 +102,7 @@ def main() -> None:
         flags = [
             f"-runs={options.inputs}", f"-max_total_time={options.seconds}", f"-max_len={MAX_BYTES}", "-timeout=20",
             "-rss_limit_mb=2048", "-print_final_stats=1", "-verbosity=1", "-len_control=0", "-artifact_prefix=fuzz-",
-            "-reload=0", str(corpus), str(first),
+            "-reload=0", f"-seed={options.seed}", str(corpus), str(first),
         ]  # fmt: skip
         atheris.Setup([sys.argv[0], *flags], searched.take, custom_mutator=change)
         atheris.Fuzz()
