@@ -95,27 +95,19 @@ def _picture_kind(plot: Path | None) -> str:
 
 
 def _draw(inputs: "list[Input]", plot: Path, suffix: str) -> None:
-    """Draw the first trace: waits, levels and requests over time; warn if there is nothing to draw."""
-    from pageout.analysis.block import df_requests
-    from pageout.analysis.stalls import df_waits
-    from pageout.analysis.writeback import df_dirty_state
+    """Draw the first trace over time; warn if there is nothing to draw."""
     from pageout.cli.output import replacing
-    from pageout.report.trace_charts import picture_bytes, plot_dirty_state, plot_requests, plot_waits, trace_picture
+    from pageout.report.trace_charts import picture_bytes, timeline, trace_picture
 
     for found in inputs:
         if found.events is None:
             continue
-        waits, levels, requests = (frame.or_none(found.events) for frame in (df_waits, df_dirty_state, df_requests))
-        panels = [
-            plot_waits(waits) if waits is not None else None,
-            plot_dirty_state(levels) if levels is not None else None,
-            plot_requests(requests) if requests is not None else None,
-        ]
+        panels = timeline(found.events)
         if any(panel is not None for panel in panels):
             with replacing(plot) as part:
                 part.write_bytes(picture_bytes(trace_picture(panels, Path(found.file).name), suffix))
             return
-    warn([f"--plot {plot}: no trace here has waits, dirty levels or requests to draw; nothing is written"])
+    warn([f"--plot {plot}: no trace here has waits, levels, rates or requests to draw; nothing is written"])
 
 
 def _tables(inputs: "list[Input]") -> None:

@@ -18,10 +18,13 @@ from pageout.report.text import plain
 if TYPE_CHECKING:
     import polars as pl
 
+    from pageout.events.tables import Events
+
 MAX_POINTS = 2000
 MAX_NAMES = 8  # of tasks or operations told apart by colour
 LEGEND_COLUMNS = 5
 NS_PER_S, NS_PER_MS = 1e9, 1e6
+GIB_PER_SECTOR = 512 / (1 << 30)
 _COLOURS = (ORANGE, BLUE, GREEN, PURPLE, YELLOW, GREY)
 _OTHERS = "others"
 
@@ -47,6 +50,67 @@ def plot_requests(frame: pl.DataFrame) -> Spec | None:
     return _stalls(done, "latency_ns", "requests", "op", logarithmic=True)
 
 
+def plot_seeks(frame: pl.DataFrame) -> Spec | None:
+    """Where each request of df_requests began on the device, by operation: sequential work is a line."""
+    placed = frame.filter((frame["nr_sector"] > 0).fill_null(False))
+    dev, mine = _commonest(placed, "dev")
+    return _marks(mine, "sector", f"requests of {dev}, where they began", "op", "GiB", GIB_PER_SECTOR)
+
+
+def plot_queueing(frame: pl.DataFrame) -> Spec | None:
+    """How long I/O of df_queueing waited before the device: in the scheduler or for a request."""
+    return _stalls(frame.filter(frame["wait_ns"].is_not_null()), "wait_ns", "waits before the device", "step")
+
+
+def plot_kswapd(frame: pl.DataFrame) -> Spec | None:
+    """How long each kswapd of df_kswapd was awake."""
+    return _stalls(frame.filter(frame["awake_ns"].is_not_null()), "awake_ns", "kswapd awake")
+
+
+def plot_throttled(frame: pl.DataFrame) -> Spec | None:
+    """Sleeps of df_throttled, by reason."""
+    return _stalls(frame.filter(frame["delayed_ns"].is_not_null()), "delayed_ns", "asleep in reclaim", "reason")
+
+
+def plot_shrinker_calls(frame: pl.DataFrame) -> Spec | None:
+    """Calls of df_shrinker_calls, by shrinker."""
+    return _stalls(frame.filter(frame["took_ns"].is_not_null()), "took_ns", "shrinker calls", "shrinker")
+
+
+def plot_compaction(frame: pl.DataFrame) -> Spec | None:
+    """Runs of df_compaction, by task."""
+    return _stalls(frame.filter(frame["took_ns"].is_not_null()), "took_ns", "compaction")
+
+
+def plot_flusher_work(frame: pl.DataFrame) -> Spec | None:
+    """Passes of df_flusher_work, by reason."""
+    return _stalls(frame.filter(frame["took_ns"].is_not_null()), "took_ns", "passes of the flusher", "reason")
+
+
+def plot_fsync(frame: pl.DataFrame) -> Spec | None:
+    """Calls of df_fsync, by task."""
+    return _stalls(frame.filter(frame["took_ns"].is_not_null()), "took_ns", "fsync")
+
+
+def plot_journal(frame: pl.DataFrame) -> Spec | None:
+    """What each transaction of df_journal spent its time on."""
+    lines = (Line("running", "running", GREY), Line("locked", "locked", ORANGE), Line("flushing", "flushing", BLUE),
+             Line("logging", "logging", GREEN))  # fmt: skip
+    return _levels(frame, lines, 1.0, "ms", "journal commits")
+
+
+def plot_bdi_rates(frame: pl.DataFrame) -> Spec | None:
+    """What df_bdi_rates says the kernel believes of the device it spoke of most."""
+    bdi, mine = _commonest(frame, "bdi")
+    lines = (
+        Line("write_bw", "bandwidth of the last update", GREY),
+        Line("awrite_bw", "bandwidth, smoothed", BLUE),
+        Line("dirty_ratelimit", "rate of a task (dirty_ratelimit)", ORANGE),
+        Line("dirty_rate", "dirtied", YELLOW),
+    )
+    return _levels(mine, lines, 1 / 1024, "MiB/s", f"what the kernel believes of {bdi}")
+
+
 def plot_dirty_state(frame: pl.DataFrame) -> Spec | None:
     """Levels of df_dirty_state against the thresholds, over time."""
     return _levels(
@@ -69,13 +133,28 @@ def plot_dirty_rates(frame: pl.DataFrame) -> Spec | None:
     return _levels(frame, lines, 1 / 1024, "MiB/s", "dirtied and written")
 
 
+def timeline(events: Events) -> list[Spec | None]:
+    """Return panels of a recording, what is better seen than read: None of what is not in it."""
+    from pageout.analysis.block import df_requests
+    from pageout.analysis.reclaim import df_kswapd
+    from pageout.analysis.stalls import df_waits
+    from pageout.analysis.writeback import df_bdi_rates, df_dirty_state
+
+    shown = ((df_waits, (plot_waits,)), (df_kswapd, (plot_kswapd,)), (df_dirty_state, (plot_dirty_state,)),
+             (df_bdi_rates, (plot_bdi_rates,)), (df_requests, (plot_requests, plot_seeks)))  # fmt: skip
+    frames = ((frame.or_none(events), plots) for frame, plots in shown)
+    return [plot(frame) for frame, plots in frames if frame is not None for plot in plots]
+
+
 def trace_picture(panels: list[Spec | None], title: str) -> Spec:
     """Return panels one under the other, all on one axis of time; those that are None are left out."""
     shown = [panel | {"width": WIDTH} for panel in panels if panel is not None]
     return {
         "title": {"text": plain(title), "offset": 12},
         "vconcat": shown,
-        "resolve": {"scale": {"color": "independent", "strokeDash": "independent", "x": "shared"}},
+        "resolve": {
+            "scale": {"color": "independent", "strokeDash": "independent", "shape": "independent", "x": "shared"}
+        },
         "config": charts.config(INK, PAPER),
         "padding": 12,
     }
@@ -96,6 +175,16 @@ def picture_bytes(spec: Spec, suffix: str) -> bytes:
     return lean(str(vl_convert.vegalite_to_svg(spec, vl_version=charts.VEGALITE))).encode()
 
 
+def _commonest(frame: pl.DataFrame, column: str) -> tuple[str, pl.DataFrame]:
+    """Return the word most rows have in a column, the first of several, and those rows."""
+    names = frame[column].to_list()
+    counts = dict.fromkeys(names, 0)
+    for name in names:
+        counts[name] += 1
+    most = max(counts, key=counts.__getitem__, default=None)
+    return plain(str(most)), frame.filter([name == most for name in names])
+
+
 def _seconds(frame: pl.DataFrame) -> list[float]:
     return [value / NS_PER_S for value in frame["time_ns"].to_list()]
 
@@ -112,17 +201,24 @@ def _names(frame: pl.DataFrame, column: str) -> list[str]:
 
 def _stalls(frame: pl.DataFrame, value: str, title: str, by: str = "comm", *, logarithmic: bool = False) -> Spec | None:
     """Return a mark for each row, as high as its time is long."""
+    return _marks(frame, value, title, by, "ms", 1 / NS_PER_MS, logarithmic=logarithmic)
+
+
+def _marks(
+    frame: pl.DataFrame, value: str, title: str, by: str, unit: str, scale_to: float, *, logarithmic: bool = False
+) -> Spec | None:
+    """Return a mark for each row, as high as its value is large."""
     if not len(frame):
         return None
-    times, lengths = _seconds(frame), [length / NS_PER_MS for length in frame[value].to_list()]
+    times, lengths = _seconds(frame), [length * scale_to for length in frame[value].to_list()]
     names = _names(frame, by)
     rows = kept_rows([lengths], MAX_POINTS)
-    values: list[dict[str, Any]] = [{"t": times[n], "ms": lengths[n], "name": names[n]} for n in rows]
+    values: list[dict[str, Any]] = [{"t": times[n], unit: lengths[n], "name": names[n]} for n in rows]
     scale: Spec = {"type": "symlog", "constant": 0.1} if logarithmic else {"zero": True}
     shown = f", {len(rows):,} of them shown" if len(rows) < len(frame) else ""
     encoding: Spec = {
         "x": {"field": "t", "type": "quantitative", "scale": {"zero": False, "nice": False}, "axis": _time_axis()},
-        "y": {"field": "ms", "type": "quantitative", "title": "ms", "scale": scale},
+        "y": {"field": unit, "type": "quantitative", "title": unit, "scale": scale},
         "color": {
             "field": "name",
             "type": "nominal",
@@ -130,7 +226,7 @@ def _stalls(frame: pl.DataFrame, value: str, title: str, by: str = "comm", *, lo
             "legend": {"columns": LEGEND_COLUMNS},
         },
         "shape": {"field": "name", "type": "nominal"},
-        "tooltip": [{"field": "t", "title": "s"}, {"field": "ms"}, {"field": "name"}],
+        "tooltip": [{"field": "t", "title": "s"}, {"field": unit}, {"field": "name"}],
     }
     return {
         "title": {"text": f"{title}: {len(frame):,}{shown}", "fontSize": 12},
