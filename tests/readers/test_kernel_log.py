@@ -350,6 +350,24 @@ def test_a_frame_is_read_in_every_form(line: str, function: str, guess: bool, mo
     assert (task.frames[0].function, task.frames[0].guess, task.frames[0].module) == (function, guess, module)
 
 
+@pytest.mark.parametrize("prefix", ["", "[  122.5] "])
+def test_bare_names_under_the_heading_of_a_trace_are_frames(prefix: str) -> None:
+    head = "INFO: task dd:77 blocked for more than 120 seconds.", "Call Trace:"
+    told = [prefix + line for line in (*head, " schedule", " ? io_schedule", " sync_page")]
+
+    (found,) = tasks("\n".join([*told, "", "sync_page", "thanks", ""]))
+
+    assert [(frame.function, frame.guess) for frame in found.frames] == [
+        ("schedule", False), ("io_schedule", True), ("sync_page", False),
+    ]  # fmt: skip
+
+
+def test_a_word_that_no_heading_is_above_is_no_frame() -> None:
+    (found,) = tasks("INFO: task dd:77 blocked for more than 120 seconds.\nschedule\n")
+
+    assert not found.frames
+
+
 def test_a_header_of_2008_has_no_flags() -> None:
     (task,) = tasks(
         "INFO: task khubd:66 blocked for more than 120 seconds.\nkhubd         D ffff81003dca9bc0     0    66      2\n"

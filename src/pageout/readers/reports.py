@@ -12,6 +12,8 @@ from pageout.readers.facts import Fact, Frame
 from pageout.readers.rejoin import is_half
 
 MAX_PAUSE_S = 30.0  # between two lines of one trace, on the slowest console
+_HEADING = re.compile(r"(?:Call Trace|Call trace|Backtrace|Trace):.{0,80}")
+_NAME = re.compile(r"(\? )?([a-z_][a-z\d_.]{2,120})")  # typed from a photograph, or printed by a simulated kernel
 _TAINT = re.compile(r"(?:Not tainted|Tainted: ).*")
 
 
@@ -45,14 +47,20 @@ class Report:
         self.frames: list[Frame] = []
         self.kernel: str | None = None
         self._caller: Frame | None = None  # of the last arm line
+        self._in_names = False  # under the heading of a trace, or a function's bare name
 
     def wants(self, text: str) -> bool:
         """Tell whether a line, or its first half, is mine; changes nothing."""
-        return is_trace_line(text)
+        return is_trace_line(text) or (self._in_names and _NAME.fullmatch(text.strip()) is not None)
 
     def take(self, entry: Entry) -> bool:
         """Take an entry; False if it is not mine."""
+        text = entry.text.strip()
         found = frames_of(entry.text, entry.number)
+        follows = self._in_names and entry.number == self.last_line + 1
+        if found is None and follows and (name := _NAME.fullmatch(text)):
+            found = FrameLine((Frame(name[2], bool(name[1]), "", entry.number),))
+        self._in_names = (self._in_names and found is not None) or _HEADING.fullmatch(text) is not None
         if found is not None:
             self.add_frames(found)
         elif is_around(entry.text) or _TAINT.fullmatch(entry.text.strip()[:400]):
