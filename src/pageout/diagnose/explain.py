@@ -27,6 +27,7 @@ ROOMS = (
     "oom",
     "io_path_memory",
     "counters",
+    "pressure",
     "memory",
     "dirty_levels",
     "cgroups",

@@ -19,6 +19,7 @@ from pageout.vocabulary.errors import TraceError
 
 STDIN = "-"
 CHUNK = 1 << 22
+FIRST = 1 << 16  # /proc/sys refuses a read of 4 MiB: ENOMEM
 OnRead = Callable[[float], None]
 # Traces shrink some tenfold, twentyfold with luck. What grows like this, and to this size, was packed to do harm.
 BOMB_RATIO, BOMB_BYTES = 200, 1 << 28
@@ -91,14 +92,16 @@ def _told(pieces: Iterator[bytes], file: IO[bytes], on_read: OnRead) -> Iterator
 
 
 def _pieces(name: str, file: IO[bytes]) -> Iterator[bytes]:
-    first = file.read(CHUNK)
+    size = min(FIRST, CHUNK)
+    first = file.read(size)
     kind = packing(first[:16])
     if foreign := next((what for magic, what in _FOREIGN if first.startswith(magic)), ""):
         raise TraceError(f"{name}: {foreign}")
     if not kind:
         while first:
             yield first
-            first = file.read(CHUNK)
+            size = size if len(first) < size else CHUNK
+            first = file.read(size)
         return
     counted = _Counted(file, first)
     buffered = io.BufferedReader(counted, CHUNK)
