@@ -19,6 +19,7 @@ Rule = Callable[[Case], Iterable[Finding]]
 # Modules of rules; each has RULES. Which comes first does not matter: findings are ranked.
 ROOMS = (
     "sysctls",
+    "sysctl_values",
     "tasks",
     "on_cpu",
     "crash",

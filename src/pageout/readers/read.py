@@ -213,8 +213,8 @@ def _nothing_known(found: Input) -> str:
         return f"{found.file}:{line}: a fio job file, nothing recorded: pageout run FILE.fio simulates it"
     if found.account.unread == 1 and re.fullmatch(r"\s{0,9}-?\d{1,20}\s{0,9}", text):
         return (
-            f"{found.file}:{line}: {text.strip()[:20]!r} alone, and the file's name does not say of what: name it as the "
-            "setting is named (vm.dirty_ratio), or give it sysctl -a"
+            f"{found.file}:{line}: {text.strip()[:20]!r} alone, and the file's name does not say of what: name it "
+            "as the setting is named (vm.dirty_ratio), or give it sysctl -a"
         )
     return (
         f"{found.file}:{line}: {text[:60]!r}: nothing here that pageout reads: give it a dmesg, a trace "
