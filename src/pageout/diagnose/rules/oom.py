@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from pageout.diagnose.case import Case
+from pageout.diagnose.case import Case, parse_release
 from pageout.diagnose.findings import ERROR, HIGH, MEDIUM, Evidence, Finding
 from pageout.diagnose.words import bytes_text, pages_text, percent
 from pageout.diagnose.zones import (
@@ -26,6 +26,7 @@ from pageout.diagnose.zones import (
 )
 from pageout.readers.facts import MemoryState, OomReport, Value, ZoneState
 
+MGLRU_SINCE = (6, 1)
 KIB = 1024
 LEFT_SHARE, LEFT_PAGES = 0.1, 8192  # clean cache of a zone that is much to leave: of its size, and 32 MiB
 NO_LIMIT_KIB = 1 << 50  # what v1 and v2 print where no limit is set is above
@@ -129,6 +130,7 @@ def _dirty_cgroup(file: str, report: OomReport, count: int, dirty: Value, limit:
         )
     if direct is not None and kswapd is not None and kswapd.number < 0.01 * max(direct.number, 1):
         detail += "All scanning was by the tasks themselves, none by kswapd: the machine as a whole was not short. "
+    kernel = parse_release(report.kernel or "")
     return Finding(
         id="memcg-oom-dirty",
         severity=ERROR,
@@ -148,7 +150,13 @@ def _dirty_cgroup(file: str, report: OomReport, count: int, dirty: Value, limit:
             _machine_not_short(report),
         ),
         unknown=(
-            "whether the kernel uses MGLRU (cat /sys/kernel/mm/lru_gen/enabled): some versions did not wake flushers",
+            *(
+                (
+                    "whether the kernel uses MGLRU (cat /sys/kernel/mm/lru_gen/enabled): some versions did not wake flushers",
+                )
+                if kernel is None or kernel[:2] >= MGLRU_SINCE
+                else ()
+            ),
             "the bandwidth of the device those pages go to",
         ),
         capture=("cgroup", "throttle", "reclaim"),
