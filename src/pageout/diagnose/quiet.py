@@ -70,7 +70,7 @@ def vmstat_rows(case: Case) -> Iterator[Finding]:
     yield Finding(
         id="cpu-bound" if busy else "vmstat-quiet",
         severity=INFO,
-        title=(f"the CPUs are what is busy: {used:.0f} % user and system" if busy else "nobody stands blocked for long in these rows")
+        title=(f"the CPUs are busy: {used:.0f} % user and system" if busy else "nobody stands blocked for long in these rows")
         + f"; waiting for disks {wait:.0f} %, " + ("no swapping" if swap == 0 else f"swapping {bytes_text(swap * KIB)}/s at most"),
         detail="Means over the rows." if not one else "It is one row: if it is the first that vmstat printed, it is the average since boot and hides every peak.",
         confidence=LOW if one else MEDIUM,
@@ -186,7 +186,7 @@ def counters(case: Case) -> Iterator[Finding]:
     yield Finding(
         id="reclaim-history-calm",
         severity=INFO,
-        title=f"since boot tasks hardly had to reclaim for themselves: {pages_text(mine + theirs)} reclaimed, {share}",
+        title=f"since boot tasks hardly reclaimed for themselves: {pages_text(mine + theirs)} reclaimed, {share}",
         detail="Totals since boot: a bad minute yesterday can hide in them." + (f" {pages_text(swapped.number)} went to swap in all." if swapped is not None else ""),
         confidence=MEDIUM,
         why="pgsteal_direct against pgsteal_kswapd",

@@ -73,7 +73,7 @@ def _told_by_range(row: Known, standing: str) -> bool:
 
 def _kind(row: Known, name: str, standing: str) -> str:
     if _told_by_range(row, standing):
-        return f"known fault of this kernel, {name}"
+        return f"known fault of {name}"
     return "looks like a known fault" if row.span.introduced or row.span.fixed else "looks like what others reported"
 
 

@@ -208,8 +208,10 @@ def _limited(case: Case, block: Block, name: str, most: int, once: int, since: t
 
 
 def _refused(name: str, said: Said, why: str) -> Finding:
-    found = absurd_value(name, said, f"the kernel refuses it, and the old value stays ({why})")
-    return replace(found, id="sysctl-out-of-range", why="the range stands in kernel/sysctl.c")
+    found = absurd_value(name, said, "the kernel refuses it, and the old value stays")
+    return replace(
+        found, id="sysctl-out-of-range", detail=f"What it takes: {why}.", why="the range stands in kernel/sysctl.c"
+    )
 
 
 def _older(release: Release | None, since: tuple[int, int]) -> bool:

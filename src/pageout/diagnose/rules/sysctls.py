@@ -157,7 +157,7 @@ def absurd_value(name: str, said: Said, what: str, *advice: str) -> Finding:
 
 def _small(name: str, said: Said) -> Finding:
     if said.number < 2 * PAGE and name == "dirty_bytes":  # of the background threshold it takes any
-        what = "below two pages, the least the kernel takes: the setting is refused and the old one stays"
+        what = "below two pages: the setting is refused, and the old one stays"
     else:
         wait = (
             "nearly every write would wait for the device" if name == "dirty_bytes" else "the flusher would never rest"

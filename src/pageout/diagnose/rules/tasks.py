@@ -343,7 +343,7 @@ def _chain_title(found: Sequence[Waiter], by_site: Sequence[tuple[Site, list[Wai
     if len(by_site) == 1:
         return _says(bottom, site)
     if site.waits_for in (LOCK, OTHER):
-        return f"{_tasks(found)} wait, none at a device; at the bottom {_says(bottom, site, 1)}"
+        return f"{_tasks(found)} wait, none at a device: {_says(bottom, site, 1)}"
     return f"{_tasks(found)} wait; at the bottom {_says(bottom, site, 1)}"
 
 
