@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 SHOWN = 12  # rows of a table
 NS_PER_MS = 1e6
 GAP = 2  # columns between two columns
-LEAST = 10  # a text is not shortened below this
+LEAST = 14  # a text is not shortened below this: what tells rows apart must stand
 KEYS_SHARE = 0.6  # of the width: what the columns that name a row may take, so that figures have room
 CUT = "..."
 
