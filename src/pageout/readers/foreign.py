@@ -111,9 +111,9 @@ def of_folder(path: Path) -> str:
     """Return what to do with a folder that was named in place of a file."""
     names = {one.name for one, _ in zip(path.iterdir(), range(1000), strict=False)}
     if any(name.endswith(".parquet") for name in names):
-        return f"a folder of {PARQUET}"
+        return f"a directory of {PARQUET}"
     if "sos_commands" in names:
         return f"an unpacked sosreport: name its files: {_SOS}"
     if any(name.endswith(".journal") for name in names):
-        return "a folder of systemd journals: give their text: journalctl -D FOLDER -o short-monotonic > log.txt"
-    return "a folder: name the files in it"
+        return "a directory of systemd journals: give their text: journalctl -D FOLDER -o short-monotonic > log.txt"
+    return "a directory: name the files in it"
