@@ -42,6 +42,8 @@ def test_a_row_fires_on_a_case_that_shows_it_on_an_affected_kernel(row: Known) -
     example = EXAMPLES[row.id]
     finding = of(row, case_of(example.shows, example.affected))
     assert finding is not None
+    assert row.title in finding.title
+    assert row.title not in finding.detail
     assert example.affected in finding.title or row.span.introduced is row.span.fixed is None
     assert finding.confidence == row.sure or row.span.holds(example.affected) == OPEN
     assert finding.evidence
@@ -179,7 +181,7 @@ def test_a_vendors_kernel_of_a_series_that_got_the_cause_or_the_fix_may_have_the
         "known-ext4-scattered-writes"
     ]
     assert finding.confidence == LOW
-    assert "does not tell" in finding.title
+    assert "does not tell" in finding.detail
     assert any("1940265ede66" in unknown for unknown in finding.unknown)
 
 

@@ -31,7 +31,7 @@ def test_only_memory_that_stops_all_tasks_is_an_error(resource: str, part: str, 
 
 
 def test_settings_are_explained_with_what_they_cost() -> None:
-    found = findings(given(*sysctls([("vm.dirty_background_ratio", 5), ("vm.dirty_ratio", 60)])))
+    found = findings(given(*sysctls([("vm.dirty_background_ratio", 5), ("vm.dirty_ratio", 40)])))
 
     assert set(found) == {"sysctl-meaning"}
     assert "a disk of 150 MB/s writes that in" in found["sysctl-meaning"].detail

@@ -76,7 +76,7 @@ def test_a_writer_at_the_limit_is_held_back_by_a_device_of_known_speed() -> None
 
     assert finding.severity == WARNING
     assert "1.26 MiB/s by its requests" in finding.detail
-    assert "the limit is high for this device" in finding.title
+    assert "a high limit for it" in finding.title
     assert any("vm.dirty_bytes=3145728" in text or "vm.dirty_bytes=2097152" in text for text in finding.advice)
 
 

@@ -73,7 +73,7 @@ def premont_sysctl(found: Input) -> None:
 
 
 def pressure(found: Input) -> None:
-    assert counter(found, "pressure", "total_us", "full") == 25
+    assert counter(found, "pressure memory", "total_us", "full") == 25
 
 
 def buddyinfo(found: Input) -> None:

@@ -116,8 +116,8 @@ def df_request_totals(events: Events) -> pl.DataFrame:
     """Return requests summed, by dev, op, sync and comm: the task that gave them.
 
     requests, unfinished; bytes; mean_bytes; sequential: share that began where the one before on the device ended,
-    null if none has a place; latency_median_ns, latency_p99_ns, latency_max_ns: null if none was completed;
-    depth_mean.
+    null if none has a place; latency_median_ns, latency_p99_ns, latency_max_ns: from the last time they were given,
+    null if none was completed; whole_p99_ns, whole_max_ns: from the first; depth_mean.
     """
     near = (pl.col("seek") == 0).mean().alias("sequential")
     size = (pl.col("nr_sector").cast(pl.Int64) * SECTOR_BYTES).alias("bytes")
@@ -135,6 +135,8 @@ def df_request_totals(events: Events) -> pl.DataFrame:
             latency.median().alias("latency_median_ns"),
             latency.quantile(0.99).alias("latency_p99_ns"),
             latency.max().alias("latency_max_ns"),
+            pl.col("whole_ns").quantile(0.99).alias("whole_p99_ns"),
+            pl.col("whole_ns").max().alias("whole_max_ns"),
             pl.col("depth").mean().alias("depth_mean"),
         )
         .sort("dev", "bytes", "op", "comm", descending=[False, True, False, False], nulls_last=True)

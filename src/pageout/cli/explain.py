@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from pageout.cli.terminal import Progress, complain, hint, show, warn
+from pageout.cli.terminal import Progress, complain, hint, show, warn, width
 from pageout.vocabulary.errors import TraceError, UsageError
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def _tables(inputs: "list[Input]") -> None:
 
     for found in inputs:
         if found.events is not None:
-            show("", *trace_tables(found.events))
+            show("", *trace_tables(found.events, width()))
 
 
 def _read(files: list[str], mask: bool) -> "tuple[list[Input], list[str]]":

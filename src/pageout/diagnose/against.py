@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from pageout.diagnose.case import Case
+from pageout.diagnose.counter_rates import COUNTERS, Between, between, has_totals_only
 from pageout.diagnose.explain import Answer
 from pageout.diagnose.findings import ERROR, INFO, LOW, MEDIUM, WARNING, Evidence, Finding
-from pageout.diagnose.measures import Measure, measures
+from pageout.diagnose.measures import SINCE_BOOT, Measure, measures
 
 CHANGED = 1.5  # ratio: one capture of each, and workloads vary; less is not told from chance
 BETTER, WORSE, DIFFERENT, SAME = "better", "worse", "different", "same"
@@ -44,7 +45,9 @@ class Comparison:
 def compare(before: Answer, after: Answer) -> Comparison:
     """Hold two answers side by side."""
     old, new = measures(before.case), measures(after.case)
-    differences = tuple(_difference(old[name], new[name]) for name in old if name in new)
+    same_boot = between(before.case, after.case)
+    skipped = {SINCE_BOOT} if same_boot or f"vmstat {COUNTERS[1].name}" in old.keys() & new.keys() else set()
+    differences = tuple(_difference(old[name], new[name]) for name in old if name in new and name not in skipped)
     old_ids, new_ids = ({finding.id: finding for finding in one.findings} for one in (before, after))
     gone = tuple(
         finding
@@ -66,8 +69,27 @@ def compare(before: Answer, after: Answer) -> Comparison:
         gone,
         came,
         stayed,
-        _summary(differences, settings, gone, came, stayed),
+        _with_counters(_summary(differences, settings, gone, came, stayed), before.case, after.case, same_boot),
     )
+
+
+def _with_counters(summary: Finding, before: Case, after: Case, same_boot: Between | None) -> Finding:
+    """Return the summary with what counters since boot say of the time between, or that they say nothing."""
+    if not has_totals_only(before) and not has_totals_only(after):
+        return summary  # rates are compared
+    if same_boot is not None:
+        return replace(
+            summary, detail=" ".join([*([summary.detail] if summary.detail else []), f"{same_boot.text}."]),
+            evidence=summary.evidence + same_boot.evidence,
+            why=f"{summary.why}; no counter of /proc/vmstat went back, and some stand still: one boot",
+        )  # fmt: skip
+    if before.snapshots("vmstat") and after.snapshots("vmstat"):
+        told = (
+            "how fast the counters of /proc/vmstat grew: totals since boot are not comparable; two snapshots with their dates in each "
+            "capture are"
+        )
+        return replace(summary, unknown=(*summary.unknown, told), capture=(*summary.capture, "counters"))
+    return summary
 
 
 def _could_show(finding: Finding, shown: Case, other: Case) -> bool:

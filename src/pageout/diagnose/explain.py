@@ -10,6 +10,7 @@ from importlib import import_module
 from pageout.diagnose.capture import events_of
 from pageout.diagnose.case import Case
 from pageout.diagnose.findings import INFO, LOW, Evidence, Finding, ranked
+from pageout.diagnose.given import still_unknown
 from pageout.diagnose.quiet import RULES as LAST
 from pageout.diagnose.verdict import not_the_limits
 from pageout.readers.read import Input, fetch_texts
@@ -19,6 +20,7 @@ Rule = Callable[[Case], Iterable[Finding]]
 # Modules of rules; each has RULES. Which comes first does not matter: findings are ranked.
 ROOMS = (
     "sysctls",
+    "sysctl_values",
     "tasks",
     "on_cpu",
     "crash",
@@ -27,6 +29,7 @@ ROOMS = (
     "oom",
     "io_path_memory",
     "counters",
+    "pressure",
     "memory",
     "dirty_levels",
     "cgroups",
@@ -68,11 +71,11 @@ def explain(inputs: list[Input]) -> Answer:
 
 
 def _asking(found: list[Finding], case: Case) -> Iterator[Finding]:
-    """Yield findings without the captures whose every event a trace has already."""
+    """Yield findings without the captures whose every event a trace has already, and what the files do answer."""
     have = {name for _, events in case.traces() for name in events.frames}
     for finding in found:
         wanted = tuple(name for name in finding.capture if not (events_of(name) and events_of(name) <= have))
-        yield replace(finding, capture=wanted)
+        yield replace(finding, capture=wanted, unknown=still_unknown(case, finding.unknown))
 
 
 def _nothing(case: Case) -> Finding:

@@ -72,7 +72,7 @@ KNOWN: tuple[Known, ...] = (
         sure=HIGH, severity=ERROR, seen_on=("6.7.4",), capture=("cgroup",),
     ),
     Known(
-        "mglru-late-flusher", "MGLRU wakes the flushers late or not at all when a later batch of pages was clean",
+        "mglru-late-flusher", "MGLRU wakes the flushers late or never when a later batch of pages was clean",
         Span("6.13", None), None, sign.oom_dirty_unwritten,
         "the same OOM report as mglru-no-flusher, on a kernel that has its fix",
         (_MGLRU_OFF, "a kernel with the patch of April 2026, once it is merged"),
@@ -90,7 +90,7 @@ KNOWN: tuple[Known, ...] = (
         sure=LOW, severity=ERROR, capture=("cgroup",),
     ),
     Known(
-        "strictlimit-zero", "the share of a quiet strictlimit device (FUSE) sinks to 0, and its writers crawl",
+        "strictlimit-zero", "the share of a quiet strictlimit device (FUSE) sinks to 0: its writers crawl",
         Span(None, "6.14"), "6aeb991c54b2", trace.strictlimit_zero,
         "balance_dirty_pages: task_ratelimit=0 and bdi_setpoint=0 on a 0:NN device while dirty is far below limit; a few pages a pause",
         ("6.14 or later", "until then: /sys/class/bdi/MAJ:MIN/min_ratio = 1 keeps a floor (undo: 0)"),
@@ -109,7 +109,7 @@ KNOWN: tuple[Known, ...] = (
         seen_on=("5.15.0-46-generic", "5.19"), capture=("device", "block", "shape"),
     ),
     Known(
-        "ext4-stripe-search", "ext4 searches whole groups for stripe-aligned blocks, and the flusher burns a CPU",
+        "ext4-stripe-search", "ext4 searches whole groups for stripe-aligned blocks: the flusher burns a CPU",
         Span("6.5", None), "1f6bc02f1848", sign.ext4_group_scan,
         "the flusher (kworker, wb_workfn) always on a CPU in ext4_mb_*; others wait for it; mounted with stripe=",
         (_NO_STRIPE, "6.8 and later cure one case of it; 6.12 was still reported slow"),
@@ -127,7 +127,7 @@ KNOWN: tuple[Known, ...] = (
         sure=LOW, told_by_name=True, capture=("counters", "reclaim"),
     ),
     Known(
-        "kswapd-scans-clean-cache", "kswapd scans millions of pages a second beside 100 GB of clean cache; cause not found",
+        "kswapd-scans-clean-cache", "kswapd scans millions of pages a second beside clean cache; cause not found",
         Span(None, None), None, sign.kswapd_scans_in_vain,
         "sar -B: pgscank/s in the millions, %vmeff near 0, pgscand/s 0; sar -r: dirty tiny; an NFS server, slow for its clients",
         ("trace reclaim before changing anything",),
@@ -172,7 +172,7 @@ KNOWN: tuple[Known, ...] = (
         severity=ERROR, capture=("log", "counters"),
     ),
     Known(
-        "dead-cgroup-waits", "freeing a dead memory cgroup waits for writeback, and the hung-task detector counts it",
+        "dead-cgroup-waits", "the worker that frees dead cgroups waits for writeback, and is called hung",
         Span("5.4", None), "61bbf51e75df (linux-next)", sign.dead_cgroup_waits,
         "hung task: a kworker (cgroup_destroy) in wb_wait_for_completion below mem_cgroup_css_free, nobody else",
         ("nothing: no user waits for it", "if writeback itself is slow, that is a question of its own"),
@@ -244,7 +244,7 @@ KNOWN: tuple[Known, ...] = (
         sure=HIGH, seen_on=("5.4.54",), capture=("slab", "counters"),
     ),
     Known(
-        "congestion-never-ends", "waits for congestion always last their whole timeout: no queue says any more when it ends",
+        "congestion-never-ends", "waits for congestion last their whole timeout: no queue says when it ends",
         Span("5.0", "5.16"), "8cd7c588decf", trace.congestion_timeouts,
         "writeback_congestion_wait and writeback_wait_iff_congested: usec_delayed is usec_timeout, time after time",
         ("5.16 or later: reclaim waits for pages to get written instead",),
@@ -253,7 +253,7 @@ KNOWN: tuple[Known, ...] = (
         sure=HIGH, told_by_name=True, capture=("reclaim",),
     ),
     Known(
-        "raid0-tails-backwards", "RAID0 splits large writes and sends the second halves backwards, in small pieces",
+        "raid0-tails-backwards", "RAID0 splits large writes and sends second halves backwards, in small pieces",
         Span(None, "6.6"), None, trace.raid0_tails,
         "block trace: after a large write to md, remaps of a few KiB each, every one a chunk before the last",
         ("6.6 or later, or a stable kernel that lists the fix", "align partition and filesystem to the chunk: unaligned writes are what is split"),

@@ -15,6 +15,7 @@ from pageout.analysis.journal import df_fsync
 from pageout.analysis.reclaim import df_direct_reclaim, df_kswapd, df_lru, df_throttled
 from pageout.analysis.writeback import df_dirty_state, df_dirty_throttle
 from pageout.diagnose.case import Case
+from pageout.diagnose.counter_rates import rates
 from pageout.diagnose.findings import Evidence
 from pageout.diagnose.rules.tasks import waiters
 from pageout.diagnose.trace_words import NS, number, total, window_s
@@ -30,6 +31,8 @@ TABLES = {
     "vmstat 1": ("b", "wa", "si", "so", "bo"),
 }
 DEVICE_TABLE, DEVICE_COLUMNS = "iostat -x", ("%util", "w_await", "r_await", "await", "wkB/s", "w/s")
+SINCE_BOOT = "reclaimed by tasks themselves, since boot"
+VMSTAT_LEVELS = ("nr_dirty", "nr_writeback", "nr_free_pages")
 LEVELS = ("Dirty", "Writeback", "MemFree", "Slab", "SReclaimable", "AnonPages")
 
 
@@ -168,10 +171,16 @@ def _of_snapshots(case: Case) -> Iterator[Measure]:
         said = case.counter("meminfo", name)
         if said is not None:
             yield Measure(f"meminfo {name}", said.number / 1024, "MiB", 0, 16.0, said.evidence)
+    for rate in rates(case):
+        yield Measure(*rate)
+    for name in VMSTAT_LEVELS:
+        said = case.counter("vmstat", name)
+        if said is not None:
+            yield Measure(f"vmstat {name}", said.number / PAGES_PER_MIB, "MiB", 0, 16.0, said.evidence)
     direct, kswapd = case.counter("vmstat", "pgsteal_direct"), case.counter("vmstat", "pgsteal_kswapd")
     if direct is not None and kswapd is not None and direct.number + kswapd.number > 0:
         part = 100 * direct.number / (direct.number + kswapd.number)
-        yield Measure("reclaimed by tasks themselves, since boot", part, "%", 1, 1.0, direct.evidence)
+        yield Measure(SINCE_BOOT, part, "%", 1, 1.0, direct.evidence)
     for resource in ("memory", "io"):
         for file, one in case.snapshots(f"pressure {resource}"):
             if "avg60" in one.values:

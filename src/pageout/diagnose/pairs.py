@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from pageout.diagnose.case import Case
 from pageout.diagnose.findings import Evidence
 from pageout.readers.facts import Moment, Snapshot
 
+_Key = tuple[str, str, str]  # file, place, part
 LONGEST_S = 7 * 86400.0  # between two snapshots that are compared
 
 
@@ -45,7 +46,7 @@ def pairs(case: Case, source: str) -> Iterator[Pair]:
 
     Where no file has, of the first and last file that has one: files are taken in the order they were named.
     """
-    found: dict[tuple[str, str, str], list[Snapshot]] = {}
+    found: dict[_Key, list[Snapshot]] = {}
     for file, snapshot in case.snapshots(source):
         found.setdefault((file, snapshot.place, snapshot.part), []).append(snapshot)
     dates = dates_by_file(case)
@@ -57,10 +58,10 @@ def pairs(case: Case, source: str) -> Iterator[Pair]:
             yield Pair(file, several[0], several[-1], (end or 0.0) - (begin or 0.0) if known else None)
 
     if all(len(several) == 1 for several in found.values()):
-        yield from _of_two_files(found)
+        yield from _of_two_files(found, dates)
 
 
-def _of_two_files(found: dict[tuple[str, str, str], list[Snapshot]]) -> Iterator[Pair]:
+def _of_two_files(found: Mapping[_Key, list[Snapshot]], dates: Mapping[str, Sequence[Moment]]) -> Iterator[Pair]:
     """Yield pairs of snapshots that stand in two files; a counter that went back says that they are not in order."""
     by_part: dict[tuple[str, str], list[tuple[str, Snapshot]]] = {}
     for (file, place, part), (snapshot,) in found.items():
@@ -68,7 +69,9 @@ def _of_two_files(found: dict[tuple[str, str, str], list[Snapshot]]) -> Iterator
     for several in by_part.values():
         if len(several) > 1:
             (file, first), (last_file, last) = several[0], several[-1]
-            yield Pair(file, first, last, None, last_file)
+            begin, end = _stamp(dates.get(file, []), first, 0), _stamp(dates.get(last_file, []), last, 0)
+            known = begin is not None and end is not None and 0 < end - begin <= LONGEST_S
+            yield Pair(file, first, last, (end or 0.0) - (begin or 0.0) if known else None, last_file)
 
 
 def dates_by_file(case: Case) -> dict[str, list[Moment]]:

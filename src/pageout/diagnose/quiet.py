@@ -14,6 +14,7 @@ from pageout.diagnose.findings import HIGH, INFO, LOW, MEDIUM, Evidence, Finding
 from pageout.diagnose.rules.cgroups import groups
 from pageout.diagnose.rules.memory import available_kib, levels, lines, use_text
 from pageout.diagnose.rules.monitors import by_device, load
+from pageout.diagnose.rules.pressure import RESOURCES, UNNAMED
 from pageout.diagnose.rules.sysctls import Block, blocks
 from pageout.diagnose.verdict import not_the_limits
 from pageout.diagnose.words import bytes_text, pages_text, percent, seconds_text
@@ -69,7 +70,7 @@ def vmstat_rows(case: Case) -> Iterator[Finding]:
     yield Finding(
         id="cpu-bound" if busy else "vmstat-quiet",
         severity=INFO,
-        title=(f"the CPUs are what is busy: {used:.0f} % user and system" if busy else "nobody stands blocked for long in these rows")
+        title=(f"the CPUs are busy: {used:.0f} % user and system" if busy else "nobody stands blocked for long in these rows")
         + f"; waiting for disks {wait:.0f} %, " + ("no swapping" if swap == 0 else f"swapping {bytes_text(swap * KIB)}/s at most"),
         detail="Means over the rows." if not one else "It is one row: if it is the first that vmstat printed, it is the average since boot and hides every peak.",
         confidence=LOW if one else MEDIUM,
@@ -148,14 +149,16 @@ def pressure(case: Case) -> Iterator[Finding]:
     """Nobody waits."""
     told = [
         (value.number, resource, one.part, Evidence(file, value.line))
-        for resource in ("memory", "io")
-        for file, one in case.snapshots(f"pressure {resource}")
+        for source, resource in RESOURCES.items()
+        for file, one in case.snapshots(source)
         for name, value in one.values.items()
         if name in ("avg60", "avg300")
     ]
     if not told or max(row[0] for row in told) >= QUIET_PRESSURE:
         return
     share, resource, part, evidence = max(told, key=lambda row: row[0])
+    cleared = [name for name in dict.fromkeys(row[1] for row in told) if name != UNNAMED]
+    unnamed = any(row[1] == UNNAMED for row in told)
     yield Finding(
         id="pressure-low",
         severity=INFO,
@@ -164,8 +167,8 @@ def pressure(case: Case) -> Iterator[Finding]:
         confidence=HIGH,
         why="the kernel measures it",
         evidence=(evidence,),
-        is_not=(f"waiting for {'memory or disks' if len({row[1] for row in told}) > 1 else resource}, in the last minutes",),
-        unknown=("what happened earlier",),
+        is_not=(f"waiting for {' or '.join(cleared)}, in the last minutes",) if cleared else (),
+        unknown=(*(("which resource: only the name of the file tells (memory, io, cpu)",) if unnamed else ()), "what happened earlier"),
         capture=("counters", "blocked"),
     )  # fmt: skip
 
@@ -183,7 +186,7 @@ def counters(case: Case) -> Iterator[Finding]:
     yield Finding(
         id="reclaim-history-calm",
         severity=INFO,
-        title=f"since boot tasks hardly had to reclaim for themselves: {pages_text(mine + theirs)} reclaimed, {share}",
+        title=f"since boot tasks hardly reclaimed for themselves: {pages_text(mine + theirs)} reclaimed, {share}",
         detail="Totals since boot: a bad minute yesterday can hide in them." + (f" {pages_text(swapped.number)} went to swap in all." if swapped is not None else ""),
         confidence=MEDIUM,
         why="pgsteal_direct against pgsteal_kswapd",

@@ -6,10 +6,10 @@ from __future__ import annotations
 from pageout.readers.lines import Recogniser
 
 
-def recognisers() -> list[Recogniser]:
-    """Return one of each."""
+def recognisers(name: str = "") -> list[Recogniser]:
+    """Return one of each. `name`: the file's, which may say what its lines are of."""
     html, *traces = _traces()
-    prompt, counters = _counters()
+    prompt, counters = _counters(name)
     log_lines, moments, mail = _logs()
     proc_stack, *reports = _reports()
     return [proc_stack, html, prompt, *traces, *reports, counters, log_lines, moments, mail]
@@ -49,11 +49,15 @@ def _logs() -> list[Recogniser]:
     return [LogLines(), Moments(), Mail()]
 
 
-def _counters() -> list[Recogniser]:
+def _counters(name: str) -> list[Recogniser]:
     """Return the readers of /proc files and of monitoring tools, which share what a prompt or a heading names."""
     from pageout.readers.counters import Counters
+    from pageout.readers.proc.file_name import path_of
     from pageout.readers.proc.named import Named
     from pageout.readers.proc.prompt import Prompt
 
     shared = Named()
+    path = path_of(name)
+    if path:
+        shared.say_by_file(path)
     return [Prompt(shared), Counters(shared)]

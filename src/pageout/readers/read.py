@@ -77,7 +77,7 @@ def read_pieces(name: str, pieces: Iterable[bytes], on_block: OnBlock | None = N
 
         return read_recording(name, pieces, on_block)
     found = Input(name, Account())
-    readers = recognisers()
+    readers = recognisers(name)
     desk = Desk(readers, found.account)
     found.texts = texts = Texts(KEPT_BYTES if on_block is None else 0)
     stream = _stream(readers)
@@ -211,6 +211,11 @@ def _nothing_known(found: Input) -> str:
     line, text = found.account.unread_lines[0]
     if any(_FIO_JOB.fullmatch(row) for _, row in found.account.unread_lines):
         return f"{found.file}:{line}: a fio job file, nothing recorded: pageout run FILE.fio simulates it"
+    if found.account.unread == 1 and re.fullmatch(r"\s{0,9}-?\d{1,20}\s{0,9}", text):
+        return (
+            f"{found.file}:{line}: {text.strip()[:20]!r} alone, and the file's name does not say of what: name it "
+            "as the setting is named (vm.dirty_ratio), or give it sysctl -a"
+        )
     return (
         f"{found.file}:{line}: {text[:60]!r}: nothing here that pageout reads: give it a dmesg, a trace "
         "(trace-cmd report, /sys/kernel/tracing/trace), /proc/meminfo, /proc/vmstat, sysctl -a..."

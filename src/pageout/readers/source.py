@@ -15,10 +15,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, cast
 
+from pageout.readers.foreign import foreign, of_folder
 from pageout.vocabulary.errors import TraceError
 
 STDIN = "-"
 CHUNK = 1 << 22
+FIRST = 1 << 16  # /proc/sys refuses a read of 4 MiB: ENOMEM
 OnRead = Callable[[float], None]
 # Traces shrink some tenfold, twentyfold with luck. What grows like this, and to this size, was packed to do harm.
 BOMB_RATIO, BOMB_BYTES = 200, 1 << 28
@@ -27,19 +29,6 @@ _MAGIC = (
     (b"\x1f\x8b", "gz"), (b"\xfd7zXZ\x00", "xz"), (b"\x28\xb5\x2f\xfd", "zst"),
     *((b"BZh%d1AY&" % level, "bz2") for level in range(1, 10)),
 )  # fmt: skip
-# What people name by mistake, by how it begins, and what to do.
-_FOREIGN = (
-    (b"PK\x03\x04", "a .zip archive: unpack it and name the files in it"),
-    (b"7z\xbc\xaf\x27\x1c", "a .7z archive: unpack it and name the files in it"),
-    (b"Rar!\x1a\x07", "a .rar archive: unpack it and name the files in it"),
-    (b"\x7fELF", "a program or a core dump: give the log or the trace in text"),
-    (b"\x89PNG\r\n", "a picture: give the text it shows"),
-    (b"\xff\xd8\xff", "a picture: give the text it shows"),
-    (b"GIF8", "a picture: give the text it shows"),
-    (b"%PDF-", "a PDF: give its text"),
-    (b"PERFILE2", "perf's own format: give the output of perf script"),
-    (b"SQLite format 3\x00", "a database: give text"),
-)
 
 
 class _Counted(io.RawIOBase):
@@ -73,6 +62,8 @@ def open_bytes(name: str, on_read: OnRead | None = None) -> Iterator[Iterator[by
     Raises TraceError, also while the pieces are taken: the file cannot be read, is broken, or unpacks without end.
     """
     try:
+        if name != STDIN and Path(name).is_dir():
+            raise TraceError(f"{name}: {of_folder(Path(name))}")
         if name == STDIN:
             yield _pieces("standard input", sys.stdin.buffer)
             return
@@ -91,14 +82,15 @@ def _told(pieces: Iterator[bytes], file: IO[bytes], on_read: OnRead) -> Iterator
 
 
 def _pieces(name: str, file: IO[bytes]) -> Iterator[bytes]:
-    first = file.read(CHUNK)
+    size = min(FIRST, CHUNK)
+    first = file.read(size)
     kind = packing(first[:16])
-    if foreign := next((what for magic, what in _FOREIGN if first.startswith(magic)), ""):
-        raise TraceError(f"{name}: {foreign}")
+    _refuse_foreign(name, first)
     if not kind:
         while first:
             yield first
-            first = file.read(CHUNK)
+            size = size if len(first) < size else CHUNK
+            first = file.read(size)
         return
     counted = _Counted(file, first)
     buffered = io.BufferedReader(counted, CHUNK)
@@ -106,6 +98,8 @@ def _pieces(name: str, file: IO[bytes]) -> Iterator[bytes]:
     try:
         unpacked = _unpacker(kind, buffered)
         while piece := unpacked.read(CHUNK):
+            if not total:
+                _refuse_foreign(name, piece)
             total += len(piece)
             if total > BOMB_BYTES and total > BOMB_RATIO * max(counted.nbytes, 1):
                 raise TraceError(
@@ -114,6 +108,11 @@ def _pieces(name: str, file: IO[bytes]) -> Iterator[bytes]:
             yield piece
     except _broken(kind) as error:
         raise TraceError(f"{name}: a broken .{kind} file ({error}): copy it again") from None
+
+
+def _refuse_foreign(name: str, first: bytes) -> None:
+    if what := foreign(first):
+        raise TraceError(f"{name}: {what}")
 
 
 def _broken(kind: str) -> tuple[type[Exception], ...]:

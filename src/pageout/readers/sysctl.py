@@ -26,6 +26,15 @@ VM = names(
     "percpu_pagelist_high_fraction scan_unevictable_pages swappiness user_reserve_kbytes vfs_cache_pressure "
     "watermark_boost_factor watermark_scale_factor zone_reclaim_mode oom_kill_allocating_task oom_dump_tasks"
 )
+# Settings that have nothing to do with reclaim or writeback: known, so that nobody takes them for a wrong spelling.
+VM_TOO = names(
+    "enable_soft_offline heap-stack-gap hugepages_treat_as_movable hugetlb_optimize_vmemmap "
+    "hugetlb_shm_group kswapd_threads legacy_va_layout mem_profiling memfd_noexec memory_failure_early_kill "
+    "memory_failure_recovery mmap_min_addr mmap_rnd_bits mmap_rnd_compat_bits movable_gigantic_pages "
+    "nr_hugepages_mempolicy nr_overcommit_hugepages numa_stat numa_zonelist_order page_lock_unfairness "
+    "stat_interval stat_refresh swap_token_timeout swap_token unprivileged_userfaultfd vdso_enabled "
+    "vfs_cache_pressure_denom"
+)
 _TOP = r"(?:abi|crypto|debug|dev|fs|fscache|kernel|net|sunrpc|user|vm|xen)"
 _KEY = rf"{_TOP}[./][\w.*:@%-]{{1,120}}(?:/[\w.*:@%-]{{1,120}}){{0,8}}"
 _DOTTED = re.compile(rf"(-?)({_KEY})(\s{{0,8}}=\s{{0,8}}|:\s{{0,8}})(.{{0,3000}})")

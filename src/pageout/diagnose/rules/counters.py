@@ -18,7 +18,6 @@ KIB = 1024
 MANY_STALLS = 1000  # direct reclaims since boot that are worth a word
 MUCH_DIRECT = 0.2  # of all pages reclaimed: healthy machines have next to none
 POOR_YIELD = 0.3  # reclaimed of scanned; healthy is above 0.8
-STOPPED = 80.0  # per cent of the time nothing runs: work has as good as stopped
 BLOCK_ORDER = 9  # of a huge page of 2 MiB
 
 
@@ -223,40 +222,6 @@ def fragmentation(case: Case) -> Iterator[Finding]:
         )
 
 
-# --- pressure ---
-
-
-def pressure(case: Case) -> Iterator[Finding]:
-    """What share of the time tasks wait, by resource."""
-    told: list[tuple[float, str, Evidence]] = []
-    stopped = False
-    for resource in ("memory", "io"):
-        for file, one in case.snapshots(f"pressure {resource}"):
-            value = one.values.get("avg60")
-            if value is not None and value.number >= 5:
-                stopped |= resource == "memory" and one.part == "full" and value.number >= STOPPED
-                who = "all tasks at once" if one.part == "full" else "some task"
-                told.append((value.number, f"for {resource} ({who})", Evidence(file, value.line)))
-    if not told:
-        return
-    told.sort(key=lambda row: -row[0])
-    yield Finding(
-        id="pressure",
-        severity=ERROR if stopped else WARNING if told[0][0] >= 20 else INFO,
-        title="tasks waited, of the last minute: " + "; ".join(f"{share:g} % {what}" for share, what, _ in told[:2]),
-        detail=(
-            "io counts sleeps for disks and at the dirty limit; memory counts reclaim, compaction, refaults and memory.high. "
-            "One task that does nothing but I/O on an idle machine makes io look full, too."
-        ),
-        confidence=HIGH,
-        why="the kernel measures it",
-        evidence=tuple(evidence for _, _, evidence in told),
-        unknown=("who stalls, and on what",),
-        capture=("blocked", "reclaim", "throttle"),
-        weight=told[0][0] / 100,
-    )
-
-
 RULES: tuple[Callable[[Case], Iterator[Finding]], ...] = (
-    direct_reclaim, poor_yield, compaction, under_writeback, fragmentation, pressure,
+    direct_reclaim, poor_yield, compaction, under_writeback, fragmentation,
 )  # fmt: skip

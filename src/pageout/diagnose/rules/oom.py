@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from pageout.diagnose.case import Case
+from pageout.diagnose.case import Case, parse_release
 from pageout.diagnose.findings import ERROR, HIGH, MEDIUM, Evidence, Finding
 from pageout.diagnose.words import bytes_text, pages_text, percent
 from pageout.diagnose.zones import (
@@ -26,6 +26,8 @@ from pageout.diagnose.zones import (
 )
 from pageout.readers.facts import MemoryState, OomReport, Value, ZoneState
 
+MGLRU_SINCE = (6, 1)
+LONGEST_PATH = 40  # of a cgroup, in a title
 KIB = 1024
 LEFT_SHARE, LEFT_PAGES = 0.1, 8192  # clean cache of a zone that is much to leave: of its size, and 32 MiB
 NO_LIMIT_KIB = 1 << 50  # what v1 and v2 print where no limit is set is above
@@ -81,16 +83,16 @@ def _cgroup(file: str, report: OomReport, count: int) -> Finding:
         )
     elif dirty is None:
         is_not.append("shown to be dirty pages: the report lists none")
-    title = f"cgroup {report.memcg} reached its limit{f' of {bytes_text(limit_bytes)}' if limit_bytes else ''}"
+    title = f"cgroup {_short(report)} reached its limit{f' of {bytes_text(limit_bytes)}' if limit_bytes else ''}"
     if limit is not None and limit_bytes is None:
-        title = f"cgroup {report.memcg} was out of memory without a limit of its own"
+        title = f"cgroup {_short(report)} was out of memory without a limit of its own"
     if largest is not None:
         title += f": mostly {largest.name} ({bytes_text(largest.nbytes)})"
     return Finding(
         id="memcg-oom",
         severity=ERROR,
         title=title,
-        detail=_times(report, count) + _told(parts) + (_nofs_words() if nofs else ""),
+        detail=_times(report, count) + _path(report) + _told(parts) + (_nofs_words() if nofs else ""),
         confidence=HIGH if largest is not None else MEDIUM,
         why="the report lists what the cgroup held" if largest else "the report does not list what the cgroup held",
         evidence=_evidence(file, report, [part.line for part in parts[:4]], limit),
@@ -129,12 +131,13 @@ def _dirty_cgroup(file: str, report: OomReport, count: int, dirty: Value, limit:
         )
     if direct is not None and kswapd is not None and kswapd.number < 0.01 * max(direct.number, 1):
         detail += "All scanning was by the tasks themselves, none by kswapd: the machine as a whole was not short. "
+    kernel = parse_release(report.kernel or "")
     return Finding(
         id="memcg-oom-dirty",
         severity=ERROR,
-        title=f"cgroup {report.memcg} was killed with {share} of its limit dirty"
+        title=f"cgroup {_short(report)} was killed with {share} of its limit dirty"
         + (" and nothing of it being written" if idle else ""),
-        detail=(detail + (_nofs_words() if nofs else "")).strip(),
+        detail=(_path(report) + detail + (_nofs_words() if nofs else "")).strip(),
         confidence=HIGH if idle else MEDIUM,
         why="the report's own counters: file_dirty against the limit" + (", file_writeback near 0" if idle else ""),
         evidence=_evidence(
@@ -148,7 +151,13 @@ def _dirty_cgroup(file: str, report: OomReport, count: int, dirty: Value, limit:
             _machine_not_short(report),
         ),
         unknown=(
-            "whether the kernel uses MGLRU (cat /sys/kernel/mm/lru_gen/enabled): some versions did not wake flushers",
+            *(
+                (
+                    "whether the kernel uses MGLRU (cat /sys/kernel/mm/lru_gen/enabled): some versions did not wake flushers",
+                )
+                if kernel is None or kernel[:2] >= MGLRU_SINCE
+                else ()
+            ),
             "the bandwidth of the device those pages go to",
         ),
         capture=("cgroup", "throttle", "reclaim"),
@@ -428,9 +437,19 @@ def _machine_advice(largest: Part | None, unwritten: float, file_pages: float) -
 # --- common ---
 
 
+def _short(report: OomReport) -> str:
+    """Return a cgroup's path, of a long one only its end: what is left out stands in the detail."""
+    path = report.memcg or ""
+    return path if len(path) <= LONGEST_PATH else f"/.../{path.rpartition('/')[2][-LONGEST_PATH:]}"
+
+
+def _path(report: OomReport) -> str:
+    return f"The cgroup is {report.memcg}. " if len(report.memcg or "") > LONGEST_PATH else ""
+
+
 def _bare(file: str, report: OomReport, count: int) -> Finding:
     in_memcg = report.constraint == "CONSTRAINT_MEMCG"
-    whose = f"cgroup {report.memcg}" if report.memcg else "its cgroup" if in_memcg else "the machine or of a cgroup"
+    whose = f"cgroup {_short(report)}" if report.memcg else "its cgroup" if in_memcg else "the machine or of a cgroup"
     return Finding(
         id="oom-bare",
         severity=ERROR,

@@ -109,7 +109,7 @@ def dead_devices(case: Case) -> Iterator[Finding]:
         yield Finding(
             id="device-silent",
             severity=ERROR if known else WARNING,
-            title=f"{both.last.part} has {flying.number:,.0f} requests in flight and completed none {_span(both)}",
+            title=f"{both.last.part} has {flying.number:,.0f} requests in flight and completed none " + (f"in {seconds_text(both.seconds)}" if both.seconds else "between the two snapshots"),
             detail="Nothing came back from the device: hardware, driver, cable, or a server that is gone. Tasks that wait for it wait in vain.",
             confidence=HIGH if known and (both.seconds or 0) >= 30 else MEDIUM if known else LOW,
             why="reads and writes completed stand still while requests are in flight" + ("" if known else "; if the snapshots are a moment apart, this is normal"),

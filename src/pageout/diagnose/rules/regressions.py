@@ -45,8 +45,8 @@ def _finding(case: Case, row: Known, seen: Seen, name: str, where: Evidence | No
     return Finding(
         id=f"known-{row.id}",
         severity=severity,
-        title=_title(row, name, standing),
-        detail=f"{_sentence(row.title)} Seen here: {seen.text}. What it looks like elsewhere: {row.looks}.",
+        title=f"{_kind(row, name, standing)}: {row.title}",
+        detail=f"{_range(row, name, standing)} Seen here: {seen.text}. What it looks like elsewhere: {row.looks}.",
         confidence=confidence,
         why=_why(row, name, standing),
         evidence=tuple(dict.fromkeys((*seen.evidence, *([where] if where is not None else [])))),
@@ -67,14 +67,26 @@ def _confidence(row: Known, name: str, standing: str) -> str:
     return LOW
 
 
-def _title(row: Known, name: str, standing: str) -> str:
-    if standing == IN or (standing == OPEN and (row.span.introduced or row.span.fixed)):
-        return f"known fault of kernels {row.span.words}: this one, {name}, is in the range and shows it: {row.title}"
-    if standing == MAYBE:
-        return f"looks like a known fault; whether this kernel, {name}, has it or its fix, its name does not tell: {row.title}"
+def _told_by_range(row: Known, standing: str) -> bool:
+    return standing == IN or (standing == OPEN and bool(row.span.introduced or row.span.fixed))
+
+
+def _kind(row: Known, name: str, standing: str) -> str:
+    if _told_by_range(row, standing):
+        return f"known fault of {name}"
+    return "looks like a known fault" if row.span.introduced or row.span.fixed else "looks like what others reported"
+
+
+def _range(row: Known, name: str, standing: str) -> str:
+    """Return which kernels have it, and whether this is one."""
     if not row.span.introduced and not row.span.fixed:
-        return f"looks like what others reported of {', '.join(row.seen_on)}: {row.title}"
-    return f"looks like a known fault, if the kernel is {row.span.words}: {row.title}"
+        return f"Reported of {', '.join(row.seen_on)}." if row.seen_on else "Nobody found which kernels have it."
+    said = f"Kernels {row.span.words} have it"
+    if _told_by_range(row, standing):
+        return f"{said}; this one is in the range and shows it."
+    if standing == MAYBE:
+        return f"{said}; whether this one, {name}, has it or its fix, its name does not tell."
+    return f"{said}, if this is one."
 
 
 def _why(row: Known, name: str, standing: str) -> str:
@@ -95,10 +107,6 @@ def _unknown(row: Known, name: str, standing: str) -> tuple[str, ...]:
     elif standing == MAYBE and row.commit:
         missing.insert(0, f"whether {name} has {row.commit}: its changelog or its vendor says")
     return tuple(missing)
-
-
-def _sentence(text: str) -> str:
-    return text[0].upper() + text[1:] + "."
 
 
 RULES: tuple[Callable[[Case], Iterator[Finding]], ...] = (known_faults,)

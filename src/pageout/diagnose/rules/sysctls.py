@@ -138,11 +138,12 @@ def absurd(case: Case) -> Iterator[Finding]:
         for name in ("dirty_ratio", "dirty_background_ratio"):
             said = block.get(name)
             if said is not None and said.number > 100:
-                yield _absurd(name, said, f"{said.number:,.0f} is no percentage: the kernel refuses it (0 to 100)")
+                yield absurd_value(name, said, f"{said.number:,.0f} is no percentage: the kernel refuses it (0 to 100)")
         yield from _timers(block)
 
 
-def _absurd(name: str, said: Said, what: str, *advice: str) -> Finding:
+def absurd_value(name: str, said: Said, what: str, *advice: str) -> Finding:
+    """Return the finding of one number that is out of place."""
     return Finding(
         id="sysctl-absurd",
         severity=WARNING,
@@ -155,11 +156,14 @@ def _absurd(name: str, said: Said, what: str, *advice: str) -> Finding:
 
 
 def _small(name: str, said: Said) -> Finding:
-    if said.number < 2 * PAGE:
-        what = "below two pages, the least the kernel takes: the setting is refused and the old one stays"
+    if said.number < 2 * PAGE and name == "dirty_bytes":  # of the background threshold it takes any
+        what = "below two pages: the setting is refused, and the old one stays"
     else:
-        what = f"{said.number / 1024:,.0f} KiB: nearly every write would wait for the device"
-    return _absurd(
+        wait = (
+            "nearly every write would wait for the device" if name == "dirty_bytes" else "the flusher would never rest"
+        )
+        what = f"{bytes_text(said.number)}: {wait}"
+    return absurd_value(
         name, said, what, f"vm.{name} counts bytes: for {said.number:,.0f} MiB write {int(said.number) << 20}",
         f"for a percentage use vm.{name.replace('bytes', 'ratio')}",
     )  # fmt: skip
@@ -168,7 +172,7 @@ def _small(name: str, said: Said) -> Finding:
 def _larger_than_ram(name: str, said: Said, ram: Said) -> Finding:
     memory = bytes_text(ram.number * 1024)
     what = f"{bytes_text(said.number)} is more than the machine's memory ({memory}): it limits nothing"
-    found = _absurd(name, said, what, "a second or two of the slowest disk's bandwidth is a usual limit")
+    found = absurd_value(name, said, what, "a second or two of the slowest disk's bandwidth is a usual limit")
     return replace(found, evidence=(said.evidence, ram.evidence))
 
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from pageout.diagnose.case import Case
 from pageout.diagnose.findings import ERROR, HIGH, INFO, LOW, MEDIUM, WARNING, Evidence, Finding
-from pageout.diagnose.verdict import not_the_limits
+from pageout.diagnose.verdict import dirty_limits, not_the_limits
 from pageout.diagnose.wait_sites import (
     DEVICE,
     JOURNAL,
@@ -201,7 +201,7 @@ def _dirty_limit(case: Case, found: Sequence[Waiter]) -> Finding:
         evidence=_lines(found),
         unknown=(
             "whether the device is slow, dead or gone: does writeback go down, do requests complete?",
-            "how much is dirty, and against which limit",
+            *_dirty_unknown(case),
         ),
         capture=("counters", "device", "log", "throttle"),
         advice=(
@@ -210,6 +210,13 @@ def _dirty_limit(case: Case, found: Sequence[Waiter]) -> Finding:
         ),
         weight=len(found),
     )
+
+
+def _dirty_unknown(case: Case) -> tuple[str, ...]:
+    limit = dirty_limits(case).reached is not None
+    if case.counter("meminfo", "Dirty") is None and case.counter("vmstat", "nr_dirty") is None:
+        return ("how much is dirty" + ("" if limit else ", and against which limit"),)
+    return () if limit else ("against which limit the dirty pages count",)
 
 
 def _dead_device(case: Case, found: Sequence[Waiter], trouble: Sequence[tuple[str, LogLine]]) -> Finding:
@@ -261,7 +268,10 @@ def _sync(case: Case, found: Sequence[Waiter]) -> Finding:
         why="the stack says what is waited for, not how fast it goes",
         evidence=_lines(found),
         is_not=not_the_limits(case),
-        unknown=("dirty + writeback, and the device's rate and request size: when it ends", "which device is slow"),
+        unknown=(
+            f"{'' if case.counter('meminfo', 'Dirty') else 'dirty + writeback, and '}the device's rate and request size: when it ends",
+            "which device is slow",
+        ),
         capture=("counters", "device", "block"),
         advice=(
             "watch Dirty and Writeback in /proc/meminfo: (Dirty + Writeback) / (their fall a second) is the time left",
@@ -299,12 +309,12 @@ def _chain(case: Case, found: Sequence[Waiter]) -> Finding:
         id=f"waits-{site.id}",
         severity=(ERROR if hung else WARNING) if known else WARNING if hung else INFO,
         title=_chain_title(found, by_site, holders),
-        detail=f"By what they wait for: {told}." + _holder_words(by_site, holders),
+        detail=f"By what they wait for: {told}.{_longest(found)}{_holder_words(found, by_site, holders)}",
         confidence=MEDIUM if known and len(found) > 1 else LOW,
         why="who waits where stands in the stacks; who holds what is inferred from the order of these places",
         evidence=tuple(one.evidence for _, members in by_site for one in members),
         is_not=not_the_limits(case),
-        unknown=_chain_unknown(by_site),
+        unknown=_chain_unknown(found, by_site),
         capture=("blocked", "device", "counters"),
         weight=len(found),
     )
@@ -333,7 +343,7 @@ def _chain_title(found: Sequence[Waiter], by_site: Sequence[tuple[Site, list[Wai
     if len(by_site) == 1:
         return _says(bottom, site)
     if site.waits_for in (LOCK, OTHER):
-        return f"{_tasks(found)} wait, none at a device; at the bottom {_says(bottom, site, 1)}"
+        return f"{_tasks(found)} wait, none at a device: {_says(bottom, site, 1)}"
     return f"{_tasks(found)} wait; at the bottom {_says(bottom, site, 1)}"
 
 
@@ -345,7 +355,7 @@ def _handle_holders(found: Sequence[Waiter]) -> list[Waiter]:
     return [one for one in others if has(one.stack.frames, HANDLE_OPEN) is not None]
 
 
-def _holder_words(by_site: Sequence[tuple[Site, list[Waiter]]], holders: list[Waiter]) -> str:
+def _holder_words(found: Sequence[Waiter], by_site: Sequence[tuple[Site, list[Waiter]]], holders: list[Waiter]) -> str:
     site = by_site[0][0]
     ids = {group.id for group, _ in by_site}
     if holders:
@@ -359,18 +369,26 @@ def _holder_words(by_site: Sequence[tuple[Site, list[Waiter]]], holders: list[Wa
         )
     if site.waits_for == DEVICE:
         return _device_words()
-    if all(group.waits_for == LOCK for group, _ in by_site):
+    if _blocker(found) is None and all(group.waits_for == LOCK for group, _ in by_site):
         return " Who holds it is not among these stacks: it runs, sleeps elsewhere, or ended without giving it back."
     return ""
 
 
-def _chain_unknown(by_site: Sequence[tuple[Site, list[Waiter]]]) -> tuple[str, ...]:
-    said = ("how long each has waited, and whether anything moves",)
+def _chain_unknown(found: Sequence[Waiter], by_site: Sequence[tuple[Site, list[Waiter]]]) -> tuple[str, ...]:
+    timed = sum(one.stack.blocked_s is not None for one in found)
+    others = "how long the others have waited, and " if timed else "how long each has waited, and "
+    said = (f"{others if timed < len(found) else ''}whether anything moves",)
     if all(group.waits_for == LOCK for group, _ in by_site):
-        return ("who holds the lock", *said)
+        return said if _blocker(found) is not None else ("who holds the lock", *said)
     if by_site[0][0] is UNKNOWN:
         return ("what that function waits for: pageout does not know it", *said)
     return said
+
+
+def _longest(found: Sequence[Waiter]) -> str:
+    """Return how long they wait, by the log; "" if it does not say."""
+    times = [one.stack.blocked_s for one in found if one.stack.blocked_s]
+    return f" The log says over {max(times)} s." if times else ""
 
 
 def _device_words() -> str:

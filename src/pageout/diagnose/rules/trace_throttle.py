@@ -325,7 +325,7 @@ def _normal(held: _Held, case: Case, last: Row) -> Finding:
     rate = number(held.pauses["task_ratelimit"].median())
     writers = held.pauses["pid"].n_unique()
     worst = number(held.pauses["asked_ns"].max())
-    title = f"{writers} writer{'s' if writers > 1 else ''} of {held.disk} {'are' if writers > 1 else 'is'} held back at the dirty limit: {seconds(held.asked_ns)} in all, {seconds(worst)} at most a time"
+    title = f"{writers} writer{'s' if writers > 1 else ''} of {held.disk} {'are' if writers > 1 else 'is'} held back at the dirty limit: {seconds(held.asked_ns)} in all, up to {seconds(worst)} a time"
     detail = f"More is written than the device takes{f' ({bytes_text(found.kib_s * KIB)}/s {found.by})' if found is not None else ''}: {tasks(held.pauses, 'asked_ns')}. "
     detail += f"Dirty and under writeback: {pages_text(dirty)}, setpoint {pages_text(setpoint)}{_limit_words(limit)}; a writer is given {bytes_text(rate * KIB)}/s. "
     if drain_s is not None:
@@ -334,7 +334,7 @@ def _normal(held: _Held, case: Case, last: Row) -> Finding:
     return Finding(
         id="dirty-limit-throttling",
         severity=WARNING if held.asked_ns > 0.2 * max(window_s(held.events), 1.0) * NS else INFO,
-        title=title + ("; the limit is high for this device" if slow else ""),
+        title=title + ("; a high limit for it" if slow else ""),
         detail=detail.strip(),
         confidence=HIGH if bandwidth else MEDIUM,
         why="pauses, levels and limits are printed with each check" + ("" if bandwidth else "; the device's bandwidth is not recorded"),

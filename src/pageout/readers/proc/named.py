@@ -65,6 +65,11 @@ class Named:
         """A line names what comes next."""
         self.paths, self.command, self.said, self.last = tuple(paths), command, line, line
 
+    def say_by_file(self, path: str) -> None:
+        """The input's own name says which file its first lines are of: they are looked at, whatever they are like."""
+        self.say(0, [path])
+        self.active = 0
+
     def covers(self, line: int) -> bool:
         """Whether what was said still holds for this line."""
         return line - self.last <= GAP
