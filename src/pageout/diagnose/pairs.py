@@ -69,7 +69,7 @@ def _of_two_files(found: Mapping[_Key, list[Snapshot]], dates: Mapping[str, Sequ
     for several in by_part.values():
         if len(several) > 1:
             (file, first), (last_file, last) = several[0], several[-1]
-            begin, end = _stamp(dates.get(file, []), first, 0), _stamp(dates.get(last_file, []), last, 0)
+            begin, end = stamp(dates.get(file, []), first, 0), stamp(dates.get(last_file, []), last, 0)
             known = begin is not None and end is not None and 0 < end - begin <= LONGEST_S
             yield Pair(file, first, last, (end or 0.0) - (begin or 0.0) if known else None, last_file)
 
