@@ -310,7 +310,7 @@ def known_prefix(k: Any, head: Any) -> Any:
 
 @kinline
 def parse_head(k: Any, head: Any) -> Any:
-    """Take the head of the line from `head.line_start` to `head.end`, without spaces at its end; 0 if it is Python's."""
+    """Take the head of the line from `line_start` to `end`, without spaces at its end; 0 if it is Python's."""
     buf = k.buf
     if not known_prefix(k, head) and not parse_prefix(buf, head):
         return 0
