@@ -178,6 +178,37 @@ def test_any_mixture_of_lines_comes_out_as_python_alone_reads_it(text: str, piec
     assert_same(found, in_python(raw))
 
 
+HEADS = [
+    f"{task:>{width}} {tgid}[{cpu:03}] {flags}"
+    for task in ("kswapd0-88     ", "kswapd1-88     ", "kworker/u16:3-4481   ", "<...>-7        ", "fio a-12       ")
+    for width, tgid, cpu, flags in (
+        (24, "", 1, "d..2. "), (24, "", 12, "dN.2. "), (24, "(     88) ", 3, "d..2. "), (22, "", 1, " "), (24, "", 1, ".... "),
+    )
+]  # fmt: skip
+NAMES = ["mm_vmscan_kswapd_wake: nid=0 order=1", "mm_vmscan_kswapd_sleep: nid=0", "mm_vmscan_direct_reclaim_end: nr_reclaimed=5",
+         "mm_vmscan_direct_reclaim_xyz: nr_reclaimed=5", "rseq_update: cpu_id=1", "rseq_updat: cpu_id=1", "x: y",
+         "a_name_of_more_than_32_characters_a: b", "a_name_of_more_than_32_characters_b: c"]  # fmt: skip
+
+
+@st.composite
+def near_lines(draw: st.DrawFn) -> str:
+    """A line whose head is one of a few, or differs from it by a character."""
+    seconds = draw(st.sampled_from(["7", "8", "07", "123456", "1234567", "12345678"]))
+    head = f"{draw(st.sampled_from(HEADS))}{seconds}.{draw(st.integers(0, 99)):06}: {draw(st.sampled_from(NAMES))}"
+    if draw(st.integers(0, 2)):
+        return head
+    at = draw(st.integers(0, head.rindex(": ") + 2))
+    return head[:at] + draw(st.sampled_from(list("a0 9-:[]("))) + head[at + draw(st.integers(0, 1)) :]
+
+
+@settings(max_examples=int(os.environ.get("BULK_EXAMPLES", "150")), deadline=None)
+@given(st.lists(near_lines(), min_size=1, max_size=80), st.sampled_from([4, 64]))
+def test_a_head_that_is_nearly_one_read_before_is_read_by_itself(lines: list[str], words: int) -> None:
+    raw = "\n".join(["  fio-1   [000] .....     1.000000: rseq_update: cpu_id=1", *lines, ""]).encode()
+    found, _ = in_bulk([raw], words=words)
+    assert_same(in_python(raw), found)
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.binary(max_size=2000), st.integers(0, 1900))
 def test_bytes_of_any_kind_in_the_middle_of_a_trace_come_out_as_python_alone_reads_them(junk: bytes, at: int) -> None:
