@@ -26,7 +26,7 @@ from bench.recording import write_text
 LINES, ROUNDS = 500_000, 3
 STREAM_LINES = 2_000_000
 SCRIPT = "Documentation/trace/postprocess/trace-vmscan-postprocess.pl"
-# The script takes the running kernel's formats for the recording's, and gives up (exit 25, ENOTTY by chance) where these
+# The script takes the running kernel's formats for the recording's, and exits with 25 where these
 # have fewer fields than it knows, as those of 6.18 have for 6.1's script. It opens nothing else; so it is kept
 # from opening these, as if tracing was not mounted, and takes its own.
 OWN_FORMATS = "BEGIN { *CORE::GLOBAL::open = sub (*;$@) { 0 } } my $script = shift; do $script; die $@ if $@"
