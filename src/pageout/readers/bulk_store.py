@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 Array = NDArray[Any]
 
-ROWS = 1 << 13  # of an event, before they become a block
+ROWS = 1 << 14  # of an event, before they become a block
 LINE = COMMON.index("line")
 PAYLOAD_BYTES = 1 << 22  # of events in no row, before they become a block
 _PAD = 72  # cells between columns: columns a power of two apart would share their places in the CPU's cache
