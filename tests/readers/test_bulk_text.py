@@ -178,6 +178,35 @@ def test_any_mixture_of_lines_comes_out_as_python_alone_reads_it(text: str, piec
     assert_same(found, in_python(raw))
 
 
+HEADS = [
+    f"{task:>{width}} {tgid}[{cpu:03}] {flags}"
+    for task in ("kswapd0-88     ", "kswapd1-88     ", "kworker/u16:3-4481   ", "<...>-7        ", "fio a-12       ")
+    for width, tgid, cpu, flags in (
+        (24, "", 1, "d..2. "), (24, "", 12, "dN.2. "), (24, "(     88) ", 3, "d..2. "), (22, "", 1, " "), (24, "", 1, ".... "),
+    )
+]  # fmt: skip
+NAMES = ["mm_vmscan_kswapd_wake: nid=0 order=1", "mm_vmscan_kswapd_sleep: nid=0", "mm_vmscan_direct_reclaim_end: nr_reclaimed=5",
+         "mm_vmscan_direct_reclaim_xyz: nr_reclaimed=5", "rseq_update: cpu_id=1", "rseq_updat: cpu_id=1", "x: y",
+         "a_name_of_more_than_32_characters_a: b", "a_name_of_more_than_32_characters_b: c"]  # fmt: skip
+
+
+@pytest.mark.parametrize("head", HEADS[::4])
+def test_a_head_that_is_nearly_one_read_before_is_read_by_itself(head: str) -> None:
+    lines = ["  fio-1   [000] .....     7.000000: rseq_update: cpu_id=1"]
+    for name in NAMES[:4]:
+        good = f"{head}7.000001: {name}"
+        for at in range(good.rindex(": ") + 3):
+            for letter in "a0 9-:[](":
+                lines += [good, good[:at] + letter + good[at + (at + len(lines)) % 2 :]]
+    for name in NAMES:
+        for seconds in ("7", "8", "08", "123456", "123457", "1234567", "1234568", "12345678", "123456789"):
+            lines += [f"{head}{seconds}.{us:06}: {name}" for us in (0, 999999)]
+    raw = "\n".join([*lines, ""]).encode()
+    found, nr_left = in_bulk([raw])
+    assert_same(in_python(raw), found)
+    assert nr_left < len(lines)
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.binary(max_size=2000), st.integers(0, 1900))
 def test_bytes_of_any_kind_in_the_middle_of_a_trace_come_out_as_python_alone_reads_them(junk: bytes, at: int) -> None:

@@ -128,33 +128,67 @@ class Words:
         return self._column
 
 
+_CHUNK_ROWS = 1 << 14  # blocks of so many rows each, on average, are a column's chunks as they are
+
+
 def frame_of(schema: Mapping[str, Any], blocks: Sequence[Block], words: Words) -> pl.DataFrame:
     """Return blocks as one frame, in the order of lines."""
     nr_rows = sum(block.nr_rows for block in blocks)
-    spelled = words.categories()
-    with_null = spelled.clone().append(pl.Series("words", [None], dtype=pl.Categorical))
     lines = _together(pl.UInt32, blocks, list(schema).index("line")).numbers
     assert lines is not None
     order = np.argsort(lines, kind="stable") if bool((lines[1:] < lines[:-1]).any()) else None
+    spelled = Spelled.of(words)
+    in_chunks = order is None and len(blocks) > 1 and nr_rows >= _CHUNK_ROWS * len(blocks)
     columns = []
     for at, (name, dtype) in enumerate(schema.items()):
         if dtype == pl.String:
             columns.append(_payload_column(name, blocks, order))
-            continue
-        numbers, missing = _together(dtype, blocks, at)
-        if numbers is None:
-            columns.append(pl.repeat(None, nr_rows, dtype=dtype, eager=True).alias(name))
-            continue
-        if order is not None:
-            numbers, missing = numbers[order], missing[order] if missing is not None else None
-        if dtype == pl.Categorical:
-            numbers = numbers if missing is None else np.where(missing, np.uint32(len(spelled)), numbers)
-            found = (spelled if missing is None else with_null)[pl.Series(numbers)]
-            columns.append(found.alias(name))
+        elif in_chunks:
+            columns.append(
+                _chunked([_series(name, dtype, block.parts[at], block.nr_rows, spelled) for block in blocks])
+            )
         else:
-            column = pl.Series(name, numbers)
-            columns.append(column if missing is None else column.set(pl.Series(missing), None))
+            columns.append(_series(name, dtype, _sorted(_together(dtype, blocks, at), order), nr_rows, spelled))
     return pl.DataFrame(columns)
+
+
+class Spelled(NamedTuple):
+    """All words so far as a column, by number, and with a null after them."""
+
+    words: pl.Series
+    with_null: pl.Series
+
+    @classmethod
+    def of(cls, words: Words) -> Spelled:
+        """Return the words of a table."""
+        spelled = words.categories()
+        return cls(spelled, spelled.clone().append(pl.Series("words", [None], dtype=pl.Categorical)))
+
+
+def _sorted(part: Part, order: Array | None) -> Part:
+    if order is None or part.numbers is None:
+        return part
+    return Part(part.numbers[order], None if part.missing is None else part.missing[order])
+
+
+def _series(name: str, dtype: Any, part: Part, nr_rows: int, spelled: Spelled) -> pl.Series:
+    numbers, missing = part
+    if numbers is None:
+        return pl.Series(name, [None], dtype=dtype).new_from_index(0, nr_rows)
+    if dtype == pl.Categorical:
+        if missing is None:
+            return spelled.words[pl.Series(numbers)].alias(name)
+        return spelled.with_null[pl.Series(np.where(missing, np.uint32(len(spelled.words)), numbers))].alias(name)
+    column = pl.Series(name, numbers)
+    return column if missing is None else column.set(pl.Series(missing), None)
+
+
+def _chunked(series: Sequence[pl.Series]) -> pl.Series:
+    """Return one column of several, none of them copied."""
+    column = series[0].clone()
+    for more in series[1:]:
+        column.append(more)
+    return column
 
 
 def _payload_column(name: str, blocks: Sequence[Block], order: Array | None) -> pl.Series:

@@ -218,7 +218,7 @@ def kentry(function: Any) -> Unit:
 
 def bind_state(arrays: Mapping[str, Any], layout: Layout) -> tuple[Any, int]:
     """Return (block, address): the table addresses in layout order. Keep `block` and the arrays alive."""
-    block = np.array([arrays[name].ctypes.data for name in layout], dtype=np.int64)
+    block = np.array([arrays[name].__array_interface__["data"][0] for name in layout], dtype=np.int64)
     return block, int(block.ctypes.data)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from pageout.jit import kfn, kinline, word_at
+from pageout.jit import kfn, kinline, lowest_bit, marked_bytes, word_at
 from pageout.readers.bulk_bytes import (
     ONES,
     decimal,
@@ -21,14 +21,25 @@ from pageout.readers.bulk_bytes import (
     find_odd,
     first_bytes,
     nr_digits,
+    short_value,
     skip_spaces,
     value_of,
 )
+from pageout.readers.bulk_known import (
+    UNKNOWN,
+    flags_row,
+    is_name,
+    is_prefix,
+    mask_of,
+    name_row,
+    prefix_row,
+)
 
-# Where the parts of a line stand, and its numbers. `next`: the line after it.
+# Where the parts of a line stand, and its numbers. `next`: the line after it; `bracket`: that before the CPU. Numbers
+# of words, `comm_word`, `flag_word` and `name_word`, are UNKNOWN where they were not found among those known.
 HEAD = np.dtype([(name, "i8") for name in (
-    "start", "next", "comm", "comm_end", "pid", "has_tgid", "cpu", "flag", "flag_end", "time_ns", "name", "name_end",
-    "payload", "end",
+    "line_start", "next", "comm", "comm_end", "pid", "has_tgid", "bracket", "cpu", "flag", "flag_end", "time_ns",
+    "name", "name_end", "payload", "end", "comm_word", "flag_word", "name_word",
 )])  # fmt: skip
 
 COMM_BYTES = 15  # TASK_COMM_LEN - 1: what is longer has a prefix before it
@@ -44,6 +55,8 @@ _LINE_FEED, _RETURN, _CAPITAL_M, _CARET = 10, 13, 77, 94
 _MINUSES, _COLONS, _BLANKS = _MINUS * ONES, _COLON * ONES, _SPACE * ONES
 _LEFTS, _RIGHTS, _BARS = _LEFT * ONES, _RIGHT * ONES, _BAR * ONES
 _GIGA = 10**9
+_DIGITS_3, _CPU_ENDS, _NOT_CPU = 0x767676, 0x205D303030, 0xFFFF808080  # `000] `
+_DIGITS_6, _TIME_ENDS, _NOT_TIME = 0x767676767676, 0x203A303030303030, -0x00007F7F7F7F7F80  # `000000: `
 
 
 @kinline
@@ -73,11 +86,41 @@ def parse_tgid(buf: Any, at: int) -> Any:
 
 
 @kinline
-def parse_flags(buf: Any, at: int, head: Any) -> Any:
+def parse_cpu(buf: Any, at: int, head: Any) -> Any:
+    """Take `[CPU] ` and spaces; returns what follows, UNSURE if it is not that."""
+    word = word_at(buf, at + 1)
+    digits = word ^ _CPU_ENDS
+    if ((digits + _DIGITS_3) | digits) & _NOT_CPU == 0:
+        head.cpu = (digits & 255) * 100 + (digits >> 8 & 255) * 10 + (digits >> 16 & 255)
+        return skip_spaces(buf, at + 6)
+    length = nr_digits(word)
+    if length < 3 or length > 4:
+        return UNSURE
+    head.cpu = value_of(word, length)
+    at += 1 + length
+    if buf[at] != _RIGHT or buf[at + 1] != _SPACE:
+        return UNSURE
+    return skip_spaces(buf, at + 1)
+
+
+@kinline
+def parse_flags(k: Any, at: int, head: Any) -> Any:
     """Take the flags, if there are any; returns what follows, UNSURE for what could be read in two ways."""
-    length = find_byte(buf, at, at + 9, _BLANKS) - at
+    buf = k.buf
     head.flag = at
     head.flag_end = at
+    head.flag_word = UNKNOWN
+    word = word_at(buf, at)
+    spaces = equal_bytes(word, _BLANKS)
+    if spaces != 0:
+        length = lowest_bit(spaces) >> 3
+        text = word & ((1 << 8 * length) - 1)
+        row = k.flags[flags_row(text)]
+        if row.text == text:
+            head.flag_word = row.word
+            head.flag_end = at + length
+            return skip_spaces(buf, at + length)
+    length = find_byte(buf, at, at + 9, _BLANKS) - at
     if length == 9:
         return at  # the time: none is shorter
     word = first_bytes(buf, at, length)
@@ -90,15 +133,28 @@ def parse_flags(buf: Any, at: int, head: Any) -> Any:
 
 
 @kinline
-def parse_time(buf: Any, at: int, head: Any) -> Any:
+def parse_time(k: Any, at: int, head: Any) -> Any:
     """Take `SECONDS.FRACTION: `; returns what follows, UNSURE if it is not that."""
-    length = digits_length(buf, at)
-    if length < 1 or length > _TIME_DIGITS or buf[at + length] != _DOT:
-        return UNSURE
-    dot = at + length
+    buf = k.buf
+    known = k.seconds
+    word = word_at(buf, at)
+    if (word ^ known.text) & known.mask != 0:
+        length = digits_length(buf, at)
+        if length < 1 or length > _TIME_DIGITS or buf[at + length] != _DOT:
+            return UNSURE
+        mask = mask_of(length + 1)
+        known.text = word & mask
+        known.mask = mask
+        known.length = length
+        known.time_ns = decimal(buf, at, length) * _GIGA
+        if length >= 7:
+            known.text = 0
+            known.mask = -1
+    dot = at + known.length
     word = word_at(buf, dot + 1)
-    if nr_digits(word) == 6 and buf[dot + 7] == _COLON and buf[dot + 8] == _SPACE:
-        head.time_ns = decimal(buf, at, length) * _GIGA + value_of(word, 6) * 1000
+    digits = word ^ _TIME_ENDS
+    if ((digits + _DIGITS_6) | digits) & _NOT_TIME == 0:
+        head.time_ns = known.time_ns + short_value(word, 48) * 1000
         return dot + 9
     places = digits_length(buf, dot + 1)
     if places < 6 or places > 9:
@@ -107,17 +163,35 @@ def parse_time(buf: Any, at: int, head: Any) -> Any:
     after = dot + 1 + places
     if buf[after] != _COLON or buf[after + 1] != _SPACE:
         return UNSURE
-    if places == 6:
-        fraction *= 1000
-    else:
-        while places < 9:
-            fraction *= 10
-            places += 1
-    head.time_ns = decimal(buf, at, length) * _GIGA + fraction
+    while places < 9:
+        fraction *= 10
+        places += 1
+    head.time_ns = known.time_ns + fraction
     return after + 2
 
 
 @kinline
+def known_name(k: Any, at: int, head: Any) -> Any:
+    """Take `EVENT: ` if it is known, and find the payload; returns 0 if it is not."""
+    buf = k.buf
+    end = head.end
+    ends = marked_bytes(buf, at, _COLON)
+    if ends == 0:
+        return 0
+    stop = at + lowest_bit(ends)
+    if stop - at < 8 or stop + 1 >= end or buf[stop + 1] != _SPACE:
+        return 0
+    row = k.name[name_row(buf, at, stop)]
+    if not is_name(buf, at, stop, row):
+        return 0
+    head.name = at
+    head.name_end = stop
+    head.name_word = row.word
+    head.payload = skip_spaces(buf, stop + 1)
+    return 1
+
+
+@kfn
 def parse_name(buf: Any, at: int, head: Any) -> Any:
     """Take `EVENT:` or `SYSTEM:EVENT:` and find the payload; returns 0 if it is not that."""
     end = head.end
@@ -135,18 +209,18 @@ def parse_name(buf: Any, at: int, head: Any) -> Any:
             return 0
     head.name = at
     head.name_end = stop
+    head.name_word = UNKNOWN
     at_payload = skip_spaces(buf, stop + 1)
     head.payload = at_payload if at_payload < end else end
     return 0 if buf[head.payload] == _LESS or buf[at] == _LESS else 1  # `kernel_stack: <stack trace>`
 
 
 @kinline
-def parse_prefix(buf: Any, at: int, head: Any) -> Any:
-    """Take what follows the dash after a comm, `PID (TGID) [CPU] flags TIME: `; returns what follows.
+def parse_task(buf: Any, at: int, head: Any) -> Any:
+    """Take what follows the dash after a comm, `PID (TGID) `; returns where the bracket before the CPU stands.
 
     0 if the comm goes on, as there is no `PID [`; UNSURE if it may be read otherwise.
     """
-    first = at
     length = digits_length(buf, at)
     if length < 1 or length > 10 or buf[at + length] != _SPACE:
         return 0
@@ -160,18 +234,7 @@ def parse_prefix(buf: Any, at: int, head: Any) -> Any:
             return UNSURE
     if buf[at] != _LEFT:
         return 0 if head.has_tgid == 0 else UNSURE
-    word = word_at(buf, at + 1)
-    length = nr_digits(word)
-    if length < 3 or length > 4:
-        return UNSURE
-    head.cpu = value_of(word, length)
-    at += 1 + length
-    if buf[at] != _RIGHT or buf[at + 1] != _SPACE:
-        return UNSURE
-    at = parse_flags(buf, skip_spaces(buf, at + 1), head)
-    if at != UNSURE:
-        at = parse_time(buf, at, head)
-    return UNSURE if at - first > _MAX_PREFIX else at
+    return at
 
 
 @kinline
@@ -207,10 +270,10 @@ def is_plain_comm(buf: Any, at: int, end: int) -> Any:
     return 1
 
 
-@kinline
-def parse_head(buf: Any, head: Any) -> Any:
-    """Take the head of the line from `head.start` to `head.end`, without spaces at its end; 0 if it is Python's."""
-    start = skip_spaces(buf, head.start)
+@kfn
+def parse_prefix(buf: Any, head: Any) -> Any:
+    """Take ` comm-PID (TGID) ` from `head.line_start` on; returns 0 if it is Python's."""
+    start = skip_spaces(buf, head.line_start)
     end = head.end
     dash = start
     at = 0
@@ -218,20 +281,57 @@ def parse_head(buf: Any, head: Any) -> Any:
         dash = find_byte(buf, dash, end, _MINUSES)
         if dash - start > COMM_BYTES or dash >= end:
             return 0
-        at = parse_prefix(buf, dash + 1, head)
+        at = parse_task(buf, dash + 1, head)
         dash += 1
     if at == UNSURE or head.pid > _MAX_PID:
         return 0
+    head.bracket = at
     head.comm = start
     head.comm_end = dash - 1
-    if not is_plain_comm(buf, start, dash - 1):
+    head.comm_word = UNKNOWN
+    return is_plain_comm(buf, start, dash - 1)
+
+
+@kinline
+def known_prefix(k: Any, head: Any) -> Any:
+    """Take ` comm-PID (TGID) ` if it is known; returns 0 if it is not."""
+    start = head.line_start
+    row = k.prefix[prefix_row(k.buf, start)]
+    if not is_prefix(k.buf, start, row):
         return 0
-    return parse_name(buf, at, head)
+    head.bracket = start + row.bracket
+    head.comm = start + row.comm
+    head.comm_end = start + row.comm_end
+    head.pid = row.pid
+    head.has_tgid = row.has_tgid
+    head.comm_word = row.word
+    return 1
+
+
+@kinline
+def parse_head(k: Any, head: Any) -> Any:
+    """Take the head of the line from `line_start` to `end`, without spaces at its end; 0 if it is Python's."""
+    buf = k.buf
+    if not known_prefix(k, head) and not parse_prefix(buf, head):
+        return 0
+    at = parse_cpu(buf, head.bracket, head)
+    if at == UNSURE:
+        return 0
+    at = parse_flags(k, at, head)
+    if at == UNSURE:
+        return 0
+    at = parse_time(k, at, head)
+    if at == UNSURE or at - head.comm_end > _MAX_PREFIX + 1:
+        return 0
+    if not known_name(k, at, head):
+        return parse_name(buf, at, head)
+    return 0 if buf[head.payload] == _LESS else 1  # `kernel_stack: <stack trace>`
 
 
 @kfn
-def find_line(buf: Any, start: int, head: Any) -> Any:
+def find_line(k: Any, start: int, head: Any) -> Any:
     """Find the line that begins at `start`, and its head; returns 0 if it is Python's, `head.next` is right anyway."""
+    buf = k.buf
     end = find_odd(buf, start, _AMPERSAND)  # an ampersand may be markup
     stop = end
     if buf[stop] == _RETURN and buf[stop + 1] == _LINE_FEED:
@@ -246,6 +346,6 @@ def find_line(buf: Any, start: int, head: Any) -> Any:
         end -= 1
     if end - start < 2 or (buf[end - 1] == _CAPITAL_M and buf[end - 2] == _CARET):
         return 0  # a carriage return, spelled out
-    head.start = start
+    head.line_start = start
     head.end = end
-    return parse_head(buf, head)
+    return parse_head(k, head)

@@ -9,9 +9,10 @@ import numpy as np
 
 from pageout.events.tables import NR_COMMON, NULL
 from pageout.jit import kentry, kernel_view, kfn, kinline
-from pageout.readers import bulk_match, bulk_words
+from pageout.readers import bulk_known, bulk_match, bulk_words
 from pageout.readers.bulk_columns import columns_at, narrow_columns
 from pageout.readers.bulk_header import HEAD, find_line
+from pageout.readers.bulk_known import UNKNOWN, know_flags, know_name, know_prefix
 from pageout.readers.bulk_match import MATCH, NO_MATCH, PYTHONS, WORDS_FULL, match_template
 from pageout.readers.bulk_words import NO_ROOM, number_of, place_words
 from pageout.readers.stream import BACK_NS
@@ -40,6 +41,7 @@ LAYOUT = {
     "payload": (np.dtype("u1"), False),
     "event": (EVENT, False),
     "event_named": (np.dtype("i4"), False),  # event + 1 by the word of its name, 0 for a name not seen yet
+    **bulk_known.LAYOUT,
     **bulk_match.LAYOUT,
     **bulk_words.LAYOUT,
 }
@@ -49,8 +51,8 @@ _LINE_FEED, _BRACKET = 10, 91
 
 
 @kfn
-def put_common(k: Any, head: Any, row: int, line: int) -> Any:
-    """Fill a row's common cells from the head of its line; returns 0 if there is no room for a word."""
+def know_task(k: Any, head: Any) -> Any:
+    """Find the number of a comm that was not known, and know it from now on; returns 0 if there is no room for it."""
     buf = k.buf
     length = head.comm_end - head.comm
     comm = NULL
@@ -58,11 +60,34 @@ def put_common(k: Any, head: Any, row: int, line: int) -> Any:
         length = 0 if buf[head.comm + 3] == 46 and buf[head.comm + 4] == 62 else length
     if length > 0:
         comm = number_of(k, buf, head.comm, length)
+    if comm == NO_ROOM:
+        return 0
+    head.comm_word = comm
+    know_prefix(k, head, comm)
+    return 1
+
+
+@kfn
+def know_context(k: Any, head: Any) -> Any:
+    """Find the number of flags that were not known, and know it from now on; returns 0 if there is no room for it."""
+    flags = number_of(k, k.buf, head.flag, head.flag_end - head.flag)
+    if flags == NO_ROOM:
+        return 0
+    head.flag_word = flags
+    know_flags(k, head, flags)
+    return 1
+
+
+@kinline
+def put_common(k: Any, head: Any, row: int, line: int) -> Any:
+    """Fill a row's common cells from the head of its line; returns 0 if there is no room for a word."""
+    if head.comm_word == UNKNOWN and not know_task(k, head):
+        return 0
     flags = NULL
     if head.flag_end > head.flag:
-        flags = number_of(k, buf, head.flag, head.flag_end - head.flag)
-    if comm == NO_ROOM or flags == NO_ROOM:
-        return 0
+        if head.flag_word == UNKNOWN and not know_context(k, head):
+            return 0
+        flags = head.flag_word
     rows = k.rows
     stride = k.param.stride
     rows[row] = head.time_ns
@@ -70,7 +95,7 @@ def put_common(k: Any, head: Any, row: int, line: int) -> Any:
     rows[row + 2 * stride] = k.param.segment
     rows[row + 3 * stride] = head.cpu
     rows[row + 4 * stride] = head.pid
-    rows[row + 5 * stride] = comm
+    rows[row + 5 * stride] = head.comm_word
     rows[row + 6 * stride] = flags
     return 1
 
@@ -98,7 +123,7 @@ def take_payload(k: Any, head: Any, event: Any, row: int) -> Any:
     if k.buf[head.payload] == _BRACKET:
         return PYTHONS  # `[FAILED TO PARSE]`
     for number in range(event.first_template, event.end_template):
-        outcome = match_template(k, number, head.payload, head.end, row, k.param.stride)
+        outcome = match_template(k, number, head.payload, head.end, row)
         if outcome != NO_MATCH:
             return outcome
     return PYTHONS
@@ -108,9 +133,12 @@ def take_payload(k: Any, head: Any, event: Any, row: int) -> Any:
 def take_line(k: Any, head: Any, line: int) -> Any:
     """Take the event of a line; returns MATCH, or whose it is, or what is in the way."""
     param = k.param
-    name = number_of(k, k.buf, head.name, head.name_end - head.name)
-    if name == NO_ROOM:
-        return WORDS_FULL
+    name = head.name_word
+    if name == UNKNOWN:
+        name = number_of(k, k.buf, head.name, head.name_end - head.name)
+        if name == NO_ROOM:
+            return WORDS_FULL
+        know_name(k, head, name)
     number = k.event_named[name] - 1
     if number < 0:
         param.name = name
@@ -142,20 +170,19 @@ def take_lines(k: Any) -> Any:
     A line is only taken if an event follows it: anything else may go on with it, as Python knows.
     """
     place_words(k)
-    buf = k.buf
     param = k.param
     end = param.end
     line = param.line
     which = 0
     at = param.at
     outcome = PYTHONS
-    good = find_line(buf, at, k.head[0])
+    good = find_line(k, at, k.head[0])
     while good:
         head = k.head[which]
         if head.next >= end:
             break
         which = 1 - which
-        good = find_line(buf, head.next, k.head[which])
+        good = find_line(k, head.next, k.head[which])
         if not good:
             which = 1 - which
             break

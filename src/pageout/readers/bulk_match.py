@@ -40,17 +40,20 @@ END, AS_DEC, AS_HEX, AS_ANY, AS_WORD, AS_NOTHING, MISSING = range(7)
 _KINDS = {DEC: AS_DEC, HEX: AS_HEX, ANY_BASE: AS_ANY, WORD: AS_WORD}
 
 STEP = np.dtype([
-    ("text", "i4"), ("text_length", "i4"), ("kind", "i4"), ("cell", "i4"),
-    ("stop", "i8"),  # the byte after the value, times ONES; -1 at the end of the line
-    ("low", "i8"), ("high", "i8"),
-    ("is_u64", "i8"),
     # the literal's first 16 bytes as two words, and which bytes of them there are
     ("first", "i8"), ("first_mask", "i8"), ("second", "i8"), ("second_mask", "i8"),
+    ("stop", "i8"),  # the byte after the value, times ONES; -1 at the end of the line
+    ("text", "i4"), ("text_length", "i4"),
+    ("cell", "i8"),  # how far from the row's first
+    ("kind", "i4"), ("is_u64", "i4"),
 ])  # fmt: skip
+# The least and the largest number of a step's column.
+RANGE = np.dtype([("low", "i8"), ("high", "i8")])
 # Where a template's steps are, and how many lines it matched.
 TEMPLATE = np.dtype([("first", "i4"), ("end", "i4"), ("nr_lines", "i8")])
 LAYOUT = {
     "step": (STEP, False),
+    "range": (RANGE, False),
     "template": (TEMPLATE, False),
     "literals": (np.dtype("u1"), False),
 }
@@ -78,9 +81,11 @@ def is_literal(k: Any, step: Any, at: int) -> Any:
 
 
 @kfn
-def take_number(k: Any, step: Any, at: int, cell: int) -> Any:
+def take_number(k: Any, index: int, at: int, cell: int) -> Any:
     """Put the number that stands here into a cell; returns what follows, 0 if none does, -1 if it is Python's."""
     buf = k.buf
+    step = k.step[index]
+    limits = k.range[index]
     negative = 0
     if buf[at] == _MINUS and step.kind == AS_DEC:
         negative = 1
@@ -96,22 +101,23 @@ def take_number(k: Any, step: Any, at: int, cell: int) -> Any:
         return -1
     if negative:
         number = -number
-    if number < step.low or number > step.high:
+    if number < limits.low or number > limits.high:
         return -1
     k.rows[cell] = number
     return at + length
 
 
 @kfn
-def take_hexadecimal(k: Any, step: Any, at: int, cell: int) -> Any:
+def take_hexadecimal(k: Any, index: int, at: int, cell: int) -> Any:
     """Put the hexadecimal number here, after its 0x, into a cell; returns as `take_number`."""
+    limits = k.range[index]
     length = hex_length(k.buf, at)
     if length < 1 or length > 16:
         return 0
     number = hexadecimal(k.buf, at, length)
-    if length == 16 and number < 0 and not step.is_u64:
+    if length == 16 and number < 0 and not k.step[index].is_u64:
         return -1
-    if number < step.low or number > step.high:
+    if number < limits.low or number > limits.high:
         return -1
     k.rows[cell] = number
     return at + length
@@ -127,22 +133,23 @@ def find_literal(k: Any, step: Any, at: int, end: int, first: int) -> Any:
         at += 1
 
 
-@kinline
-def take_value(k: Any, step: Any, following: Any, at: int, end: int, cell: int) -> Any:
+@kfn
+def take_value(k: Any, index: int, at: int, end: int, cell: int) -> Any:
     """Put the value that stands here into a cell; returns what follows, 0 if none does, -1 and -2 if it cannot."""
+    step = k.step[index]
     kind = step.kind
     buf = k.buf
     if kind == AS_DEC:
-        return take_number(k, step, at, cell)
+        return take_number(k, index, at, cell)
     if kind in (AS_HEX, AS_ANY):
         if buf[at] == _ZERO and buf[at + 1] == _X:
-            return take_hexadecimal(k, step, at + 2, cell)
+            return take_hexadecimal(k, index, at + 2, cell)
         if kind == AS_HEX:
-            return take_hexadecimal(k, step, at, cell)
-        return take_number(k, step, at, cell)
+            return take_hexadecimal(k, index, at, cell)
+        return take_number(k, index, at, cell)
     stop = end
     if step.stop >= 0:
-        stop = find_literal(k, following, at, end, step.stop)
+        stop = find_literal(k, k.step[index + 1], at, end, step.stop)
         if stop == end:
             return 0
     if kind == AS_WORD:
@@ -154,37 +161,45 @@ def take_value(k: Any, step: Any, following: Any, at: int, end: int, cell: int) 
 
 
 @kfn
-def match_template(k: Any, number: int, at: int, end: int, row: int, stride: int) -> Any:
-    """Try a template on the payload from `at` to `end`; fills a row if it matches: each `stride`-th cell from `row`."""
-    template = k.template[number]
+def put_missing(k: Any, index: int, end: int, row: int) -> None:
+    """Say that the columns of some steps are not in this row."""
+    for missing in range(index, end):
+        k.rows[row + k.step[missing].cell] = NULL
+
+
+@kfn
+def match_template(k: Any, number: int, at: int, end: int, row: int) -> Any:
+    """Try a template on the payload from `at` to `end`; fills a row if it matches: cells from `row` on."""
     buf = k.buf
-    index = template.first
+    index = k.template[number].first
     while True:
         step = k.step[index]
         if not is_literal(k, step, at):
             return NO_MATCH
         at += step.text_length
-        index += 1
         kind = step.kind
-        cell = row + step.cell * stride
+        cell = row + step.cell
         if kind == AS_DEC:
             word = word_at(buf, at)
             bits = after_digits(word) - 7
             if bits > 0:  # 1 to 7 digits, which fit anywhere
                 k.rows[cell] = short_value(word, bits)
                 at += bits >> 3
+                index += 1
                 continue
         if at > end:
             return NO_MATCH
         if kind == END:
             break
-        at = take_value(k, step, k.step[index], at, end, cell)
+        at = take_value(k, index, at, end, cell)
         if at <= 0:
             return NO_MATCH if at == 0 else PYTHONS if at == -1 else WORDS_FULL
+        index += 1
     if at != end:
         return NO_MATCH
-    for missing in range(index, template.end):
-        k.rows[row + k.step[missing].cell * stride] = NULL
+    template = k.template[number]
+    if index + 1 < template.end:
+        put_missing(k, index + 1, template.end, row)
     template.nr_lines += 1
     return MATCH
 
@@ -238,9 +253,10 @@ def _words_of(text: bytes) -> list[int]:
 
 
 class Steps(NamedTuple):
-    """The rows of a template in the table, and the literals' bytes they speak of."""
+    """The rows of a template in the tables, and the literals' bytes they speak of."""
 
-    table: bytes  # of STEP
+    table: bytes  # of STEP, `cell` the number of a column
+    ranges: bytes  # of RANGE
     nr_steps: int
     literals: bytes
 
@@ -252,16 +268,19 @@ def packed_steps(template: Template) -> Steps | None:
         return None
     rows, pool = [], b""
     for step in steps:
-        rows.append((len(pool), len(step.text), *step[1:], *_words_of(step.text)))
+        rows.append((*_words_of(step.text), step.stop, len(pool), len(step.text), step.cell, step.kind, step.is_u64))
         pool += step.text
-    return Steps(np.array(rows, STEP).tobytes(), len(steps), pool)
+    ranges = np.array([(step.low, step.high) for step in steps], RANGE)
+    return Steps(np.array(rows, STEP).tobytes(), ranges.tobytes(), len(steps), pool)
 
 
-def match_tables(templates: Sequence[Steps]) -> dict[str, Array]:
-    """Return the tables of LAYOUT for the steps of some templates."""
+def match_tables(templates: Sequence[Steps], stride: int) -> dict[str, Array]:
+    """Return the tables of LAYOUT for the steps of some templates; `stride`: from a column's cell to the next one's."""
     rows = np.zeros(len(templates) + 1, TEMPLATE)
     pool = b"".join(steps.literals for steps in templates)
     step = np.frombuffer(bytearray().join([*(steps.table for steps in templates), bytes(STEP.itemsize)]), STEP)
+    ranges = np.frombuffer(b"".join([*(steps.ranges for steps in templates), bytes(RANGE.itemsize)]), RANGE)
+    step["cell"] *= stride
     at = first_byte = 0
     for row, steps in enumerate(templates):
         end = at + steps.nr_steps
@@ -269,4 +288,5 @@ def match_tables(templates: Sequence[Steps]) -> dict[str, Array]:
         rows[row] = (at, end, 0)
         at = end
         first_byte += len(steps.literals)
-    return {"step": step, "template": rows, "literals": np.frombuffer(pool + bytes(SLACK), np.uint8).copy()}
+    literals = np.frombuffer(pool + bytes(SLACK), np.uint8).copy()
+    return {"step": step, "range": ranges, "template": rows, "literals": literals}

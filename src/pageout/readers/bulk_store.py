@@ -13,6 +13,7 @@ from pageout.events.tables import COMMON, NR_COMMON, frame_schema
 from pageout.jit import bind_state
 from pageout.readers.bulk_columns import Narrower
 from pageout.readers.bulk_header import HEAD, MAX_BULK_LINE
+from pageout.readers.bulk_known import known_tables
 from pageout.readers.bulk_loop import EVENT, LAYOUT, NEW_NAME, OTHER_CELLS, PARAM, ROWS_FULL, run_loop
 from pageout.readers.bulk_match import Steps, match_tables, packed_steps
 from pageout.readers.bulk_words import WordTable
@@ -29,7 +30,7 @@ ROWS = 1 << 14  # of an event, before they become a block
 LINE = COMMON.index("line")
 PAYLOAD_BYTES = 1 << 22  # of events in no row, before they become a block
 _PAD = 72  # cells between columns: columns a power of two apart would share their places in the CPU's cache
-_CELLS = 256  # columns there is room for at first, of all events: memory not written to costs nothing
+_CELLS = 512  # columns there is room for at first, of all events: memory not written to costs nothing
 _CPUS = 10_000  # the text has at most four digits
 
 
@@ -62,7 +63,8 @@ class RowStore:
             "event_named": np.zeros(0, np.int32),
             "cpu_pid": np.zeros(_CPUS, np.int32),
             "cpu_line": np.zeros(_CPUS, np.int64),
-            **match_tables([]),
+            **known_tables(),
+            **match_tables([], stride),
         }
 
     def address(self, buffer: Array) -> Any:
@@ -103,7 +105,7 @@ class RowStore:
                     tables.append(steps)
                     self._unknown.append((template.kind.name, template.unknown))
             event["end_template"] = len(tables)
-        self._arrays.update(match_tables(tables))
+        self._arrays.update(match_tables(tables, int(self.param["stride"][0])))
         self._address = None
 
     def _steps_of(self, template: Template) -> Steps | None:

@@ -40,10 +40,16 @@ _MASK_62 = (1 << 62) - 1
 
 
 @kinline
+def place_of(first: int, second: int, length: int) -> Any:
+    """Return where to look first for a text of up to 16 bytes: a number of 62 bits that depends on every byte."""
+    found = (first + second * _OTHER + length) * _MULTIPLIER & _MASK_62
+    return found ^ found >> 31
+
+
+@kinline
 def hash_of(first: int, second: int, buf: Any, at: int, length: int) -> Any:
     """Return a number of 62 bits that depends on every byte of a text."""
-    found = (first + second * _OTHER + length) * _MULTIPLIER & _MASK_62
-    found ^= found >> 31
+    found = place_of(first, second, length)
     if length <= _SHORT:
         return found
     at += _SHORT
@@ -62,6 +68,21 @@ def hash_of(first: int, second: int, buf: Any, at: int, length: int) -> Any:
 @kfn
 def number_of(k: Any, buf: Any, at: int, length: int) -> Any:
     """Return the number of a word, a new one if it is new; NO_ROOM if the tables are full."""
+    if length > _SHORT:
+        return number_anywhere(k, buf, at, length)
+    first = word_at(buf, at) & word_at(k.word_mask, _SHORT - length)
+    second = word_at(buf, at + 8) & word_at(k.word_mask, _SHORT + 8 - length)
+    number = k.word_place[place_of(first, second, length) & k.words.place_mask] - 1
+    if number >= 0:
+        word = k.word[number]
+        if ((word.first ^ first) | (word.second ^ second) | (word.length ^ length)) == 0:
+            return number
+    return number_anywhere(k, buf, at, length)
+
+
+@kfn
+def number_anywhere(k: Any, buf: Any, at: int, length: int) -> Any:
+    """Return the number of a word wherever it stands, or make it one; as `number_of`."""
     words = k.words
     short = length if length < _SHORT else _SHORT
     first = word_at(buf, at) & word_at(k.word_mask, _SHORT - short)
