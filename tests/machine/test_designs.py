@@ -42,6 +42,10 @@ def under(design: str, what: Scenario) -> Scenario:
     return msgspec.structs.replace(what, design=design)
 
 
+# Designs that work out a device's bandwidth from the first page on: their state is never that of linux-2.6.34.
+RECKONING = {"ioless-throttle"}
+
+
 def calm(design: str) -> Scenario:
     """Plenty of memory: nobody reclaims, nobody is throttled. Only of stacks a fork or select() is a choice point."""
     others = (
@@ -60,7 +64,7 @@ def file_pages_written_by_direct_reclaim(recording: Recording) -> int:
     return int(((events["flags"] & RECLAIM_WB_FILE != 0) & (events["pid"] != KSWAPD)).sum())
 
 
-@pytest.mark.parametrize("design", DESIGNS)
+@pytest.mark.parametrize("design", sorted(DESIGNS.keys() - RECKONING))
 def test_a_design_whose_choice_points_are_never_reached_changes_no_byte(design: str, tmp_path: Path) -> None:
     texts, digests = [], []
     for n, name in enumerate(("linux-2.6.34", design)):

@@ -63,7 +63,9 @@ TASK = tuple(
         # designs: what a batch met; bytes and frames below a fresh stack; a request to a reclaim thread; its queue
         "sc_writeback sc_congested wbc_zone stack_base stack_bottom rq_next rq_order rq_gfp rq_done rq_result "
         "rq_head rq_tail "
-        "oom_adj nice privileged parent hung_gen"
+        "oom_adj nice privileged parent hung_gen "
+        # throttling by pauses: pages dirtied since the last check, pages to the next, when its time began (jiffies)
+        "nr_dirtied nr_dirtied_pause dirty_paused_when"
     ).split()
 )
 
@@ -100,7 +102,11 @@ BDI = tuple(
     for name in (
         "queue b_dirty b_dirty_tail b_io b_io_tail b_more_io b_more_io_tail reclaimable writeback completions "
         "period dirty_exceeded congested_write congested_read work_head work_tail work_nr flusher "
-        "last_old_flush_ns min_ratio max_ratio nr_inodes is_swap old_work flushed_dirtied_ms"
+        "last_old_flush_ns min_ratio max_ratio nr_inodes is_swap old_work flushed_dirtied_ms "
+        # throttling by pauses, see mm/wb_rates.py: pages since boot, the part of them that counts for its share, and
+        # what was so at the last update; pages a second; inodes with pages under writeback; whether its flusher works
+        "nr_dirtied nr_written written_events written_period dirtied_stamp written_stamp bw_stamp write_bandwidth "
+        "avg_bandwidth dirty_ratelimit balanced_ratelimit inodes_writing bw_update_due writing"
     ).split()
 )
 
@@ -215,7 +221,7 @@ PARAM = tuple(
         "nr_pages nr_zones nr_cpus nr_tasks nr_jobs nr_inodes nr_bdis nr_queues jiffy_ns hz stack_bytes "
         "stack_order dirty_ratio dirty_bytes background_ratio background_bytes dirty_expire_ns dirty_writeback_ns "
         "swappiness laptop_mode ratelimit_pages ring_size heap_size reclaim_writeback reclaim_kick "
-        "reclaim_wait_dirty reclaim_lumpy throttle_start zero_cost copy_ns syscall_ns nr_bios swap_bdi "
+        "reclaim_wait_dirty reclaim_lumpy throttle_start throttle_by reserve_pages zero_cost copy_ns syscall_ns nr_bios swap_bdi "
         "nr_swap_slots swap_bits swap_summary swap_block series_ns nr_series policy_isolate policy_dirty_page "
         "policy_next_inode policy_throttle policy_wake_flushers ring_drain stop_at_ns "
         "power_cut_ns total_pages prop_shift check_every nr_groups reclaim_throttle reclaim_progress reclaim_around "
@@ -249,6 +255,7 @@ STAT = tuple(
         "hung_warnings progress progress_ns deepest_exit panic_reason "
         "free_segment segments_used "
         "metadata_reads journal_commits writepage_refused reclaim_refused copyups "
+        "dirty_limit dirty_limit_stamp written_events written_period "
         "overflow_nr overflow_task kmalloc_page kmalloc_pages kmalloc_free kmalloc_reaped_ns"
     ).split()
 )

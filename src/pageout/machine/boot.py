@@ -457,6 +457,7 @@ def boot(
     block, address = jit.bind_state(arrays, LAYOUT)
     filled = prepare_unit(address, plan.jobs.fill_inode)
     arrays["stat"]["level_since_ns"][0] = 0
+    designs.boot_rates(arrays, plan.nr_bdis)
     return Booted(arrays, address, comms, (block, units), len(scenario.files), int(filled), trouble)
 
 

@@ -36,8 +36,9 @@ CHOICE_VALUES: dict[str, dict[str, int]] = {
     "watermark.gap": {"kernel": c.GAP_KERNEL, "wide": c.GAP_WIDE},
     "reclaim.bail": {"priority": c.BAIL_PRIORITY, "batch": c.BAIL_BATCH, "never": c.BAIL_NEVER},
     "kswapd.zones": {"needy": c.KSWAPD_NEEDY, "all": c.KSWAPD_ALL},
-    "dirty.base": {"dirtyable": c.BASE_DIRTYABLE, "unmapped": c.BASE_UNMAPPED},
+    "dirty.base": {"dirtyable": c.BASE_DIRTYABLE, "unmapped": c.BASE_UNMAPPED, "unreserved": c.BASE_UNRESERVED},
     "zone.dma32": {"on": c.DMA32_ON, "off": c.DMA32_OFF},
+    "throttle.by": {"writing": c.THROTTLE_BY_WRITING, "pause": c.THROTTLE_BY_PAUSE},
     "stack.switch": {"off": c.SWITCH_OFF, "reclaim": c.SWITCH_RECLAIM, "writepage": c.SWITCH_WRITEPAGE},
 }
 CHOICE_PARAMS = {
@@ -57,9 +58,12 @@ CHOICE_PARAMS = {
     "kswapd.zones": "kswapd_zones",
     "dirty.base": "dirty_base",
     "zone.dma32": "zone_dma32",
+    "throttle.by": "throttle_by",
 }
 WIDE_GAP = 8
 WORKER_PID = 500
+INIT_BW = 25600  # pages a second
+FIRST_CHECK = 32  # pages that a new task may dirty before it is looked at
 
 
 def nr_workers(cpus: int) -> int:
@@ -79,6 +83,33 @@ def boot_zone_shares(arrays: dict[str, Any]) -> None:
             zone["wmark_high"] = min(zone["wmark_min"] + WIDE_GAP * (high - zone["wmark_min"]), zone["present"] // 2)
         reserve = max(int(zone["reserve0"]), int(zone["reserve1"]), int(zone["reserve2"]))
         zone["dirty_reserve"] = min(reserve + int(zone["wmark_high"]), int(zone["present"]))
+    arrays["param"]["reserve_pages"][0] = int(arrays["zone"]["dirty_reserve"].sum())
+
+
+def boot_rates(arrays: dict[str, Any], nr_bdis: int) -> None:
+    """What throttling by pauses begins with: every device is believed to write 100 MiB/s.
+
+    Called once memory is filled, so that thresholds are those of the machine at its start. A CPU looks after its 32nd
+    part of the limit.  Source: Linux v6.1 mm/backing-dev.c:wb_init, mm/page-writeback.c:writeback_set_ratelimit.
+    """
+    if int(arrays["param"]["throttle_by"][0]) != c.THROTTLE_BY_PAUSE:
+        return
+    for name in ("write_bandwidth", "avg_bandwidth", "dirty_ratelimit", "balanced_ratelimit"):
+        arrays["bdi"][name][:nr_bdis] = INIT_BW
+    arrays["task"]["nr_dirtied_pause"][:] = FIRST_CHECK
+    thresh = dirty_threshold(arrays)
+    arrays["stat"]["dirty_limit"][0] = thresh
+    arrays["param"]["ratelimit_pages"][0] = max(16, thresh // (32 * int(arrays["param"]["nr_cpus"][0])))
+
+
+def dirty_threshold(arrays: dict[str, Any]) -> int:
+    """Return the limit on dirty pages as the compiled mm/dirty_limits.py computes it of an idle machine."""
+    param, vm = arrays["param"], arrays["vm"]
+    if int(param["dirty_bytes"][0]):
+        return -(-int(param["dirty_bytes"][0]) // 4096)
+    free = max(int(vm["nr_free_pages"][0]) - int(param["reserve_pages"][0]), 0)
+    pages = free + int(vm["nr_inactive_file"][0]) + int(vm["nr_active_file"][0]) + 1
+    return int(param["dirty_ratio"][0]) * 4096 // 100 * pages // 4096
 
 
 def boot_workers(arrays: dict[str, Any], first: int, cpus: int) -> dict[int, str]:

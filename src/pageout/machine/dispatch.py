@@ -5,7 +5,7 @@ Only this module imports all rooms. A unit is compiled by itself, when a run fir
 units call each other by address.
 """
 
-from pageout.engine.constants import RUN, SWITCH
+from pageout.engine.constants import RUN, SWITCH, THROTTLE_BY_PAUSE
 from pageout.engine.kstack import frame_of
 from pageout.engine.state import kernel_at
 from pageout.jit import kentry, kfn
@@ -42,6 +42,7 @@ from pageout.kernel.fs.xfs_alloc import xfs_alloc_vextent, xfs_bmap_add_extent, 
 from pageout.kernel.fs.xfs_btree import xfs_btree
 from pageout.kernel.fs.xfs_buf import kmem_zone_alloc, xfs_buf_read, xfsbufd
 from pageout.kernel.fs.xfs_log import xfs_log_force, xfs_log_reserve, xfs_trans_commit, xlog_sync
+from pageout.kernel.mm.balance_dirty import balance_dirty_pages_by_pause
 from pageout.kernel.mm.kmalloc import kmalloc_refill
 from pageout.kernel.mm.kswapd import balance_pgdat, kswapd
 from pageout.kernel.mm.memory import anonymous_fault, page_fault
@@ -179,6 +180,8 @@ def _writeback_step(k, t):
     f = frame_of(k, t)
     fn = f.fn
     if fn == FN.balance_dirty_pages:
+        if k.param.throttle_by == THROTTLE_BY_PAUSE:
+            return balance_dirty_pages_by_pause(k, t, f)
         return balance_dirty_pages(k, t, f)
     if fn == FN.bdi_writeback_thread:
         return bdi_writeback_thread(k, t, f)

@@ -16,8 +16,8 @@ CHOICES: dict[str, tuple[tuple[str, ...], str]] = {
         "zones that kswapd scans, up to the highest in need: those without plenty free, or all",
     ),
     "dirty.base": (
-        ("dirtyable", "unmapped"),
-        "what dirty ratios are of: free and file pages; or all memory, bounded by half of what is not mapped",
+        ("dirtyable", "unmapped", "unreserved"),
+        "what dirty ratios are of: free and file pages; all memory, less if mapped; free and file pages less reserves",
     ),
     "zone.dma32": (("on", "off"), "whether memory from 16 MiB to 4 GiB is a zone of its own"),
 }

@@ -76,6 +76,7 @@ CHOICES: dict[str, tuple[tuple[str, ...], str]] = {
     "reclaim.around": (("off", "16", "32", "64"), "window of file pages written with a dirty page that reclaim writes"),
     "reclaim.worker": (("off", "node", "cpu"), "whether a thread does direct reclaim: one a node, or one a CPU"),
     "reclaim.worker_order": (("lru", "file"), "order in which that thread takes its pages"),
+    "throttle.by": (("writing", "pause"), "what a held writer does: write pages itself, or only sleep (since 3.2)"),
     "throttle.start": (("midpoint", "background", "limit"), "dirty level from which writers are held back"),
     "stack.overflow": (
         ("report", "stop"),
@@ -106,6 +107,7 @@ _STATUS_QUO: dict[str, str | int] = {
     "reclaim.around": "off",
     "reclaim.worker": "off",
     "reclaim.worker_order": "lru",
+    "throttle.by": "writing",
     "throttle.start": "midpoint",
     "stack.overflow": "report",
     "stack.diet": "off",
@@ -136,6 +138,7 @@ DESIGNS: dict[str, dict[str, str | int]] = {
     "stack-switch": _STATUS_QUO | {"stack.switch": "reclaim"},
     "gentle-lumpy": _STATUS_QUO | {"reclaim.lumpy": "gentle"},
     "throttle-earlier": _STATUS_QUO | {"throttle.start": "background"},
+    "ioless-throttle": _STATUS_QUO | {"throttle.by": "pause", "dirty.base": "unreserved"},
     "stack-diet": _STATUS_QUO | {"stack.diet": "on"},
     "stack-16k": _STATUS_QUO | {"stack.bytes": 16384},
     "zone-dirty-limits": _STATUS_QUO | {"dirty.limits": "zone"},

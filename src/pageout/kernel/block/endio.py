@@ -28,6 +28,7 @@ from pageout.kernel.drivers.wire import send_response
 from pageout.kernel.fs.xfs_items import xfs_end_io
 from pageout.kernel.mm.dirty_limits import count_completion
 from pageout.kernel.mm.filemap import end_page_writeback, redirty_page, unlock_page
+from pageout.kernel.mm.wb_rates import count_written
 
 EIO = -5
 
@@ -42,6 +43,7 @@ def _end_write_page(k, page, failed):
     bdi = k.inode[pg.mapping].bdi
     if not k.bdi[bdi].is_swap:
         count_completion(k, bdi)
+        count_written(k, bdi)
     k.vm.nr_written += 1
     if failed:
         pg.pflags |= PG_ERROR

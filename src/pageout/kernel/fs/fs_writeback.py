@@ -32,6 +32,7 @@ from pageout.kernel.fs.inode_order import oldest_to_the_tail, oldest_window, que
 from pageout.kernel.mm.buddy import zone_of
 from pageout.kernel.mm.dirty_limits import over_background
 from pageout.kernel.mm.filemap import clear_page_dirty_for_io, find_page, inode_list_add, inode_list_del, next_dirty
+from pageout.kernel.mm.wb_rates import begin_writepages, end_writepages
 from pageout.kernel.policies import choose_inode
 from pageout.vocabulary.tracepoints import EV
 
@@ -50,6 +51,7 @@ def bdi_writeback_thread(k, t, f):
     pc = f.pc
     while True:
         device = k.bdi[f.a]
+        device.writing = 1
         if pc == WORKED or pc == OLD_WORKED:
             f.total += k.task[t].retval
         if pc == WORKED:
@@ -65,6 +67,7 @@ def bdi_writeback_thread(k, t, f):
         if f.total:
             emit(k, t, EV.writeback_pages_written, f.total)
             f.total = 0
+        device.writing = 0
         f.pc = SLEPT
         jiffies = k.param.dirty_writeback_ns // k.param.jiffy_ns
         return sleep_on(k, t, NIL, jiffies if jiffies > 0 else 0, 0)
@@ -272,7 +275,9 @@ def writeback_single_inode(k, t, f):
         file.istate |= I_SYNC
         file.istate &= ~(I_DIRTY | I_DIRTY_RECLAIM)
         f.nr_to_write = task.wbc_nr
+        begin_writepages(k, t, file.bdi)
         return call(k, t, f, file.writepages, WRITTEN, f.a, f.b, 0)
+    end_writepages(k, t, file.bdi)
     file.istate &= ~I_SYNC
     _file_away(k, t, f.a)
     _trace_inode(k, t, EV.writeback_single_inode, f.a, f.nr_to_write, f.nr_to_write - task.wbc_nr)

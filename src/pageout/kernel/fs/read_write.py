@@ -48,6 +48,7 @@ from pageout.kernel.mm.filemap import (
 from pageout.kernel.mm.page_writeback import ratelimit_reached
 from pageout.kernel.mm.readahead import plan_readahead
 from pageout.kernel.mm.swap import lru_del, lru_drain_page, mark_page_accessed
+from pageout.kernel.mm.wb_rates import begin_writepages, end_writepages
 
 PAGE_SIZE = 4096
 ENOMEM, ENOSPC, EIO = -12, -28, -5
@@ -286,7 +287,10 @@ def sys_fsync(k, t, f):
         task.wbc_nr, task.wbc_cyclic, task.wbc_sync, task.wbc_older_ns = WHOLE_FILE, 0, 1, NEVER
         task.wbc_kupdate, task.wbc_background = 0, 0
         if k.inode[f.inode].nr_dirty > 0:
+            begin_writepages(k, t, k.inode[f.inode].bdi)
             return call(k, t, f, k.inode[f.inode].writepages, WRITTEN, f.inode, SUBMIT_WRITER, 0)
+    if pc == WRITTEN:
+        end_writepages(k, t, k.inode[f.inode].bdi)
     task.wbc_sync = 0
     f.index = next_writeback(k, f.inode, f.index, k.inode[f.inode].nr_slots)
     if f.index != NIL:

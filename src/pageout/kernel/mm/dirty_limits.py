@@ -2,17 +2,20 @@
 """How much may be dirty: global thresholds and each device's share of them.
 
 Source: Linux v2.6.34 mm/page-writeback.c:get_dirty_limits, bdi_writeout_fraction; lib/proportions.c.
+The shares of later kernels: wb_rates.py.
 """
 
 from pageout.engine.constants import (
     BACKGROUND_HALF,
     BASE_UNMAPPED,
+    BASE_UNRESERVED,
     LRU_ACTIVE_ANON,
     LRU_ACTIVE_FILE,
     LRU_INACTIVE_ANON,
     LRU_INACTIVE_FILE,
     NR_LRU,
     PF_LESS_THROTTLE,
+    THROTTLE_BY_PAUSE,
 )
 from pageout.engine.ring import emit
 from pageout.jit import kfn
@@ -21,7 +24,14 @@ from pageout.vocabulary.tracepoints import EV
 
 @kfn
 def dirtyable_pages(k):
-    """Pages that could hold dirty data: free and reclaimable, anonymous ones only if swap has room."""
+    """Pages that could hold dirty data: free and reclaimable, anonymous ones only if swap has room.
+
+    dirty.base=unreserved: what zones keep free is none, nor is anonymous memory ever.
+    Source: Linux v6.1 mm/page-writeback.c:global_dirtyable_memory.
+    """
+    if k.param.dirty_base == BASE_UNRESERVED:
+        free = max(k.vm.nr_free_pages - k.param.reserve_pages, 0)
+        return free + k.vm.nr_inactive_file + k.vm.nr_active_file + 1
     pages = k.vm.nr_free_pages + k.vm.nr_inactive_file + k.vm.nr_active_file + 1
     if k.stat.swap_free > 0:
         pages += k.vm.nr_inactive_anon + k.vm.nr_active_anon
@@ -46,6 +56,8 @@ def _unmapped_percent(k):
 @kfn
 def dirty_threshold(k, t):
     """Return the limit on dirty + writeback pages, raised by a quarter for a task that must not be throttled."""
+    if k.param.dirty_base == BASE_UNRESERVED:
+        return _of_ratio(k, k.param.dirty_bytes, k.param.dirty_ratio)
     if k.param.dirty_bytes > 0:
         limit = (k.param.dirty_bytes + 4095) // 4096
     else:
@@ -59,8 +71,19 @@ def dirty_threshold(k, t):
 
 
 @kfn
+def _of_ratio(k, nbytes, ratio):
+    """A threshold as set in bytes, or a part of dirtyable memory. Source: Linux v6.1 domain_dirty_limits."""
+    if nbytes > 0:
+        return (nbytes + 4095) // 4096
+    return ratio * 4096 // 100 * dirtyable_pages(k) // 4096
+
+
+@kfn
 def background_threshold(k, t):
     """Return the number of dirty pages above which the flushers begin."""
+    if k.param.dirty_base == BASE_UNRESERVED:
+        background, limit = _of_ratio(k, k.param.background_bytes, k.param.background_ratio), dirty_threshold(k, t)
+        return background if background < limit else limit // 2
     if k.param.background_bytes > 0:
         background = (k.param.background_bytes + 4095) // 4096
     else:
@@ -187,6 +210,7 @@ def over_background(k):
 @kfn
 def trace_dirty_state(k, t, background, limit):
     """Emit global_dirty_state with the limits just computed."""
+    smoothed = k.stat.dirty_limit if k.param.throttle_by == THROTTLE_BY_PAUSE else limit
     emit(
         k,
         t,
@@ -196,7 +220,7 @@ def trace_dirty_state(k, t, background, limit):
         0,
         background,
         limit,
-        limit,
+        smoothed,
         k.vm.nr_dirtied,
         k.vm.nr_written,
     )

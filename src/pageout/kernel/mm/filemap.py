@@ -28,6 +28,7 @@ from pageout.kernel.costs import ADD_TO_CACHE_NS, DIRTY_NS
 from pageout.kernel.mm.dirty_limits import count_dirtied
 from pageout.kernel.mm.free_area import zone_of
 from pageout.kernel.mm.swap import lru_cache_add, rotate_reclaimable_page
+from pageout.kernel.mm.wb_rates import count_dirtied_page, first_page_writing, last_page_written
 
 
 @kfn
@@ -255,6 +256,7 @@ def set_page_dirty(k, t, page):
     highest(k)
     k.vm.nr_dirtied += 1
     count_dirtied(k, t)
+    count_dirtied_page(k, t, file.bdi)
     mark_inode_dirty(k, t, pg.mapping, I_DIRTY_PAGES)
     return 1
 
@@ -313,6 +315,8 @@ def set_page_writeback(k, page):
     file = k.inode[pg.mapping]
     k.bdi[file.bdi].writeback += 1
     file.nr_writeback += 1
+    if file.nr_writeback == 1:
+        first_page_writing(k, file.bdi)
     if not pg.pflags & PG_SWAPBACKED:
         set_bit(k, file.writeback_bits, file.writeback_summary, pg.index)
     highest(k)
@@ -330,6 +334,8 @@ def end_page_writeback(k, page):
     device = k.bdi[file.bdi]
     device.writeback -= 1
     file.nr_writeback -= 1
+    if file.nr_writeback == 0:
+        last_page_written(k, file.bdi)
     if not pg.pflags & PG_SWAPBACKED:
         clear_bit(k, file.writeback_bits, file.writeback_summary, pg.index)
         pg.pflags |= PG_WRITTEN

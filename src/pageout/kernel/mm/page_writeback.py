@@ -5,13 +5,14 @@ Source: Linux v2.6.34 mm/page-writeback.c.
 """
 
 from pageout.engine.clock import now_of
-from pageout.engine.constants import ENTRY, NEVER, NIL, THROTTLE_BACKGROUND, THROTTLE_LIMIT
+from pageout.engine.constants import ENTRY, NEVER, NIL, THROTTLE_BACKGROUND, THROTTLE_BY_PAUSE, THROTTLE_LIMIT
 from pageout.engine.kstack import call, ret
 from pageout.engine.ring import emit
 from pageout.engine.waitqueue import sleep_on
 from pageout.jit import kfn
 from pageout.kernel.frames import FN
 from pageout.kernel.fs.bdi_work import start_background
+from pageout.kernel.mm.balance_dirty import is_check_due
 from pageout.kernel.mm.dirty_limits import (
     background_threshold,
     bdi_threshold,
@@ -156,8 +157,11 @@ def _let_go(k, t, f):
 def ratelimit_reached(k, t, bdi):
     """Count a page dirtied on this CPU. Returns the write_chunk, in pages, when it is time to balance, else 0.
 
+    throttle.by=pause: 1 in place of a chunk, nobody writes.
     Source: balance_dirty_pages_ratelimited_nr, sync_writeback_pages.
     """
+    if k.param.throttle_by == THROTTLE_BY_PAUSE:
+        return 1 if is_check_due(k, t, bdi) else 0
     cpu = k.cpu[k.task[t].cpu]
     limit = k.param.ratelimit_pages
     if k.bdi[bdi].dirty_exceeded:

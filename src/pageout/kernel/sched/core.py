@@ -7,6 +7,7 @@ kernel's scheduler: one run queue for all CPUs, first come, first served.
 
 from pageout.engine.clock import pop, post
 from pageout.engine.constants import (
+    EV_BANDWIDTH,
     EV_IO_DONE,
     EV_POWER_CUT,
     EV_SERIES,
@@ -37,6 +38,7 @@ from pageout.engine.waitqueue import enqueue, wake_task
 from pageout.jit import call_at, kfn
 from pageout.kernel.block.blk_core import end_request, unplug
 from pageout.kernel.mm.dirty_limits import background_threshold, dirty_threshold
+from pageout.kernel.mm.wb_rates import bandwidth_work
 from pageout.kernel.sched.hung_task import check_hung_tasks, check_progress
 
 SLICE_NS = 50_000
@@ -159,6 +161,8 @@ def _handle(k, kind, arg, gen):
         check_hung_tasks(k)
         check_progress(k)
         post(k, k.stat.now_ns + k.param.series_ns, EV_SERIES, 0, 0)
+    elif kind == EV_BANDWIDTH:
+        bandwidth_work(k, arg)
     elif kind == EV_POWER_CUT:
         k.stat.stop = STOP_POWER
 
