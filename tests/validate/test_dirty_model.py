@@ -9,6 +9,7 @@ never faster than the model whose flusher takes no update away.
 """
 
 import pytest
+
 from tests.naive.dirty_model import Model
 
 TIMES = (5, 10, 20, 30, 60)

@@ -4,8 +4,9 @@
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from tests.validate.throttle_calls import compiled
+
 from tests.naive import dirty_throttle as naive
+from tests.validate.throttle_calls import compiled
 
 many = settings(max_examples=250)
 
