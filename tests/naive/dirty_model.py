@@ -27,7 +27,10 @@ class Writer:
 
 @dataclass
 class Model:
-    """writing_updates: the flusher updates bandwidth after each so many pages written; 0: never."""
+    """writing_updates: the flusher updates bandwidth after each so many pages written; 0: never.
+
+    fraction: the device's part in recent completions; elsewhere: dirty pages of other devices, which stay.
+    """
 
     disk: int  # pages a second
     nr_writers: int = 1
@@ -36,6 +39,8 @@ class Model:
     bg: int = 100_000
     writing_updates: int = 0
     floor_moved: bool = False
+    fraction: tuple[int, int] = (1, 1)
+    elsewhere: int = 0
     trace: list[str] | None = None
 
     def __post_init__(self) -> None:
@@ -57,8 +62,9 @@ class Model:
     def _write(self) -> None:
         self.owed += self.disk
         pages, self.owed = divmod(self.owed, self.hz)
-        if self.dirty <= self.bg:
+        if self._all() <= self.bg:
             return
+        pages = min(pages, self.dirty)
         self.dirty -= pages
         self.written += pages
         self.since_update += pages
@@ -83,16 +89,16 @@ class Model:
 
     def _balance(self, writer: Writer) -> bool:
         """Return whether the writer may go on at once."""
-        self._say(writer, "global_dirty_state", dirty=self.dirty, writeback=0, bg_thresh=self.bg, thresh=self.thresh,
+        self._say(writer, "global_dirty_state", dirty=self._all(), writeback=0, bg_thresh=self.bg, thresh=self.thresh,
                   limit=self.limit, dirtied=self.dirtied, written=self.written)  # fmt: skip
         entered = writer.entered or self.now
         writer.entered = 0
-        if self.dirty <= naive.freerun(self.thresh, self.bg):
+        if self._all() <= naive.freerun(self.thresh, self.bg):
             writer.nr_dirtied, writer.paused_when = 0, self.now
-            writer.nr_dirtied_pause = naive.poll(self.dirty, self.thresh)
+            writer.nr_dirtied_pause = naive.poll(self._all(), self.thresh)
             return True
         pos = naive.position_ratio(
-            thresh=self.thresh, bg=self.bg, dirty_limit=self.limit, dirty=self.dirty, wb_thresh=self._share(),
+            thresh=self.thresh, bg=self.bg, dirty_limit=self.limit, dirty=self._all(), wb_thresh=self._share(),
             wb_dirty=self.dirty, avg_bw=self.avg, floor_moved=self.floor_moved,
         )  # fmt: skip
         if self.now - self.stamp > naive.interval(self.hz):
@@ -114,14 +120,19 @@ class Model:
                 writer.entered, writer.nr_dirtied = entered, dirtied
         return not found.sleeps
 
+    def _all(self) -> int:
+        return self.dirty + self.elsewhere
+
     def _share(self) -> int:
-        return naive.wb_thresh(thresh=self.thresh, fraction=(1, 1), dirty=self.dirty, floor_moved=self.floor_moved)
+        return naive.wb_thresh(
+            thresh=self.thresh, fraction=self.fraction, dirty=self._all(), floor_moved=self.floor_moved
+        )
 
     def _update_rates(self, writer: Writer, pos: int) -> None:
-        self.limit = naive.next_dirty_limit(dirty_limit=self.limit, thresh=self.thresh, dirty=self.dirty)
+        self.limit = naive.next_dirty_limit(dirty_limit=self.limit, thresh=self.thresh, dirty=self._all())
         rate = naive.next_ratelimit(
             ratelimit=self.ratelimit, balanced=self.balanced, pos=pos, avg_bw=self.avg,
-            dirtied=self.dirtied - self.dirtied_then, elapsed=self.now - self.stamp, hz=self.hz, dirty=self.dirty,
+            dirtied=self.dirtied - self.dirtied_then, elapsed=self.now - self.stamp, hz=self.hz, dirty=self._all(),
             setpoint=naive.setpoint(thresh=self.thresh, bg=self.bg, dirty_limit=self.limit),
         )  # fmt: skip
         self.ratelimit, self.balanced = rate.ratelimit, rate.balanced
@@ -140,7 +151,7 @@ class Model:
     def _say_balance(self, writer: Writer, found: naive.Pause, task: int, entered: int) -> None:
         middle = naive.setpoint(thresh=self.thresh, bg=self.bg, dirty_limit=self.limit)
         self._say(
-            writer, "balance_dirty_pages", "bdi 8:0: ", limit=self.limit, setpoint=middle, dirty=self.dirty,
+            writer, "balance_dirty_pages", "bdi 8:0: ", limit=self.limit, setpoint=middle, dirty=self._all(),
             bdi_setpoint=middle * self._share() // (self.thresh + 1), bdi_dirty=self.dirty,
             dirty_ratelimit=self.ratelimit * 4, task_ratelimit=task * 4, dirtied=writer.nr_dirtied,
             dirtied_pause=writer.nr_dirtied_pause, paused=naive.ms(self.now - entered, self.hz),

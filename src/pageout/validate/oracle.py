@@ -47,6 +47,7 @@ RULES = {
 CHECK_KINDS = {
     "free run": "dirty",
     "setpoint": "setpoint",
+    "share": "bdi_setpoint",
     "base rate": "dirty_ratelimit",
     "position": "task_ratelimit",
     "period": "period",

@@ -240,7 +240,8 @@ class Rows:
         limits = (~self._limits_known, "limits unknown")
         rows = self._check[: len(inside)]
         bandwidth = (rows["avg_low"] < 0, "bandwidth unknown")
-        self._left_out["free run"] = self._left_out["setpoint"] = _first(inside, limits)
+        known = _first(inside, limits)
+        self._left_out |= {"free run": known, "setpoint": known, "share": known}
         self._left_out["base rate"] = _first(inside, (self._updates_before == 0, "no update before"))
         many, many_pauses = self._too_many(rows)
         self._left_out["position"] = _first(inside, limits, bandwidth, many)
@@ -258,10 +259,18 @@ class Rows:
         )  # fmt: skip
         low, high = ((rows["limit"] + rows[name]) // 2 for name in ("freerun_low", "freerun_high"))
         self._simple["setpoint"] = (rows["setpoint"] >= low) & (rows["setpoint"] <= high), low, high
+        self._simple["share"] = self._share(rows)
         low, high = self._rate
         possible = (rows["ratelimit"] >= low) & (rows["ratelimit"] <= high)
         self._simple["base rate"] = possible, low, high
         self._want_updates(joined.check_of)
+
+    def _share(self, rows: Any) -> tuple[Array, Array, Array]:
+        """Say whether the printed setpoint of the device stands for a share in the limit: max_ratio is above 12 %."""
+        floor = np.maximum(rows["thresh_low"] - rows["dirty"], 0) // 8 if self._floor_moved else 0
+        low = rows["setpoint"] * floor // (rows["thresh_low"] + 1)
+        high = rows["setpoint"] * rows["thresh_high"] // (rows["thresh_high"] + 1)
+        return (rows["wb_setpoint"] >= low) & (rows["wb_setpoint"] <= high), low, high
 
     def _elsewhere(self, columns: Columns) -> tuple[tuple[Array, str], ...]:
         strict = np.isin(columns["device"].astype(str), self._strict)
@@ -342,7 +351,7 @@ class Rows:
             ok, low, high = self._simple[kind]
             verdict = np.where(wanted, np.where(ok, ATTAINABLE, UNATTAINABLE), NOT_JUDGED)
             scale = 4 if kind == "base rate" else 1
-            name = {"free run": "dirty", "base rate": "dirty_ratelimit"}.get(kind, kind)
+            name = {"free run": "dirty", "base rate": "dirty_ratelimit", "share": "bdi_setpoint"}.get(kind, kind)
             return Result(line, checks[name], verdict, low * scale, high * scale, left_out)
         name, column = {"position": ("task", "task_ratelimit")}.get(kind, (kind, kind))
         verdict, low, high = rows[f"judge_{name}"].copy(), rows[f"{name}_low"], rows[f"{name}_high"]
