@@ -6,6 +6,8 @@ import json
 
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pageout.readers.read import read_input
 from pageout.validate.oracle import (
@@ -64,7 +66,7 @@ def shares(found):
 
 
 @pytest.mark.parametrize(
-    ("model", "settings"),
+    ("model", "given_settings"),
     [
         ({}, OLD),
         ({"floor_moved": True}, NEW),
@@ -77,14 +79,14 @@ def shares(found):
     ],
     ids=str,
 )
-def test_all_the_twin_prints_is_attainable(recorded, model, settings):
+def test_all_the_twin_prints_is_attainable(recorded, model, given_settings):
     events = recorded(**model)
 
-    found = judge_throttling(events, settings)
+    found = judge_throttling(events, given_settings)
 
     assert set(shares(found)) >= set(KINDS) - {"update bandwidth"}
     assert set(shares(found).values()) == {1.0}, {kind: one.unattainable[:3] for kind, one in found.items()}
-    assert hz_of(events) == settings.hz
+    assert hz_of(events) == given_settings.hz
     assert found["position"].judged > 0.7 * len(events.frame("balance_dirty_pages"))
 
 
@@ -140,6 +142,35 @@ def test_a_quiet_device_of_6_1_has_less_than_the_share_6_14_gives_it(recorded):
     assert judge_throttling(before, NEW)["share"].share < 0.5
     assert judge_throttling(after, NEW)["share"].share == 1.0
     assert judge_throttling(after, NEW)["position"].share == 1.0
+
+
+NUMBERS = st.one_of(st.none(), st.sampled_from((0, 1, 4, 250, 1 << 31, (1 << 31) - 1, 1 << 62)), st.integers(0, 40_000))
+
+
+@settings(max_examples=40)
+@given(st.data())
+def test_no_numbers_are_too_strange_to_be_judged_or_left_out(events, data):
+    altered = events
+    for name in ("balance_dirty_pages", "bdi_dirty_ratelimit", "global_dirty_state"):
+        fields = altered.frame(name).columns
+        for _ in range(data.draw(st.integers(0, 6))):
+            field = data.draw(
+                st.sampled_from([one for one in fields if one not in ("comm", "context", "bdi", "cgroup")])
+            )
+            row = data.draw(st.integers(0, len(altered.frame(name)) - 1))
+            top = {pl.Int16: 1 << 15, pl.UInt16: 1 << 16, pl.Int32: 1 << 31, pl.UInt32: 1 << 32}
+            number = (
+                data.draw(NUMBERS) if field not in ("line", "segment", "time_ns") else data.draw(st.integers(0, 60_000))
+            )
+            most = top.get(type(altered.frame(name)[field].dtype), 1 << 63)
+            altered = changed(altered, name, field, row, lambda v, n=number, m=most: n if n is None else n % m)
+
+    found = judge_throttling(altered, OLD)
+
+    for kind, one in found.items():
+        name = "bdi_dirty_ratelimit" if kind in UPDATE_KINDS else "balance_dirty_pages"
+        assert one.judged + sum(one.left_out.values()) == len(altered.frame(name))
+        assert one.judged == one.attainable + len(one.unattainable)
 
 
 def test_another_hz_is_not_attainable(events):
@@ -227,14 +258,14 @@ def given_of(path):
 @pytest.mark.skipif(not RECORDINGS, reason="no recordings beside the repository (../shared/groundtruth)")
 @pytest.mark.parametrize("path", RECORDINGS, ids=lambda path: f"{path.parts[-3]}/{path.parts[-2]}")
 def test_what_real_kernels_printed_is_attainable(path):
-    events, settings = given_of(path)
+    events, known = given_of(path)
     nr_checks = len(events.frame("balance_dirty_pages"))
     if not nr_checks:
         pytest.skip("nobody was throttled in this recording")
 
-    found = judge_throttling(events, settings)
+    found = judge_throttling(events, known)
 
-    assert settings.hz == 250
+    assert known.hz == 250
     for kind, one in found.items():
         assert one.share is None or one.share >= 0.99, (kind, one.unattainable[:5])
     assert found["position"].judged >= 0.9 * nr_checks

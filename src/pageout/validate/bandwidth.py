@@ -4,7 +4,8 @@
 bdi_dirty_ratelimit prints both bandwidths as they were before the update it is part of. They are updated unseen too: by
 the flusher, 200 ms after any other update at the earliest (do_writepages), and by a work item 200 ms after the last
 page of some inode was written, whenever the update before was (wb_update_bandwidth_workfn). A printed one comes 200 ms
-after any other, so none was made unseen in the last 200 ms before it.
+after any other, so none was made unseen in the last 200 ms before it. (Two CPUs may find at once that it is time: then
+two follow each other, both printed.)
 """
 
 from __future__ import annotations

@@ -227,8 +227,10 @@ class Rows:
 
     def _ticks(self, device: Device, number: int) -> tuple[int, int]:
         """Return the least and greatest jiffies an update can have measured over."""
-        longest = self._clock.ticks(int(device.time[number] - device.time[number - 1])) + 1
-        return self._clock.interval, max(self._clock.interval, longest)
+        longest = max(device.ticks_before(number), 1)
+        if longest < self._clock.interval:  # two CPUs found it was time, one after the other made an update
+            return max(longest - 2, 1), longest
+        return self._clock.interval, longest
 
     # --- what is asked
 
@@ -424,7 +426,10 @@ def _bounds(device: Device, begun: int, done: int, own: bool, time_ns: int) -> t
     """
     after = device.after(done, time_ns)
     if own:
-        return (*device.at_update(done - 1), *after)
+        position = device.at_update(done - 1)
+        for number in range(begun, done - 1):  # made by another CPU after the position was taken
+            position = position.with_(device.at_update(number))
+        return (*position, *after)
     for number in range(begun, done):
         after = after.with_(device.after(number, time_ns)) if number else UNKNOWN
     return (*Bounds(*after), *Bounds(*after))
