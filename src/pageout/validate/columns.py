@@ -17,6 +17,11 @@ Columns = dict[str, Array]
 
 MISSING = -(1 << 62)  # not printed
 NONE = -1  # no such row
+GREATEST = 1 << 31  # of a number the arithmetic is sure of
+GREATEST_MS = 1 << 50  # of a pause or a think time, which can be all the time since boot
+NO_CGROUPS = (1 << 32) - 1  # printed as cgroup_ino by kernels built without
+_SIGNED = ("pause", "think")
+
 STATE, UPDATE, CHECK = 0, 1, 2  # global_dirty_state, bdi_dirty_ratelimit, balance_dirty_pages
 
 _PLACE = ("line", "segment", "pid", "time_ns", "cpu")
@@ -90,3 +95,39 @@ def join(events: Events) -> Joined:
                 found.update_of[number], found.check_of[update] = update, number
             last_check, state, free_run, update = number, NONE, NONE, NONE
     return found
+
+
+def of_rows(values: Array, rows: Array) -> Array:
+    """Return the values of these rows, 0 where there is none."""
+    if not len(values):
+        return np.zeros(len(rows), values.dtype)
+    return np.where(rows == NONE, np.zeros(1, values.dtype), values[np.where(rows == NONE, 0, rows)])
+
+
+def grouped(columns: Columns, wanted: Array) -> dict[tuple[str, int], Array]:
+    """Return the wanted rows of each device in each segment."""
+    found: dict[tuple[str, int], list[int]] = {}
+    for row in np.flatnonzero(wanted).tolist():
+        found.setdefault((str(columns["device"][row]), int(columns["segment"][row])), []).append(row)
+    return {key: np.array(rows) for key, rows in found.items()}
+
+
+def is_global(columns: Columns) -> Array:
+    """Is only the machine's own domain in question? Before 4.2 there was no other, and nothing was printed."""
+    return np.isin(columns["cgroup_ino"], (1, NO_CGROUPS, MISSING))
+
+
+def is_sane(columns: Columns) -> Array:
+    """Say of each row whether all its numbers are printed and small enough for the arithmetic."""
+    found = np.full(len(columns["line"]), True)
+    for name, values in columns.items():
+        if name not in ("line", "segment", "pid", "time_ns", "cpu", "device", "cgroup_ino"):
+            found &= np.abs(values) < GREATEST_MS if name in _SIGNED else (values >= 0) & (values < GREATEST)
+    return found
+
+
+def first_rule(left_out: Array, *rules: tuple[Array, str]) -> Array:
+    """Return the first rule that holds of each event, those already left out first."""
+    for holds, rule in rules:
+        left_out = np.where((left_out == "") & holds, rule, left_out)
+    return left_out

@@ -18,13 +18,20 @@ from pageout.validate.attainable import (
     judge,
 )
 from pageout.validate.bandwidth import UNKNOWN, UNLIMITED, Bounds, Clock, Device
-from pageout.validate.columns import MISSING, NONE, Array, Columns, join
+from pageout.validate.columns import (
+    GREATEST,
+    NONE,
+    Array,
+    Columns,
+    first_rule,
+    grouped,
+    is_global,
+    is_sane,
+    join,
+    of_rows,
+)
 
-GREATEST = 1 << 31  # of a number the arithmetic is sure of
-GREATEST_MS = 1 << 50  # of a pause or a think time, which can be all the time since boot
 MOST_INPUTS = 1 << 22  # of one judgement
-NO_CGROUPS = (1 << 32) - 1  # printed as cgroup_ino by kernels built without
-_SIGNED = ("pause", "think")
 _KIB = ("dirty_ratelimit", "task_ratelimit", "write_bw", "awrite_bw", "dirty_rate", "balanced_dirty_ratelimit")
 _TIMES = ("paused", "pause", "period", "think")
 
@@ -79,7 +86,7 @@ class Rows:
 
     def _fill_checks(self) -> None:
         checks, rows = self._all.checks, self._check[: len(self._all.checks["line"])]
-        self._sane = _sane(checks)
+        self._sane = is_sane(checks)
         for name, column in (
             ("limit", "limit"), ("setpoint", "setpoint"), ("dirty", "dirty"), ("wb_setpoint", "bdi_setpoint"),
             ("wb_dirty", "bdi_dirty"), ("ratelimit", "dirty_ratelimit"), ("task", "task_ratelimit"),
@@ -90,7 +97,7 @@ class Rows:
             rows[name] = values // 4 if column in _KIB else self._jiffies(values) if column in _TIMES else values
         paused = self._jiffies(np.where(self._sane, checks["paused"], 0))
         state = self._all.state_of
-        since = checks["time_ns"] - _of(self._all.states["time_ns"], state)
+        since = checks["time_ns"] - of_rows(self._all.states["time_ns"], state)
         in_call = np.ceil(since * self._hz / 1e9).astype(np.int64)
         rows["late"] = np.where(state == NONE, paused, np.minimum(paused, in_call))
 
@@ -104,8 +111,8 @@ class Rows:
         """Thresholds of each check: those its call printed, else those the settings allow."""
         rows, state, states = self._check[: len(self._sane)], self._all.state_of, self._all.states
         known = known_here = state != NONE
-        thresh = _of(states["thresh"], state)
-        freerun = (thresh + _of(states["bg_thresh"], state)) // 2
+        thresh = of_rows(states["thresh"], state)
+        freerun = (thresh + of_rows(states["bg_thresh"], state)) // 2
         low, high = thresh, thresh
         middle_low, middle_high = freerun, freerun
         if not known.all():
@@ -120,7 +127,7 @@ class Rows:
         rows["freerun_low"], rows["freerun_high"] = middle_low, middle_high
         follows = np.diff(self._all.checks["segment"], prepend=NONE) == 0
         printed_last = np.where(follows, np.roll(rows["limit"], 1), rows["limit"])
-        rows["limit_before"] = np.where(known_here, _of(states["limit"], state), printed_last)
+        rows["limit_before"] = np.where(known_here, of_rows(states["limit"], state), printed_last)
 
     def _limits_by_settings(self, rows: Any) -> tuple[Array, Array, Array, Array] | None:
         thresh, bg, ratio, bg_ratio = self._limits
@@ -136,11 +143,11 @@ class Rows:
 
     def _by_device(self) -> list[tuple[str, int, Device]]:
         updates = self._all.updates
-        self._sane_update = _sane(updates)
+        self._sane_update = is_sane(updates)
         written = self._written()
         end = int(self._all.states["written"].max(initial=NONE))
         found = []
-        for (device, segment), rows in _grouped(updates, self._sane_update & _global(updates)).items():
+        for (device, segment), rows in grouped(updates, self._sane_update & is_global(updates)).items():
             self._update_before[rows[1:]] = rows[:-1]
             at = np.append(written[rows], end)
             steps = np.diff(at, prepend=NONE)
@@ -152,8 +159,8 @@ class Rows:
     def _written(self) -> Array:
         """Return the pages the machine had written by each update, NONE where its call did not say."""
         check = self._all.check_of
-        state = np.where(check == NONE, NONE, _of(self._all.state_of, check))
-        return np.where(state == NONE, NONE, _of(self._all.states["written"], state))
+        state = np.where(check == NONE, NONE, of_rows(self._all.state_of, check))
+        return np.where(state == NONE, NONE, of_rows(self._all.states["written"], state))
 
     def _slack(self) -> int:
         """Pages by which a device's counter may be off from the machine's: what CPUs keep to themselves."""
@@ -165,15 +172,15 @@ class Rows:
         """Bounds of the smoothed bandwidth at each check, and the base rate that was in force."""
         checks, nr = self._all.checks, len(self._sane)
         state_line = np.where(
-            self._all.state_of == NONE, checks["line"], _of(self._all.states["line"], self._all.state_of)
+            self._all.state_of == NONE, checks["line"], of_rows(self._all.states["line"], self._all.state_of)
         )
         self._updates_before = np.zeros(nr, np.int64)
         bounds = np.full((4, nr), NONE)
         rate = np.full((2, nr), NONE)
         begins = np.where(
-            self._all.state_of == NONE, checks["time_ns"], _of(self._all.states["time_ns"], self._all.state_of)
+            self._all.state_of == NONE, checks["time_ns"], of_rows(self._all.states["time_ns"], self._all.state_of)
         )
-        of_device = _grouped(checks, self._sane)
+        of_device = grouped(checks, self._sane)
         for name, segment, device in self._devices:
             mine = of_device.get((name, segment), np.zeros(0, np.int64))
             first = np.searchsorted(device.line, state_line[mine])
@@ -200,18 +207,18 @@ class Rows:
         ):  # fmt: skip
             rows[name] = pages[column]
             if f"{name}_before" in (UPDATE.names or ()):
-                rows[f"{name}_before"] = _of(pages[column], before)
+                rows[f"{name}_before"] = of_rows(pages[column], before)
         check = self._all.check_of
         for name, column in (
             ("dirty", "dirty"), ("limit", "limit"), ("limit_before", "limit_before"), ("thresh", "thresh_low"),
             ("freerun", "freerun_low"),
         ):  # fmt: skip
-            rows[name] = _of(self._check[column], check)
+            rows[name] = of_rows(self._check[column], check)
         for _, _, device in self._devices:
             self._fill_times(device)
         own = self._all.update_of
-        self._check[: len(own)]["update_task"] = _of(pages["task_ratelimit"], own)
-        self._check[: len(own)]["rate_before"] = _of(rows["rate_before"], own)
+        self._check[: len(own)]["update_task"] = of_rows(pages["task_ratelimit"], own)
+        self._check[: len(own)]["rate_before"] = of_rows(rows["rate_before"], own)
 
     def _fill_times(self, device: Device) -> None:
         clock = self._clock
@@ -238,16 +245,16 @@ class Rows:
         """Say for each judgement what is left out, and ask for the rest."""
         checks, joined = self._all.checks, self._all
         printed = np.where(self._sane, "", "not printed")
-        inside = _first(printed, *self._elsewhere(checks))
+        inside = first_rule(printed, *self._elsewhere(checks))
         limits = (~self._limits_known, "limits unknown")
         rows = self._check[: len(inside)]
         bandwidth = (rows["avg_low"] < 0, "bandwidth unknown")
-        known = _first(inside, limits)
+        known = first_rule(inside, limits)
         self._left_out |= {"free run": known, "setpoint": known, "share": known}
-        self._left_out["base rate"] = _first(inside, (self._updates_before == 0, "no update before"))
+        self._left_out["base rate"] = first_rule(inside, (self._updates_before == 0, "no update before"))
         many, many_pauses = self._too_many(rows)
-        self._left_out["position"] = _first(inside, limits, bandwidth, many)
-        later = _first(inside, (rows["pause_avg_low"] < 0, "bandwidth unknown"), many_pauses)
+        self._left_out["position"] = first_rule(inside, limits, bandwidth, many)
+        later = first_rule(inside, (rows["pause_avg_low"] < 0, "bandwidth unknown"), many_pauses)
         self._left_out["period"] = np.where((rows["task"] > 0) & (later == "bandwidth unknown"), "", later)
         self._left_out["pause"] = later
         rows["judge_task"] = self._left_out["position"] == ""
@@ -276,7 +283,7 @@ class Rows:
 
     def _elsewhere(self, columns: Columns) -> tuple[tuple[Array, str], ...]:
         strict = np.isin(columns["device"].astype(str), self._strict)
-        return (~_global(columns), "another domain"), (strict, "strictlimit")
+        return (~is_global(columns), "another domain"), (strict, "strictlimit")
 
     def _too_many(self, rows: Any) -> tuple[tuple[Array, str], tuple[Array, str]]:
         """Say for which checks the sets are too large to go through: of the position, of the pause."""
@@ -295,33 +302,36 @@ class Rows:
     def _want_dirtied_pause(self, inside: Array) -> Array:
         rows, joined, states = self._check[: len(inside)], self._all, self._all.states
         before, free = joined.before, joined.free_run
-        thresh, held = _of(states["thresh"], free), _of(states["dirty"], free) + _of(states["writeback"], free)
-        was_free = (free != NONE) & (held <= (thresh + _of(states["bg_thresh"], free)) // 2) & (held >= 0)
+        thresh, held = (
+            of_rows(states["thresh"], free),
+            of_rows(states["dirty"], free) + of_rows(states["writeback"], free),
+        )
+        was_free = (free != NONE) & (held <= (thresh + of_rows(states["bg_thresh"], free)) // 2) & (held >= 0)
         room = np.clip(thresh - held, 0, GREATEST)
         log = np.frexp(np.maximum(room, 1).astype(np.float64))[1] - 1
         rows["poll"] = np.where(was_free, np.where(room > 0, 1 << (log >> 1), 1), NONE)
         rows["previous"] = np.where(before == NONE, 0, before)
         slept = (before != NONE) & (rows["pause"][rows["previous"]] > 0) & ~was_free
-        return _first(
+        return first_rule(
             inside,
             ((before == NONE) & ~was_free, "no check before"),
             (((free != NONE) & ~was_free) | (joined.state_of == NONE), "unseen check"),
-            (~_of(self._sane, before) & ~was_free, "not printed"),
-            (slept & (_of(rows["pause_avg_low"], before) < 0), "bandwidth unknown"),
-            (_of(rows["pause_avg_high"] - rows["pause_avg_low"], before) > MOST_INPUTS, "too many inputs"),
+            (~of_rows(self._sane, before) & ~was_free, "not printed"),
+            (slept & (of_rows(rows["pause_avg_low"], before) < 0), "bandwidth unknown"),
+            (of_rows(rows["pause_avg_high"] - rows["pause_avg_low"], before) > MOST_INPUTS, "too many inputs"),
         )
 
     def _want_updates(self, check: Array) -> None:
         updates, rows = self._all.updates, self._update[: len(check)]
-        inside = _first(np.where(self._sane_update, "", "not printed"), *self._elsewhere(updates))
-        chained = _first(inside, (self._update_before == NONE, "no update before"))
-        lone = (~_of(self._sane, check), "no check in the call")
-        known = (~_of(self._limits_known, check), "limits unknown")
+        inside = first_rule(np.where(self._sane_update, "", "not printed"), *self._elsewhere(updates))
+        chained = first_rule(inside, (self._update_before == NONE, "no update before"))
+        lone = (~of_rows(self._sane, check), "no check in the call")
+        known = (~of_rows(self._limits_known, check), "limits unknown")
         self._left_out["update balanced"] = inside
-        self._left_out["update base rate"] = _first(chained, lone, known)
+        self._left_out["update base rate"] = first_rule(chained, lone, known)
         long = (rows["between_high"] > MOST_INPUTS, "too many inputs")
-        self._left_out["update dirty_rate"] = _first(chained, long)
-        self._left_out["update bandwidth"] = _first(
+        self._left_out["update dirty_rate"] = first_rule(chained, long)
+        self._left_out["update bandwidth"] = first_rule(
             chained,
             (rows["unseen"] > 1, "several unseen updates"),
             (
@@ -330,8 +340,8 @@ class Rows:
             ),
             ((rows["unseen"] > 0) & (rows["first_written"] > MOST_INPUTS), "too many inputs"),
         )
-        many = np.isin(_of(self._left_out["position"], check), ("bandwidth unknown", "too many inputs"))
-        position = _first(chained, lone, known, (many, "bandwidth unknown"))
+        many = np.isin(of_rows(self._left_out["position"], check), ("bandwidth unknown", "too many inputs"))
+        position = first_rule(chained, lone, known, (many, "bandwidth unknown"))
         self._left_out["update position"] = position
         for kind, name in (
             ("update balanced", "judge_balanced"), ("update base rate", "judge_rate"),
@@ -381,41 +391,6 @@ class Rows:
         verdict = np.where(left_out == "", source[f"judge_{name}"], NOT_JUDGED)
         low, high = source[f"{name}_low"] * 4, source[f"{name}_high"] * 4
         return Result(updates["line"], updates[column], verdict, low, high, left_out)
-
-
-def _of(values: Array, rows: Array) -> Array:
-    """Return the values of these rows, 0 where there is none."""
-    if not len(values):
-        return np.zeros(len(rows), values.dtype)
-    return np.where(rows == NONE, np.zeros(1, values.dtype), values[np.where(rows == NONE, 0, rows)])
-
-
-def _grouped(columns: Columns, wanted: Array) -> dict[tuple[str, int], Array]:
-    """Return the wanted rows of each device in each segment."""
-    found: dict[tuple[str, int], list[int]] = {}
-    for row in np.flatnonzero(wanted).tolist():
-        found.setdefault((str(columns["device"][row]), int(columns["segment"][row])), []).append(row)
-    return {key: np.array(rows) for key, rows in found.items()}
-
-
-def _global(columns: Columns) -> Array:
-    """Is only the machine's own domain in question? Before 4.2 there was no other, and nothing was printed."""
-    return np.isin(columns["cgroup_ino"], (1, NO_CGROUPS, MISSING))
-
-
-def _sane(columns: Columns) -> Array:
-    found = np.full(len(columns["line"]), True)
-    for name, values in columns.items():
-        if name not in ("line", "segment", "pid", "time_ns", "cpu", "device", "cgroup_ino"):
-            found &= np.abs(values) < GREATEST_MS if name in _SIGNED else (values >= 0) & (values < GREATEST)
-    return found
-
-
-def _first(left_out: Array, *rules: tuple[Array, str]) -> Array:
-    """Return the first rule that holds of each event, those already left out first."""
-    for holds, rule in rules:
-        left_out = np.where((left_out == "") & holds, rule, left_out)
-    return left_out
 
 
 def _bounds(device: Device, begun: int, done: int, own: bool, time_ns: int) -> tuple[int, int, int, int]:
