@@ -33,6 +33,7 @@ LAYERS: dict[str, set[str]] = {
     "analysis": {"events", "vocabulary"},
     "diagnose": {"analysis", "readers", "events", "vocabulary"},
     "report": {"analysis", "events", "vocabulary"},
+    "validate": {"kernel", "events", "vocabulary", "jit"},  # the model's arithmetic against what was recorded
     "export": {"events", "vocabulary"},  # beside report: writers that nothing but the command line needs
     "cli": {
         "diagnose",

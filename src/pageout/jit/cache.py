@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-COMPILED_FROM = ("jit", "engine", "kernel", "machine", "vocabulary", "events", "readers")
+COMPILED_FROM = ("jit", "engine", "kernel", "machine", "vocabulary", "events", "readers", "validate")
 
 
 def source_key() -> str:
