@@ -8,6 +8,8 @@ import pytest
 
 from pageout.jit import INTERPRETED
 from pageout.machine.simulate import Result, simulate
+from pageout.readers.read import read_input
+from pageout.validate.oracle import judge_throttling, settings_of
 from pageout.vocabulary.scenario import Scenario, Task
 from pageout.vocabulary.settings import DESIGNS
 from pageout.vocabulary.tracepoints import RECLAIM_WB_FILE
@@ -177,3 +179,33 @@ def test_a_fork_asks_for_the_order_its_stack_needs(stack: int, order: int, tmp_p
     assert result.metrics["highorder_attempts"] == (20 if order else 0)
     assert not recording.column("mm_vmscan_direct_reclaim_begin").size
     assert int(result.booted.arrays["param"]["stack_order"][0]) == order
+
+
+def test_held_by_pauses_no_writer_writes_and_every_number_printed_is_the_arithmetic_s(tmp_path: Path) -> None:
+    slow = machine(128, kind="throttled", write_bps=20 * MIB)
+    what = scenario(slow, (file(64, "a"), file(64, "b")), io("write", 64, "one", bs_bytes=64 * KIB),
+                    io("write", 64, "two", of=1, bs_bytes=64 * KIB))  # fmt: skip
+
+    result = simulate(under("ioless-throttle", what), trace=tmp_path / "trace.txt", check=5000)
+    found = judge_throttling(read_input(str(tmp_path / "trace.txt")).events, settings_of("6.1", 250, {}))
+
+    assert result.metrics["written_writer"] == 0
+    assert result.metrics["throttle_count"] > 50
+    assert found["position"].judged > 50
+    assert {kind: one.share for kind, one in found.items()} == dict.fromkeys(found, 1.0)
+
+
+def test_equal_writers_get_equal_shares_and_stay_below_the_limit() -> None:
+    slow = machine(128, kind="throttled", write_bps=20 * MIB)
+    names = ("one", "two", "three")
+    what = scenario(slow, tuple(file(256, name) for name in names),
+                    *(io("write", 256, name, of=n, bs_bytes=64 * KIB) for n, name in enumerate(names)),
+                    settings={"vm.dirty_bytes": 16 * MIB, "vm.dirty_background_bytes": 8 * MIB}, length_ns=8 * S)  # fmt: skip
+
+    result = simulate(under("ioless-throttle", what))
+
+    first = result.first_task
+    written = result.booted.arrays["task"]["bytes_written"][first : first + len(names)].tolist()
+    assert max(written) < 1.25 * min(written)
+    between_checks = 3 * 256 * 4 * KIB / MIB  # pages each may dirty before it looks again
+    assert result.metrics["data_at_risk_max_mib"] < 16 + between_checks

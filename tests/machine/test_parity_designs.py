@@ -43,6 +43,7 @@ def storm(design: str, **more: str) -> Scenario:
 
 VARIANTS = {
     **{name: storm(name) for name in DESIGNS},
+    "ioless-throttle": msgspec.structs.replace(storm("ioless-throttle"), length_ns=30 * MS),  # as is that of this one
     "linux-2.6.18": msgspec.structs.replace(storm("linux-2.6.18"), length_ns=30 * MS),  # its first stall comes late
     "worker per CPU, file order": storm("reclaim-thread", **{"reclaim.worker": "cpu", "reclaim.worker_order": "file"}),
     "an overflow ends it": storm("linux-2.6.34", **{"stack.bytes": "4096", "stack.overflow": "stop"}),

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Holding writers back since Linux 3.2: a task that dirties pages never writes them, it only sleeps.
 
-Its sleeps make its rate the one the device can take (wb_rates.py). The 2.6.34 way stands in page_writeback.py.
+Its sleeps make its rate the one the device can take (wb_rates.py, dirty_throttle.py). The way of 2.6.34 stands beside
+it, in page_writeback.py.
 Source: Linux v6.1 mm/page-writeback.c:balance_dirty_pages, balance_dirty_pages_ratelimited_flags.
 """
 
@@ -13,16 +14,19 @@ from pageout.engine.waitqueue import sleep_on
 from pageout.jit import kfn
 from pageout.kernel.fs.bdi_work import start_background
 from pageout.kernel.mm.dirty_limits import background_threshold, dirty_threshold, trace_dirty_state
+from pageout.kernel.mm.dirty_throttle import (
+    RATELIMIT_CALC_SHIFT,
+    dirty_freerun_ceiling,
+    dirty_poll_interval,
+    ilog2,
+    wb_max_pause,
+    wb_min_pause,
+    wb_position_ratio,
+)
 from pageout.kernel.mm.wb_rates import (
     KIB_PER_PAGE_SHIFT,
     device_share,
-    hard_limit,
-    ilog2,
     is_due,
-    max_pause,
-    min_pause,
-    poll_interval,
-    position_ratio,
     update_bandwidth,
     update_limit,
     update_ratelimit,
@@ -76,9 +80,9 @@ def balance_dirty_pages_by_pause(k, t, f):
     dirty = k.vm.nr_dirty + k.vm.nr_writeback
     if not k.param.laptop_mode and k.vm.nr_dirty > f.a:
         _wake_flusher(k, t, f.c)
-    if dirty <= (f.a + f.b) // 2:
+    if dirty <= dirty_freerun_ceiling(f.b, f.a):
         task.dirty_paused_when, task.nr_dirtied = now, 0
-        task.nr_dirtied_pause = poll_interval(dirty, f.b)
+        task.nr_dirtied_pause = dirty_poll_interval(dirty, f.b)
         return _end(k, t, f)
     _wake_flusher(k, t, f.c)
     _judge(k, t, f, now, dirty)
@@ -103,25 +107,26 @@ def _judge(k, t, f, now, dirty):
     f.flag = 1 if f.left > f.total and dirty > f.b else 0
     if f.flag:
         device.dirty_exceeded = 1
-    limit = hard_limit(k, f.b)
-    ratio = position_ratio(f.b, f.a, limit, dirty, f.total, f.left, device.avg_bandwidth)
+    freerun, limit = dirty_freerun_ceiling(f.b, f.a), max(f.b, k.stat.dirty_limit)
+    ratio = wb_position_ratio(f.b, freerun, limit, dirty, f.total, f.left, device.avg_bandwidth, 0)
     if is_due(k, now, f.c):
         update_limit(k, now, f.b, dirty)
-        setpoint = ((f.a + f.b) // 2 + hard_limit(k, f.b)) // 2
+        setpoint = (freerun + max(f.b, k.stat.dirty_limit)) // 2
         update_ratelimit(k, t, now, f.c, ratio, setpoint, dirty)
         update_bandwidth(k, now, f.c)
-    f.stage = device.dirty_ratelimit * ratio >> 10
+    f.stage = device.dirty_ratelimit * ratio >> RATELIMIT_CALC_SHIFT
 
 
 @kfn
 def _pause(k, t, f, now, resume):
     """Sleep for what the pages dirtied cost at the task's rate, less the time it took; or owe it, if that is little."""
     task = k.task[t]
-    longest = max_pause(k, f.c, f.left)
-    shortest, pages = min_pause(k, f.c, f.stage, longest)
+    device, hz = k.bdi[f.c], k.param.hz
+    longest = wb_max_pause(f.left, device.avg_bandwidth, hz)
+    shortest, pages = wb_min_pause(device.dirty_ratelimit, f.stage, device.avg_bandwidth, longest, hz)
     period, pause = longest, longest
     if f.stage > 0:
-        period = k.param.hz * f.d // f.stage
+        period = hz * f.d // f.stage
         pause = period
         if task.dirty_paused_when > 0:
             pause -= now - task.dirty_paused_when
@@ -160,7 +165,7 @@ def _owe(k, t, f, now, pause, period):
 def _trace(k, t, f, now, pause, period):
     task, device, hz = k.task[t], k.bdi[f.c], k.param.hz
     limit = k.stat.dirty_limit
-    setpoint = (limit + (f.a + f.b) // 2) // 2
+    setpoint = (limit + dirty_freerun_ceiling(f.b, f.a)) // 2
     think = now - task.dirty_paused_when if task.dirty_paused_when > 0 else 0
     milliseconds = pause * 1000 // hz if pause >= 0 else -(-pause * 1000 // hz)
     emit(
