@@ -38,6 +38,7 @@ CHOICE_VALUES: dict[str, dict[str, int]] = {
     "kswapd.zones": {"needy": c.KSWAPD_NEEDY, "all": c.KSWAPD_ALL},
     "dirty.base": {"dirtyable": c.BASE_DIRTYABLE, "unmapped": c.BASE_UNMAPPED, "unreserved": c.BASE_UNRESERVED},
     "zone.dma32": {"on": c.DMA32_ON, "off": c.DMA32_OFF},
+    "flusher.turn": {"pages": c.TURN_PAGES, "bandwidth": c.TURN_BANDWIDTH},
     "throttle.by": {"writing": c.THROTTLE_BY_WRITING, "pause": c.THROTTLE_BY_PAUSE},
     "stack.switch": {"off": c.SWITCH_OFF, "reclaim": c.SWITCH_RECLAIM, "writepage": c.SWITCH_WRITEPAGE},
 }
@@ -58,6 +59,7 @@ CHOICE_PARAMS = {
     "kswapd.zones": "kswapd_zones",
     "dirty.base": "dirty_base",
     "zone.dma32": "zone_dma32",
+    "flusher.turn": "flush_turn",
     "throttle.by": "throttle_by",
 }
 WIDE_GAP = 8

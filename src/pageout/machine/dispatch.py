@@ -5,7 +5,7 @@ Only this module imports all rooms. A unit is compiled by itself, when a run fir
 units call each other by address.
 """
 
-from pageout.engine.constants import RUN, SWITCH, THROTTLE_BY_PAUSE
+from pageout.engine.constants import RUN, SWITCH, THROTTLE_BY_PAUSE, TURN_BANDWIDTH
 from pageout.engine.kstack import frame_of
 from pageout.engine.state import kernel_at
 from pageout.jit import kentry, kfn
@@ -36,6 +36,7 @@ from pageout.kernel.fs.union import (
     unionfs_write,
     unionfs_writepage,
 )
+from pageout.kernel.fs.wb_writeback import wb_workfn, wb_writeback_turns, writeback_sb_inodes
 from pageout.kernel.fs.writepage import swap_writepage
 from pageout.kernel.fs.xfs import xfs_file_fsync, xfs_iomap_write_allocate, xfs_vm_writepage
 from pageout.kernel.fs.xfs_alloc import xfs_alloc_vextent, xfs_bmap_add_extent, xfs_bmapi
@@ -184,10 +185,16 @@ def _writeback_step(k, t):
             return balance_dirty_pages_by_pause(k, t, f)
         return balance_dirty_pages(k, t, f)
     if fn == FN.bdi_writeback_thread:
+        if k.param.flush_turn == TURN_BANDWIDTH:
+            return wb_workfn(k, t, f)
         return bdi_writeback_thread(k, t, f)
     if fn == FN.wb_writeback:
+        if k.param.flush_turn == TURN_BANDWIDTH:
+            return wb_writeback_turns(k, t, f)
         return wb_writeback(k, t, f)
     if fn == FN.writeback_inodes_wb:
+        if k.param.flush_turn == TURN_BANDWIDTH:
+            return writeback_sb_inodes(k, t, f)
         return writeback_inodes_wb(k, t, f)
     if fn == FN.writeback_single_inode:
         return writeback_single_inode(k, t, f)

@@ -90,6 +90,10 @@ CHOICES: dict[str, tuple[tuple[str, ...], str]] = {
         ("dirtied_when", "page_age"),
         "which inode a flusher takes next: by stamp or by oldest page",
     ),
+    "flusher.turn": (
+        ("pages", "bandwidth"),
+        "what a flusher writes of one inode at a turn: 1024 pages, or half a second's (since 3.2; with pauses)",
+    ),
     "lru.split": (("on", "off"), "whether file pages have an active list beside the inactive one"),
     "watermark.gap": (("kernel", "wide"), "LOW and HIGH above MIN: as in the kernel, or eight times as far"),
     "stack.switch": (("off", "reclaim", "writepage"), "where a task that reclaims goes over to a fresh stack"),
@@ -115,6 +119,7 @@ _STATUS_QUO: dict[str, str | int] = {
     "background.start": "ratio",
     "flusher.background": "all",
     "flusher.order": "dirtied_when",
+    "flusher.turn": "pages",
     "lru.split": "on",
     "watermark.gap": "kernel",
     "stack.switch": "off",

@@ -15,6 +15,7 @@ from pageout.engine.constants import (
     PG_DIRTY,
     PG_LOCKED,
     PG_WRITEBACK,
+    TURN_BANDWIDTH,
     YIELD,
 )
 from pageout.engine.kstack import call, ret, touch
@@ -64,6 +65,8 @@ def _extent_length(k, inode, index, most, end):
 def _desired(k, t, f):
     """How many pages ext4 would rather write than what it was asked for."""
     task = k.task[t]
+    if k.param.flush_turn == TURN_BANDWIDTH:  # the flusher asks for enough: no more since 3.2
+        return task.wbc_nr
     if task.wbc_cyclic:
         return dirty_run(k, f.inode, f.pos, MAX_WRITEBACK_BUMP)
     return task.wbc_nr * 8 if task.wbc_nr * 8 < MAX_WRITEBACK_BUMP else MAX_WRITEBACK_BUMP
