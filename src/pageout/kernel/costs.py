@@ -15,6 +15,7 @@ FREE_NS = 200  # unmap from the cache and free
 SUBMIT_NS = 1500  # a bio down to the queue
 WRITEPAGE_NS = 300  # one page put under writeback and into a bio
 FAULT_NS = 800  # a page fault without its allocation
+RESCHED_NS = 1_000  # giving way to others where nobody sleeps: a task that only goes round takes time, too
 FORK_NS = 60_000  # copying a process
 TRANSACTION_NS = 5_000  # an XFS transaction beside its sleeps: cursors, log vectors, copying into the log
 STRIPE_NS = 500  # find, hold and release a RAID5 stripe

@@ -4,12 +4,13 @@
 Source: Linux v3.1 mm/backing-dev.c:wait_iff_congested, mm/vmscan.c (ZONE_CONGESTED); 3.2, commit 92df3a72.
 """
 
-from pageout.engine.clock import now_of
-from pageout.engine.constants import DEF_PRIORITY, ENTRY, STALL_WRITEBACK, WQ_CONGESTION_WRITE
+from pageout.engine.clock import now_of, spend
+from pageout.engine.constants import DEF_PRIORITY, ENTRY, STALL_WRITEBACK, WQ_CONGESTION_WRITE, YIELD
 from pageout.engine.kstack import call, ret
 from pageout.engine.ring import emit
 from pageout.engine.waitqueue import sleep_on, timeout_jiffies
 from pageout.jit import kfn
+from pageout.kernel.costs import RESCHED_NS
 from pageout.kernel.frames import FN
 from pageout.vocabulary.tracepoints import EV
 
@@ -26,16 +27,18 @@ def _some_device_congested(k):
 def wait_iff_congested(k, t, f):
     """Wait as congestion_wait does, but only if some device is congested and reclaim has met that in this zone.
 
-    f.a, f.b   in: timeout in jiffies, zone.  Sleeps: perhaps.
-    Differs: cond_resched() is left out; a slice ends by itself.
+    f.a, f.b   in: timeout in jiffies, zone.  Sleeps: perhaps; if not, others may run first (cond_resched).
     """
     if f.pc == ENTRY:
         f.start_ns = now_of(k, t)
+        f.pc = 1
         if _some_device_congested(k) and k.zone[f.b].congested:
-            f.pc = 1
+            f.flag = 1
             return sleep_on(k, t, WQ_CONGESTION_WRITE, f.a, 0)
-    slept = now_of(k, t) - f.start_ns
-    k.task[t].congestion_ns += slept
+        spend(k, t, RESCHED_NS)
+        return YIELD
+    if f.flag:
+        k.task[t].congestion_ns += now_of(k, t) - f.start_ns
     jiffies = now_of(k, t) // k.param.jiffy_ns - f.start_ns // k.param.jiffy_ns
     emit(k, t, EV.writeback_wait_iff_congested, f.a * k.param.jiffy_ns // 1000, jiffies * k.param.jiffy_ns // 1000)
     return ret(k, t, f, 0)
