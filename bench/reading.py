@@ -23,7 +23,7 @@ from pathlib import Path
 from bench.common import Sheet, bench_main, child_environment, in_turns, ratio
 from bench.recording import write_text
 
-LINES, ROUNDS = 500_000, 3
+LINES, ROUNDS = 2_000_000, 3
 STREAM_LINES = 2_000_000
 SCRIPT = "Documentation/trace/postprocess/trace-vmscan-postprocess.pl"
 # The script takes the running kernel's formats for the recording's, and exits with 25 where these
