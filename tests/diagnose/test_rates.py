@@ -147,3 +147,12 @@ def test_two_snapshots_need_not_have_the_same_counters(
     for finding in found(*two("vmstat", first, last, seconds)).values():
         assert "nan" not in finding.title
         assert finding.evidence or finding.id == "cannot-tell"
+
+
+@pytest.mark.parametrize(("pages", "told"), [(0.0, False), (90_000.0, True)])
+@pytest.mark.parametrize("name", ["managed", "present"])
+def test_a_zone_without_pages_is_not_below_its_minimum(name: str, pages: float, told: bool) -> None:
+    values = {"free": 0.0, "min": 32.0, name: pages}
+    found = findings(given(snapshot("zoneinfo", values, part="Node 0, zone Movable")))
+
+    assert any("below its minimum" in finding.title for finding in found.values()) == told

@@ -99,6 +99,14 @@ def test_reclaim_in_a_part_of_the_time_is_told_as_a_burst(busy: range, told: str
     assert len({"direct-reclaim-burst", "direct-reclaim-now"} & found.keys()) == 1
 
 
+def test_a_meminfo_of_another_moment_clears_nothing_that_vmstat_leaves_open() -> None:
+    facts = looked("vmstat", [pages(level, 0, 100) for level in (10.0, 200_000.0, 10.0)])
+    quiet = snapshot("meminfo", {"MemTotal": 16e6, "MemAvailable": 15e6, "Dirty": 80.0, "Writeback": 0.0}, 500)
+    found = findings(given(*facts, quiet))
+
+    assert not any("the dirty limits" in text for one in found.values() for text in one.is_not)
+
+
 def test_memory_that_was_low_for_a_while_is_not_memory_at_ease() -> None:
     rows = [{"MemTotal": 16e6, "MemFree": 1e5, "MemAvailable": left} for left in (8e6, 3e5, 2e5, 8e6)]
     found = findings(given(*looked("meminfo", rows)))

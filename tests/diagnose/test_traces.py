@@ -332,6 +332,17 @@ def test_requests_in_bursts_of_a_journal_and_of_expiry_are_read_as_such() -> Non
     assert "30 s of age" in finding.detail
 
 
+def test_a_request_that_was_put_back_and_given_again_is_one() -> None:
+    event = "block_rq_{}: 8,0 W 4096 () 800 + 8 [{}]"
+    given_ = [(10.0 + n / 100, "dd", 5, event.format("issue", "dd")) for n in range(3)]
+    done = (10.05, "swapper", 0, "block_rq_complete: 8,0 W () 800 + 8 [0]")
+
+    finding = found(text([*given_, done]))["requests-summary"]
+
+    assert finding.title.startswith("1 request in 1 burst")
+    assert "dd: 1 write (4 KiB)" in finding.detail
+
+
 def test_a_trace_of_other_things_says_that_nothing_of_ours_is_in_it() -> None:
     finding = found(text([(10 + n, "x", 5, "irq_handler_entry: irq=3 name=x") for n in range(5)]))
 

@@ -11,7 +11,8 @@ import pytest
 from pageout.jit import INTERPRETED
 from pageout.machine.policy import HOOKS, Policy
 from pageout.machine.simulate import Result, simulate
-from tests.machine.test_designs import storm
+from pageout.vocabulary.errors import UsageError
+from tests.machine.test_designs import storm, under
 from tests.machine.test_simulate import S, file, io, machine, scenario, traced
 
 pytestmark = pytest.mark.skipif(INTERPRETED, reason="whole runs: compiled only")
@@ -83,6 +84,13 @@ def test_a_brake_at_a_tenth_of_the_limit_keeps_dirty_memory_low() -> None:
     held = counted(mine, "throttle")
     assert 0 < held["acc1"] <= held["acc0"]
     assert mine.metrics["dirty_max_mib"] < kernel.metrics["dirty_max_mib"] / 1.5
+
+
+def test_a_brake_that_nobody_would_ask_is_refused() -> None:
+    what = under("ioless-throttle", storm())
+
+    with pytest.raises(UsageError, match=r"early_brake: throttle\.by=pause asks no policy"):
+        simulate(what, policies=[example("early_brake")])
 
 
 def test_flushers_are_asked_for_what_the_policy_says(tmp_path: Path) -> None:

@@ -151,8 +151,8 @@ def _from_meminfo(case: Case) -> Iterator[Verdict]:
     """Compare Dirty + Writeback, at its highest, with the limit as settings and available memory make it."""
     known = [(file, one) for file, one in case.snapshots("meminfo") if "Dirty" in one.values]
     last = case.counter("meminfo", "MemAvailable") or case.counter("meminfo", "MemFree")
-    if not known or last is None:
-        return
+    if not known or last is None or case.counter("vmstat", "nr_dirty_threshold") is not None:
+        return  # vmstat has the limits themselves, and perhaps another moment: where it cannot tell, this may not
 
     def nbytes(one: Snapshot) -> float:
         return KIB * sum(one.values[name].number for name in ("Dirty", "Writeback") if name in one.values)

@@ -238,8 +238,12 @@ def _state_of(name: str, array: Any) -> tuple[Any, ...]:
 
 
 def _install(booted: Booted, policies: Sequence[Policy]) -> None:
-    """Put the user's policies at their hooks."""
+    """Put the user's policies at their hooks.  Raises UsageError for one that the design never asks."""
     for one in policies:
+        if one.hook == "throttle" and int(booted.arrays["param"]["throttle_by"][0]) == c.THROTTLE_BY_PAUSE:
+            raise UsageError(
+                f"policy {one.function.__name__}: throttle.by=pause asks no policy: set throttle.by=writing"
+            )
         _, address = one.compiled()
         booted.arrays["param"][f"policy_{one.hook}"][0] = address
         for i, knob in enumerate(one.knobs):

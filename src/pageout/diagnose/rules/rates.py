@@ -277,6 +277,8 @@ def zones(case: Case) -> Iterator[Finding]:
         managed = values.get("managed") or values.get("present")
         if flag is not None and flag.number >= 1 and (managed is None or managed.number > 0):
             given_up.setdefault(node, Evidence(file, flag.line))
+        if any(name in values and values[name].number == 0 for name in ("managed", "present")):
+            continue  # a zone without pages: kernels give it a minimum all the same
         free, least = values.get("free"), values.get("min")
         if free is not None and least is not None and least.number > 0 and free.number < least.number:
             yield _below_min(file, one.part, free.number, least.number, (free.line, least.line))

@@ -152,7 +152,7 @@ def over_time(case: Case) -> Iterator[Finding]:
             ),
             is_not=not_the_limits(case),
             unknown=("who writes, and who waits", *(() if below else ("the limits that held then: sysctl vm | grep dirty",))),
-            capture=("counters", "throttle"),
+            capture=("throttle", "device"),
             weight=one.held[peak] / (1 << 40),
         )  # fmt: skip
         return

@@ -230,7 +230,11 @@ def summary(case: Case) -> Iterator[Finding]:
         name = next((one for one in ("block_rq_issue", "block_bio_queue", "block_rq_complete") if one in events), None)
         if name is None:
             continue
-        rows = events.frame(name)
+        rows = (
+            df_requests(events)
+            if {"block_rq_issue", "block_rq_complete"} <= events.frames.keys()
+            else events.frame(name)
+        )
         givers = [pl.col(column).cast(pl.String) for column in ("issuer", "comm") if column in rows.columns]
         rows = rows.with_columns(pl.coalesce(givers).alias("who"))
         classes = with_class(rows)

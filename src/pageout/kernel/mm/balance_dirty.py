@@ -3,7 +3,9 @@
 
 Its sleeps make its rate the one the device can take (wb_rates.py, dirty_throttle.py). The way of 2.6.34 stands beside
 it, in page_writeback.py.
-Source: Linux v6.1 mm/page-writeback.c:balance_dirty_pages, balance_dirty_pages_ratelimited_flags.
+Source: Linux v6.1 mm/page-writeback.c:balance_dirty_pages, balance_dirty_pages_ratelimited_flags.  Differs: what an
+exited task had dirtied is forgotten (dirty_throttle_leaks); no more room for realtime tasks and those that write for
+others (PF_LOCAL_THROTTLE); one domain, no strict limits; a sleep ends with the tick, as 2.6.34's timers do.
 """
 
 from pageout.engine.clock import jiffies_of, now_of
