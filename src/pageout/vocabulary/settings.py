@@ -94,6 +94,18 @@ CHOICES: dict[str, tuple[tuple[str, ...], str]] = {
         ("pages", "bandwidth"),
         "what a flusher writes of one inode at a turn: 1024 pages, or half a second's (since 3.2; with pauses)",
     ),
+    "write.folios": (
+        ("none", "xfs", "all"),
+        "who writes folios of many pages: one, looked at after each page; or XFS, or XFS and ext4 (with pauses)",
+    ),
+    "dirty.floor": (
+        ("position", "share"),
+        "where a quiet device gets its least part of the limit: in the position alone, or in its share (since 6.14)",
+    ),
+    "timer.expiry": (
+        ("tick", "late"),
+        "when a timer of n ticks ends: at the n-th tick, or never early, after n to n+1 ticks (since 4.8)",
+    ),
     "lru.split": (("on", "off"), "whether file pages have an active list beside the inactive one"),
     "watermark.gap": (("kernel", "wide"), "LOW and HIGH above MIN: as in the kernel, or eight times as far"),
     "stack.switch": (("off", "reclaim", "writepage"), "where a task that reclaims goes over to a fresh stack"),
@@ -120,10 +132,24 @@ _STATUS_QUO: dict[str, str | int] = {
     "flusher.background": "all",
     "flusher.order": "dirtied_when",
     "flusher.turn": "pages",
+    "write.folios": "none",
+    "dirty.floor": "position",
+    "timer.expiry": "tick",
     "lru.split": "on",
     "watermark.gap": "kernel",
     "stack.switch": "off",
     **old_kernels.STATUS_QUO,
+}
+_PAUSES: dict[str, str | int] = {"throttle.by": "pause", "dirty.base": "unreserved"}
+# What later kernels do otherwise than 2.6.34, by the release that has it all.
+_LINUX_6_1 = _PAUSES | {"flusher.turn": "bandwidth", "timer.expiry": "late"}
+_LINUX_6_12 = _LINUX_6_1 | {"write.folios": "xfs"}
+_LINUX_6_18 = _LINUX_6_12 | {"write.folios": "all", "dirty.floor": "share"}
+# A choice that makes sense with another only.
+NEEDS: dict[tuple[str, str], tuple[str, str]] = {
+    ("flusher.turn", "bandwidth"): ("throttle.by", "pause"),
+    ("write.folios", "xfs"): ("throttle.by", "pause"),
+    ("write.folios", "all"): ("throttle.by", "pause"),
 }
 _GORMAN: dict[str, str | int] = {
     "reclaim.writeback": "kswapd",
@@ -143,11 +169,14 @@ DESIGNS: dict[str, dict[str, str | int]] = {
     "stack-switch": _STATUS_QUO | {"stack.switch": "reclaim"},
     "gentle-lumpy": _STATUS_QUO | {"reclaim.lumpy": "gentle"},
     "throttle-earlier": _STATUS_QUO | {"throttle.start": "background"},
-    "ioless-throttle": _STATUS_QUO | {"throttle.by": "pause", "dirty.base": "unreserved"},
+    "ioless-throttle": _STATUS_QUO | _PAUSES,
     "stack-diet": _STATUS_QUO | {"stack.diet": "on"},
     "stack-16k": _STATUS_QUO | {"stack.bytes": 16384},
     "zone-dirty-limits": _STATUS_QUO | {"dirty.limits": "zone"},
     **{name: _STATUS_QUO | chosen for name, chosen in old_kernels.DESIGNS.items()},
+    "linux-6.1": _STATUS_QUO | _LINUX_6_1,
+    "linux-6.12": _STATUS_QUO | _LINUX_6_12,
+    "linux-6.18": _STATUS_QUO | _LINUX_6_18,
     "reclaim-3.2": _STATUS_QUO
     | {"reclaim.writeback": "urgent", "reclaim.throttle": "writeback", "reclaim.progress": "reclaimable"},
 }
@@ -387,6 +416,9 @@ def check(scenario: Scenario, origins: Sequence[int] | None = None) -> None:
             choice(name, value)
         except ValueError as error:
             raise FieldError(f"design.{name}", str(error)) from None
+    chosen = choices(scenario)
+    for (name, value), (other, needed) in NEEDS.items():
+        _require(chosen[name] != value or chosen[other] == needed, f"design.{name}", f"{value} needs {other} = {needed}")
 
 
 def _require(condition: bool, where: str, message: str) -> None:

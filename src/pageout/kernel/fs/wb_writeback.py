@@ -40,7 +40,7 @@ def over_background_of(k, bdi):
     Source: wb_over_bg_thresh.
     """
     background = background_threshold(k, NIL)
-    return k.vm.nr_dirty > background or k.bdi[bdi].reclaimable > device_share(k, bdi, background)
+    return k.vm.nr_dirty > background or k.bdi[bdi].reclaimable > device_share(k, bdi, background, k.vm.nr_dirty)
 
 
 @kfn
