@@ -68,7 +68,6 @@ from pageout.kernel.sched.core import run_machine
 from pageout.kernel.sched.highorder import get_pages
 from pageout.kernel.sched.user import user
 
-
 WRITEBACK, EXT = UNIT_NAMES.index("writeback"), UNIT_NAMES.index("ext")
 
 

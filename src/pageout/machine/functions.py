@@ -8,7 +8,6 @@ from typing import Any
 
 from pageout.kernel import frames
 
-
 # Functions whose algorithm a choice exchanges: another unit answers to the same numbers.
 OTHER_UNITS = {
     ("throttle.by", "pause"): ("balance_dirty_pages",),

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
-from pageout.vocabulary import old_kernels
+from pageout.vocabulary import later_kernels, old_kernels
 from pageout.vocabulary.errors import ScenarioError, SettingError, did_you_mean, shown
 from pageout.vocabulary.mounts import check_filesystems, check_room
 from pageout.vocabulary.scenario import (
@@ -76,7 +76,6 @@ CHOICES: dict[str, tuple[tuple[str, ...], str]] = {
     "reclaim.around": (("off", "16", "32", "64"), "window of file pages written with a dirty page that reclaim writes"),
     "reclaim.worker": (("off", "node", "cpu"), "whether a thread does direct reclaim: one a node, or one a CPU"),
     "reclaim.worker_order": (("lru", "file"), "order in which that thread takes its pages"),
-    "throttle.by": (("writing", "pause"), "what a held writer does: write pages itself, or only sleep (since 3.2)"),
     "throttle.start": (("midpoint", "background", "limit"), "dirty level from which writers are held back"),
     "stack.overflow": (
         ("report", "stop"),
@@ -90,26 +89,11 @@ CHOICES: dict[str, tuple[tuple[str, ...], str]] = {
         ("dirtied_when", "page_age"),
         "which inode a flusher takes next: by stamp or by oldest page",
     ),
-    "flusher.turn": (
-        ("pages", "bandwidth"),
-        "what a flusher writes of one inode at a turn: 1024 pages, or half a second's (since 3.2; with pauses)",
-    ),
-    "write.folios": (
-        ("none", "xfs", "all"),
-        "who writes folios of many pages: one, looked at after each page; or XFS, or XFS and ext4 (with pauses)",
-    ),
-    "dirty.floor": (
-        ("position", "share"),
-        "where a quiet device gets its least part of the limit: in the position alone, or in its share (since 6.14)",
-    ),
-    "timer.expiry": (
-        ("tick", "late"),
-        "when a timer of n ticks ends: at the n-th tick, or never early, after n to n+1 ticks (since 4.8)",
-    ),
     "lru.split": (("on", "off"), "whether file pages have an active list beside the inactive one"),
     "watermark.gap": (("kernel", "wide"), "LOW and HIGH above MIN: as in the kernel, or eight times as far"),
     "stack.switch": (("off", "reclaim", "writepage"), "where a task that reclaims goes over to a fresh stack"),
     **old_kernels.CHOICES,
+    **later_kernels.CHOICES,
     "stack.bytes": ((), "kernel stack of a task, a power of two from 4K to 64K; unset: the machine's"),
 }
 
@@ -123,7 +107,6 @@ _STATUS_QUO: dict[str, str | int] = {
     "reclaim.around": "off",
     "reclaim.worker": "off",
     "reclaim.worker_order": "lru",
-    "throttle.by": "writing",
     "throttle.start": "midpoint",
     "stack.overflow": "report",
     "stack.diet": "off",
@@ -131,25 +114,11 @@ _STATUS_QUO: dict[str, str | int] = {
     "background.start": "ratio",
     "flusher.background": "all",
     "flusher.order": "dirtied_when",
-    "flusher.turn": "pages",
-    "write.folios": "none",
-    "dirty.floor": "position",
-    "timer.expiry": "tick",
     "lru.split": "on",
     "watermark.gap": "kernel",
     "stack.switch": "off",
     **old_kernels.STATUS_QUO,
-}
-_PAUSES: dict[str, str | int] = {"throttle.by": "pause", "dirty.base": "unreserved"}
-# What later kernels do otherwise than 2.6.34, by the release that has it all.
-_LINUX_6_1 = _PAUSES | {"flusher.turn": "bandwidth", "timer.expiry": "late"}
-_LINUX_6_12 = _LINUX_6_1 | {"write.folios": "xfs"}
-_LINUX_6_18 = _LINUX_6_12 | {"write.folios": "all", "dirty.floor": "share"}
-# A choice that makes sense with another only.
-NEEDS: dict[tuple[str, str], tuple[str, str]] = {
-    ("flusher.turn", "bandwidth"): ("throttle.by", "pause"),
-    ("write.folios", "xfs"): ("throttle.by", "pause"),
-    ("write.folios", "all"): ("throttle.by", "pause"),
+    **later_kernels.STATUS_QUO,
 }
 _GORMAN: dict[str, str | int] = {
     "reclaim.writeback": "kswapd",
@@ -169,14 +138,10 @@ DESIGNS: dict[str, dict[str, str | int]] = {
     "stack-switch": _STATUS_QUO | {"stack.switch": "reclaim"},
     "gentle-lumpy": _STATUS_QUO | {"reclaim.lumpy": "gentle"},
     "throttle-earlier": _STATUS_QUO | {"throttle.start": "background"},
-    "ioless-throttle": _STATUS_QUO | _PAUSES,
     "stack-diet": _STATUS_QUO | {"stack.diet": "on"},
     "stack-16k": _STATUS_QUO | {"stack.bytes": 16384},
     "zone-dirty-limits": _STATUS_QUO | {"dirty.limits": "zone"},
-    **{name: _STATUS_QUO | chosen for name, chosen in old_kernels.DESIGNS.items()},
-    "linux-6.1": _STATUS_QUO | _LINUX_6_1,
-    "linux-6.12": _STATUS_QUO | _LINUX_6_12,
-    "linux-6.18": _STATUS_QUO | _LINUX_6_18,
+    **{name: _STATUS_QUO | chosen for name, chosen in (old_kernels.DESIGNS | later_kernels.DESIGNS).items()},
     "reclaim-3.2": _STATUS_QUO
     | {"reclaim.writeback": "urgent", "reclaim.throttle": "writeback", "reclaim.progress": "reclaimable"},
 }
@@ -417,8 +382,10 @@ def check(scenario: Scenario, origins: Sequence[int] | None = None) -> None:
         except ValueError as error:
             raise FieldError(f"design.{name}", str(error)) from None
     chosen = choices(scenario)
-    for (name, value), (other, needed) in NEEDS.items():
-        _require(chosen[name] != value or chosen[other] == needed, f"design.{name}", f"{value} needs {other} = {needed}")
+    for (name, value), (other, needed) in later_kernels.NEEDS.items():
+        _require(
+            chosen[name] != value or chosen[other] == needed, f"design.{name}", f"{value} needs {other} = {needed}"
+        )
 
 
 def _require(condition: bool, where: str, message: str) -> None:

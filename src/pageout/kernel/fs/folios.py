@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Folios of more than one page, as far as a writer notices them: how much goes into the cache at a time.
 
-A page is still the unit that is reclaimed and written here; what a large folio changes is when a writer is looked at, and
-how large a bio can get.  Source: Linux v6.18 mm/filemap.c:__filemap_get_folio, include/linux/pagemap.h:fgf_set_order.
+A page is still the unit that is reclaimed and written here; what a large folio changes is when a writer is looked at,
+and how large a bio can get.  Source: Linux v6.18 mm/filemap.c:__filemap_get_folio, include/linux/pagemap.h.
 """
 
 from pageout.engine.constants import FOLIOS_ALL, FOLIOS_NONE, FOLIOS_XFS, FS_EXT4, FS_XFS

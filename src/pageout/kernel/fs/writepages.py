@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Writing an inode's dirty pages as ext4 and XFS do since Linux 3.x: pages are counted, extents mapped, bios filled.
 
-The budget is pages, not calls, and is kept to; blocks are chosen for a whole delayed run at once; a bio goes out when it
-is full or the run ends. What 2.6.34 did stands in ext4.py and fs_writeback.py:write_cache_pages.
+The budget is pages, not calls, and is kept to; blocks are chosen for a whole delayed run at once; a bio goes out when
+it is full or the run ends. What 2.6.34 did stands in ext4.py and fs_writeback.py:write_cache_pages.
 Source: Linux v6.1 fs/ext4/inode.c (ext4_writepages, mpage_prepare_extent_to_map), fs/iomap/buffered-io.c
 (iomap_writepages), mm/page-writeback.c:write_cache_pages.  Differs: pages that must not be rewritten while they are
 tagged (TOWRITE) are not told from the others, so a sync write also takes what was dirtied behind its place meanwhile;
@@ -35,8 +35,8 @@ def writepages(k, t, f):
     """Write dirty pages from where the last pass ended, at most task.wbc_nr of them (all, if task.wbc_sync).
 
     f.a, f.b   in: inode, submitter.  Leaves task.wbc_nr reduced by the pages written.  Sleeps: yes.
-    In the frame: f.index next page, f.left end of the range, f.c end of the extent that has its blocks, f.count pages in
-    the bios not yet submitted, f.stage where the pass began, f.flag whether ext4 may yet look before that.
+    In the frame: f.index next page, f.left end of the range, f.c end of the extent that has its blocks, f.count pages
+    in the bios not yet submitted, f.stage where the pass began, f.flag whether ext4 may yet look before that.
     """
     MORE, SUBMITTED, WAITED, MAPPED = 1, 2, 3, 4
     task = k.task[t]
@@ -94,7 +94,7 @@ def _begin(k, t, f):
 
 @kfn
 def _next(k, f):
-    """The next dirty page; ext4, at the end of the file, goes on from its beginning to where it began. NIL at the end."""
+    """The next dirty page, or NIL; ext4, at the end of the file, goes on from its beginning to where it began."""
     found = next_dirty(k, f.inode, f.index, f.left)
     if found == NIL and f.flag:
         f.flag, f.index, f.left = 0, 0, f.stage
