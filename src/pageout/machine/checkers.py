@@ -317,7 +317,7 @@ def _parts(arrays: dict[str, Any], seen: _Frames) -> Iterator[str]:
     """A bio cut into parts counts those under way: clones, pages in stripes, and itself while it is cut."""
     bio, page = arrays["bio"], arrays["stripe_page"]
     used = bio["used"] == 1
-    clones = bio["parent"][used & (bio["end"] == c.END_CHILD)]
+    clones = bio["parent"][used & ((bio["end"] == c.END_CHILD) | (bio["end"] == c.END_PART))]
     parts = np.bincount(clones, minlength=len(bio))
     for name in ("towrite", "written"):
         held = page[name][page[name] != c.NIL] if len(arrays["stripe"]) > 1 else np.zeros(0, dtype=int)

@@ -39,6 +39,9 @@ CHOICE_VALUES: dict[str, dict[str, int]] = {
     "dirty.base": {"dirtyable": c.BASE_DIRTYABLE, "unmapped": c.BASE_UNMAPPED, "unreserved": c.BASE_UNRESERVED},
     "zone.dma32": {"on": c.DMA32_ON, "off": c.DMA32_OFF},
     "throttle.by": {"writing": c.THROTTLE_BY_WRITING, "pause": c.THROTTLE_BY_PAUSE},
+    "block.layer": {"single": c.LAYER_SINGLE, "mq": c.LAYER_MQ},
+    "block.throttle": {"whole": c.TRIM_WHOLE, "spare": c.TRIM_SPARE},
+    "cache.folios": {"page": c.FOLIOS_PAGE, "large": c.FOLIOS_LARGE},
     "stack.switch": {"off": c.SWITCH_OFF, "reclaim": c.SWITCH_RECLAIM, "writepage": c.SWITCH_WRITEPAGE},
 }
 CHOICE_PARAMS = {
@@ -59,6 +62,9 @@ CHOICE_PARAMS = {
     "dirty.base": "dirty_base",
     "zone.dma32": "zone_dma32",
     "throttle.by": "throttle_by",
+    "block.layer": "block_layer",
+    "block.throttle": "throttle_trim",
+    "cache.folios": "cache_folios",
 }
 WIDE_GAP = 8
 WORKER_PID = 500
