@@ -15,6 +15,7 @@ import numpy as np
 from pageout.engine import constants as c
 from pageout.kernel import frames
 from pageout.machine.boot import Booted
+from pageout.machine.checkers_mq import check_mq
 from pageout.machine.checkers_xfs import check_xfs, own_blocks, under_way
 from pageout.vocabulary.errors import InvariantError
 from pageout.vocabulary.scenario import Scenario
@@ -44,6 +45,7 @@ def check(booted: Booted, scenario: Scenario) -> None:
         _sockets,
         _slabs,
         _xfs,
+        _mq,
     ):
         for complaint in checker(booted.arrays, seen):
             stat = booted.arrays["stat"]
@@ -466,3 +468,8 @@ def _slabs(arrays: dict[str, Any], seen: _Frames) -> Iterator[str]:
 def _xfs(arrays: dict[str, Any], seen: _Frames) -> Iterator[str]:
     """XFS's records, buffers, log and slabs against the bitmap, the files' slots and each other."""
     yield from check_xfs(arrays)
+
+
+def _mq(arrays: dict[str, Any], seen: _Frames) -> Iterator[str]:
+    """blk-mq's requests and bios."""
+    yield from check_mq(arrays)

@@ -18,13 +18,13 @@ from pageout.engine.constants import (
     ENTRY,
     EV_IO_DONE,
     NIL,
-    PF_KTHREAD,
 )
 from pageout.engine.kstack import become, call, ret
 from pageout.engine.ring import emit
 from pageout.engine.waitqueue import sleep_on, wake_one
 from pageout.jit import kfn
 from pageout.kernel.block.bio import bio_alloc
+from pageout.kernel.block.blk_plug import has_plug
 from pageout.kernel.block.blk_throttle import is_throttled, take_ready
 from pageout.kernel.block.elevator import (
     READ_EXPIRE_NS,
@@ -206,21 +206,10 @@ def blk_mq_get_tag(k, t, f):
 
 
 @kfn
-def _has_plug(k, t):
-    return k.task[t].plug_open > 0 or k.task[t].tflags & PF_KTHREAD != 0
-
-
-@kfn
-def blk_start_plug(k, t):
-    """Requests of this task are gathered from here on, until as many blk_finish_plug have been called."""
-    k.task[t].plug_open += 1
-
-
-@kfn
 def blk_finish_plug(k, t, f):
     """End one blk_start_plug; the last one lets the plug go. Never sleeps."""
     k.task[t].plug_open -= 1
-    if not _has_plug(k, t):
+    if not has_plug(k, t):
         flush_plug(k, t)
     return ret(k, t, f, 0)
 
@@ -429,7 +418,7 @@ def blk_mq_submit_bio(k, t, f):
                 _plug(k, t, _new_request(k, t, queue, part))
             f.work = NIL if part == bio else _part_sent(k, t, bio)
         f.bio = following
-    if not _has_plug(k, t):
+    if not has_plug(k, t):
         flush_plug(k, t)
     return ret(k, t, f, 0)
 
