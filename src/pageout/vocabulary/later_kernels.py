@@ -39,9 +39,14 @@ NEEDS: dict[tuple[str, str], tuple[str, str]] = {
     ("write.folios", "all"): ("throttle.by", "pause"),
 }
 _PAUSES: dict[str, str | int] = {"throttle.by": "pause", "dirty.base": "unreserved"}
-_LINUX_6_1 = _PAUSES | {"flusher.turn": "bandwidth", "timer.expiry": "late"}
+_LINUX_6_1 = _PAUSES | {"flusher.turn": "bandwidth", "timer.expiry": "late", "block.layer": "mq"}
 _LINUX_6_12 = _LINUX_6_1 | {"write.folios": "xfs"}
-_LINUX_6_18 = _LINUX_6_12 | {"write.folios": "all", "dirty.floor": "share"}
+_LINUX_6_18 = _LINUX_6_12 | {
+    "write.folios": "all",
+    "dirty.floor": "share",
+    "block.throttle": "spare",
+    "cache.folios": "large",
+}
 DESIGNS: dict[str, dict[str, str | int]] = {
     "ioless-throttle": _PAUSES,
     "linux-6.1": _LINUX_6_1,

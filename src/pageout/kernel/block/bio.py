@@ -18,6 +18,7 @@ def bio_alloc(k, inode, index, block, is_write, is_sync, submitter):
     b.used, b.next, b.inode, b.index, b.nr_pages, b.block = 1, NIL, inode, index, 1, block
     b.is_write, b.is_sync, b.submitter = is_write, is_sync, submitter
     b.queue, b.parent, b.member, b.end, b.children, b.failed = NIL, NIL, NIL, END_PAGES, 0, 0
+    b.sent, b.throttled, b.tracked = 0, 0, 0
     if inode != NIL:
         b.queue = k.bdi[k.inode[inode].bdi].queue
     k.stat.bios_used += 1
@@ -57,7 +58,7 @@ def bio_add(k, first, last, inode, index, block, is_write, is_sync, submitter):
             b.inode == inode
             and b.index + b.nr_pages == index
             and b.block + b.nr_pages == block
-            and b.nr_pages < k.queue[queue].max_pages
+            and b.nr_pages < k.queue[queue].bio_pages
         ):
             b.nr_pages += 1
             return last

@@ -9,6 +9,7 @@ from pageout.engine.constants import (
     DEV_RAID1,
     END_CHILD,
     END_PAGES,
+    END_PART,
     END_STRIPE,
     END_XFS,
     KLOG_PAGE_LOST,
@@ -120,6 +121,13 @@ def bio_endio(k, bio, failed):
         if kind == END_STRIPE:
             stripe_io_done(k, parent, member, failed)
             return
+        if kind == END_PART:
+            whole = k.bio[parent]
+            whole.failed += failed
+            whole.children -= 1
+            bio = parent if whole.children == 0 else NIL
+            failed = 1 if whole.failed > 0 else 0
+            continue
         if kind != END_CHILD:
             send_response(k, parent, failed)
             return
@@ -140,3 +148,13 @@ def bio_put(k, bio, failed):
     b.children -= 1
     if b.children == 0:
         bio_endio(k, bio, _verdict(k, bio))
+
+
+@kfn
+def part_done(k, bio, failed):
+    """One request's share of a bio is done, or all of it has been sent: the last ends it."""
+    b = k.bio[bio]
+    b.failed += failed
+    b.children -= 1
+    if b.children == 0:
+        bio_endio(k, bio, 1 if b.failed > 0 else 0)
