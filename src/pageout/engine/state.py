@@ -135,7 +135,8 @@ QUEUE = tuple(
         "driver "
         # blk-mq (mq: this queue is one): pages of the largest bio; tags, and how many were freed while tasks waited for
         # one; requests put back or not sorted; where each direction's last request of mq-deadline began
-        "mq bio_pages nr_tags tags_used tag_batch tags_freed tag_wait list_head list_tail nr_list read_pos write_pos "
+        "mq bio_pages bio_segs nr_tags tags_used tag_batch tags_freed tag_wait list_head list_tail nr_list "
+        "read_pos write_pos "
         # how its limits work, its own time a request and a page; ticks: bytes of one, what is left of it (stopped: a
         # request waits for the next); slices: their length in jiffies, when the timer is due, its number, the thread
         "limit latency_ns service_page_ns tick_ns tick_bytes tick_left tick_armed stopped slice_jiffies throttle_gen "
@@ -179,7 +180,7 @@ BIO = tuple(
     for name in (
         "used next inode index nr_pages block is_write is_sync page submitter queue parent member end children failed "
         # blk-mq: pages that were sent off in parts; whether the throttle has counted its bytes; whether wbt counts it
-        "sent throttled tracked"
+        "sent throttled tracked nr_segs"
     ).split()
 )
 

@@ -319,7 +319,8 @@ def _parts(arrays: dict[str, Any], seen: _Frames) -> Iterator[str]:
     """A bio cut into parts counts those under way: clones, pages in stripes, and itself while it is cut."""
     bio, page = arrays["bio"], arrays["stripe_page"]
     used = bio["used"] == 1
-    clones = bio["parent"][used & ((bio["end"] == c.END_CHILD) | (bio["end"] == c.END_PART))]
+    kinds = np.isin(bio["end"], (c.END_CHILD, c.END_PART, c.END_IOEND))
+    clones = bio["parent"][used & kinds & (bio["parent"] != c.NIL)]
     parts = np.bincount(clones, minlength=len(bio))
     for name in ("towrite", "written"):
         held = page[name][page[name] != c.NIL] if len(arrays["stripe"]) > 1 else np.zeros(0, dtype=int)

@@ -15,7 +15,6 @@ NO_REQUESTS = ("null", "linear", "raid0", "raid1", "raid5", "loop")
 MOST_TAGS = 256  # of a scheduler: twice BLKDEV_DEFAULT_RQ
 HOST_DEPTH = 32  # assumed: commands a host adapter takes at once, as SATA's; a device may take fewer
 SEGMENTS = 256  # pieces of memory in a bio: BIO_MAX_VECS
-LARGE_BIO_PAGES = 2048  # with large folios a bio is as long as what ext4 allocates at once, 8 MiB
 BIOS_BESIDE = 65536  # bios of readers and of pages beyond the dirty limit
 
 
@@ -88,7 +87,7 @@ def mq_fields(scenario: Scenario, disk: Disk) -> dict[str, int]:
     """Return what a queue record has beside the fields of `queue_fields`, which some of these take the place of."""
     common = {"list_head": c.NIL, "list_tail": c.NIL}
     if not is_mq(scenario, disk):
-        return {**common, "bio_pages": max(1, disk.max_sectors_kb * 1024 // PAGE)}
+        return {**common, "bio_pages": max(1, disk.max_sectors_kb * 1024 // PAGE), "bio_segs": c.MAX_BIO_PAGES}
     chosen = choices(scenario)
     large = chosen["cache.folios"] == "large"
     nr = tags_of(disk)
@@ -101,7 +100,8 @@ def mq_fields(scenario: Scenario, disk: Disk) -> dict[str, int]:
         "nr_tags": nr,
         "tag_batch": min(8, max(1, nr // 8)),
         "max_pages": _max_pages(disk, large),
-        "bio_pages": LARGE_BIO_PAGES if large else SEGMENTS,
+        "bio_pages": c.MAX_BIO_PAGES,
+        "bio_segs": SEGMENTS,
     }
 
 
