@@ -160,7 +160,7 @@ def _later_kernel(r: random.Random, scenario: Scenario) -> Scenario:
     disks = tuple(_mq_disk(r, disk) if disk.kind in ("disk", "ssd", "throttled") else disk for disk in machine.disks)
     chosen = {
         "block.layer": "mq",
-        "block.throttle": r.choice(["whole", "spare"]),
+        "block.throttle": r.choice(["line", "meta", "spare"]),
         "cache.folios": r.choice(["page", "large"]),
     }
     return msgspec.structs.replace(

@@ -40,7 +40,7 @@ CHOICE_VALUES: dict[str, dict[str, int]] = {
     "zone.dma32": {"on": c.DMA32_ON, "off": c.DMA32_OFF},
     "throttle.by": {"writing": c.THROTTLE_BY_WRITING, "pause": c.THROTTLE_BY_PAUSE},
     "block.layer": {"single": c.LAYER_SINGLE, "mq": c.LAYER_MQ},
-    "block.throttle": {"whole": c.TRIM_WHOLE, "spare": c.TRIM_SPARE},
+    "block.throttle": {"line": c.RULES_LINE, "meta": c.RULES_META, "spare": c.RULES_SPARE},
     "cache.folios": {"page": c.FOLIOS_PAGE, "large": c.FOLIOS_LARGE},
     "stack.switch": {"off": c.SWITCH_OFF, "reclaim": c.SWITCH_RECLAIM, "writepage": c.SWITCH_WRITEPAGE},
 }
@@ -63,7 +63,7 @@ CHOICE_PARAMS = {
     "zone.dma32": "zone_dma32",
     "throttle.by": "throttle_by",
     "block.layer": "block_layer",
-    "block.throttle": "throttle_trim",
+    "block.throttle": "throttle_rules",
     "cache.folios": "cache_folios",
 }
 WIDE_GAP = 8

@@ -98,8 +98,8 @@ CHOICES: dict[str, tuple[tuple[str, ...], str]] = {
         "the request queue: one with a lock and congestion, or blk-mq with tags and plugs",
     ),
     "block.throttle": (
-        ("whole", "spare"),
-        "what blk-throttle keeps of slices that are over: none, or one (since 6.15)",
+        ("line", "meta", "spare"),
+        "blk-throttle: one line for all; metadata passes (since 6.12); and one slice stays spare (since 6.15)",
     ),
     "cache.folios": (("page", "large"), "pages that one segment of a bio holds: one, or as many as lie together"),
     **old_kernels.CHOICES,
@@ -128,7 +128,7 @@ _STATUS_QUO: dict[str, str | int] = {
     "watermark.gap": "kernel",
     "stack.switch": "off",
     "block.layer": "single",
-    "block.throttle": "whole",
+    "block.throttle": "line",
     "cache.folios": "page",
     **old_kernels.STATUS_QUO,
 }
