@@ -160,8 +160,8 @@ def _later_kernel(r: random.Random, scenario: Scenario) -> Scenario:
     disks = tuple(_mq_disk(r, disk) if disk.kind in ("disk", "ssd", "throttled") else disk for disk in machine.disks)
     chosen = {
         "block.layer": "mq",
-        "block.throttle": r.choice(["whole", "spare"]),
-        "cache.folios": r.choice(["page", "large"]),
+        "block.throttle": r.choice(["line", "meta", "spare"]),
+        **({"throttle.by": "pause", "write.folios": "all"} if r.random() < 0.5 else {}),
     }
     return msgspec.structs.replace(
         scenario, machine=msgspec.structs.replace(machine, disks=disks), choices={**scenario.choices, **chosen}

@@ -171,7 +171,7 @@ REQUEST = tuple(
     (name, I8)
     for name in (
         "used next queue block nr_pages is_write is_sync bio_head bio_tail deadline_ns started_ns submitter failed seq "
-        "tracked"
+        "tracked meta"
     ).split()
 )
 
@@ -180,7 +180,7 @@ BIO = tuple(
     for name in (
         "used next inode index nr_pages block is_write is_sync page submitter queue parent member end children failed "
         # blk-mq: pages that were sent off in parts; whether the throttle has counted its bytes; whether wbt counts it
-        "sent throttled tracked nr_segs"
+        "sent throttled tracked meta nr_segs"
     ).split()
 )
 
@@ -256,7 +256,7 @@ PARAM = tuple(
         "nr_fs nr_xfs "
         "mobility_off "
         "stack_limit stack_overflow stack_diet "
-        "block_layer throttle_trim cache_folios"
+        "block_layer throttle_rules"
     ).split()
 )
 

@@ -69,6 +69,12 @@ def _max_pages(disk: Disk, large: bool) -> int:
     return own if large else min(own, disk.max_segments)
 
 
+def _has_large_folios(scenario: Scenario, disk: Disk) -> bool:
+    """Say whether a filesystem on this disk keeps its files in folios of many pages, each one piece of memory."""
+    kinds = {"none": (), "xfs": ("xfs",), "all": ("xfs", "ext4")}[str(choices(scenario)["write.folios"])]
+    return any(fs.disk == disk.name and fs.kind in kinds for fs in scenario.machine.filesystems)
+
+
 def _limit_fields(disk: Disk, hz: int) -> dict[str, int]:
     per_tick = disk.tick_bytes or disk.write_bps * disk.tick_ns // c.NS_PER_S
     ticks = disk.limit == "ticks" and per_tick > 0
@@ -88,8 +94,7 @@ def mq_fields(scenario: Scenario, disk: Disk) -> dict[str, int]:
     common = {"list_head": c.NIL, "list_tail": c.NIL}
     if not is_mq(scenario, disk):
         return {**common, "bio_pages": max(1, disk.max_sectors_kb * 1024 // PAGE), "bio_segs": c.MAX_BIO_PAGES}
-    chosen = choices(scenario)
-    large = chosen["cache.folios"] == "large"
+    large = _has_large_folios(scenario, disk)
     nr = tags_of(disk)
     limits = _limit_fields(disk, scenario.machine.hz) if disk.kind == "throttled" else {}
     return {

@@ -92,15 +92,6 @@ CHOICES: dict[str, tuple[tuple[str, ...], str]] = {
     "lru.split": (("on", "off"), "whether file pages have an active list beside the inactive one"),
     "watermark.gap": (("kernel", "wide"), "LOW and HIGH above MIN: as in the kernel, or eight times as far"),
     "stack.switch": (("off", "reclaim", "writepage"), "where a task that reclaims goes over to a fresh stack"),
-    "block.layer": (
-        ("single", "mq"),
-        "the request queue: one with a lock and congestion, or blk-mq with tags and plugs",
-    ),
-    "block.throttle": (
-        ("whole", "spare"),
-        "what blk-throttle keeps of slices that are over: none, or one (since 6.15)",
-    ),
-    "cache.folios": (("page", "large"), "pages that one segment of a bio holds: one, or as many as lie together"),
     **old_kernels.CHOICES,
     **later_kernels.CHOICES,
     "stack.bytes": ((), "kernel stack of a task, a power of two from 4K to 64K; unset: the machine's"),
@@ -126,9 +117,6 @@ _STATUS_QUO: dict[str, str | int] = {
     "lru.split": "on",
     "watermark.gap": "kernel",
     "stack.switch": "off",
-    "block.layer": "single",
-    "block.throttle": "whole",
-    "cache.folios": "page",
     **old_kernels.STATUS_QUO,
     **later_kernels.STATUS_QUO,
 }

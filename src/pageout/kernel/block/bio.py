@@ -2,9 +2,31 @@
 """Bios: runs of file pages that lie in adjacent disk blocks, on their way to a queue."""
 
 from pageout.engine.clock import fail
-from pageout.engine.constants import DEV_RAID1, DEV_RAID5, END_IOEND, END_PAGES, ERR_BIOS, NIL, READ, WRITE
+from pageout.engine.constants import (
+    DEV_RAID1,
+    DEV_RAID5,
+    END_CHILD,
+    END_IOEND,
+    END_PAGES,
+    ERR_BIOS,
+    FS_EXT2,
+    NIL,
+    READ,
+    WRITE,
+)
 from pageout.jit import kfn
 from pageout.kernel.fs.folios import has_large_folios
+
+
+@kfn
+def _is_metadata(k, inode):
+    """1 for what later kernels submit as REQ_META or REQ_SWAP: journals, XFS's own blocks, ext3's and ext4's, swap."""
+    if k.bdi[k.inode[inode].bdi].is_swap:
+        return 1
+    fs = k.fs[k.inode[inode].fs]
+    if inode == fs.journal_inode or (fs.xfs != NIL and inode == k.xfs[fs.xfs].inode):
+        return 1
+    return 1 if inode == fs.meta_inode and fs.kind != FS_EXT2 else 0
 
 
 @kfn
@@ -20,9 +42,10 @@ def bio_alloc(k, inode, index, block, is_write, is_sync, submitter):
     b.is_write, b.is_sync, b.submitter = is_write, is_sync, submitter
     b.nr_segs = 1
     b.queue, b.parent, b.member, b.end, b.children, b.failed = NIL, NIL, NIL, END_PAGES, 0, 0
-    b.sent, b.throttled, b.tracked = 0, 0, 0
+    b.sent, b.throttled, b.tracked, b.meta = 0, 0, 0, 0
     if inode != NIL:
         b.queue = k.bdi[k.inode[inode].bdi].queue
+        b.meta = _is_metadata(k, inode)
     k.stat.bios_used += 1
     return bio
 
@@ -50,6 +73,8 @@ def bio_for_member(k, member, block, nr_pages, is_write, is_sync, submitter, end
     bio = bio_alloc(k, NIL, 0, block, is_write, is_sync, submitter)
     b = k.bio[bio]
     b.nr_pages, b.queue, b.member, b.end, b.parent = nr_pages, k.member[member].queue, member, end, parent
+    if end == END_CHILD:
+        b.meta = k.bio[parent].meta
     k.member[member].pending += 1
     return bio
 

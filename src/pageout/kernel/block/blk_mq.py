@@ -38,7 +38,9 @@ from pageout.kernel.block.elevator import (
 from pageout.kernel.block.endio import bio_endio, part_done
 from pageout.kernel.block.mq_deadline import mq_deadline_next
 from pageout.kernel.block.request import (
+    RWBS_META,
     RWBS_READ,
+    RWBS_SYNC,
     RWBS_WRITE,
     account_transfer,
     add_bio,
@@ -162,7 +164,7 @@ def _new_request(k, t, queue, bio):
     else:
         q.count_read += 1
     request = new_request(k, t, queue, bio, WRITE_EXPIRE_NS if b.is_write else READ_EXPIRE_NS)
-    k.request[request].tracked = b.tracked
+    k.request[request].tracked, k.request[request].meta = b.tracked, b.meta
     trace_bio(k, t, EV.block_getrq, queue, rwbs_of(k.request[request]), b.block * 8, b.nr_pages * 8)
     return request
 
@@ -342,6 +344,13 @@ def complete_request(k, request):
 
 
 @kfn
+def _letters(b):
+    """Letters of a bio, as of a request."""
+    rwbs = (RWBS_WRITE if b.is_write else RWBS_READ) | (RWBS_META if b.meta else 0)
+    return rwbs | (RWBS_SYNC if b.is_write and b.is_sync else 0)
+
+
+@kfn
 def _next_part(k, t, bio):
     """What of a bio is sent next: the bio itself if it fits into one request, else a part of it."""
     b = k.bio[bio]
@@ -353,12 +362,12 @@ def _next_part(k, t, bio):
     left = b.nr_pages - b.sent
     part = bio_alloc(k, NIL, 0, b.block + b.sent, b.is_write, b.is_sync, b.submitter)
     p = k.bio[part]
-    p.queue, p.parent, p.end, p.nr_pages, p.tracked = b.queue, bio, END_PART, left if left < most else most, b.tracked
+    p.queue, p.parent, p.end, p.nr_pages = b.queue, bio, END_PART, left if left < most else most
+    p.tracked, p.meta = b.tracked, b.meta
     b.children += 1
     b.sent += p.nr_pages
     if b.sent < b.nr_pages:
-        rwbs = RWBS_WRITE if b.is_write else RWBS_READ
-        trace_bio(k, t, EV.block_split, b.queue, rwbs, p.block * 8, (b.block + b.sent) * 8)
+        trace_bio(k, t, EV.block_split, b.queue, _letters(b), p.block * 8, (b.block + b.sent) * 8)
     return part
 
 
@@ -381,8 +390,7 @@ def _bio_came(k, t, bio):
     if b.throttled == 0 and is_throttled(k, t, b.queue, bio):
         return True
     if b.sent == 0:
-        rwbs = RWBS_WRITE if b.is_write else RWBS_READ
-        emit(k, t, EV.block_bio_queue, b.queue, rwbs, b.block * 8, b.nr_pages * 8)
+        emit(k, t, EV.block_bio_queue, b.queue, _letters(b), b.block * 8, b.nr_pages * 8)
     if k.queue[b.queue].kind == DEV_NULL:
         _finish_inline(k, bio)
         return True

@@ -10,7 +10,7 @@ v6.16 on: with both limits set, bios past the first and short of the second stay
 """
 
 from pageout.engine.clock import jiffies_of, post
-from pageout.engine.constants import EV_THROTTLE, LIMIT_SLICES, NIL, READ, TRIM_SPARE, WRITE
+from pageout.engine.constants import EV_THROTTLE, LIMIT_SLICES, NIL, READ, RULES_LINE, RULES_SPARE, WRITE
 from pageout.engine.waitqueue import wake_one
 from pageout.jit import kfn
 from pageout.kernel.block.request import clock_of
@@ -102,7 +102,7 @@ def iops_wait(g, iops, hz, now, slice_jiffies, spare):
 def _dispatch_wait(k, queue, direction, bio, now):
     """Jiffies until the bio may go. The slice is renewed, and stretched to when that will be."""
     q, g, b = k.queue[queue], k.throtl[2 * queue + direction], k.bio[bio]
-    bps, iops, spare = _bps(q, direction), _iops(q, direction), k.param.throttle_trim == TRIM_SPARE
+    bps, iops, spare = _bps(q, direction), _iops(q, direction), k.param.throttle_rules == RULES_SPARE
     wait = 0
     _renew_slice(g, now, q.slice_jiffies)
     if bps > 0 and b.throttled == 0:
@@ -141,7 +141,7 @@ def _trim_slice(k, queue, direction, now):
     Since v6.15 one of them stays as a spare: what a late timer did not use is not lost.
     """
     q, g = k.queue[queue], k.throtl[2 * queue + direction]
-    step, spare = q.slice_jiffies, k.param.throttle_trim == TRIM_SPARE
+    step, spare = q.slice_jiffies, k.param.throttle_rules == RULES_SPARE
     if _slice_used(g, now):
         return
     g.end = _round_up(now + step, step)
@@ -172,7 +172,10 @@ def _trimmed(used, rate, elapsed, hz, spare):
 
 @kfn
 def is_throttled(k, t, queue, bio):
-    """A bio comes: True if it has to wait in the throttle, which has it then. One let go before pays for its parts."""
+    """A bio comes: True if it has to wait in the throttle, which has it then. One let go before pays for its parts.
+
+    Since v6.12 metadata and swap pass at once, and what follows pays for them.
+    """
     q, b = k.queue[queue], k.bio[bio]
     direction = b.is_write
     if q.limit != LIMIT_SLICES:
@@ -185,6 +188,11 @@ def is_throttled(k, t, queue, bio):
         b.throttled = COUNTED
     if g.nr == 0 and _dispatch_wait(k, queue, direction, bio, now) == 0:
         _charge(k, queue, direction, bio, now)
+        return False
+    if b.meta and k.param.throttle_rules != RULES_LINE:
+        _count_bytes(g, b)
+        b.throttled = PASSED
+        g.ios += 1
         return False
     b.next = NIL
     if g.nr == 0:

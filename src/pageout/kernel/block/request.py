@@ -10,14 +10,15 @@ from pageout.jit import kfn
 from pageout.kernel.block.endio import bio_endio
 from pageout.vocabulary.tracepoints import EV
 
-RWBS_WRITE, RWBS_READ, RWBS_SYNC = 2, 8, 128
+RWBS_WRITE, RWBS_READ, RWBS_SYNC, RWBS_META = 2, 8, 128, 256
 EIO = -5
 
 
 @kfn
 def rwbs_of(rq):
-    """Letters of a request: W or R, S for a write that somebody waits for."""
-    return (RWBS_WRITE if rq.is_write else RWBS_READ) | (RWBS_SYNC if rq.is_write and rq.is_sync else 0)
+    """Letters of a request: W or R, S for a write that somebody waits for, M for metadata (blk-mq only)."""
+    rwbs = (RWBS_WRITE if rq.is_write else RWBS_READ) | (RWBS_META if rq.meta else 0)
+    return rwbs | (RWBS_SYNC if rq.is_write and rq.is_sync else 0)
 
 
 @kfn
@@ -67,7 +68,7 @@ def new_request(k, t, queue, bio, expire_ns):
     k.stat.seq += 1
     rq.used, rq.next, rq.queue, rq.block, rq.nr_pages, rq.seq = 1, NIL, queue, b.block, 0, k.stat.seq
     rq.is_write, rq.is_sync, rq.bio_head, rq.bio_tail, rq.submitter = b.is_write, b.is_sync, NIL, NIL, b.submitter
-    rq.failed, rq.tracked = 0, 0
+    rq.failed, rq.tracked, rq.meta = 0, 0, 0
     rq.deadline_ns = clock_of(k, t) + expire_ns
     add_bio(k, rq, bio, 0)
     return request
