@@ -42,6 +42,8 @@ def storm(design: str, **more: str) -> Scenario:
 
 
 STALLS_LATE = ("linux-2.6.18", "ioless-throttle", "linux-6.1", "linux-6.12", "linux-6.18")
+
+
 def later_queue(disk: dict, **more: str) -> Scenario:
     """The storm on blk-mq, long enough for timers and tags to come into it."""
     what = storm("linux-2.6.34", **{"block.layer": "mq", **more})

@@ -3,6 +3,7 @@
 
 from itertools import pairwise
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,7 +17,7 @@ from pageout.kernel.block.blk_mq import _insert, _new_request, _take_next, blk_m
 from pageout.kernel.block.blk_plug import blk_start_plug
 from pageout.kernel.drivers.ticks import passes_tick, tick
 from pageout.machine.devices_mq import mq_fields, tags_of
-from pageout.vocabulary.scenario import Disk, Machine, Scenario
+from pageout.vocabulary.scenario import Disk, Filesystem, Machine, Scenario
 
 MQ = (("block.layer", "mq"),)
 SSD = (("kind", "ssd"), ("elevator", "none"), ("queue_depth", 4), ("max_sectors_kb", 64))
