@@ -116,7 +116,7 @@ def clean_up_dead() -> None:
             _undo(note)
     place = tracefs.mounted_at()
     if place is None:
-        (RUN / MOUNTED).unlink(missing_ok=True)
+        (RUN / MOUNTED).unlink(missing_ok=True)  # there was a reboot, or an umount
         return
     for path in (place / "instances").glob(f"{PREFIX}*"):
         found = re.fullmatch(rf"{PREFIX}(\d{{1,10}})", path.name)
@@ -168,10 +168,10 @@ def _unmount_if_last() -> list[str]:
     if not mark.exists() or any(note is not None and note.instance for note in notes):
         return []
     place = tracefs.mounted_at()
+    if place == tracefs.USUAL_PLACE and not tracefs.unmount(place):
+        return [f"{place} stays mounted, somebody uses it: umount it then, or the next recording does"]
     mark.unlink()
-    if place is None or str(place) != str(tracefs.USUAL_PLACE) or tracefs.unmount(place):
-        return []
-    return [f"{place} stays mounted: somebody uses it"]
+    return []
 
 
 def end_command(note: Note) -> None:
