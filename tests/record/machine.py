@@ -114,6 +114,11 @@ def has_left_nothing(pid: int, was_mounted: bool, folder: Path) -> bool:
     return not instance and not note and not hidden and (tracefs.mounted_at() is not None) == was_mounted
 
 
+def a_second() -> float:
+    """A second of a machine that has a CPU for each task that wants one; longer on one that has not."""
+    return 1.0 + os.getloadavg()[0] / (os.cpu_count() or 1)
+
+
 def run(*argv: str) -> str:
     """Run a program that has to succeed; returns what it prints."""
     done = subprocess.run(argv, capture_output=True, text=True)
@@ -157,7 +162,7 @@ def throttled_disk(folder: Path, write_bps: int, mib: int = 512) -> Iterator[Thr
         except AssertionError as error:
             pytest.skip(f"no loop device here: {error}")
         undo.callback(run, "losetup", "-d", device)
-        number = os.stat(device).st_rdev
+        number = Path(device).stat().st_rdev
         dev = f"{os.major(number)}:{os.minor(number)}"
         run("mount", device, str(mount))
         undo.callback(run, "umount", str(mount))

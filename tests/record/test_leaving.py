@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pageout.record import tenancy, tracefs
-from tests.record.machine import Recorder, alone, has_left_nothing, wait_for
+from tests.record.machine import Recorder, a_second, alone, has_left_nothing, wait_for
 
 SLEEPER = ["--", "sh", "-c", "sleep 30; true"]
 
@@ -42,7 +42,7 @@ def test_a_signal_ends_command_and_recording_and_the_bundle_is_written(
 
     os.kill(recorder.pid, number)
 
-    assert wait_for(lambda: not recorder.is_tracing(), 1.0)
+    assert wait_for(lambda: not recorder.is_tracing(), a_second())
     assert recorder.finish()[0] == 0
     assert has_left_nothing(recorder.pid, was_mounted, tmp_path)
     assert {"meta.json", "manifest.json", "trace.dat"} <= {path.name for path in (tmp_path / "b").iterdir()}
@@ -58,7 +58,7 @@ def test_a_command_that_does_not_heed_signals_is_not_waited_for_with_tracing_on(
     os.kill(recorder.pid, signal.SIGINT)
 
     place = f"instances/{tracefs.PREFIX}{recorder.pid}"
-    assert wait_for(lambda: (root := tracefs.mounted_at()) is None or not (root / place).exists(), 1.0)
+    assert wait_for(lambda: (root := tracefs.mounted_at()) is None or not (root / place).exists(), a_second())
     assert recorder.finish()[0] == 0
     assert (tmp_path / "b" / "meta.json").exists()
 
@@ -70,8 +70,8 @@ def test_a_killed_recorder_is_cleaned_up_after_within_a_second(was_mounted: bool
 
     recorder.kill()
 
-    assert wait_for(lambda: has_left_nothing(recorder.pid, was_mounted, tmp_path), 1.0)
-    assert wait_for(lambda: not tenancy.started(note.command) and not tenancy.started(note.watchdog), 1.0)
+    assert wait_for(lambda: has_left_nothing(recorder.pid, was_mounted, tmp_path), a_second())
+    assert wait_for(lambda: not tenancy.started(note.command) and not tenancy.started(note.watchdog), a_second())
     assert not list(tmp_path.iterdir())
     recorder.finish()
 
@@ -83,8 +83,8 @@ def test_a_killed_recorder_takes_a_deaf_command_with_it(was_mounted: bool, tmp_p
 
     recorder.kill()
 
-    assert wait_for(lambda: has_left_nothing(recorder.pid, was_mounted, tmp_path), 1.0)
-    assert wait_for(lambda: not tenancy.started(command), 1.0)
+    assert wait_for(lambda: has_left_nothing(recorder.pid, was_mounted, tmp_path), a_second())
+    assert wait_for(lambda: not tenancy.started(command), a_second())
     recorder.finish()
 
 
