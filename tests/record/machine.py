@@ -105,6 +105,11 @@ class Recorder:
         return self.process.returncode, out, err
 
 
+def notes() -> set[str]:
+    """Return the notes there are; a recorder no test began may have left one."""
+    return {path.name for path in tenancy.RUN.glob("*.json")}
+
+
 def has_left_nothing(pid: int, was_mounted: bool, folder: Path) -> bool:
     """Whether nothing of a recorder is left: instance, note, mount, unfinished output."""
     place = tracefs.mounted_at()

@@ -45,7 +45,7 @@ def document(
         "kernel_version": uname.version,
         "arch": uname.machine,
         "hz": settings["hz"],
-        "cpus": len(os.sched_getaffinity(1)) if Path("/proc/1").exists() else os.cpu_count(),
+        "cpus": os.cpu_count(),
         "machine": {"memory_kib": machine.memory_kib(), "page_bytes": os.sysconf("SC_PAGE_SIZE")},
         "command": argv,
         "rc": made.rc,

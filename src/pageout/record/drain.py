@@ -28,8 +28,9 @@ class Drain:
         self._stop = threading.Event()
         self._ready = threading.Event()
         self._page = os.sysconf("SC_PAGE_SIZE")
-        self._unit = max(self._page, _subbuf_bytes(instance))
+        self.unit = max(self._page, _subbuf_bytes(instance))  # of a page of the ring buffer
         self._pipe = os.pipe()
+        self._splices = True
         self.parts: dict[int, Path] = {}
         self._ends: dict[int, tuple[int, int]] = {}
         for cpu in instance.cpus():
@@ -70,34 +71,48 @@ class Drain:
             self.failure = error
 
     def _take_full(self, source: int, target: int) -> None:
-        while True:
+        while self._splices:
             try:
                 taken = os.splice(source, self._pipe[1], PIPE_PAGES * self._page, flags=os.SPLICE_F_NONBLOCK)
             except BlockingIOError:
                 return
             except OSError as error:
-                if error.errno not in (errno.EINVAL, errno.ENODATA):  # a buffer without a page; a CPU that is gone
-                    raise
-                return
+                if error.errno == errno.ENODATA:  # a CPU that is gone
+                    return
+                self._splices = False
+                break
             if not taken:
                 return
-            while taken:
+            self._put_spliced(taken, target)
+        self._take_rest(source, target)
+
+    def _put_spliced(self, taken: int, target: int) -> None:
+        while taken:
+            try:
                 moved = os.splice(self._pipe[0], target, taken)
-                taken -= moved
-                self.bytes += moved
+            except OSError as error:
+                if error.errno != errno.EINVAL:
+                    raise
+                moved = _write(target, os.read(self._pipe[0], taken))  # a file system that cannot
+            taken -= moved
+            self.bytes += moved
 
     def _take_rest(self, source: int, target: int) -> None:
         while True:
             try:
-                page = os.read(source, self._unit)
+                page = os.read(source, self.unit)
             except BlockingIOError:
                 return
             if not page:
                 return
-            rest = memoryview(page.ljust(self._unit, b"\0"))
-            self.bytes += len(rest)
-            while rest:
-                rest = rest[os.write(target, rest) :]
+            self.bytes += _write(target, page.ljust(self.unit, b"\0"))
+
+
+def _write(target: int, data: bytes) -> int:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(target, rest) :]
+    return len(data)
 
 
 def is_full(error: OSError) -> bool:

@@ -31,6 +31,7 @@ from pageout.vocabulary.errors import RecordError
 NAME = "pageout-record"
 SHARE_OF_FREE = 16  # all buffers together take at most one part in so many of free memory
 SLOWLY = round(samples.SLOWLY_S / samples.EVERY_S)
+MANY_NAMES = 1000  # that the kernel keeps: no need to look each second
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 OnTick = Callable[[float, str, bool], None]  # seconds so far, what is going on, whether the command has printed
 
@@ -105,6 +106,7 @@ class Recording:
         self.note = Note(os.getpid(), tenancy.started(os.getpid()))
         self.header = dat_write.Header(uname=" ".join(platform.uname()[number] for number in (0, 2, 4)))
         self.names: dict[int, str] = {}
+        self._names_every = SLOWLY
         self.settings: dict[str, Any] = {}
         self.instance = Instance(tracefs.USUAL_PLACE, f"{PREFIX}{self.note.pid}")
         self.drain: Drain | None = None
@@ -139,6 +141,9 @@ class Recording:
         clock_name = self.instance.set_clock()
         chosen = self._choose()
         self.drain = Drain(self.instance, folder)
+        kept = machine.said(self.instance.root / "saved_cmdlines_size").split()
+        if kept and kept[0].isdigit() and int(kept[0]) >= MANY_NAMES:
+            self._names_every = 30 * SLOWLY
         pids = (os.getpid(), self.drain.start(), self.note.watchdog, *(self.command.tids if self.command else ()))
         self._trace(chosen, pids)
         self.settings = describe.settings("self", folder, self.instance.root / "events")
@@ -236,7 +241,8 @@ class Recording:
         if tick % SLOWLY:
             return
         pressure.take()
-        self._learn_names()
+        if not tick % self._names_every:
+            self._learn_names()
         if tasks is not None:
             tasks.refresh_names()
         lost = sum(self._lost(cpu) for cpu in self.instance.cpus()) if tick else 0
@@ -258,7 +264,7 @@ class Recording:
         return bool(self.made.ended_by)
 
     def _learn_names(self) -> None:
-        """The kernel keeps the names of the last 128 tasks only."""
+        """Take the names of tasks: the kernel keeps those of the last 128 only, or of the last some thousand."""
         for line in machine.said(self.instance.root / "saved_cmdlines").splitlines():
             pid, _, comm = line.strip().partition(" ")
             if pid.isdigit() and comm and comm != "<...>":
@@ -308,6 +314,7 @@ class Recording:
         if self.request.events == "full":  # its events name kernel functions
             with suppress(OSError):
                 self.header.kallsyms = Path("/proc/kallsyms").read_bytes()
+        self.header.page_size = self.drain.unit
         self.header.cmdlines = _names_of_tasks() | self.names
         dat_write.write(folder / "trace.dat", self.header, self.drain.parts)
         if self.command is not None:

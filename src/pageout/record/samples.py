@@ -94,6 +94,8 @@ class Tasks:
         self._clock, self._command = clock, command
         self._ours = {command}
         self._seen = set[str]()
+        self._loadavg = _open("/proc/loadavg")
+        self._last_pid = b""
         self._out = _create(folder / "tasks.csv")
         self._files: dict[int, tuple[int, int, int]] = {}  # tid -> io, statm, process
         self.comms: dict[int, str] = {}
@@ -101,6 +103,10 @@ class Tasks:
 
     def look(self) -> None:
         """Find tasks that are new: descendants of the command, and its process group."""
+        last_pid = os.pread(self._loadavg, 256, 0).split()[-1]
+        if last_pid == self._last_pid:  # nothing has been forked since
+            return
+        self._last_pid = last_pid
         names = {name for name in os.listdir("/proc") if name[0].isdigit()}  # noqa: PTH208  ten times a second
         self._ours &= {int(name) for name in names}
         for name in sorted(names - self._seen, key=int):
@@ -157,6 +163,7 @@ class Tasks:
         for tid in list(self._files):
             self._drop(tid)
         os.close(self._out)
+        os.close(self._loadavg)
 
 
 class Pressure:
