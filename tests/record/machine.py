@@ -106,8 +106,8 @@ class Recorder:
 
 
 def notes() -> set[str]:
-    """Return the notes there are; a recorder no test began may have left one."""
-    return {path.name for path in tenancy.RUN.glob("*.json")}
+    """Return the notes of recorders that are gone."""
+    return {path.name for path in tenancy.RUN.glob("*.json") if not tenancy.started(int(path.stem))}
 
 
 def has_left_nothing(pid: int, was_mounted: bool, folder: Path) -> bool:

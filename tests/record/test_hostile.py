@@ -129,3 +129,17 @@ def test_a_command_that_cannot_be_executed_leaves_nothing(tmp_path: Path) -> Non
         assert (tracefs.mounted_at() is not None) == was_mounted
         assert [path.name for path in tmp_path.iterdir()] == ["broken"]
         assert notes() <= were
+
+
+def test_in_a_container_the_recorder_is_left_out_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tracefs, "in_pid_namespace", lambda: True)
+    busy = ["sh", "-c", f"dd if=/dev/zero of={tmp_path / 'x'} bs=64k count=1000; sleep 0.5"]
+    with alone():
+        outcome = record(Request(tmp_path / "b", busy), lambda *_: None)
+
+    found = read_input(str(tmp_path / "b" / "trace.dat"))
+    assert outcome.meta["events"]["refused"] == []
+    assert found.events is not None
+    states = found.events.frame("global_dirty_state")
+    assert len(states) > 0
+    assert states.filter(states["pid"].is_in(outcome.meta["recorder_pids"])).is_empty()

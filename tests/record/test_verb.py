@@ -167,6 +167,21 @@ def test_another_clock_is_asked_of_the_instance() -> None:
             tenancy.depart(note)
 
 
+def test_a_proc_file_longer_than_a_read_is_sampled_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = os.pread
+    monkeypatch.setattr(os, "pread", lambda file, count, at: real(file, min(count, 700), at))
+    machine = samples.Machine(tmp_path, samples.Clock("mono", Path("/dev/null")))
+
+    for _ in range(5):
+        machine.take()
+    machine.close()
+
+    head, *rows = (tmp_path / "samples.csv").read_text().splitlines()
+    assert len(rows) == machine.nr == 5
+    assert {row.count(",") for row in (head, *rows)} == {head.count(",")}
+    assert head.endswith("Committed_AS")
+
+
 def test_buffers_shrink_to_what_there_is_and_a_read_only_instance_is_one_line(tmp_path: Path) -> None:
     with alone():
         note = tenancy.Note(os.getpid(), tenancy.started(os.getpid()), f"{tracefs.PREFIX}{os.getpid()}")

@@ -75,7 +75,7 @@ def record(
     output_to = sys.stderr.buffer if json else None
     request = Request(target, argv or None, duration, events, user, disk, output_to)
     try:
-        with Progress(quiet=json) as progress:
+        with Progress(quiet=json, per_second=1) as progress:
             outcome = run(request, _ticker(progress, duration))
     except Stopped:
         complain("interrupted; nothing is written, and the machine is as it was")

@@ -179,7 +179,11 @@ class Recording:
         self.header.read_formats(self.instance.root / "events", chosen.events)
         self.header.clocks = self.instance.read("trace_clock").encode()
         systems = dict.fromkeys(event.partition("/")[0] for event in chosen.events)
-        filters = {system: tracefs.not_by(pids) for system in systems if system != "block"}
+        comms: tuple[str, ...] = ()
+        if tracefs.in_pid_namespace():
+            comms = (NAME, watchdog.NAME)
+            self.warnings.append("in a container: the pids of the trace are the host's, not those of tasks.csv")
+        filters = {system: tracefs.not_by(pids, comms) for system in systems if system != "block"}
         if self.request.device:
             major, _, minor = self.request.device.partition(":")
             number = int(major) << 20 | int(minor)

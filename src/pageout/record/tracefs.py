@@ -159,10 +159,19 @@ class Instance:
                 time.sleep(0.02)
 
 
-def not_by(pids: Iterable[int]) -> str:
-    """Return the filter that drops what these tasks cause themselves, not what interrupts do while they run."""
-    others = " && ".join(f"common_pid != {pid}" for pid in pids)
-    return f"({others}) || common_flags & {IRQ_FLAGS}"
+def not_by(pids: Iterable[int], comms: Iterable[str] = ()) -> str:
+    """Return the filter that drops what these tasks cause themselves, not what interrupts do while they run.
+
+    comms: names to go by in place of the pids, where those are not the kernel's own
+    """
+    others = [f'COMM != "{comm}"' for comm in comms] or [f"common_pid != {pid}" for pid in pids]
+    return f"({' && '.join(others)}) || common_flags & {IRQ_FLAGS}"
+
+
+def in_pid_namespace() -> bool:
+    """Whether our pids are those of a container, which mean nothing to the kernel's tracepoints."""
+    found = re.search(r"^NSpid:(.*)$", Path("/proc/self/status").read_text(errors="replace"), re.MULTILINE)
+    return found is not None and len(found[1].split()) > 1
 
 
 def _refused(path: Path, error: OSError) -> str:
