@@ -115,8 +115,9 @@ def has_left_nothing(pid: int, was_mounted: bool, folder: Path) -> bool:
     place = tracefs.mounted_at()
     instance = place is not None and (place / "instances" / f"{tracefs.PREFIX}{pid}").exists()
     note = (tenancy.RUN / f"{pid}.json").exists()
+    tracks = not list(tenancy.RUN.parent.glob(f"{tenancy.RUN.name}/*.json")) and tenancy.RUN.exists()
     hidden = [path for path in folder.iterdir() if path.name.startswith(".")]
-    return not instance and not note and not hidden and (tracefs.mounted_at() is not None) == was_mounted
+    return not (instance or note or hidden or tracks) and (tracefs.mounted_at() is not None) == was_mounted
 
 
 def a_second() -> float:

@@ -18,7 +18,7 @@ import pytest
 from pageout.events.tables import Events
 from pageout.readers.read import read_input
 from pageout.validate.oracle import judge_throttling, settings_of
-from tests.record.machine import Recorder, alone, throttled_disk
+from tests.record.machine import Recorder, alone, run, throttled_disk
 
 JOB = """[global]
 directory={mount}
@@ -192,3 +192,12 @@ def test_each_task_of_the_command_is_sampled(bundle: Bundle) -> None:
 
 def test_the_end_says_what_was_recorded(bundle: Bundle) -> None:
     assert re.search(r"(?m)^recorded \d+\.\d s in b: [\d,]+ events, 0 lost, \d+ samples, ", bundle.said)
+
+
+def test_trace_cmd_reads_as_many_events(bundle: Bundle) -> None:
+    if shutil.which("trace-cmd") is None:
+        pytest.skip("no trace-cmd here")
+
+    printed = run("trace-cmd", "report", "-i", str(bundle.folder / "trace.dat")).splitlines()
+
+    assert len([line for line in printed if re.search(r"\[\d{3}\]", line)]) == len(bundle.events)

@@ -25,6 +25,7 @@ from pageout.record.tracefs import PREFIX, Instance
 from pageout.vocabulary.errors import RecordError
 
 RUN = Path("/run/pageout")
+LOCK = "lock"
 MOUNTED = "tracefs-mounted"  # a file in RUN: one of us mounted tracefs; it names the place
 TERM_GRACE_S = 0.3  # from SIGTERM to SIGKILL for a command nobody waits for any more
 
@@ -61,19 +62,40 @@ def started(pid: int) -> int:
 
 @contextmanager
 def locked() -> Iterator[None]:
-    """Keep other recorders from coming and going.  Raises RecordError if there is no place for notes."""
-    try:
-        RUN.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = os.open(RUN / "lock", os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o600)
-    except OSError as error:
-        raise RecordError(
-            f"record: {RUN} cannot be written ({error.strerror}): notes to clean up by belong there"
-        ) from None
-    try:
+    """Keep other recorders from coming and going.  Raises RecordError if there is no place for notes.
+
+    The last one takes the folder away with the lock in it: so the lock that was got may be one that is no more.
+    """
+    lock = -1
+    while lock < 0:
+        try:
+            RUN.mkdir(mode=0o700, parents=True, exist_ok=True)
+            lock = os.open(RUN / LOCK, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o600)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise RecordError(
+                f"record: {RUN} cannot be written ({error.strerror}): notes to clean up by belong there"
+            ) from None
         fcntl.flock(lock, fcntl.LOCK_EX)
+        if not _is_current(lock):
+            os.close(lock)
+            lock = -1
+    try:
         yield
     finally:
+        if {path.name for path in RUN.iterdir()} == {LOCK}:
+            with suppress(OSError):
+                (RUN / LOCK).unlink()
+                RUN.rmdir()
         os.close(lock)
+
+
+def _is_current(lock: int) -> bool:
+    try:
+        return os.fstat(lock).st_ino == (RUN / LOCK).stat().st_ino
+    except OSError:
+        return False
 
 
 def arrive(note: Note) -> Path:
