@@ -107,6 +107,17 @@ def test_the_device_is_the_mounted_disk_written_most(monkeypatch: pytest.MonkeyP
     assert main_device(before, before, known) is None
 
 
+def test_a_disk_the_command_wrote_to_comes_before_a_busier_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "mounts", lambda: [{"dev": "8:0", "source": "x"}, {"dev": "0:44", "source": "y"}])
+    monkeypatch.setattr(machine, "device_number", lambda source: "8:16" if source == "y" else "")
+    known = {"8:0": {}, "8:16": {}, "7:0": {}}
+    before, after = disk_rows(sda=0, sdb=0, loop0=0), disk_rows(sda=900, sdb=20, loop0=10)
+
+    assert main_device(before, after, known, {"7:0"}) == "7:0"
+    assert main_device(before, after, known, {"0:44"}) == "8:16"
+    assert main_device(before, after, known, {"0:99"}) == "8:0"
+
+
 def test_a_fio_is_known_by_its_name_and_its_words(tmp_path: Path) -> None:
     job = tmp_path / "x.fio"
     job.write_text("[w]\nrw=write\n")

@@ -13,15 +13,15 @@ import shlex
 from collections.abc import Sequence
 
 from pageout.record.command import job_files, job_name, wants_json
-from pageout.record.sets import BYTES_A_SECOND, SETS, STALL_S
+from pageout.record.sets import BYTES_A_SECOND, NOT_MISSED, SETS, STALL_S
 from pageout.record.tracefs import IRQ_FLAGS
 
 # Measured: docs/how-to/record.md.
 COST = {
-    "light": "the sampler and the reader take 2 to 3 % of one CPU, and 5 to 10 us for each event; a busy disk gives\n"
-    "# some thousand events a second, a megabyte of text every two seconds.",
-    "full": "10 us for each page read, dirtied or reclaimed: a machine that moves 400 MB/s is slowed to a half, and\n"
-    "# writes 100 MB of text in ten seconds. Keep it short.",
+    "light": "the sampler takes 3 to 5 % of one CPU, each event about 5 us of another to become text; a busy\n"
+    "#         disk gives some thousand events, half a megabyte of text a second.",
+    "full": "about 5 us, and 100 bytes of text, for each page read, dirtied, written or reclaimed: a machine that moves\n"
+    "#         400 MB/s is kept busy by it, and fills a gigabyte in a minute. Keep it short.",
 }
 
 _ITEMS = """
@@ -80,6 +80,7 @@ on() { # the first of these events that the kernel has
     done
     echo "this kernel has no $1" >&2
 }
+maybe() { on "$@" 2>/dev/null; } # not every kernel has these, nor needs them
 now() { sed -n 's/^now ts: *//p' "$I/per_cpu/cpu0/stats"; }
 around() { # what /proc says before and after
     for file in vmstat meminfo zoneinfo buddyinfo diskstats; do cat "/proc/$file" > "$OUT/$file.$1" || :; done
@@ -203,7 +204,7 @@ def _switch(row: str) -> str:
     system, _, names = row.partition(":")
     if names == "*":
         return f'for event in "$I/events/{system}"/*/enable; do [ ! -e "$event" ] || echo 1 > "$event"; done\n'
-    return f"on {' '.join(f'{system}/{name}' for name in names.split('|'))}\n"
+    return f"{'maybe' if row in NOT_MISSED else 'on'} {' '.join(f'{system}/{name}' for name in names.split('|'))}\n"
 
 
 def _device(disk: str | None) -> str:

@@ -29,6 +29,7 @@ class Made:
     command_io: dict[str, int] | None = None
     ended_by: str = ""
     device: str | None = None  # that the user named
+    written_to: set[str] = field(default_factory=set)  # MAJ:MIN the command had open for writing
 
 
 def document(
@@ -52,7 +53,7 @@ def document(
         "start_s": round(made.start_s, 6),
         "end_s": round(made.end_s, 6),
         "ended_by": made.ended_by,
-        "dev": made.device or machine.main_device(disks_before, disks_after, devices),
+        "dev": made.device or machine.main_device(disks_before, disks_after, devices, made.written_to),
         "events": made.events,
         "samples": {
             "clock": "trace",

@@ -7,6 +7,7 @@ import gzip
 import os
 import platform
 import re
+import stat
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -93,6 +94,12 @@ def mounts() -> list[dict[str, str]]:
                 "options": f"{fields[5]},{more[2]}", "dev": fields[2],
             })  # fmt: skip
     return found
+
+
+def mount_devices() -> dict[str, str]:
+    """Return the device of each mount, by the mount's id."""
+    rows = (line.split(" ", 3) for line in said("/proc/self/mountinfo").splitlines())
+    return {row[0]: row[2] for row in rows if len(row) == 4}
 
 
 def _plain(text: str) -> str:
@@ -211,30 +218,33 @@ def vmstat(text: str) -> dict[str, int]:
     return {row[0]: int(row[1]) for row in rows if len(row) == 2 and row[1].isdigit()}
 
 
-def main_device(before: str, after: str, known: dict[str, dict[str, Any]]) -> str | None:
-    """Return the disk below a mounted file system that was written to most between two /proc/diskstats.
+def main_device(before: str, after: str, known: dict[str, dict[str, Any]], opened: Iterable[str] = ()) -> str | None:
+    """Return the disk that matters: of those a command had open for writing, or else of all mounted, the busiest.
 
-    A disk that another stands on has all writes of that one: the upper is taken if it accounts for half of them.
+    before, after: /proc/diskstats; what was written between them counts. A disk that another stands on has all writes
+                   of that one: the upper is taken if it accounts for half of them.
+    opened:        MAJ:MIN of disks, partitions, mounted file systems
     """
-    mounted = {whole_disk(dev) for mount in mounts() for dev in (mount["dev"], _device_number(mount["source"]))}
+    mounted = {whole_disk(dev) for mount in mounts() for dev in (mount["dev"], device_number(mount["source"]))}
+    sources = {mount["dev"]: device_number(mount["source"]) for mount in mounts()}
+    wanted = {whole_disk(other) for dev in opened for other in (dev, sources.get(dev, ""))} & known.keys()
     written = {
         dev: _sectors_written(after).get(dev, 0) - _sectors_written(before).get(dev, 0)
-        for dev in known
-        if dev in mounted
+        for dev in wanted or known.keys() & mounted
     }
     if not written or max(written.values()) <= 0:
         return None
-    best = max(written, key=lambda dev: written[dev])
+    best = max(sorted(written), key=lambda dev: written[dev])
     above = [dev for dev in written if best in known[dev].get("on", ()) and 2 * written[dev] >= written[best]]
     return max(above, key=lambda dev: written[dev], default=best)
 
 
-def _device_number(source: str) -> str:
+def device_number(source: str) -> str:
     """Return MAJ:MIN of a device file: file systems of several disks are mounted with a number of no disk."""
     with suppress(OSError):
-        if source.startswith("/dev/"):
-            number = os.stat(source).st_rdev  # noqa: PTH116  a path of the kernel's
-            return f"{os.major(number)}:{os.minor(number)}"
+        found = os.stat(source) if source.startswith("/dev/") else None  # noqa: PTH116  a path of the kernel's
+        if found is not None and stat.S_ISBLK(found.st_mode):
+            return f"{os.major(found.st_rdev)}:{os.minor(found.st_rdev)}"
     return ""
 
 

@@ -231,6 +231,7 @@ class Recording:
             whole.close()
             pressure.close()
             if tasks is not None:
+                self.made.written_to = tasks.written_to
                 tasks.close()
             if pidfd >= 0:
                 os.close(pidfd)
@@ -248,7 +249,7 @@ class Recording:
         if not tick % self._names_every:
             self._learn_names()
         if tasks is not None:
-            tasks.refresh_names()
+            tasks.look_closer()
         lost = sum(self._lost(cpu) for cpu in self.instance.cpus()) if tick else 0
         taken = self.drain.bytes if self.drain else 0
         self.on_tick(

@@ -10,7 +10,10 @@ from __future__ import annotations
 import os
 import re
 import time
+from contextlib import suppress
 from pathlib import Path
+
+from pageout.record.machine import device_number, mount_devices
 
 EVERY_S = 0.1
 SLOWLY_S = 1.0  # pressure, names of tasks
@@ -22,7 +25,7 @@ _OMITTED = re.compile(
 # Not among the items of vmstat; in pages, too.
 _MEMINFO = ("MemAvailable", "Buffers", "Cached", "SwapCached", "SwapFree", "Committed_AS")
 _TASK_IO = ("rchar", "wchar", "read_bytes", "write_bytes", "cancelled_write_bytes")
-MAX_TASKS = 512
+MAX_TASKS, MAX_FILES = 512, 256
 _VMSTAT, _MEM = "/proc/vmstat", "/proc/meminfo"
 
 
@@ -99,6 +102,8 @@ class Tasks:
         self._out = _create(folder / "tasks.csv")
         self._files: dict[int, tuple[int, int, int]] = {}  # tid -> io, statm, process
         self.comms: dict[int, str] = {}
+        self._mounts: dict[str, str] = {}
+        self.written_to: set[str] = set()  # MAJ:MIN of what the command has open for writing
         _put(self._out, ",".join(["t_s", "tid", "pid", "comm", *_TASK_IO, "rss_pages"]) + "\n")
 
     def look(self) -> None:
@@ -110,8 +115,8 @@ class Tasks:
         names = {name for name in os.listdir("/proc") if name[0].isdigit()}  # noqa: PTH208  ten times a second
         self._ours &= {int(name) for name in names}
         for name in sorted(names - self._seen, key=int):
-            stat = _read(f"/proc/{name}/stat").rpartition(")")[2].split()
-            if len(stat) > 2 and (int(stat[1]) in self._ours or int(stat[2]) == self._command):
+            row = _read(f"/proc/{name}/stat").rpartition(")")[2].split()
+            if len(row) > 2 and (int(row[1]) in self._ours or int(row[2]) == self._command):
                 self._ours.add(int(name))
         self._seen = names
         for pid in self._ours:
@@ -154,10 +159,26 @@ class Tasks:
         os.close(io)
         os.close(statm)
 
-    def refresh_names(self) -> None:
-        """A task names itself after it began: between fork and exec it has its parent's name."""
+    def look_closer(self) -> None:
+        """Learn names, which a task has only after exec, and which devices the command writes to."""
+        self._mounts = mount_devices()
+        for pid in list(self._ours)[:MAX_TASKS]:
+            self._look_at_files(pid)
         for tid, (_, _, pid) in self._files.items():
             self.comms[tid] = _comm(f"/proc/{pid}/task/{tid}") or self.comms[tid]
+
+    def _look_at_files(self, pid: int) -> None:
+        try:
+            numbers = os.listdir(f"/proc/{pid}/fd")[:MAX_FILES]  # noqa: PTH208
+        except OSError:
+            return
+        for number in numbers:  # nothing is asked of the files themselves: a dead file server would not answer
+            said = dict(re.findall(r"^(flags|mnt_id):\s*(\d+)", _read(f"/proc/{pid}/fdinfo/{number}"), re.MULTILINE))
+            if not int(said.get("flags", "0"), 8) & (os.O_WRONLY | os.O_RDWR):
+                continue
+            self.written_to.add(self._mounts.get(said.get("mnt_id", ""), ""))
+            with suppress(OSError):
+                self.written_to.add(device_number(str(Path(f"/proc/{pid}/fd/{number}").readlink())))
 
     def close(self) -> None:
         for tid in list(self._files):

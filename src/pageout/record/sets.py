@@ -75,7 +75,7 @@ wbt:*
 SETS = {"light": tuple(_LIGHT.split()), "full": tuple((_LIGHT + _PER_PAGE).split())}
 
 # Of kernels that are long gone, or of parts a kernel may be built without: their absence loses nothing.
-_NOT_MISSED = {
+NOT_MISSED = {
     "writeback:writeback_congestion_wait", "writeback:writeback_wait_iff_congested",
     "vmscan:mm_vmscan_memcg_reclaim_begin", "vmscan:mm_vmscan_memcg_reclaim_end", "jbd2:jbd2_run_stats", "wbt:*",
     *(row for row in _PER_PAGE.split() if row.startswith(("jbd2:", "ext4:"))),
@@ -104,6 +104,6 @@ def choose(rows: Collection[str], folder: Path) -> Chosen:
         else:
             found = [name for name in names.split("|") if (folder / system / name / "enable").exists()][:1]
         events |= dict.fromkeys(f"{system}/{name}" for name in found)
-        if not found and row not in _NOT_MISSED:
+        if not found and row not in NOT_MISSED:
             missing.append(row)
     return Chosen(tuple(events), tuple(missing))
