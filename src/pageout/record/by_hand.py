@@ -18,9 +18,9 @@ from pageout.record.tracefs import IRQ_FLAGS
 
 # Measured: docs/how-to/record.md.
 COST = {
-    "light": "the sampler takes 3 to 5 % of one CPU, each event about 5 us of another to become text; a busy\n"
-    "#         disk gives some thousand events, half a megabyte of text a second.",
-    "full": "about 5 us, and 100 bytes of text, for each page read, dirtied, written or reclaimed: a machine that moves\n"
+    "light": "the sampler takes 3 to 5 % of one CPU, each event about 5 us of another to become text; a busy disk\n"
+    "#         gives some thousand events, half a megabyte of text a second.",
+    "full": "about 5 us, and 100 bytes of text, for each page read, dirtied, written, reclaimed: a machine that moves\n"
     "#         400 MB/s is kept busy by it, and fills a gigabyte in a minute. Keep it short.",
 }
 
