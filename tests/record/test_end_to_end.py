@@ -159,7 +159,7 @@ def test_samples_come_ten_times_a_second(bundle: Bundle) -> None:
     seconds = bundle.samples[-1]["t_s"] - bundle.samples[0]["t_s"]
 
     assert len(bundle.samples) == bundle.meta["samples"]["count"]
-    assert len(bundle.samples) > 5 * seconds  # half of them, on a machine that does other things too
+    assert len(bundle.samples) > 2 * seconds  # a fifth of them, on a machine that does other things too
 
 
 def test_the_device_is_found_with_its_limit_and_its_queue(bundle: Bundle) -> None:
