@@ -11,6 +11,7 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from pathlib import Path
 
 from bench.common import MIB, Sheet, bench_main, child_environment, in_turns
 
-ROUNDS, EVENT_ROUNDS = 9, 25
+ROUNDS, EVENT_ROUNDS = 7, 15
 FILE_MIB = 256
 DISK_MIB = 2048
 
@@ -183,6 +184,7 @@ def measure(sheet: Sheet) -> None:
         sheet.add("recording", float("nan"), "", "", "not measured: needs root")
         return
     rounds = 2 if sheet.quick else ROUNDS
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what was mounted goes
     with tempfile.TemporaryDirectory() as name, disk(Path(name)) as mount:
         event_costs(sheet, mount, 2 if sheet.quick else EVENT_ROUNDS)
         if shutil.which("fio"):

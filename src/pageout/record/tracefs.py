@@ -28,14 +28,15 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def mounted_at() -> Path | None:
-    """Return where tracefs is mounted, None if nowhere."""
+    """Return where tracefs is mounted, the usual place first; None if nowhere."""
+    places = []
     for line in Path("/proc/self/mounts").read_text(errors="replace").splitlines():
         fields = line.split(" ")
         if len(fields) > 2 and fields[2] == "tracefs":
-            place = Path(re.sub(r"\\(\d{3})", lambda match: chr(int(match[1], 8)), fields[1]))
-            if (place / "instances").is_dir():
-                return place
-    return OLD_PLACE if (OLD_PLACE / "instances").is_dir() else None  # debugfs brings it along
+            places.append(Path(re.sub(r"\\(\d{3})", lambda match: chr(int(match[1], 8)), fields[1])))
+    places.sort(key=lambda place: place != USUAL_PLACE)
+    usable = (place for place in (*places, OLD_PLACE) if (place / "instances").is_dir())  # debugfs brings it along
+    return next(usable, None)
 
 
 def mount() -> Path:
