@@ -34,12 +34,14 @@ LAYERS: dict[str, set[str]] = {
     "diagnose": {"analysis", "readers", "events", "vocabulary"},
     "report": {"analysis", "events", "vocabulary"},
     "validate": {"kernel", "events", "vocabulary", "jit"},  # the model's arithmetic against what was recorded
+    "record": {"vocabulary"},  # what runs on the recorded machine: light, and nothing of the model
     "export": {"events", "vocabulary"},  # beside report: writers that nothing but the command line needs
     "cli": {
         "diagnose",
         "export",
         "readers",
         "report",
+        "record",
         "analysis",
         "machine",
         "events",
