@@ -52,18 +52,27 @@ def disk(folder: Path) -> Iterator[Path]:
         for place in (memory, mount):
             place.mkdir()
         call("mount", "-t", "tmpfs", "-o", f"size={DISK_MIB + 64}m", "tmpfs", str(memory))
-        undo.callback(call, "umount", str(memory))
+        undo.callback(unmount, memory)
         with (memory / "image").open("wb") as file:
             file.truncate(DISK_MIB << 20)
         call("mkfs.ext4", "-q", "-E", "lazy_itable_init=0,lazy_journal_init=0", str(memory / "image"))
         call("mount", "-o", "loop", str(memory / "image"), str(mount))
-        undo.callback(call, "umount", str(mount))
+        undo.callback(unmount, mount)
         yield mount
 
 
 def call(*argv: str) -> None:
     """Run a program that has to succeed."""
     subprocess.run(argv, check=True)
+
+
+def unmount(place: Path) -> None:
+    """Unmount; what was running there may take a moment to end."""
+    for _ in range(50):
+        if not subprocess.run(["umount", str(place)], capture_output=True, check=False).returncode:
+            return
+        time.sleep(0.1)
+    call("umount", str(place))
 
 
 def write_s(path: Path) -> float:
