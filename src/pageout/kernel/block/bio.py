@@ -29,7 +29,7 @@ def bio_alloc(k, inode, index, block, is_write, is_sync, submitter):
     b.used, b.next, b.inode, b.index, b.nr_pages, b.block = 1, NIL, inode, index, 1, block
     b.is_write, b.is_sync, b.submitter = is_write, is_sync, submitter
     b.queue, b.parent, b.member, b.end, b.children, b.failed = NIL, NIL, NIL, END_PAGES, 0, 0
-    b.sent, b.throttled, b.tracked, b.meta = 0, 0, 0, 0
+    b.sent, b.throttled, b.tracked, b.meta, b.background = 0, 0, 0, 0, 0
     if inode != NIL:
         b.queue = k.bdi[k.inode[inode].bdi].queue
         b.meta = _is_metadata(k, inode)
