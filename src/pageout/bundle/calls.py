@@ -105,12 +105,18 @@ def _of_log(files: Files, name: str, op: str | None) -> Calls | None:
     each = rows["lat_us"].drop_nulls().to_numpy()
     sizes = rows["bytes"].drop_nulls().to_numpy() if "bytes" in rows.columns else np.zeros(0)
     is_write = "write" in op if op is not None else told.get("fsync_us", 0) > 0 or "writ" in name
-    start, end = told["start_us"] * 1000, told["end_us"] * 1000
+    start, end = told["start_us"] * 1000, _ended_us(told, rows) * 1000
     return Calls(
         name.split(".")[1], is_write, told.get("bytes", int(sizes.sum())), max(end - start, 0) / 1e9, start, end,
         of_values(each), each, sizes if len(sizes) == len(each) else np.full(len(each), _PAGE_BYTES, np.float64),
         float(told["fsync_us"]) if "fsync_us" in told else None,
     )  # fmt: skip
+
+
+def _ended_us(told: dict[str, int], rows: pl.DataFrame) -> int:
+    """Return when a task was done, its last fsync included, which `end_us` may leave out: then it is where calls end."""
+    last = rows.select((pl.col(rows.columns[0]) + pl.col("lat_us")).max()).item() if len(rows) else None
+    return max(told["end_us"], int(last or 0) + told.get("fsync_us", 0))
 
 
 class _FioLatency(msgspec.Struct):
