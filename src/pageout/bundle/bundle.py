@@ -73,7 +73,7 @@ class Bundle:
 
     @cached_property
     def device(self) -> str | None:
-        """Return the device that matters, `7:0`: as recorded, else where writers were held, else what was written most."""
+        """Return the device that matters, `7:0`: as recorded, else where writers were held, else the most written."""
         return self.meta.dev or (device_of(self.events) if self.events is not None else None)
 
     @property

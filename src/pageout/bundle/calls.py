@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 import numpy as np
@@ -95,11 +95,7 @@ def _of_log(files: Files, name: str, op: str | None) -> Calls | None:
     if not _HEAD.fullmatch(head):
         return None
     told = {key: int(value) for key, value in _PAIR.findall(head)}
-    try:
-        text = pl.read_csv(content, skip_rows=1, infer_schema=False, truncate_ragged_lines=True, ignore_errors=True)
-        rows = text.select(pl.col(text.columns[:3]).str.strip_chars().cast(pl.Float64, strict=False))
-    except (pl.exceptions.PolarsError, ValueError) as error:
-        raise TraceError(f"{files.where(name)}: no table with commas ({str(error)[:120]}): record again") from None
+    rows = _rows(files.where(name), content)
     if "lat_us" not in rows.columns or "start_us" not in told or "end_us" not in told:
         raise TraceError(f"{files.where(name)}:1: no start_us, end_us and lat_us: record again")
     each = rows["lat_us"].drop_nulls().to_numpy()
@@ -113,8 +109,23 @@ def _of_log(files: Files, name: str, op: str | None) -> Calls | None:
     )  # fmt: skip
 
 
+def log_latencies(files: Files, name: str) -> NDArray[np.float64]:
+    """Return how long each call of a task's log took, us; none if it does not say."""
+    rows = _rows(files.where(name), files.read(name))
+    return rows["lat_us"].drop_nulls().to_numpy() if "lat_us" in rows.columns else np.zeros(0)
+
+
+def _rows(where: str, content: bytes) -> pl.DataFrame:
+    """Return a log's first three columns: time, latency, size."""
+    try:
+        text = pl.read_csv(content, skip_rows=1, infer_schema=False, truncate_ragged_lines=True, ignore_errors=True)
+        return text.select(pl.col(text.columns[:3]).str.strip_chars().cast(pl.Float64, strict=False))
+    except (pl.exceptions.PolarsError, ValueError) as error:
+        raise TraceError(f"{where}: no table with commas ({str(error)[:120]}): record again") from None
+
+
 def _ended_us(told: dict[str, int], rows: pl.DataFrame) -> int:
-    """Return when a task was done, its last fsync included, which `end_us` may leave out: then it is where calls end."""
+    """Return when a task was done, its last fsync included, which `end_us` may leave out: then where calls end."""
     last = rows.select((pl.col(rows.columns[0]) + pl.col("lat_us")).max()).item() if len(rows) else None
     return max(told["end_us"], int(last or 0) + told.get("fsync_us", 0))
 
@@ -172,4 +183,3 @@ def _table(told: _FioDirection) -> Quantiles:
     rows.append((1.0, max(told.clat_ns.max / 1000, rows[-1][1] if rows else 0.0)))
     nr = told.clat_ns.N or told.total_ios
     return Quantiles(np.array([row[0] for row in rows]), np.array([row[1] for row in rows]), nr if len(rows) > 1 else 0)
-

@@ -104,7 +104,9 @@ def written_requests(events: Events, device: str | None) -> pl.DataFrame:
 
     Completions: where a driver is busy 6.1 prints a request again each time it is given.
     """
-    rows = events.frame("block_rq_complete").select("time_ns", "line", "nr_sector", "rwbs", pl.col("dev").cast(pl.String))
+    rows = events.frame("block_rq_complete").select(
+        "time_ns", "line", "nr_sector", "rwbs", pl.col("dev").cast(pl.String)
+    )
     if device is not None:
         rows = rows.filter(pl.col("dev") == device.replace(":", ","))
     return with_class(rows).filter((pl.col("op") == "write") & (pl.col("nr_sector") > 0))

@@ -55,7 +55,7 @@ def levels_of(evidence: Evidence) -> Levels | None:
 
 
 def _others(evidence: Evidence, window: Window, times: NDArray[np.int64], held: Array) -> Array:
-    """Return what other devices hold: each check of a writer says how much is dirty, and how much of it is his device's.
+    """Return what other devices hold: a check of a writer says how much is dirty, and how much of it his device's.
 
     Where the tasks' fsync was the end, what is left then is not theirs. Without checks nothing is known but that.
     """
@@ -67,7 +67,9 @@ def _others(evidence: Evidence, window: Window, times: NDArray[np.int64], held: 
     if len(points) == 1:  # nobody was held: what was there before and after is all that is known
         points.insert(0, (window.start_ns, min(float(held[0]), points[0][1])))
     at = np.array([time for time, _ in points], np.float64)
-    return np.clip(np.interp(times.astype(np.float64), at, np.array([pages for _, pages in points])), 0, None)
+    pages = np.array([held_then for _, held_then in points], np.float64)
+    found: Array = np.clip(np.interp(times.astype(np.float64), at, pages), 0, None)
+    return found
 
 
 def _at_checks(evidence: Evidence) -> list[tuple[int, float]]:

@@ -99,7 +99,7 @@ def _throughput(evidence: Evidence) -> dict[str, Value]:
 
 
 def _span_s(calls: Iterable[Calls]) -> float:
-    """Return the time from the first start to the last end; of tasks without a clock they are taken to start at once."""
+    """Return the time from the first start to the last end; tasks without a clock are taken to start at once."""
     rows = list(calls)
     spans = [(one.start_ns, one.end_ns) for one in rows]
     known = [(start, end) for start, end in spans if start is not None and end is not None]

@@ -103,10 +103,10 @@ def tie(rows: Samples, events: Events) -> tuple[int | None, frozenset[str]]:
     table = {event: pl.Series(column, strict=False).cast(pl.Int64, strict=False)
              for event, column in zip(TIE_EVENT, given, strict=True)}  # fmt: skip
     sampled = pl.DataFrame({"at": rows.time_ns, **table}).drop_nulls()
-    rare = state.with_columns(pl.col(name).cast(pl.Int64) for name in TIE_EVENT).filter(
-        pl.len().over(*TIE_EVENT) <= 64
+    rare = state.with_columns(pl.col(name).cast(pl.Int64) for name in TIE_EVENT).filter(pl.len().over(*TIE_EVENT) <= 64)
+    pairs = sampled.join(rare, on=TIE_EVENT, how="inner").with_columns(
+        (pl.col("time_ns") - pl.col("at")).alias("apart")
     )
-    pairs = sampled.join(rare, on=TIE_EVENT, how="inner").with_columns((pl.col("time_ns") - pl.col("at")).alias("apart"))
     if not len(pairs):
         return None, frozenset()
     slots = pairs.group_by((pl.col("apart") // SAME_NS).alias("slot")).len().sort("len", "slot", descending=True)
