@@ -185,7 +185,7 @@ def read_meta(files: Files) -> tuple[Meta, list[str]]:
         raise TraceError(f"{where}: no JSON object: record again")
     kept, warnings = _usable(where, _without_nulls(table))
     meta = msgspec.convert(kept, Meta, strict=False)
-    hz = meta.hz or (meta.case.hz if meta.case else None)
+    hz = meta.hz if meta.hz is not None or meta.case is None else meta.case.hz
     if hz is not None and not 1 <= hz <= MAX_HZ:
         raise TraceError(f"{where}: hz = {hz}: timer ticks a second, from 1 to {MAX_HZ}: correct it")
     return meta, warnings
