@@ -17,6 +17,15 @@ from pageout.vocabulary.errors import TraceError
 from tests.bundle.made import META, small, with_manifest, zipped
 
 
+def answer(read, given_to_it):
+    """What it was refused with, empty if it was read."""
+    try:
+        read(given_to_it)
+    except TraceError as error:
+        return str(error)
+    return ""
+
+
 def refused(path, *words):
     with pytest.raises(TraceError) as caught:
         read_bundle(str(path))
@@ -40,7 +49,7 @@ def test_a_member_of_a_zip_is_read_by_its_path(tmp_path):
     path = zipped(small(tmp_path / "b"), tmp_path / "b.zip", "in/")
 
     assert len(read_input(f"{path}/in/trace.txt.gz").events) == 9
-    with pytest.raises(TraceError, match="no such file in the .zip"):
+    with pytest.raises(TraceError, match=r"no such file in the \.zip"):
         read_input(f"{path}/in/other.txt")
 
 
@@ -128,9 +137,10 @@ def test_a_zip_bomb_is_refused_before_it_is_unpacked(tmp_path):
 
 def test_two_files_of_one_name_and_two_bundles_are_refused(tmp_path):
     path = tmp_path / "x.zip"
-    with zipfile.ZipFile(path, "w") as archive, pytest.warns(UserWarning, match="Duplicate"):
+    with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("meta.json", "{}")
-        archive.writestr("meta.json", "{}")
+        with pytest.warns(UserWarning, match="Duplicate"):
+            archive.writestr("meta.json", "{}")
     refused(path, "twice")
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("a/meta.json", "{}")
@@ -149,10 +159,7 @@ def test_no_bytes_of_a_zip_raise_anything_but_our_error(tmp_path_factory, noise,
     content[at : at + len(noise)] = noise
     path = folder / "x.zip"
     path.write_bytes(bytes(content))
-    try:
-        read_bundle(str(path))
-    except TraceError as error:
-        assert "\n" not in str(error)
+    assert "\n" not in answer(read_bundle, str(path))
 
 
 @given(st.recursive(st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=5),
@@ -161,7 +168,4 @@ def test_no_bytes_of_a_zip_raise_anything_but_our_error(tmp_path_factory, noise,
 def test_any_meta_is_read_or_refused_in_one_line(tmp_path_factory, value):
     folder = tmp_path_factory.mktemp("meta")
     (folder / "meta.json").write_text(json.dumps(value))
-    try:
-        read_meta(files_of(str(folder)))
-    except TraceError as error:
-        assert "\n" not in str(error)
+    assert "\n" not in answer(read_meta, files_of(str(folder)))
