@@ -34,12 +34,13 @@ LAYERS: dict[str, set[str]] = {
     "diagnose": {"analysis", "readers", "events", "vocabulary"},
     "report": {"analysis", "events", "vocabulary"},
     "bundle": {"analysis", "readers", "events", "vocabulary"},
-    # the model against what was recorded: its arithmetic event by event, its predictions figure by figure
-    "validate": {"bundle", "machine", "kernel", "workload", "readers", "analysis", "events", "vocabulary", "jit"},
+    "validate": {"kernel", "analysis", "events", "vocabulary", "jit"},  # the model's arithmetic against a recording
+    # a recording's scenario and what it predicts: beside validate, so that no edit of it compiles anything anew
+    "twin": {"bundle", "machine", "kernel", "workload", "readers", "analysis", "events", "vocabulary"},
     "export": {"events", "vocabulary"},  # beside report: writers that nothing but the command line needs
     "cli": {
         "bundle",
-        "validate",
+        "twin",
         "diagnose",
         "export",
         "readers",

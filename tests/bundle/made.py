@@ -7,7 +7,7 @@ import json
 import zipfile
 from pathlib import Path
 
-from pageout.validate.simulated import Run
+from pageout.twin.simulated import Run
 from pageout.vocabulary.scenario import Scenario
 
 JOB = "[global]\ndirectory=$DIR\nioengine=psync\nend_fsync=1\n[w]\nrw=write\nbs=64k\nsize=48m\n"

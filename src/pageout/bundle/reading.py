@@ -8,7 +8,8 @@ import re
 from pageout.bundle.bundle import trace_name
 from pageout.bundle.files import META, Files, files_of
 from pageout.bundle.meta import read_meta
-from pageout.readers.read import Input, OnRead, read_input, read_pieces
+from pageout.readers.read import Input, read_input, read_pieces
+from pageout.readers.source import OnRead
 from pageout.vocabulary.errors import TraceError
 
 _TOLD = re.compile(

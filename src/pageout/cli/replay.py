@@ -40,6 +40,7 @@ def replay(
     json: Annotated[bool, Parameter(negative=(), show_default=False, help="Print one JSON document instead.")] = False,
 ) -> int:  # fmt: skip
     """Say what a recorded run would have been otherwise: before, after, difference, and how far to trust it."""
+    from pageout import jit
     from pageout.cli.output import distinct, print_json, replacing
     from pageout.report.plot import checked_suffix
     from pageout.report.replayed import replay_answer, replay_table
@@ -47,7 +48,7 @@ def replay(
 
     suffix = checked_suffix(plot) if plot is not None else ""
     distinct({"--scenario": scenario, "--plot": plot}, Path(bundle))
-    with Progress() as progress:
+    with Progress() as progress, jit.compiling(progress.note):
         document, curves, text = _replayed(bundle, settings, design, seed, progress)
     if scenario is not None:
         with replacing(scenario) as part:
@@ -71,8 +72,8 @@ def _replayed(
     from pageout.bundle.measured import measured
     from pageout.cli.load import with_design
     from pageout.cli.validate import read_one
-    from pageout.validate import judge, whatif
-    from pageout.validate.simulated import run
+    from pageout.twin import judge, whatif
+    from pageout.twin.simulated import run
     from pageout.vocabulary.settings import apply_settings, design_named
     from pageout.workload.to_toml import scenario_toml
 

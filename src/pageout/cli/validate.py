@@ -10,7 +10,7 @@ from pageout.cli.terminal import Progress, hint, show, warn
 from pageout.vocabulary.errors import UsageError
 
 if TYPE_CHECKING:
-    from pageout.validate.judge import Curve, Recorded
+    from pageout.twin.judge import Curve, Recorded
 
 DONE, BEYOND = 0, 1
 
@@ -42,6 +42,7 @@ def validate(
 
     Exit status 1: a figure is beyond its tolerance and beyond the real machine's own spread.
     """
+    from pageout import jit
     from pageout.cli.output import print_json, replacing
     from pageout.report.plot import checked_suffix
     from pageout.report.validation import answer_text, levels_picture, validation_tables
@@ -49,7 +50,7 @@ def validate(
     if not bundles:
         raise UsageError("validate: name a bundle: a folder or .zip that pageout record wrote")
     suffix = checked_suffix(plot) if plot is not None else ""
-    with Progress() as progress:
+    with Progress() as progress, jit.compiling(progress.note):
         document, curves = _validated(list(dict.fromkeys(bundles)), design, seed, progress)
     if plot is not None:
         with replacing(plot) as part:
@@ -69,8 +70,8 @@ def _validated(
     """Read all, then simulate all: bad input is found before anything takes long."""
     import pageout
     from pageout.bundle.measured import measured
-    from pageout.validate import judge
-    from pageout.validate.simulated import run
+    from pageout.twin import judge
+    from pageout.twin.simulated import run
 
     all_recorded = [read_one(path, design, seed, number, 2 * len(paths), progress) for number, path in enumerate(paths)]
     found, curves = [], []
@@ -101,15 +102,13 @@ def _validated(
 
 def read_one(path: str, design: str | None, seed: int, number: int, parts: int, progress: Progress) -> "Recorded":
     """Read and measure one bundle, and make its scenario; its warnings go to standard error."""
-    from pageout import jit
     from pageout.bundle.bundle import read_bundle
-    from pageout.validate.judge import recorded
-    from pageout.validate.whitebox import scenario_of
+    from pageout.twin.judge import recorded
+    from pageout.twin.whitebox import scenario_of
 
     progress.part(number, parts, f"reading {path}")
-    with jit.compiling(progress.note):
-        bundle = read_bundle(path, progress)
-        one = recorded(bundle, scenario_of(bundle, design, seed))
+    bundle = read_bundle(path, progress)
+    one = recorded(bundle, scenario_of(bundle, design, seed))
     warn(one.warnings)
     return one
 

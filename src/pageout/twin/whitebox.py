@@ -13,9 +13,9 @@ from pageout.bundle.calls import log_latencies, of_values
 from pageout.bundle.evidence import window_of
 from pageout.bundle.meta import CaseTask
 from pageout.machine.memory_map import zones_of
-from pageout.validate.callcost import call_cost
-from pageout.validate.device import disk_of
-from pageout.validate.kernels import design_for
+from pageout.twin.callcost import call_cost
+from pageout.twin.device import disk_of
+from pageout.twin.kernels import design_for
 from pageout.vocabulary.errors import ScenarioError, TraceError
 from pageout.vocabulary.scenario import FieldError, File, Filesystem, Machine, Scenario, Task, task_seed
 from pageout.vocabulary.settings import SYSCTLS, check, design_named, min_free_kbytes, with_sysctl

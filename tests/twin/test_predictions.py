@@ -15,11 +15,11 @@ from pageout.bundle.measured import FIGURES, measured
 from pageout.cli.app import main
 from pageout.machine.memory_map import zones_of
 from pageout.machine.simulate import simulate
-from pageout.validate import judge, whatif
-from pageout.validate.baseline import baseline
-from pageout.validate.kernels import design_for
-from pageout.validate.simulated import evidence_of_run, run
-from pageout.validate.whitebox import scenario_of
+from pageout.twin import judge, whatif
+from pageout.twin.baseline import baseline
+from pageout.twin.kernels import design_for
+from pageout.twin.simulated import evidence_of_run, run
+from pageout.twin.whitebox import scenario_of
 from pageout.vocabulary.errors import ScenarioError, TraceError
 from pageout.vocabulary.scenario import Disk, Filesystem, Machine
 from pageout.vocabulary.settings import DESIGNS
