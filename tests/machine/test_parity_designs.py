@@ -41,10 +41,10 @@ def storm(design: str, **more: str) -> Scenario:
     return msgspec.structs.replace(what, settings=settings, design=design)
 
 
+STALLS_LATE = ("linux-2.6.18", "ioless-throttle", "linux-6.1", "linux-6.12", "linux-6.18")
 VARIANTS = {
     **{name: storm(name) for name in DESIGNS},
-    "ioless-throttle": msgspec.structs.replace(storm("ioless-throttle"), length_ns=30 * MS),  # as is that of this one
-    "linux-2.6.18": msgspec.structs.replace(storm("linux-2.6.18"), length_ns=30 * MS),  # its first stall comes late
+    **{name: msgspec.structs.replace(storm(name), length_ns=30 * MS) for name in STALLS_LATE},
     "worker per CPU, file order": storm("reclaim-thread", **{"reclaim.worker": "cpu", "reclaim.worker_order": "file"}),
     "an overflow ends it": storm("linux-2.6.34", **{"stack.bytes": "4096", "stack.overflow": "stop"}),
     "switch at writepage": storm("stack-switch", **{"stack.switch": "writepage"}),

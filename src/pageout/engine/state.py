@@ -106,7 +106,8 @@ BDI = tuple(
         # throttling by pauses, see mm/wb_rates.py: pages since boot, the part of them that counts for its share, and
         # what was so at the last update; pages a second; inodes with pages under writeback; whether its flusher works
         "nr_dirtied nr_written written_events written_period dirtied_stamp written_stamp bw_stamp write_bandwidth "
-        "avg_bandwidth dirty_ratelimit balanced_ratelimit inodes_writing bw_update_due writing"
+        "avg_bandwidth dirty_ratelimit balanced_ratelimit inodes_writing bw_update_due writing "
+        "start_all timer_armed"
     ).split()
 )
 
@@ -221,7 +222,8 @@ PARAM = tuple(
         "nr_pages nr_zones nr_cpus nr_tasks nr_jobs nr_inodes nr_bdis nr_queues jiffy_ns hz stack_bytes "
         "stack_order dirty_ratio dirty_bytes background_ratio background_bytes dirty_expire_ns dirty_writeback_ns "
         "swappiness laptop_mode ratelimit_pages ring_size heap_size reclaim_writeback reclaim_kick "
-        "reclaim_wait_dirty reclaim_lumpy throttle_start throttle_by reserve_pages "
+        "reclaim_wait_dirty reclaim_lumpy throttle_start throttle_by flush_turn write_folios "
+        "dirty_floor timer_expiry reserve_pages "
         "zero_cost copy_ns syscall_ns nr_bios swap_bdi "
         "nr_swap_slots swap_bits swap_summary swap_block series_ns nr_series policy_isolate policy_dirty_page "
         "policy_next_inode policy_throttle policy_wake_flushers ring_drain stop_at_ns "

@@ -11,6 +11,7 @@ from pageout.engine.constants import (
     SLEEP,
     T_RUNNABLE,
     T_SLEEPING,
+    TIMER_LATE,
     WQ_FIXED,
 )
 from pageout.jit import kfn
@@ -69,6 +70,21 @@ def wake_task(k, t):
 
 
 @kfn
+def _expiry(k, now, jiffies):
+    """The tick at which a timer set now ends.
+
+    timer.expiry=late: never before its time, so one tick later than it seems; beyond 63 ticks at every 8th, beyond 511
+    at every 64th, and so on.  Source: Linux v6.1 kernel/time/timer.c:calc_wheel_index.
+    """
+    if k.param.timer_expiry != TIMER_LATE:
+        return now + jiffies
+    shift, most = 0, 63
+    while jiffies >= most and shift < 24:
+        shift, most = shift + 3, most << 3
+    return ((now + jiffies >> shift) + 1) << shift
+
+
+@kfn
 def sleep_on(k, t, queue, timeout_jiffies, exclusive):
     """Sleep on a wait queue (NIL: on none), at most `timeout_jiffies` (0: for ever). task.woken tells why it ended."""
     task = k.task[t]
@@ -88,7 +104,7 @@ def sleep_on(k, t, queue, timeout_jiffies, exclusive):
             k.task[head.tail].wait_next = t
         head.tail = t
     if timeout_jiffies > 0:
-        tick = jiffies_of(k, now_of(k, t)) + timeout_jiffies
+        tick = _expiry(k, jiffies_of(k, now_of(k, t)), timeout_jiffies)
         post(k, tick * k.param.jiffy_ns, EV_TIMER, t, task.timer_gen)
     return SLEEP
 

@@ -332,7 +332,7 @@ TABLE = (
     *(_row(*row) for row in frames_xfs.ROWS),
 )
 
-UNITS = ("block", "task", "mm", "writeback", "storage", "ext", "union", "callers", "xfs")
+UNITS = ("block", "task", "mm", "writeback", "storage", "ext", "union", "callers", "xfs", "wb")
 
 FN: Any = namedtuple("FN", [row.name for row in TABLE])(*range(len(TABLE)))
 

@@ -38,6 +38,10 @@ CHOICE_VALUES: dict[str, dict[str, int]] = {
     "kswapd.zones": {"needy": c.KSWAPD_NEEDY, "all": c.KSWAPD_ALL},
     "dirty.base": {"dirtyable": c.BASE_DIRTYABLE, "unmapped": c.BASE_UNMAPPED, "unreserved": c.BASE_UNRESERVED},
     "zone.dma32": {"on": c.DMA32_ON, "off": c.DMA32_OFF},
+    "flusher.turn": {"pages": c.TURN_PAGES, "bandwidth": c.TURN_BANDWIDTH},
+    "write.folios": {"none": c.FOLIOS_NONE, "xfs": c.FOLIOS_XFS, "all": c.FOLIOS_ALL},
+    "dirty.floor": {"position": c.FLOOR_POSITION, "share": c.FLOOR_SHARE},
+    "timer.expiry": {"tick": c.TIMER_TICK, "late": c.TIMER_LATE},
     "throttle.by": {"writing": c.THROTTLE_BY_WRITING, "pause": c.THROTTLE_BY_PAUSE},
     "stack.switch": {"off": c.SWITCH_OFF, "reclaim": c.SWITCH_RECLAIM, "writepage": c.SWITCH_WRITEPAGE},
 }
@@ -58,6 +62,10 @@ CHOICE_PARAMS = {
     "kswapd.zones": "kswapd_zones",
     "dirty.base": "dirty_base",
     "zone.dma32": "zone_dma32",
+    "flusher.turn": "flush_turn",
+    "write.folios": "write_folios",
+    "dirty.floor": "dirty_floor",
+    "timer.expiry": "timer_expiry",
     "throttle.by": "throttle_by",
 }
 WIDE_GAP = 8

@@ -5,7 +5,7 @@ Only this module imports all rooms. A unit is compiled by itself, when a run fir
 units call each other by address.
 """
 
-from pageout.engine.constants import RUN, SWITCH, THROTTLE_BY_PAUSE
+from pageout.engine.constants import RUN, SWITCH
 from pageout.engine.kstack import frame_of
 from pageout.engine.state import kernel_at
 from pageout.jit import kentry, kfn
@@ -15,6 +15,7 @@ from pageout.kernel.drivers.loop import lo_send, loop_thread
 from pageout.kernel.drivers.raid5 import handle_stripe, raid5_make_request, raid5d
 from pageout.kernel.drivers.stacked import generic_make_request
 from pageout.kernel.frames import FN
+from pageout.kernel.frames import UNITS as UNIT_NAMES
 from pageout.kernel.fs.btrfs import extent_write_cache_pages
 from pageout.kernel.fs.buffer import block_write_full_page, bread
 from pageout.kernel.fs.commit import journal_commit_transaction, kjournald, log_wait_commit
@@ -36,7 +37,9 @@ from pageout.kernel.fs.union import (
     unionfs_write,
     unionfs_writepage,
 )
+from pageout.kernel.fs.wb_writeback import wb_workfn, wb_writeback_turns, writeback_sb_inodes
 from pageout.kernel.fs.writepage import swap_writepage
+from pageout.kernel.fs.writepages import writepages
 from pageout.kernel.fs.xfs import xfs_file_fsync, xfs_iomap_write_allocate, xfs_vm_writepage
 from pageout.kernel.fs.xfs_alloc import xfs_alloc_vextent, xfs_bmap_add_extent, xfs_bmapi
 from pageout.kernel.fs.xfs_btree import xfs_btree
@@ -64,6 +67,8 @@ from pageout.kernel.sched.allocators import do_select, sys_clone, sys_recvmsg, s
 from pageout.kernel.sched.core import run_machine
 from pageout.kernel.sched.highorder import get_pages
 from pageout.kernel.sched.user import user
+
+WRITEBACK, EXT = UNIT_NAMES.index("writeback"), UNIT_NAMES.index("ext")
 
 
 @kentry
@@ -179,9 +184,9 @@ def mm_unit(address, t):
 def _writeback_step(k, t):
     f = frame_of(k, t)
     fn = f.fn
+    if k.function[fn].unit != WRITEBACK:  # a choice may have exchanged it, see machine/functions.py
+        return SWITCH
     if fn == FN.balance_dirty_pages:
-        if k.param.throttle_by == THROTTLE_BY_PAUSE:
-            return balance_dirty_pages_by_pause(k, t, f)
         return balance_dirty_pages(k, t, f)
     if fn == FN.bdi_writeback_thread:
         return bdi_writeback_thread(k, t, f)
@@ -245,6 +250,8 @@ def storage_unit(address, t):
 def _ext_step(k, t):
     f = frame_of(k, t)
     fn = f.fn
+    if k.function[fn].unit != EXT:  # a choice may have exchanged it, see machine/functions.py
+        return SWITCH
     if FN.ext2_writepage <= fn <= FN.btrfs_writepage:
         return block_write_full_page(k, t, f)
     if fn == FN.ext2_get_branch or fn == FN.ext3_get_branch or fn == FN.ext4_mb_load_buddy:
@@ -375,6 +382,33 @@ def xfs_unit(address, t):
     return verb
 
 
+@kfn
+def _wb_step(k, t):
+    f = frame_of(k, t)
+    fn = f.fn
+    if fn == FN.balance_dirty_pages:
+        return balance_dirty_pages_by_pause(k, t, f)
+    if fn == FN.bdi_writeback_thread:
+        return wb_workfn(k, t, f)
+    if fn == FN.wb_writeback:
+        return wb_writeback_turns(k, t, f)
+    if fn == FN.writeback_inodes_wb:
+        return writeback_sb_inodes(k, t, f)
+    if fn == FN.ext4_da_writepages or fn == FN.write_cache_pages:
+        return writepages(k, t, f)
+    return SWITCH
+
+
+@kentry
+def wb_unit(address, t):
+    """Writeback since Linux 3.2: writers that only sleep, flushers that go by bandwidth, pages counted as pages."""
+    k = kernel_at(address)
+    verb = RUN
+    while verb == RUN:
+        verb = _wb_step(k, t)
+    return verb
+
+
 # In the order of kernel.frames.UNITS, by which a frame's function finds its unit.
 UNITS = (
     block_unit,
@@ -386,4 +420,5 @@ UNITS = (
     union_unit,
     callers_unit,
     xfs_unit,
+    wb_unit,
 )

@@ -8,6 +8,18 @@ from typing import Any
 
 from pageout.kernel import frames
 
+# Functions whose algorithm a choice exchanges: another unit answers to the same numbers.
+OTHER_UNITS = {
+    ("throttle.by", "pause"): ("balance_dirty_pages",),
+    ("flusher.turn", "bandwidth"): (
+        "bdi_writeback_thread",
+        "wb_writeback",
+        "writeback_inodes_wb",
+        "ext4_da_writepages",
+        "write_cache_pages",
+    ),
+}
+
 
 def boot_functions(arrays: dict[str, Any], choices: Mapping[str, Any]) -> None:
     """Fill the tables `function` and `leaf`."""
@@ -15,5 +27,9 @@ def boot_functions(arrays: dict[str, Any], choices: Mapping[str, Any]) -> None:
     for number, row in enumerate(frames.TABLE):
         arrays["function"]["frame_bytes"][number] = frames.frame_bytes(row, sizes)
         arrays["function"]["unit"][number] = frames.UNITS.index(row.unit)
+    for (choice, value), names in OTHER_UNITS.items():
+        if choices[choice] == value:
+            for name in names:
+                arrays["function"]["unit"][getattr(frames.FN, name)] = frames.UNITS.index("wb")
     for number, chain in enumerate(frames.LEAVES.values()):
         arrays["leaf"][number] = frames.chain_bytes(tuple(chain.split()), sizes)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
-from pageout.vocabulary import old_kernels
+from pageout.vocabulary import later_kernels, old_kernels
 from pageout.vocabulary.errors import ScenarioError, SettingError, did_you_mean, shown
 from pageout.vocabulary.mounts import check_filesystems, check_room
 from pageout.vocabulary.scenario import (
@@ -76,7 +76,6 @@ CHOICES: dict[str, tuple[tuple[str, ...], str]] = {
     "reclaim.around": (("off", "16", "32", "64"), "window of file pages written with a dirty page that reclaim writes"),
     "reclaim.worker": (("off", "node", "cpu"), "whether a thread does direct reclaim: one a node, or one a CPU"),
     "reclaim.worker_order": (("lru", "file"), "order in which that thread takes its pages"),
-    "throttle.by": (("writing", "pause"), "what a held writer does: write pages itself, or only sleep (since 3.2)"),
     "throttle.start": (("midpoint", "background", "limit"), "dirty level from which writers are held back"),
     "stack.overflow": (
         ("report", "stop"),
@@ -94,6 +93,7 @@ CHOICES: dict[str, tuple[tuple[str, ...], str]] = {
     "watermark.gap": (("kernel", "wide"), "LOW and HIGH above MIN: as in the kernel, or eight times as far"),
     "stack.switch": (("off", "reclaim", "writepage"), "where a task that reclaims goes over to a fresh stack"),
     **old_kernels.CHOICES,
+    **later_kernels.CHOICES,
     "stack.bytes": ((), "kernel stack of a task, a power of two from 4K to 64K; unset: the machine's"),
 }
 
@@ -107,7 +107,6 @@ _STATUS_QUO: dict[str, str | int] = {
     "reclaim.around": "off",
     "reclaim.worker": "off",
     "reclaim.worker_order": "lru",
-    "throttle.by": "writing",
     "throttle.start": "midpoint",
     "stack.overflow": "report",
     "stack.diet": "off",
@@ -119,6 +118,7 @@ _STATUS_QUO: dict[str, str | int] = {
     "watermark.gap": "kernel",
     "stack.switch": "off",
     **old_kernels.STATUS_QUO,
+    **later_kernels.STATUS_QUO,
 }
 _GORMAN: dict[str, str | int] = {
     "reclaim.writeback": "kswapd",
@@ -138,11 +138,10 @@ DESIGNS: dict[str, dict[str, str | int]] = {
     "stack-switch": _STATUS_QUO | {"stack.switch": "reclaim"},
     "gentle-lumpy": _STATUS_QUO | {"reclaim.lumpy": "gentle"},
     "throttle-earlier": _STATUS_QUO | {"throttle.start": "background"},
-    "ioless-throttle": _STATUS_QUO | {"throttle.by": "pause", "dirty.base": "unreserved"},
     "stack-diet": _STATUS_QUO | {"stack.diet": "on"},
     "stack-16k": _STATUS_QUO | {"stack.bytes": 16384},
     "zone-dirty-limits": _STATUS_QUO | {"dirty.limits": "zone"},
-    **{name: _STATUS_QUO | chosen for name, chosen in old_kernels.DESIGNS.items()},
+    **{name: _STATUS_QUO | chosen for name, chosen in (old_kernels.DESIGNS | later_kernels.DESIGNS).items()},
     "reclaim-3.2": _STATUS_QUO
     | {"reclaim.writeback": "urgent", "reclaim.throttle": "writeback", "reclaim.progress": "reclaimable"},
 }
@@ -382,6 +381,11 @@ def check(scenario: Scenario, origins: Sequence[int] | None = None) -> None:
             choice(name, value)
         except ValueError as error:
             raise FieldError(f"design.{name}", str(error)) from None
+    chosen = choices(scenario)
+    for (name, value), (other, needed) in later_kernels.NEEDS.items():
+        _require(
+            chosen[name] != value or chosen[other] == needed, f"design.{name}", f"{value} needs {other} = {needed}"
+        )
 
 
 def _require(condition: bool, where: str, message: str) -> None:

@@ -118,23 +118,30 @@ def test_a_check_is_due_by_the_task_s_count_or_the_cpu_s(nr_dirtied, pause, on_c
 
 
 @many
-@given(st.lists(st.tuples(st.integers(0, 1500), st.integers(0, 1), st.integers(0, 40)), max_size=30))
-def test_shares_are_those_of_the_twin(steps) -> None:
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 1500), st.integers(0, 1), st.integers(0, 40), st.integers(0, 2 * THRESH)), max_size=30
+    ),
+    st.booleans(),
+)
+def test_shares_are_those_of_the_twin(steps, floor_moved) -> None:
     m = reckoning(lab(), jiffies=0)
+    m.k.param.dirty_floor = c.FLOOR_SHARE if floor_moved else c.FLOOR_POSITION
     m.k.bdi[0].written_events = m.k.stat.written_events = 0
     twin, period = naive.Share(), 0
-    for jiffies, device, pages in steps:
+    for jiffies, device, pages, dirty in steps:
         m.k.stat.now_ns += jiffies * JIFFY
         now = m.k.stat.now_ns // JIFFY // (3 * HZ)
         twin.period(now - period)
         period = now
-        device_share(m.k, 0, THRESH)
+        device_share(m.k, 0, THRESH, dirty)
         m.k.stat.written_events += pages if device else 0  # of another device
         for _ in range(0 if device else pages):
             count_written(m.k, 0)
         twin.written(pages, mine=device == 0)
 
-        assert device_share(m.k, 0, THRESH) == naive.wb_thresh(thresh=THRESH, fraction=twin.fraction())
+        expected = naive.wb_thresh(thresh=THRESH, fraction=twin.fraction(), dirty=dirty, floor_moved=floor_moved)
+        assert device_share(m.k, 0, THRESH, dirty) == expected
 
 
 @many

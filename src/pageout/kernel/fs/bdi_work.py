@@ -4,7 +4,7 @@
 Source: Linux v2.6.34 fs/fs-writeback.c:bdi_start_writeback, wakeup_flusher_threads, bdi_queue_work.
 """
 
-from pageout.engine.constants import NIL
+from pageout.engine.constants import NIL, TURN_BANDWIDTH
 from pageout.engine.ring import emit
 from pageout.engine.waitqueue import wake_task
 from pageout.jit import kfn
@@ -53,11 +53,26 @@ def wakeup_flusher_threads(k, t, nr_pages):
     if nr_pages == 0:
         nr_pages = k.vm.nr_dirty
     for bdi in range(k.param.nr_bdis):
-        if has_dirty_io(k, bdi):
+        if not has_dirty_io(k, bdi):
+            continue
+        if k.param.flush_turn == TURN_BANDWIDTH:
+            _start_all(k, bdi)
+        else:
             queue_work(k, t, bdi, nr_pages, 0, 0)
 
 
 @kfn
+def _start_all(k, bdi):
+    """Everything dirty is asked for, once until the flusher has taken it up. Source: Linux v6.1 wb_start_writeback."""
+    if not k.bdi[bdi].start_all:
+        k.bdi[bdi].start_all = 1
+        wake_task(k, k.bdi[bdi].flusher)
+
+
+@kfn
 def start_background(k, t, bdi):
-    """Queue background work: write until below the background threshold."""
+    """Have the device write until below the background threshold: by an item, or since 3.x by waking the flusher."""
+    if k.param.flush_turn == TURN_BANDWIDTH:
+        wake_task(k, k.bdi[bdi].flusher)
+        return
     queue_work(k, t, bdi, ALL_PAGES, 1, 1)

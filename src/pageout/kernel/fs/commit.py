@@ -19,6 +19,7 @@ from pageout.engine.constants import (
     PG_PRIVATE,
     PG_UPTODATE,
     PG_WRITEBACK,
+    TURN_BANDWIDTH,
 )
 from pageout.engine.kstack import call, ret, touch
 from pageout.engine.waitqueue import sleep_on, sleep_until, wake_all
@@ -87,7 +88,7 @@ def _begin(k, t, f):
     fs.tid += 1
     fs.trans_blocks, fs.trans_expires_ns = 0, NEVER
     f.inode, f.index, f.d = 0, 0, NIL
-    f.stage = DATA if fs.ordered else BLOCKS
+    f.stage = DATA if fs.ordered and k.param.flush_turn != TURN_BANDWIDTH else BLOCKS  # later: unwritten extents
     f.pos = fs.journal_head
 
 

@@ -51,7 +51,7 @@ def dirty_run(k, inode, index, most):
 
 
 @kfn
-def _extent_length(k, inode, index, most, end):
+def extent_length(k, inode, index, most, end):
     """Pages from `index` on that are allocated and written together."""
     delayed = k.page[find_page(k, inode, index)].pflags & PG_DELAYED
     nr = 1
@@ -98,21 +98,18 @@ def _find_extent(k, t, f):
 
 
 @kfn
-def _allocate(k, t, f):
-    """Give the extent from f.index to f.d its blocks, in a transaction, with the group's bitmap in memory."""
-    if k.page[find_page(k, f.inode, f.index)].pflags & PG_DELAYED == 0:
-        return
+def allocate_extent(k, t, inode, first, end):
+    """Give the delayed pages from `first` to `end` blocks, in a transaction, with the group's bitmap in memory."""
     touch(k, t, LEAF.ext4_allocate)
     k.stat.transactions += 1
-    file = k.inode[f.inode]
-    meta = k.fs[file.fs].meta_inode
-    group = group_bitmap(k, f.inode, f.index)
-    join_transaction(k, f.inode)
+    meta = k.fs[k.inode[inode].fs].meta_inode
+    group = group_bitmap(k, inode, first)
+    join_transaction(k, inode)
     if page_ready(k, meta, group):
         set_page_dirty(k, t, find_page(k, meta, group))
-    for index in range(f.index, f.d):
-        convert_page(k, f.inode, index)
-    spend(k, t, 20 * (f.d - f.index))
+    for index in range(first, end):
+        convert_page(k, inode, index)
+    spend(k, t, 20 * (end - first))
 
 
 @kfn
@@ -154,16 +151,18 @@ def ext4_da_writepages(k, t, f):
         if pflags & PG_WRITEBACK:
             f.index += 1
             continue
-        if pflags & PG_DELAYED and pc != LOADED and not _group_ready(k, f.inode, index):
+        if pflags & PG_DELAYED and pc != LOADED and not group_ready(k, f.inode, index):
             return call(k, t, f, FN.ext4_mb_load_buddy, LOADED, f.inode, index, 0)
         pc = SEARCH
         most = f.nr_to_write if f.nr_to_write < MAX_MBALLOC else MAX_MBALLOC
-        f.d = index + _extent_length(k, f.inode, index, most, f.left)
-        _allocate(k, t, f)
+        f.d = index + extent_length(k, f.inode, index, most, f.left)
+        if k.page[find_page(k, f.inode, index)].pflags & PG_DELAYED:
+            allocate_extent(k, t, f.inode, index, f.d)
 
 
 @kfn
-def _group_ready(k, inode, index):
+def group_ready(k, inode, index):
+    """Is the bitmap of the group in memory that the next block of the file is sought in?"""
     return page_ready(k, k.fs[k.inode[inode].fs].meta_inode, group_bitmap(k, inode, index))
 
 

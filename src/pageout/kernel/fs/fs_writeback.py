@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The flusher threads: which inode is written next, and how much of it.
+"""The flusher threads: which inode is written next, and how much of it. Later kernels' are in wb_writeback.py.
 
 Source: Linux v2.6.34 fs/fs-writeback.c, mm/page-writeback.c:write_cache_pages, mm/backing-dev.c.
 """
@@ -55,15 +55,15 @@ def bdi_writeback_thread(k, t, f):
         if pc == WORKED or pc == OLD_WORKED:
             f.total += k.task[t].retval
         if pc == WORKED:
-            _free_work(k, f.work)
+            free_work(k, f.work)
         if pc == WORK or pc == WORKED or pc == SLEPT:
             if device.work_head != NIL:
-                f.work = _take_work(k, t, f.a)
+                f.work = take_work(k, t, f.a)
                 return call(k, t, f, FN.wb_writeback, WORKED, f.a, f.work, 0)
             if _old_data_due(k, t, f.a):
                 return call(k, t, f, FN.wb_writeback, OLD_WORKED, f.a, _old_data_work(k, f.a), 0)
         if pc == OLD_WORKED:
-            _free_work(k, k.bdi[f.a].old_work)
+            free_work(k, k.bdi[f.a].old_work)
         if f.total:
             emit(k, t, EV.writeback_pages_written, f.total)
             f.total = 0
@@ -74,7 +74,7 @@ def bdi_writeback_thread(k, t, f):
 
 
 @kfn
-def _take_work(k, t, bdi):
+def take_work(k, t, bdi):
     """Take the first item: it leaves the queue as it starts, so that others see an empty queue while it runs."""
     device = k.bdi[bdi]
     work = device.work_head
@@ -88,7 +88,8 @@ def _take_work(k, t, bdi):
 
 
 @kfn
-def _free_work(k, work):
+def free_work(k, work):
+    """Give an item back to the pool."""
     item = k.work[work]
     item.used, item.zone = 0, 0
     item.next = k.stat.free_work
@@ -233,7 +234,7 @@ def redirty_tail(k, t, inode):
 
 
 @kfn
-def _requeue_io(k, inode):
+def requeue_io(k, inode):
     """Park an inode on b_more_io: to be continued soon."""
     file = k.inode[inode]
     inode_list_del(k, inode)
@@ -241,7 +242,8 @@ def _requeue_io(k, inode):
 
 
 @kfn
-def _trace_inode(k, t, event, inode, to_write, wrote):
+def trace_inode(k, t, event, inode, to_write, wrote):
+    """Emit one of the events that describe an inode's turn."""
     file = k.inode[inode]
     emit(
         k,
@@ -267,8 +269,8 @@ def writeback_single_inode(k, t, f):
     if f.pc == ENTRY or f.pc == UNLOCKED:
         if file.istate & I_SYNC:
             if not task.wbc_sync:
-                _requeue_io(k, f.a)
-                _trace_inode(k, t, EV.writeback_single_inode_requeue, f.a, task.wbc_nr, 0)
+                requeue_io(k, f.a)
+                trace_inode(k, t, EV.writeback_single_inode_requeue, f.a, task.wbc_nr, 0)
                 return ret(k, t, f, 0)
             f.pc = UNLOCKED
             return sleep_on(k, t, file.wait_queue, 0, 0)
@@ -280,7 +282,7 @@ def writeback_single_inode(k, t, f):
     end_writepages(k, t, file.bdi)
     file.istate &= ~I_SYNC
     _file_away(k, t, f.a)
-    _trace_inode(k, t, EV.writeback_single_inode, f.a, f.nr_to_write, f.nr_to_write - task.wbc_nr)
+    trace_inode(k, t, EV.writeback_single_inode, f.a, f.nr_to_write, f.nr_to_write - task.wbc_nr)
     wake_all(k, file.wait_queue)
     return ret(k, t, f, 0)
 
@@ -305,7 +307,7 @@ def _file_away(k, t, inode):
         return
     file.istate |= I_DIRTY_PAGES
     if task.wbc_kupdate and task.wbc_nr <= 0:
-        _requeue_io(k, inode)
+        requeue_io(k, inode)
     else:
         redirty_tail(k, t, inode)
 

@@ -32,6 +32,7 @@ from pageout.kernel.block.bio import bdi_read_congested, bio_alloc
 from pageout.kernel.costs import LOOKUP_NS
 from pageout.kernel.frames import FN
 from pageout.kernel.fs.extents import get_branch_of, metadata_cached, metadata_slot, prepare_block
+from pageout.kernel.fs.folios import folio_end, is_looked_at_before
 from pageout.kernel.fs.journal import log_start_commit
 from pageout.kernel.fs.xfs_items import inode_locked, sleep_on_inode, xfs_of
 from pageout.kernel.fs.xfs_space import drop_block
@@ -107,6 +108,11 @@ def sys_write(k, t, f):
     elif pc == MAPPED and task.retval < 0:
         return _end_write(k, t, f, task.retval)
     while f.left > 0:
+        if f.pos >= f.stage and is_looked_at_before(k):
+            f.stage = folio_end(k, f.inode, f.pos, f.left)
+            chunk = ratelimit_reached(k, t, k.inode[f.inode].bdi)
+            if chunk > 0:
+                return call(k, t, f, FN.balance_dirty_pages, THROTTLED, k.inode[f.inode].bdi, chunk, 0)
         index = f.pos >> 12
         nbytes = PAGE_SIZE - (f.pos & 4095)
         if nbytes > f.left:
@@ -133,7 +139,7 @@ def sys_write(k, t, f):
         failed = _fill_page(k, t, f, page, nbytes)
         if failed:
             return _end_write(k, t, f, failed)
-        chunk = ratelimit_reached(k, t, k.inode[f.inode].bdi)
+        chunk = 0 if is_looked_at_before(k) else ratelimit_reached(k, t, k.inode[f.inode].bdi)
         if chunk > 0:
             return call(k, t, f, FN.balance_dirty_pages, THROTTLED, k.inode[f.inode].bdi, chunk, 0)
         if out_of_slice(k, t) and f.left > 0:

@@ -104,13 +104,13 @@ def _wake_flusher(k, t, bdi):
 def _judge(k, t, f, now, dirty):
     """Where the machine and the device stand: f.total its share, f.left its pages, f.stage the task's rate."""
     device = k.bdi[f.c]
-    f.total = device_share(k, f.c, f.b)
+    f.total = device_share(k, f.c, f.b, dirty)
     f.left = device.reclaimable + device.writeback
     f.flag = 1 if f.left > f.total and dirty > f.b else 0
     if f.flag:
         device.dirty_exceeded = 1
     freerun, limit = dirty_freerun_ceiling(f.b, f.a), max(f.b, k.stat.dirty_limit)
-    ratio = wb_position_ratio(f.b, freerun, limit, dirty, f.total, f.left, device.avg_bandwidth, 0)
+    ratio = wb_position_ratio(f.b, freerun, limit, dirty, f.total, f.left, device.avg_bandwidth, k.param.dirty_floor)
     if is_due(k, now, f.c):
         update_limit(k, now, f.b, dirty)
         setpoint = (freerun + max(f.b, k.stat.dirty_limit)) // 2

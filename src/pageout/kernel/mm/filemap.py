@@ -6,8 +6,9 @@ a summary, one bit per word of 32, so that the next tagged page of a large spars
 Source of the behaviour: Linux v2.6.34 mm/filemap.c, mm/page-writeback.c (set_page_dirty and its kin).
 """
 
-from pageout.engine.clock import spend
+from pageout.engine.clock import post, spend
 from pageout.engine.constants import (
+    EV_TIMER,
     I_DIRTY_PAGES,
     LIST_NONE,
     NIL,
@@ -19,6 +20,7 @@ from pageout.engine.constants import (
     PG_SWAPBACKED,
     PG_WRITEBACK,
     PG_WRITTEN,
+    TURN_BANDWIDTH,
     WRITEBACK_URGENT,
 )
 from pageout.engine.ledger import highest, levels
@@ -222,7 +224,24 @@ def mark_inode_dirty(k, t, inode, why):
     file.istate |= why
     if not was_dirty and not file.unlinked and not file.istate & 128:
         file.dirtied_when = k.stat.now_ns + (k.task[t].spent_ns if t >= 0 else 0)
+        _arm_flusher(k, file.bdi)
         inode_list_add(k, file.bdi, 1, inode, 0)
+
+
+@kfn
+def _arm_flusher(k, bdi):
+    """The device's first dirty inode: its flusher looks in one interval. Source: Linux v6.1 wb_wakeup_delayed.
+
+    2.6.34's flushers wake in any case.
+    """
+    device = k.bdi[bdi]
+    if k.param.flush_turn != TURN_BANDWIDTH or device.is_swap or device.timer_armed or device.writing:
+        return
+    device.timer_armed = 1
+    if k.param.dirty_writeback_ns > 0:
+        flusher = device.flusher
+        tick = (k.stat.now_ns + k.param.dirty_writeback_ns) // k.param.jiffy_ns
+        post(k, tick * k.param.jiffy_ns, EV_TIMER, flusher, k.task[flusher].timer_gen)
 
 
 @kfn

@@ -7,7 +7,7 @@ Source: Linux v6.1 mm/page-writeback.c, mm/backing-dev.c, lib/flex_proportions.c
 """
 
 from pageout.engine.clock import jiffies_of, now_of, post
-from pageout.engine.constants import EV_BANDWIDTH, THROTTLE_BY_PAUSE
+from pageout.engine.constants import EV_BANDWIDTH, FLOOR_SHARE, THROTTLE_BY_PAUSE
 from pageout.engine.ring import emit
 from pageout.jit import kfn
 from pageout.kernel.mm.dirty_throttle import (
@@ -51,8 +51,11 @@ def count_written(k, bdi):
 
 
 @kfn
-def device_share(k, bdi, thresh):
-    """The part of `thresh` that is this device's, by what it wrote of late. Source: __wb_calc_thresh."""
+def device_share(k, bdi, thresh, dirty):
+    """The part of `thresh` that is this device's, by what it wrote of late; `dirty`: the pages that count against it.
+
+    dirty.floor=share: no less than an eighth of what is free.  Source: __wb_calc_thresh.
+    """
     _age(k, bdi)
     device = k.bdi[bdi]
     mine, every = device.written_events, k.stat.written_events
@@ -62,6 +65,8 @@ def device_share(k, bdi, thresh):
     for i in range(k.param.nr_bdis):
         spare -= k.bdi[i].min_ratio
     share = thresh * spare // 100 * mine // every + thresh * device.min_ratio // 100
+    if k.param.dirty_floor == FLOOR_SHARE and thresh > dirty:
+        share = max(share, (thresh - dirty) // 8)
     return min(share, thresh * device.max_ratio // 100)
 
 

@@ -1,0 +1,236 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The flusher since Linux 3.2: whole turns of half a second's bandwidth for each inode, oldest first.
+
+What 2.6.34 did stands beside it, in fs_writeback.py, which also has what both share.
+Source: Linux v6.1 fs/fs-writeback.c (wb_workfn, wb_do_writeback, wb_writeback, queue_io, writeback_sb_inodes,
+requeue_inode).  Differs: one superblock a device; only WB_SYNC_NONE work, since fsync writes its file itself.
+"""
+
+from pageout.engine.clock import jiffies_of, now_of, out_of_slice
+from pageout.engine.constants import ENTRY, I_DIRTY_PAGES, I_SYNC, LIST_IO, NEVER, NIL, NS_PER_MS, YIELD
+from pageout.engine.kstack import call, ret
+from pageout.engine.ring import emit
+from pageout.engine.waitqueue import sleep_on, wake_all
+from pageout.jit import kfn
+from pageout.kernel.frames import FN
+from pageout.kernel.fs.bdi_work import ALL_PAGES, has_dirty_io, trace_work
+from pageout.kernel.fs.fs_writeback import (
+    I_DIRTY,
+    SUBMIT_FLUSHER,
+    free_work,
+    redirty_tail,
+    requeue_io,
+    take_work,
+    trace_inode,
+)
+from pageout.kernel.mm.dirty_limits import background_threshold
+from pageout.kernel.mm.dirty_throttle import writeback_chunk_size
+from pageout.kernel.mm.filemap import inode_list_add, inode_list_del
+from pageout.kernel.mm.wb_rates import begin_writepages, device_share, end_writepages
+from pageout.vocabulary.tracepoints import EV
+
+PASS_NS = 100 * NS_PER_MS  # after so long a batch of inodes ends: HZ/10
+REASON_BACKGROUND, REASON_VMSCAN, REASON_SYNC, REASON_PERIODIC = 0, 1, 2, 3
+
+
+@kfn
+def over_background_of(k, bdi):
+    """Is more dirty, not under writeback, than the background threshold: of the machine, or of this device's share?
+
+    Source: wb_over_bg_thresh.
+    """
+    background = background_threshold(k, NIL)
+    return k.vm.nr_dirty > background or k.bdi[bdi].reclaimable > device_share(k, bdi, background, k.vm.nr_dirty)
+
+
+@kfn
+def _next_work(k, t, bdi):
+    """The next item, in the order of wb_do_writeback: queued, all at once for reclaim, periodic, background; or NIL."""
+    device = k.bdi[bdi]
+    if device.work_head != NIL:
+        return take_work(k, t, bdi)
+    everything = k.vm.nr_dirty + k.param.nr_inodes
+    now = now_of(k, t)
+    if device.start_all:
+        device.start_all = 0
+        return _item(k, everything, 0, 0, 1)
+    if k.param.dirty_writeback_ns > 0 and now >= device.last_old_flush_ns + k.param.dirty_writeback_ns:
+        device.last_old_flush_ns = now
+        if everything > 0:
+            return _item(k, everything, 1, 0, 1)
+    if over_background_of(k, bdi):
+        return _item(k, ALL_PAGES, 0, 1, 1)
+    return NIL
+
+
+@kfn
+def _item(k, nr_pages, for_kupdate, for_background, range_cyclic):
+    """A work item that was never queued; NIL if the pool is empty."""
+    work = k.stat.free_work
+    if work == NIL:
+        return NIL
+    item = k.work[work]
+    k.stat.free_work = item.next
+    k.stat.works_used += 1
+    item.used, item.next, item.nr_pages = 1, NIL, nr_pages
+    item.for_kupdate, item.for_background, item.range_cyclic = for_kupdate, for_background, range_cyclic
+    return work
+
+
+@kfn
+def wb_workfn(k, t, f):
+    """A device's flusher: all work there is, then sleep for an interval, or until an inode is dirty. f.a in: device."""
+    WORKED, SLEPT = 1, 2
+    device = k.bdi[f.a]
+    if f.pc == WORKED:
+        f.total += k.task[t].retval
+        f.flag = k.work[f.work].for_background
+        free_work(k, f.work)
+    if f.pc == SLEPT:
+        f.flag = 0
+    device.writing, device.timer_armed = 1, 0
+    is_over = f.flag and device.work_head == NIL and not device.start_all  # a round ends with background work
+    work = NIL if is_over else _next_work(k, t, f.a)
+    if work != NIL:
+        f.work = work
+        return call(k, t, f, FN.wb_writeback, WORKED, f.a, work, 0)
+    emit(k, t, EV.writeback_pages_written, f.total)
+    f.total, f.flag, f.pc = 0, 0, SLEPT
+    device.writing = 0
+    jiffies = k.param.dirty_writeback_ns // k.param.jiffy_ns if has_dirty_io(k, f.a) else 0
+    device.timer_armed = 1 if jiffies > 0 else 0
+    return sleep_on(k, t, NIL, jiffies, 0)
+
+
+@kfn
+def wb_writeback_turns(k, t, f):
+    """Work off one item, batch by batch, until it is done or no longer wanted. f.a, f.b in: device, item."""
+    WRITTEN, INODE_FREE = 1, 2
+    item, device = k.work[f.b], k.bdi[f.a]
+    if f.pc == ENTRY:
+        f.start_ns = now_of(k, t)
+        k.task[t].wbc_kupdate, k.task[t].wbc_background = item.for_kupdate, item.for_background
+        k.task[t].wbc_cyclic, k.task[t].wbc_sync, k.task[t].wbc_zone = item.range_cyclic, 0, 0
+    elif f.pc == WRITTEN:
+        progress = k.task[t].retval
+        f.total += progress
+        _trace(k, t, EV.writeback_written, f.a, item)
+        if progress == 0:
+            busy = device.b_more_io_tail
+            if busy == NIL:
+                return ret(k, t, f, f.total)
+            if k.inode[busy].istate & I_SYNC:
+                _trace(k, t, EV.writeback_wait, f.a, item)
+                f.pc = INODE_FREE
+                return sleep_on(k, t, k.inode[busy].wait_queue, 0, 0)
+    if not _is_wanted(k, f.a, item):
+        return ret(k, t, f, f.total)
+    before = f.start_ns
+    if item.for_kupdate:
+        before = now_of(k, t) - k.param.dirty_expire_ns
+    elif item.for_background:
+        before = now_of(k, t)
+    _trace(k, t, EV.writeback_start, f.a, item)
+    if device.b_io == NIL:
+        _queue_io(k, t, f.a, before)
+    return call(k, t, f, FN.writeback_inodes_wb, WRITTEN, f.a, f.b, 0)
+
+
+@kfn
+def _is_wanted(k, bdi, item):
+    """Background and periodic work give way to any that is queued; background ends below its threshold."""
+    if item.nr_pages <= 0:
+        return False
+    if (item.for_background or item.for_kupdate) and k.bdi[bdi].work_head != NIL:
+        return False
+    return not item.for_background or over_background_of(k, bdi)
+
+
+@kfn
+def _trace(k, t, event, bdi, item):
+    trace_work(k, t, event, bdi, item.nr_pages, item.for_kupdate, item.range_cyclic, item.for_background)
+
+
+@kfn
+def _queue_io(k, t, bdi, before):
+    """Fill b_io: what was parked first, then from b_dirty, oldest first, what was dirtied by `before`."""
+    device = k.bdi[bdi]
+    while device.b_more_io != NIL:
+        inode = device.b_more_io
+        inode_list_del(k, inode)
+        inode_list_add(k, bdi, LIST_IO, inode, 1)
+    moved = 0
+    while device.b_dirty_tail != NIL and k.inode[device.b_dirty_tail].dirtied_when <= before:
+        inode = device.b_dirty_tail
+        inode_list_del(k, inode)
+        inode_list_add(k, bdi, LIST_IO, inode, 0)
+        moved += 1
+    age_ms = (now_of(k, t) - before) // NS_PER_MS
+    emit(k, t, EV.writeback_queue_io, bdi, jiffies_of(k, before), age_ms, moved)
+
+
+@kfn
+def writeback_sb_inodes(k, t, f):
+    """Write inodes of b_io from its tail, a chunk of each, until something was written and 100 ms are over.
+
+    f.a, f.b   in: device, item.  Returns pages written, and one for each inode that became clean.  Sleeps: yes.
+    """
+    INODES, WRITTEN = 1, 2
+    device, item, task = k.bdi[f.a], k.work[f.b], k.task[t]
+    if f.pc == ENTRY:
+        f.start_ns = now_of(k, t)
+    elif f.pc == WRITTEN:
+        wrote = f.nr_to_write - task.wbc_nr
+        item.nr_pages -= wrote
+        f.total += wrote if wrote > 0 else 0
+        end_writepages(k, t, f.a)
+        if not k.inode[f.inode].istate & I_DIRTY and k.inode[f.inode].nr_dirty == 0:
+            f.total += 1
+        _requeue(k, t, f.inode, f.nr_to_write, wrote)
+        if f.total > 0 and (now_of(k, t) - f.start_ns > PASS_NS or item.nr_pages <= 0):
+            return ret(k, t, f, f.total)
+    while device.b_io_tail != NIL:
+        if out_of_slice(k, t) and f.flag == 0:
+            f.pc, f.flag = INODES, 1
+            return YIELD
+        f.flag = 0
+        inode = device.b_io_tail
+        if not k.inode[inode].istate & I_SYNC:
+            return _write_inode(k, t, f, inode, item, WRITTEN)
+        requeue_io(k, inode)
+        trace_inode(k, t, EV.writeback_single_inode_requeue, inode, task.wbc_nr, 0)
+    return ret(k, t, f, f.total)
+
+
+@kfn
+def _write_inode(k, t, f, inode, item, resume):
+    """Give the inode its turn. Source: __writeback_single_inode."""
+    file, device = k.inode[inode], k.bdi[f.a]
+    file.istate |= I_SYNC
+    file.istate &= ~I_DIRTY
+    f.inode = inode
+    f.nr_to_write = writeback_chunk_size(device.avg_bandwidth, k.stat.dirty_limit, item.nr_pages)
+    k.task[t].wbc_nr, k.task[t].wbc_older_ns = f.nr_to_write, NEVER
+    begin_writepages(k, t, f.a)
+    return call(k, t, f, file.writepages, resume, inode, SUBMIT_FLUSHER, 0)
+
+
+@kfn
+def _requeue(k, t, inode, chunk, wrote):
+    """Where the inode goes after its turn: on if its chunk is used up, back to wait if it is stuck, off if clean."""
+    file = k.inode[inode]
+    file.istate &= ~I_SYNC
+    if file.unlinked:
+        inode_list_del(k, inode)
+    elif file.nr_dirty > 0:
+        file.istate |= I_DIRTY_PAGES
+        if wrote >= chunk:
+            requeue_io(k, inode)
+        else:
+            redirty_tail(k, t, inode)
+    elif file.istate & I_DIRTY:
+        redirty_tail(k, t, inode)
+    else:
+        inode_list_del(k, inode)
+    trace_inode(k, t, EV.writeback_single_inode, inode, chunk, wrote)
+    wake_all(k, file.wait_queue)
