@@ -42,7 +42,7 @@ def settings_input(files: Files) -> Input | None:
     meta, _ = read_meta(files)
     told = {f'"{name}"': f"{name} = {value}" for name, value in meta.sysctl.items()}
     if meta.kernel:
-        told['"kernel"'] = f"kernel.osrelease = {meta.kernel}"
+        told['"kernel"'] = f"Linux version {meta.kernel} (as recorded)"
     lines = files.text(META).splitlines()[:MAX_LINES]
     placed = [next((told.pop(key) for key in list(told) if key in line), "") for line in lines]
     rows = [*placed, *told.values()]
