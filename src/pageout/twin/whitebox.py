@@ -13,6 +13,7 @@ from pageout.bundle.calls import log_latencies, of_values
 from pageout.bundle.evidence import window_of
 from pageout.bundle.meta import CaseTask
 from pageout.machine.memory_map import zones_of
+from pageout.twin.blackbox import program_of
 from pageout.twin.callcost import call_cost
 from pageout.twin.device import disk_of
 from pageout.twin.kernels import design_for
@@ -35,6 +36,7 @@ class Twin(NamedTuple):
 
     scenario: Scenario
     notes: tuple[str, ...]
+    box: str  # white: the workload as it was said; black: by trace and samples
 
 
 def has_workload(bundle: Bundle) -> bool:
@@ -43,12 +45,22 @@ def has_workload(bundle: Bundle) -> bool:
     return JOB_FILE in bundle.files.names or (case is not None and (case.fio is not None or bool(case.tasks)))
 
 
-def scenario_of(bundle: Bundle, design: str | None = None, seed: int = 1) -> Twin:
-    """Return the scenario of a recording that says its workload.  Raises TraceError, ScenarioError, JobFileError."""
+def scenario_of(bundle: Bundle, design: str | None = None, seed: int = 1, box: str = "auto") -> Twin:
+    """Return the scenario of a recording.  Raises TraceError, ScenarioError, JobFileError.
+
+    box: white, by the workload it says; black, by trace and samples alone; auto: white if it says one
+    """
     notes: list[str] = []
     machine = _machine(bundle, notes)
-    files, tasks = _program(bundle, machine, seed, notes)
-    machine = _with_cost(bundle, machine, tasks, notes)
+    if box == "auto":
+        box = "white" if has_workload(bundle) else "black"
+    if box == "white":
+        files, tasks = _program(bundle, machine, seed, notes)
+        machine = _with_cost(bundle, machine, tasks, notes)
+    else:
+        program = program_of(bundle, machine, seed)
+        files, tasks = program.files, program.tasks
+        notes += program.notes
     scenario = Scenario(
         name=bundle.name,
         machine=machine,
@@ -63,7 +75,7 @@ def scenario_of(bundle: Bundle, design: str | None = None, seed: int = 1) -> Twi
         check(scenario)
     except FieldError as problem:
         raise ScenarioError(f"{bundle.path}: cannot be simulated: {problem.where}: {problem}") from None
-    return Twin(scenario, tuple(notes))
+    return Twin(scenario, tuple(notes), box)
 
 
 def _settings(bundle: Bundle, notes: list[str]) -> dict[str, int]:
