@@ -32,7 +32,7 @@ def replay(
         Literal["auto", "white", "black"],
         Parameter(
             metavar="BOX",
-            help="white: the workload as the recording says it; black: by trace and samples alone; auto: white if it can.",
+            help="white: the workload as the recording says it; black: by trace and samples; auto: white if it can.",
         ),
     ] = "auto",
     seed: Annotated[int, Parameter(metavar="N", help="Seed of all random numbers.")] = 1,
