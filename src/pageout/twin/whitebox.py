@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from pageout.bundle.bundle import Bundle
-from pageout.bundle.calls import log_latencies, of_values
+from pageout.bundle.calls import job_text, log_latencies, of_values
 from pageout.bundle.evidence import window_of
 from pageout.bundle.meta import CaseTask
 from pageout.machine.memory_map import zones_of
@@ -42,7 +42,15 @@ class Twin(NamedTuple):
 def has_workload(bundle: Bundle) -> bool:
     """Say whether a recording says its workload."""
     case = bundle.case
-    return JOB_FILE in bundle.files.names or (case is not None and (case.fio is not None or bool(case.tasks)))
+    return fio_text(bundle) is not None or (case is not None and bool(case.tasks))
+
+
+def fio_text(bundle: Bundle) -> str | None:
+    """Return the fio job that ran: of the case, as kept, or as fio's own output tells of it."""
+    case = bundle.case
+    if case is not None and case.fio is not None:
+        return case.fio
+    return bundle.files.text(JOB_FILE) if JOB_FILE in bundle.files.names else job_text(bundle.files)
 
 
 def scenario_of(bundle: Bundle, design: str | None = None, seed: int = 1, box: str = "auto") -> Twin:
@@ -200,7 +208,7 @@ def _program(
     bundle: Bundle, machine: Machine, seed: int, notes: list[str]
 ) -> tuple[tuple[File, ...], tuple[Task, ...]]:
     case = bundle.case
-    fio = (case.fio if case else None) or (bundle.files.text(JOB_FILE) if JOB_FILE in bundle.files.names else None)
+    fio = fio_text(bundle)
     if case is not None and case.tasks and fio is None:
         return _of_tasks(bundle, case.tasks, seed, notes)
     if fio is None:
