@@ -142,10 +142,10 @@ def test_the_table_fits_and_says_the_answer_first(recorded, capsys):
 def test_a_bundle_that_says_no_workload_is_refused(tmp_path, capsys):
     path = small(tmp_path / "b", job__fio=None, meta__json={name: v for name, v in META.items() if name != "case"})
 
-    assert main(["validate", str(path)]) == 2
+    assert main(["validate", str(path), "--box", "white"]) == 2
     assert capsys.readouterr().err.count("\n") == 1
     with pytest.raises(TraceError, match="workload"):
-        scenario_of(read_bundle(str(path)))
+        scenario_of(read_bundle(str(path)), box="white")
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from pageout.analysis.block import df_requests
 from pageout.analysis.writeback import df_dirty_throttle
@@ -28,6 +30,7 @@ LATE_TICKS = (
     2  # a sleep ends so much later than asked at most; the rest of the time to the next event is the task's own
 )
 MAX_WRITERS = 64
+EDGE = 0.02  # of what was dirtied: its first and last part say little of the rate
 PAGE_NS = ALLOC_NS + ADD_TO_CACHE_NS + DIRTY_NS + LOOKUP_NS
 
 
@@ -133,18 +136,24 @@ def _writers(bundle: Bundle) -> list[dict[str, Any]]:
 
 def _unseen(bundle: Bundle, total: int, notes: list[str]) -> Demand:
     """Return one writer for all where nobody was ever held: as fast as the machine's counter rose."""
-    samples = bundle.samples
-    dirtied = samples.column("nr_dirtied") if samples is not None else None
     notes.append("nobody was held: one writer in the place of all, as fast as nr_dirtied rose")
-    if samples is None or dirtied is None or len(dirtied) < 2:
-        raise TraceError(f"{bundle.path}: nobody was held and nr_dirtied was not sampled: nothing says the demand")
-    rose = dirtied - dirtied[0]
-    busy = (rose > 0.02 * rose[-1]) & (rose < 0.98 * rose[-1])
-    times = samples.time_ns[busy]
-    if len(times) < 2:
-        raise TraceError(f"{bundle.path}: nothing was dirtied while it was sampled: nothing to replay")
-    seconds = float(times[-1] - times[0]) / 1e9
-    return Demand("writers", int(times[0]), total, 0.96 * total / max(seconds, 1e-3), 0.0)
+    at, dirtied = _dirtied(bundle)
+    rose = dirtied - dirtied[:1]
+    busy = at[(rose > EDGE * rose[-1]) & (rose < (1 - EDGE) * rose[-1])] if len(at) else at
+    if len(busy) < 2 or busy[-1] <= busy[0]:
+        raise TraceError(f"{bundle.path}: nobody was held and nr_dirtied is in no sample: nothing says the demand")
+    return Demand("writers", int(busy[0]), total, (1 - 2 * EDGE) * total * 1e9 / float(busy[-1] - busy[0]), 0.0)
+
+
+def _dirtied(bundle: Bundle) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return the machine's count of dirtied pages over time: as sampled, else as writers' checks print it."""
+    samples = bundle.samples
+    sampled = samples.column("nr_dirtied") if samples is not None else None
+    if samples is not None and sampled is not None:
+        return samples.time_ns, sampled
+    assert bundle.events is not None
+    rows = bundle.events.frame("global_dirty_state").select("time_ns", "dirtied").drop_nulls().sort("time_ns")
+    return rows["time_ns"].to_numpy(), rows["dirtied"].cast(pl.Float64).to_numpy()
 
 
 def _places(bundle: Bundle) -> tuple[bool, int]:

@@ -29,6 +29,8 @@ HZ = (100, 250, 1000)
 LEAST_MEMORY = 64 * MIB
 _MEMINFO = re.compile(r"^(\w{1,40}(?:\(\w{1,20}\))?):\s{1,40}(\d{1,18})", re.MULTILINE)
 JOB_FILE = "job.fio"
+# fio: extend_file() in filesetup.c preallocates what a job will write, by the native call where there is one.
+_NO_FALLOCATE = re.compile(r"^\s{0,20}fallocate\s{0,20}=\s{0,20}(?:none|0)\b", re.MULTILINE)
 
 
 class Twin(NamedTuple):
@@ -217,7 +219,10 @@ def _program(
         )
     scenario = read_fio(bundle.files.where(JOB_FILE), fio, machine, seed=seed, environ={})
     notes += scenario.warnings
-    return scenario.files, scenario.tasks
+    if _NO_FALLOCATE.search(fio):
+        return scenario.files, scenario.tasks
+    notes.append("files: their blocks are laid out in order before the run, as fio does by fallocate() unless told")
+    return tuple(msgspec.structs.replace(file, exists=True) for file in scenario.files), scenario.tasks
 
 
 def _of_tasks(
