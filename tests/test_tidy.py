@@ -37,6 +37,7 @@ LAYERS: dict[str, set[str]] = {
     "validate": {"kernel", "analysis", "events", "vocabulary", "jit"},  # the model's arithmetic against a recording
     # a recording's scenario and what it predicts: beside validate, so that no edit of it compiles anything anew
     "twin": {"bundle", "machine", "kernel", "workload", "readers", "analysis", "events", "vocabulary"},
+    "record": {"vocabulary"},  # what runs on the recorded machine: light, and nothing of the model
     "export": {"events", "vocabulary"},  # beside report: writers that nothing but the command line needs
     "cli": {
         "bundle",
@@ -45,6 +46,7 @@ LAYERS: dict[str, set[str]] = {
         "export",
         "readers",
         "report",
+        "record",
         "analysis",
         "machine",
         "events",

@@ -10,7 +10,8 @@ import msgspec
 
 from pageout.bundle.bundle import Bundle
 from pageout.bundle.calls import job_text, log_latencies, of_values
-from pageout.bundle.evidence import window_of
+from pageout.bundle.evidence import evidence_of, window_of
+from pageout.bundle.levels import levels_of
 from pageout.bundle.meta import CaseTask
 from pageout.machine.memory_map import zones_of
 from pageout.twin.blackbox import program_of
@@ -18,7 +19,7 @@ from pageout.twin.callcost import call_cost
 from pageout.twin.device import disk_of
 from pageout.twin.kernels import design_for
 from pageout.vocabulary.errors import ScenarioError, TraceError
-from pageout.vocabulary.scenario import FieldError, File, Filesystem, Machine, Scenario, Task, task_seed
+from pageout.vocabulary.scenario import Disk, FieldError, File, Filesystem, Machine, Scenario, Task, task_seed
 from pageout.vocabulary.settings import SYSCTLS, check, design_named, min_free_kbytes, with_sysctl
 from pageout.vocabulary.units import MIB
 from pageout.workload.fio import read_fio
@@ -27,6 +28,7 @@ PAGE_BYTES = 4096
 FILESYSTEMS = ("xfs", "ext2", "ext3", "ext4", "btrfs")
 HZ = (100, 250, 1000)
 LEAST_MEMORY = 64 * MIB
+LEAST_OTHERS = 256  # pages that other devices hold: less decides nothing
 _MEMINFO = re.compile(r"^(\w{1,40}(?:\(\w{1,20}\))?):\s{1,40}(\d{1,18})", re.MULTILINE)
 JOB_FILE = "job.fio"
 # fio: extend_file() in filesetup.c preallocates what a job will write, by the native call where there is one.
@@ -71,6 +73,7 @@ def scenario_of(bundle: Bundle, design: str | None = None, seed: int = 1, box: s
         program = program_of(bundle, machine, seed)
         files, tasks = program.files, program.tasks
         notes += program.notes
+    machine, files, tasks = with_others(bundle, machine, files, tasks, notes)
     scenario = Scenario(
         name=bundle.name,
         machine=machine,
@@ -86,6 +89,29 @@ def scenario_of(bundle: Bundle, design: str | None = None, seed: int = 1, box: s
     except FieldError as problem:
         raise ScenarioError(f"{bundle.path}: cannot be simulated: {problem.where}: {problem}") from None
     return Twin(scenario, tuple(notes), box)
+
+
+def with_others(
+    bundle: Bundle, machine: Machine, files: tuple[File, ...], tasks: tuple[Task, ...], notes: list[str]
+) -> tuple[Machine, tuple[File, ...], tuple[Task, ...]]:
+    """Add what other devices held dirty, on a device of its own: the limits are the machine's, and it counts in them.
+
+    It is there from the start, as much as the mean over the run, and is left to the flusher as any old data.
+    """
+    levels = levels_of(evidence_of(bundle))
+    held = int(levels.mean(levels.others)) if levels is not None else 0
+    if held < LEAST_OTHERS:
+        return machine, files, tasks
+    notes.append(f"other devices: {held / 256:.3g} MiB dirty, their mean over the run, from its start")
+    disk = Disk(name="sdb", kind="null")
+    mounted = Filesystem(name="elsewhere", kind=machine.filesystem.kind, disk=disk.name)
+    machine = msgspec.structs.replace(machine, disks=(*machine.disks, disk), more_filesystems=(mounted,))
+    file = File(name="elsewhere", size_bytes=held * PAGE_BYTES, exists=True, filesystem=mounted.name)
+    task = Task(
+        name="elsewhere", file=(len(files),), rw="write", bs_bytes=min(MIB, held * PAGE_BYTES),
+        io_bytes=held * PAGE_BYTES, background=True,
+    )  # fmt: skip
+    return machine, (*files, file), (*tasks, task)
 
 
 def _settings(bundle: Bundle, notes: list[str]) -> dict[str, int]:
