@@ -95,6 +95,7 @@ INODE = tuple(
         "meta_start "  # ext2, ext3: where its indirect blocks begin in the filesystem's metadata inode
         "trans_id "  # the journal's transaction that last held this inode
         "core_dirty "  # XFS: written to since a transaction last logged it (i_update_core)
+        "unwritten "  # its blocks were its own when the run began, and held nothing (ext4, XFS of later kernels)
         "gfp_off"  # what an allocation for its page cache must not do (a loop device's file: neither I/O nor FS)
     ).split()
 )

@@ -320,6 +320,7 @@ def _boot_inodes(arrays: dict[str, Any], plan: _Plan) -> None:
             wait_queue=wait_at + i,
             last_block=plan.mounts.goal(i),
             disk_pages=-1 if inode.exists else 0,
+            unwritten=int(inode.unwritten),
             **plan.mounts.inode_fields(i),
         )
         slot_at += inode.nr_slots

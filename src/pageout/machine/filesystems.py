@@ -69,6 +69,7 @@ class Inode(NamedTuple):
     lower: int = c.NIL
     copy_to: int = c.NIL
     meta_start: int = c.NIL
+    unwritten: bool = False
 
 
 class Mounts:

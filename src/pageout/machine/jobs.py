@@ -52,7 +52,12 @@ def inodes_of(scenario: Scenario, mounts: Mounts) -> list[Inode]:
     """Files first, in the scenario's order; anonymous memory of hogs; the file the cache is filled from; the hidden."""
     machine = scenario.machine
     inodes = [
-        mounts.file(-(-file.size_bytes // PAGE), file.exists, number_of(machine, file.filesystem))
+        mounts.file(
+            -(-file.size_bytes // PAGE),
+            file.exists or file.unwritten,
+            number_of(machine, file.filesystem),
+            unwritten=file.unwritten,
+        )
         for file in scenario.files
     ]
     inodes += [Inode(-(-task.anon_bytes // PAGE), False, True) for task in scenario.tasks if task.kind == "hog"]

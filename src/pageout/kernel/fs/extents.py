@@ -15,6 +15,7 @@ from pageout.engine.constants import (
     FS_UNION,
     NIL,
     PAGES_PER_INDIRECT,
+    PG_BH_DELAY,
     PG_DELAYED,
     PG_PRIVATE,
     PG_UPTODATE,
@@ -175,6 +176,8 @@ def prepare_block(k, t, inode, index, page):
         return 0
     slot = k.slot[file.slot_start + index]
     join_transaction(k, inode)
+    if slot.block != NIL and file.unwritten and not k.page[page].pflags & PG_UPTODATE:
+        k.page[page].pflags |= PG_BH_DELAY
     if k.page[page].pflags & PG_DELAYED or (slot.block != NIL and not fs.cow):
         return 0
     if not has_room(k, file.fs):

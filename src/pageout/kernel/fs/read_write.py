@@ -69,7 +69,7 @@ def _must_read_first(k, page, inode, index, nbytes):
     """A write to part of a page that is on disk but not in memory has to read the rest."""
     if nbytes == PAGE_SIZE or k.page[page].pflags & PG_UPTODATE:
         return False
-    return k.slot[k.inode[inode].slot_start + index].block != NIL
+    return k.slot[k.inode[inode].slot_start + index].block != NIL and not k.inode[inode].unwritten
 
 
 @kfn

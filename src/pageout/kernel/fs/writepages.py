@@ -17,6 +17,7 @@ from pageout.engine.constants import (
     NIL,
     PG_BH_DELAY,
     PG_DELAYED,
+    PG_DIRTY,
     PG_LOCKED,
     PG_WRITEBACK,
     YIELD,
@@ -27,6 +28,7 @@ from pageout.kernel.block.bio import bio_fits, ioend_add, ioend_alloc
 from pageout.kernel.block.endio import ioend_put
 from pageout.kernel.frames import FN
 from pageout.kernel.fs.ext4 import MAX_MBALLOC, allocate_extent, extent_length, group_ready
+from pageout.kernel.fs.journal import join_transaction
 from pageout.kernel.fs.writepage import add_page, count_written
 from pageout.kernel.fs.xfs_items import inode_locked, sleep_on_inode
 from pageout.kernel.mm.filemap import block_of, clear_page_dirty_for_io, find_page, next_dirty
@@ -68,13 +70,14 @@ def writepages(k, t, f):
             f.index = index + 1
             continue
         busy = pflags & (PG_LOCKED | PG_WRITEBACK)
-        if f.count > 0 and (busy or pflags & PG_DELAYED):
+        is_unmapped = pflags & (PG_DELAYED | PG_BH_DELAY) and index >= f.c and _is_mapping(k, f.inode, pflags)
+        if f.count > 0 and (busy or is_unmapped):
             return _submit(k, t, f, SUBMITTED)
         if busy:
             f.index = index
             return call(k, t, f, FN.wait_on_page, WAITED, page, busy, 0)
         f.index = index
-        if pflags & PG_DELAYED:
+        if is_unmapped:
             verb = _map(k, t, f, MAPPED)
             if verb >= 0:
                 return verb
@@ -121,20 +124,46 @@ def _is_over(k, f, index):
 
 
 @kfn
+def _is_mapping(k, inode, pflags):
+    """Must the page be mapped? ext4 also looks up blocks that hold nothing yet: they are written as one extent."""
+    return pflags & PG_DELAYED or k.fs[k.inode[inode].fs].kind == FS_EXT4
+
+
+@kfn
+def _unwritten_length(k, inode, index, most, end):
+    """Pages from `index` on whose blocks lie in a row and hold nothing yet."""
+    block = block_of(k, inode, index)
+    nr = 1
+    while nr < most and index + nr < end and block_of(k, inode, index + nr) == block + nr:
+        page = find_page(k, inode, index + nr)
+        if page == NIL:
+            return nr
+        pflags = k.page[page].pflags
+        if not pflags & PG_DIRTY or not pflags & PG_BH_DELAY or pflags & (PG_LOCKED | PG_WRITEBACK):
+            return nr
+        nr += 1
+    return nr
+
+
+@kfn
 def _map(k, t, f, resume):
-    """Have blocks chosen for the delayed run that begins at f.index. Returns a verb, or -1 when it has them."""
+    """Have blocks for the run that begins at f.index. Returns a verb, or -1 when it has them."""
     if k.fs[k.inode[f.inode].fs].kind != FS_EXT4:
         if inode_locked(k, t, f.inode):
             f.pc = resume
             return sleep_on_inode(k, t, f.inode)
         return call(k, t, f, FN.xfs_iomap_write_allocate, resume, f.inode, f.index, 0)
-    if not group_ready(k, f.inode, f.index):
-        return call(k, t, f, FN.ext4_mb_load_buddy, resume, f.inode, f.index, 0)
     most = MAX_MBALLOC
     if not k.task[t].wbc_sync and f.nr_to_write < most:
         most = f.nr_to_write
-    f.c = f.index + extent_length(k, f.inode, f.index, most, f.left)
-    allocate_extent(k, t, f.inode, f.index, f.c)
+    if k.page[find_page(k, f.inode, f.index)].pflags & PG_BH_DELAY:
+        f.c = f.index + _unwritten_length(k, f.inode, f.index, most, f.left)
+        join_transaction(k, f.inode)
+    elif not group_ready(k, f.inode, f.index):
+        return call(k, t, f, FN.ext4_mb_load_buddy, resume, f.inode, f.index, 0)
+    else:
+        f.c = f.index + extent_length(k, f.inode, f.index, most, f.left)
+        allocate_extent(k, t, f.inode, f.index, f.c)
     f.work = ioend_alloc(k, f.b)
     return -1
 
