@@ -33,9 +33,13 @@ LAYERS: dict[str, set[str]] = {
     "analysis": {"events", "vocabulary"},
     "diagnose": {"analysis", "readers", "events", "vocabulary"},
     "report": {"analysis", "events", "vocabulary"},
-    "validate": {"kernel", "events", "vocabulary", "jit"},  # the model's arithmetic against what was recorded
+    "bundle": {"analysis", "readers", "events", "vocabulary"},
+    # the model against what was recorded: its arithmetic event by event, its predictions figure by figure
+    "validate": {"bundle", "machine", "kernel", "workload", "readers", "analysis", "events", "vocabulary", "jit"},
     "export": {"events", "vocabulary"},  # beside report: writers that nothing but the command line needs
     "cli": {
+        "bundle",
+        "validate",
         "diagnose",
         "export",
         "readers",

@@ -75,8 +75,9 @@ class _Plan:
         self.values = sysctls(scenario)
         self.choices = choices(scenario)
         self.zones = zones_of(
-            machine.memory_bytes, self.values["vm.min_free_kbytes"], dma32=self.choices["zone.dma32"] == "on"
-        )
+            machine.memory_bytes, self.values["vm.min_free_kbytes"], dma32=self.choices["zone.dma32"] == "on",
+            taken_bytes=machine.taken_bytes,
+        )  # fmt: skip
         self.nr_pages = machine.memory_bytes // PAGE
         self.mounts = Mounts(scenario)
         self.inodes = jobs.inodes_of(scenario, self.mounts)
