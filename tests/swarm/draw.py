@@ -7,7 +7,7 @@ import random
 
 import msgspec
 
-from pageout.vocabulary.scenario import Disk, File, Filesystem, Machine, Scenario, Task
+from pageout.vocabulary.scenario import Disk, File, Filesystem, Machine, Phase, Scenario, Task
 from pageout.vocabulary.settings import DESIGNS
 
 MIB, S, MS = 1 << 20, 1_000_000_000, 1_000_000
@@ -130,8 +130,44 @@ def draw(seed: int) -> Scenario:
         tasks.append(Task(name="rm", kind="unlink", file=(r.randrange(3),), start_delay_ns=S))
     settings = r.choice([{}, {"vm.dirty_bytes": 4 * MIB}, {"vm.laptop_mode": 1}, {"vm.dirty_writeback_centisecs": 100},
                          {"vm.swappiness": 100}, {"vm.min_free_kbytes": 2048}])  # fmt: skip
-    return Scenario(
+    drawn = Scenario(
         name=f"seed-{seed}", machine=machine, files=files, tasks=tuple(tasks), settings=dict(settings),
         design=r.choice(sorted(DESIGNS)), length_ns=WORK_NS + REST_NS, seed=seed,
         prefill_bytes=0 if fs.size_bytes else r.choice([0, memory]),
     )  # fmt: skip
+    return _at_work(random.Random(f"at work {seed}"), drawn)
+
+
+def _at_work(r: random.Random, scenario: Scenario) -> Scenario:
+    """The same with demand in phases, files that are dirty and devices that are known when the run starts."""
+    if r.random() < 0.6:
+        return scenario
+    unions = {fs.name for fs in scenario.machine.filesystems if fs.kind == "union"}
+    files = tuple(
+        msgspec.structs.replace(
+            file, dirty_bytes=r.choice([4096, file.size_bytes]), dirty_age_ns=r.choice([0, 27, 99]) * S
+        )
+        if file.filesystem not in unions and r.random() < 0.5 and not scenario.machine.filesystem.size_bytes
+        else file
+        for file in scenario.files
+    )
+    tasks = tuple(
+        msgspec.structs.replace(
+            task, rate_bps=0, phases=_phases(r, task.io_bytes), phase_clock=r.choice(["clock", "own"])
+        )
+        if task.kind == "io" and r.random() < 0.6
+        else task
+        for task in scenario.tasks
+    )
+    disks = tuple(
+        msgspec.structs.replace(disk, start_bandwidth=r.choice([0, 4096, 1 << 30]), start_ratelimit=r.choice([0, MIB]),
+                                start_written_bytes=r.choice([0, 1 << 30]))
+        for disk in scenario.machine.disks
+    )  # fmt: skip
+    machine = msgspec.structs.replace(scenario.machine, disks=disks)
+    return msgspec.structs.replace(scenario, files=files, tasks=tasks, machine=machine)
+
+
+def _phases(r: random.Random, total: int) -> tuple[Phase, ...]:
+    half = total // 2
+    return Phase(r.choice([0, 200 * MS]), r.choice([0, 5 * MIB]), half), Phase(S, r.choice([0, 4096]), total - half)
