@@ -36,10 +36,12 @@ LAYERS: dict[str, set[str]] = {
     "bundle": {"analysis", "readers", "events", "vocabulary"},
     # the model against what was recorded: its arithmetic event by event, its predictions figure by figure
     "validate": {"bundle", "machine", "kernel", "workload", "readers", "analysis", "events", "vocabulary", "jit"},
+    "replay": {"validate", "machine", "kernel", "events", "vocabulary"},  # from a recording back to a scenario
     "export": {"events", "vocabulary"},  # beside report: writers that nothing but the command line needs
     "cli": {
         "bundle",
         "validate",
+        "replay",
         "diagnose",
         "export",
         "readers",
