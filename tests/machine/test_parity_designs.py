@@ -12,7 +12,7 @@ import pytest
 
 from pageout.jit import INTERPRETED
 from pageout.machine.simulate import simulate
-from pageout.vocabulary.scenario import MIB, Scenario, Task
+from pageout.vocabulary.scenario import MIB, Phase, Scenario, Task
 from pageout.vocabulary.settings import CHOICES, DESIGNS, choices
 from tests.conftest import ROOT
 from tests.machine.test_parity import small
@@ -41,6 +41,19 @@ def storm(design: str, **more: str) -> Scenario:
     return msgspec.structs.replace(what, settings=settings, design=design)
 
 
+def at_work(design: str) -> Scenario:
+    """The storm upon a machine that was at work before, its writer's demand in phases."""
+    plain = msgspec.structs.replace(storm(design), length_ns=30 * MS)
+    update, *others = plain.tasks
+    phases = (Phase(0, 0, MIB), Phase(10 * MS, 200 * MIB, MIB))
+    tasks = (msgspec.structs.replace(update, rate_bps=0, phases=phases, phase_clock="own"), *others)
+    files = (msgspec.structs.replace(plain.files[0], dirty_bytes=MIB, dirty_age_ns=1234 * MS), *plain.files[1:])
+    (disk,) = plain.machine.disks
+    known = msgspec.structs.replace(disk, start_bandwidth=5 * MIB, start_ratelimit=MIB, start_written_bytes=MIB)
+    machine = msgspec.structs.replace(plain.machine, disks=(known,))
+    return msgspec.structs.replace(plain, machine=machine, files=files, tasks=tasks)
+
+
 STALLS_LATE = ("linux-2.6.18", "ioless-throttle", "linux-6.1", "linux-6.12", "linux-6.18")
 
 
@@ -61,6 +74,7 @@ VARIANTS = {
         SLICES, **{"block.throttle": "spare", "write.folios": "all", "throttle.by": "pause"}
     ),
     "blk-mq in ticks": later_queue(TICKS, **{"block.throttle": "meta"}),
+    "at work before": at_work("linux-6.18"),
     "worker per CPU, file order": storm("reclaim-thread", **{"reclaim.worker": "cpu", "reclaim.worker_order": "file"}),
     "an overflow ends it": storm("linux-2.6.34", **{"stack.bytes": "4096", "stack.overflow": "stop"}),
     "switch at writepage": storm("stack-switch", **{"stack.switch": "writepage"}),

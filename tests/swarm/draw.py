@@ -7,7 +7,7 @@ import random
 
 import msgspec
 
-from pageout.vocabulary.scenario import Disk, File, Filesystem, Machine, Scenario, Task
+from pageout.vocabulary.scenario import Disk, File, Filesystem, Machine, Phase, Scenario, Task
 from pageout.vocabulary.settings import DESIGNS
 
 MIB, S, MS = 1 << 20, 1_000_000_000, 1_000_000
@@ -135,7 +135,7 @@ def draw(seed: int) -> Scenario:
         design=r.choice(sorted(DESIGNS)), length_ns=WORK_NS + REST_NS, seed=seed,
         prefill_bytes=0 if fs.size_bytes else r.choice([0, memory]),
     )  # fmt: skip
-    return _later_kernel(random.Random(-1 - seed), scenario)
+    return _at_work(random.Random(f"at work {seed}"), _later_kernel(random.Random(-1 - seed), scenario))
 
 
 def _mq_disk(r: random.Random, disk: Disk) -> Disk:
@@ -167,3 +167,38 @@ def _later_kernel(r: random.Random, scenario: Scenario) -> Scenario:
     return msgspec.structs.replace(
         scenario, machine=msgspec.structs.replace(machine, disks=disks), choices={**scenario.choices, **chosen}
     )
+
+
+def _at_work(r: random.Random, scenario: Scenario) -> Scenario:
+    """The same with demand in phases, files that are dirty and devices that are known when the run starts."""
+    if r.random() < 0.6:
+        return scenario
+    unions = {fs.name for fs in scenario.machine.filesystems if fs.kind == "union"}
+    files = tuple(
+        msgspec.structs.replace(
+            file, dirty_bytes=r.choice([4096, file.size_bytes]), dirty_age_ns=r.choice([0, 27, 99]) * S
+        )
+        if file.filesystem not in unions and r.random() < 0.5 and not scenario.machine.filesystem.size_bytes
+        else file
+        for file in scenario.files
+    )
+    tasks = tuple(
+        msgspec.structs.replace(
+            task, rate_bps=0, phases=_phases(r, task.io_bytes), phase_clock=r.choice(["clock", "own"])
+        )
+        if task.kind == "io" and r.random() < 0.6
+        else task
+        for task in scenario.tasks
+    )
+    disks = tuple(
+        msgspec.structs.replace(disk, start_bandwidth=r.choice([0, 4096, 1 << 30]), start_ratelimit=r.choice([0, MIB]),
+                                start_written_bytes=r.choice([0, 1 << 30]))
+        for disk in scenario.machine.disks
+    )  # fmt: skip
+    machine = msgspec.structs.replace(scenario.machine, disks=disks)
+    return msgspec.structs.replace(scenario, files=files, tasks=tasks, machine=machine)
+
+
+def _phases(r: random.Random, total: int) -> tuple[Phase, ...]:
+    half = total // 2
+    return Phase(r.choice([0, 200 * MS]), r.choice([0, 5 * MIB]), half), Phase(S, r.choice([0, 4096]), total - half)

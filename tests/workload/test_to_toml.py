@@ -8,7 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pageout.vocabulary.scenario import Disk, File, Filesystem, Key, Machine, Scenario, Task, keys_of
+from pageout.vocabulary.scenario import (
+    PHASE_KEYS,
+    Disk,
+    File,
+    Filesystem,
+    Key,
+    Machine,
+    Phase,
+    Scenario,
+    Task,
+    keys_of,
+)
 from pageout.vocabulary.settings import CHOICES, DESIGNS, SYSCTLS
 from pageout.workload import shipped
 from pageout.workload.program import load_scenario, read_scenario
@@ -60,10 +71,15 @@ def scenarios(draw):
         disks=(disk,), filesystem=Filesystem(disk="vda", kind=draw(st.sampled_from(["xfs", "ext4", "ext2"]))),
         **draw(of(Machine, None, "swap_disk", "swap_bytes", "stack_bytes", "memory_bytes", "taken_bytes")),
     )  # fmt: skip
-    files = tuple(File(name=f"f{n}", size_bytes=draw(st.integers(1 << 21, 1 << 30)), exists=draw(st.booleans()))
+    files = tuple(File(name=f"f{n}", size_bytes=draw(st.integers(1 << 20, 1 << 22)), exists=draw(st.booleans()),
+                       dirty_bytes=draw(st.integers(0, 1 << 20)), dirty_age_ns=draw(st.integers(0, 1 << 40)))
                   for n in range(draw(st.integers(1, 3))))  # fmt: skip
     fields = draw(of(Task, "io", "name", "group", "file", "bs_bytes", "io_bytes", "offset_bytes", "time_based", "loops",
-                     "distribution", "theta", "parent", "background"))  # fmt: skip
+                     "distribution", "theta", "parent", "background", "phases", "rate_bps"))  # fmt: skip
+    phases = draw(
+        st.lists(st.tuples(*[st.integers(key.low, min(key.high, 1 << 40)) for key in PHASE_KEYS]), max_size=3)
+    )
+    fields |= {"phases": tuple(Phase(*row) for row in sorted(phases))}
     task = Task(
         name="t", file=tuple(range(len(files))), bs_bytes=4096, io_bytes=draw(st.integers(4096, 1 << 30)), **fields
     )

@@ -21,7 +21,7 @@ from pageout.machine.filesystems import Inode, Mounts
 from pageout.machine.functions import boot_functions
 from pageout.machine.memory_map import zones_of
 from pageout.machine.oom_boot import log_params, log_sizes, task_fields
-from pageout.machine.prepare import prepare_unit
+from pageout.machine.prepare import dirty_unit, prepare_unit
 from pageout.machine.room import refuse_if_too_large
 from pageout.machine.tables import seek_table
 from pageout.machine.zones import boot_zones
@@ -467,8 +467,10 @@ def boot(
     units, trouble = _install_units(arrays)
     block, address = jit.bind_state(arrays, LAYOUT)
     filled = prepare_unit(address, plan.jobs.fill_inode)
+    for row in plan.jobs.dirty_rows:
+        dirty_unit(address, row)
     arrays["stat"]["level_since_ns"][0] = 0
-    designs.boot_rates(arrays, plan.nr_bdis)
+    designs.boot_rates(arrays, plan.nr_bdis, scenario.machine.disks)
     return Booted(arrays, address, comms, (block, units), len(scenario.files), int(filled), trouble)
 
 

@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from pageout.engine import constants as c
 from pageout.kernel import frames
+from pageout.vocabulary.scenario import Disk
 
 CHOICE_VALUES: dict[str, dict[str, int]] = {
     "reclaim.writeback": {
@@ -98,8 +100,8 @@ def boot_zone_shares(arrays: dict[str, Any]) -> None:
     arrays["param"]["reserve_pages"][0] = int(arrays["zone"]["dirty_reserve"].sum())
 
 
-def boot_rates(arrays: dict[str, Any], nr_bdis: int) -> None:
-    """What throttling by pauses begins with: every device is believed to write 100 MiB/s.
+def boot_rates(arrays: dict[str, Any], nr_bdis: int, disks: Sequence[Disk] = ()) -> None:
+    """What throttling by pauses begins with: every device is believed to write 100 MiB/s, unless its disk says more.
 
     Called once memory is filled, so that thresholds are those of the machine at its start. A CPU looks after its 32nd
     part of the limit.  Source: Linux v6.1 mm/backing-dev.c:wb_init, mm/page-writeback.c:writeback_set_ratelimit.
@@ -108,10 +110,22 @@ def boot_rates(arrays: dict[str, Any], nr_bdis: int) -> None:
         return
     for name in ("write_bandwidth", "avg_bandwidth", "dirty_ratelimit", "balanced_ratelimit"):
         arrays["bdi"][name][:nr_bdis] = INIT_BW
+    for device, disk in zip(arrays["bdi"], disks, strict=False):
+        _boot_known(device, disk)
+    arrays["stat"]["written_events"][0] = arrays["bdi"]["written_events"][:nr_bdis].sum()
     arrays["task"]["nr_dirtied_pause"][:] = FIRST_CHECK
     thresh = dirty_threshold(arrays)
     arrays["stat"]["dirty_limit"][0] = thresh
     arrays["param"]["ratelimit_pages"][0] = max(16, thresh // (32 * int(arrays["param"]["nr_cpus"][0])))
+
+
+def _boot_known(device: Any, disk: Disk) -> None:
+    """What the kernel has already found out about a device when the run starts."""
+    bandwidth = disk.start_bandwidth // 4096 or INIT_BW
+    device["write_bandwidth"], device["avg_bandwidth"] = bandwidth, disk.start_avg_bandwidth // 4096 or bandwidth
+    device["dirty_ratelimit"] = device["balanced_ratelimit"] = disk.start_ratelimit // 4096 or INIT_BW
+    device["written_events"] = disk.start_written_bytes // 4096
+    device["dirtied_stamp"] = device["nr_dirtied"]
 
 
 def dirty_threshold(arrays: dict[str, Any]) -> int:

@@ -46,6 +46,7 @@ class Jobs(NamedTuple):
     request_list: Any
     nr_groups: int
     fill_inode: int
+    dirty_rows: range  # where the tables say what is dirty when the run starts: rows of inode, pages, age
 
 
 def inodes_of(scenario: Scenario, mounts: Mounts) -> list[Inode]:
@@ -54,7 +55,7 @@ def inodes_of(scenario: Scenario, mounts: Mounts) -> list[Inode]:
     inodes = [
         mounts.file(
             -(-file.size_bytes // PAGE),
-            file.exists or file.unwritten,
+            file.exists or file.unwritten or file.dirty_bytes > 0,
             number_of(machine, file.filesystem),
             unwritten=file.unwritten,
         )
@@ -129,6 +130,21 @@ def _distribution(task: Task, nr_blocks: int) -> Any:
     return zipf_table(ranks, task.theta) if task.distribution == "zipf" else pareto_table(ranks, task.theta)
 
 
+def _phases(task: Task) -> Any:
+    """The rows a job's phases are played by: start, rate, and the bytes moved when the phase is over."""
+    ends = np.cumsum([phase.amount_bytes for phase in task.phases])
+    rows = [(p.start_ns, p.rate_bps, int(end)) for p, end in zip(task.phases, ends, strict=True)]
+    return np.array(rows, dtype=np.int64).reshape(-1)
+
+
+def _dirty(scenario: Scenario) -> Any:
+    """What is dirty when the run starts, the oldest file first: lists of dirty inodes are in the order of age."""
+    dirty = [(-file.dirty_age_ns, number, file) for number, file in enumerate(scenario.files) if file.dirty_bytes]
+    dirty.sort(key=lambda one: one[:2])
+    rows = [(number, -(-file.dirty_bytes // PAGE), -age) for age, number, file in dirty]
+    return np.array(rows, dtype=np.int64).reshape(-1)
+
+
 def _replay(rows: list[dict[str, int]], request_list: Any) -> Any:
     """Make the first io task read a list of pages of its file, one after the other. Returns the list as int64."""
     requests = np.ascontiguousarray(request_list, dtype=np.int64)
@@ -165,11 +181,18 @@ def jobs_of(scenario: Scenario, request_list: Any = None) -> Jobs:
                 tables.append(_distribution(task, row["nr_blocks"]))
                 table_at += len(tables[-1])
             row |= {"distribution": 1, "zipf_start": made[key], "zipf_nr": min(row["nr_blocks"], MAX_RANKS)}
+        if task.phases:
+            row |= {"phases_start": table_at, "nr_phases": len(task.phases)}
+            row |= {"phase_own": int(task.phase_clock == "own")}
+            tables.append(_phases(task))
+            table_at += len(tables[-1])
         if task.kind == "hog":
             row["mm_inode"], next_hog = next_hog, next_hog + 1
         rows.append(row)
+    dirty = _dirty(scenario)
+    tables.append(dirty)
     groups = 1 + max((task.group for task in scenario.tasks), default=0)
-    table = np.concatenate(tables) if tables else np.zeros(0, dtype=np.int64)
+    table = np.concatenate(tables)
     fill = _fill_inode(scenario)
     requests = np.zeros(0, dtype=np.int64) if request_list is None else _replay(rows, request_list)
-    return Jobs(rows, table, file_list, requests, groups, fill)
+    return Jobs(rows, table, file_list, requests, groups, fill, range(table_at, len(table), 3))

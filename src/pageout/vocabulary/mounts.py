@@ -128,7 +128,7 @@ def check_room(scenario: Scenario) -> None:
             home = number_of(machine, filesystem.readonly or filesystem.lower)
         else:
             home = number_of(machine, filesystem.name)
-        laid_out[home] += file.size_bytes if file.exists or file.unwritten else 0
+        laid_out[home] += file.size_bytes if file.exists or file.unwritten or file.dirty_bytes else 0
     filled = min(scenario.prefill_bytes, machine.memory_bytes)
     laid_out[next(i for i, filesystem in enumerate(machine.filesystems) if filesystem.kind != "union")] += filled
     for filesystem, taken, size in zip(machine.filesystems, laid_out, room, strict=True):

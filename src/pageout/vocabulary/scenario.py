@@ -34,6 +34,7 @@ from pageout.vocabulary.units import (
 )
 
 DAY_NS = 86400 * NS_PER_S
+MAX_PHASES = 4096
 DiskKind = Literal["disk", "ssd", "throttled", "null", "linear", "raid0", "raid1", "raid5", "iscsi", "loop"]
 _PLAIN = "disk ssd throttled null"
 TaskKind = Literal["io", "alloc", "select", "fork", "hog", "unlink", "hugepages", "poll", "sendfile", "nfsd"]
@@ -48,6 +49,21 @@ def note(doc: str, unit: str = "", low: int = 0, high: int = MAX_VALUE, key: str
     of: the kinds of disk or task it belongs to, separated by blanks; empty: all
     """
     return Meta(description=doc, extra={"unit": unit, "low": low, "high": high, "key": key, "of": of})
+
+
+class Key(NamedTuple):
+    """A field as people write it."""
+
+    key: str
+    field: str
+    type: type
+    choices: tuple[Any, ...]
+    default: Any
+    doc: str
+    unit: str
+    low: int
+    high: int
+    of: frozenset[str]
 
 
 class Disk(msgspec.Struct, frozen=True, kw_only=True):
@@ -145,6 +161,16 @@ class Disk(msgspec.Struct, frozen=True, kw_only=True):
         Literal["ahci", "sata_mv"],
         note("host adapter; sata_mv polls for a cache flush from the submitter's stack, ahci does not"),
     ] = "ahci"
+    start_bandwidth: Annotated[
+        int, note("what the kernel believes it writes when the run starts; 0: 100 MiB/s, as of a new device", "rate")
+    ] = 0
+    start_avg_bandwidth: Annotated[int, note("the same, smoothed; 0: as start_bandwidth", "rate")] = 0
+    start_ratelimit: Annotated[
+        int, note("rate its writers are held to when the run starts; 0: 100 MiB/s, as of a new device", "rate")
+    ] = 0
+    start_written_bytes: Annotated[
+        int, note("written of late when the run starts, halved each 3 s: its share of the limit", "size", 0, TIB)
+    ] = 0
     write_error_every: Annotated[int, note("every n-th write request fails with EIO, 0 = never", "", 0, 10**12)] = 0
 
 
@@ -213,6 +239,25 @@ class File(msgspec.Struct, frozen=True, kw_only=True):
         bool, note("its blocks are its own before the run starts, but hold nothing yet, as fallocate() leaves them")
     ] = False
     filesystem: Annotated[str, note("the filesystem it is on, by name; unset: the first")] = ""
+    dirty_bytes: Annotated[
+        int, note("of its beginning, in memory and not yet written when the run starts; it exists then", "size")
+    ] = 0
+    dirty_age_ns: Annotated[int, note("for how long that has been dirty", "duration", 0, DAY_NS)] = 0
+
+
+class Phase(NamedTuple):
+    """A stretch of a task's demand: not before start_ns of its clock, at no more than the rate (0: any), so much."""
+
+    start_ns: int
+    rate_bps: int
+    amount_bytes: int
+
+
+PHASE_KEYS = (
+    Key("start", "start_ns", int, (), None, "", "duration", 0, 365 * DAY_NS, frozenset()),
+    Key("rate", "rate_bps", int, (), None, "", "rate", 0, 1 << 50, frozenset()),
+    Key("bytes", "amount_bytes", int, (), None, "", "size", 1, MAX_VALUE, frozenset()),
+)
 
 
 IO = " ".join(IO_KINDS)
@@ -273,6 +318,18 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     hold_ns: Annotated[
         int, note("how long it is kept, touched each second", "duration", 0, 365 * DAY_NS, "hold_time", of="hog")
     ] = 0
+    phases: Annotated[
+        tuple[Phase, ...],
+        note(
+            "its demand over time, rows [start, rate, bytes]: of each so much, not before `start`, at no more than "
+            '`rate`; "0": as fast as it can',
+            of=IO,
+        ),
+    ] = ()
+    phase_clock: Annotated[
+        Literal["clock", "own"],
+        note("what phases go by; own: a clock that stands still while the kernel holds the writer back", of=IO),
+    ] = "clock"
     background: Annotated[bool, note("the run does not wait for it")] = False
     parent: Annotated[str, note("the task whose child it is: for the OOM killer, and for that only")] = ""
     oom_adj: Annotated[int, note("shifts its score for the OOM killer, -17: never killed", "", -17, 15)] = 0
@@ -318,21 +375,6 @@ class FieldError(ValueError):
         self.where = where
 
 
-class Key(NamedTuple):
-    """A field as people write it."""
-
-    key: str
-    field: str
-    type: type
-    choices: tuple[Any, ...]
-    default: Any
-    doc: str
-    unit: str
-    low: int
-    high: int
-    of: frozenset[str]
-
-
 @cache
 def keys_of(struct: type[msgspec.Struct]) -> dict[str, Key]:
     """Return the keys people may write for the annotated fields of a struct, in its order."""
@@ -347,7 +389,8 @@ def _key(field: msgspec.structs.FieldInfo, hint: Any) -> Key | None:
     plain, meta = get_args(hint)
     extra = meta.extra
     choices = get_args(plain) if get_origin(plain) is Literal else ()
-    kind = type(choices[0]) if choices else next(t for t in (bool, int, float, str) if t in (plain, *get_args(plain)))
+    kinds = (t for t in (bool, int, float, str) if t in (plain, *get_args(plain)))
+    kind = type(choices[0]) if choices else next(kinds, str)
     name = extra["key"] or re.sub(r"_(bytes|ns|us)$", "", field.name)
     of = frozenset(extra["of"].split())
     default = None if field.default is msgspec.NODEFAULT else field.default
@@ -411,6 +454,21 @@ def format_limit(key: Key, value: int) -> str:
     if key.unit == "size":
         return f"{value // 10**9} GB" if value and value % 10**9 == 0 else format_size(value)
     return str(value)
+
+
+def phases_of(where: str, rows: object) -> tuple[Phase, ...]:
+    """Return the phases of rows [start, rate, bytes].  Raises FieldError."""
+    if not isinstance(rows, list) or not 0 < len(rows) <= MAX_PHASES:
+        raise FieldError(where, f"must be a list of 1 to {MAX_PHASES} rows [start, rate, bytes]")
+    found = []
+    for number, row in enumerate(rows):
+        if not isinstance(row, list) or len(row) != len(PHASE_KEYS):
+            raise FieldError(where, f'row {number + 1}: must be [start, rate, bytes], such as ["5s", "30M", "1G"]')
+        try:
+            found.append(Phase(*(value_of(key, value) for key, value in zip(PHASE_KEYS, row, strict=True))))
+        except ValueError as error:
+            raise FieldError(where, f"row {number + 1}: {error}") from None
+    return tuple(found)
 
 
 def read_table(where: str, table: object, keys: dict[str, Key]) -> dict[str, Any]:

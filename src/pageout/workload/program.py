@@ -22,6 +22,7 @@ from pageout.vocabulary.scenario import (
     Task,
     keys_of,
     nth,
+    phases_of,
     read_table,
     task_seed,
 )
@@ -191,7 +192,10 @@ def _program(table: dict[str, Any], seed: int) -> tuple[tuple[File, ...], tuple[
     origins: list[int] = []
     for index, entry in enumerate(_array("task", table.get("task", []))):
         where = nth("task", index)
-        own = read_table(where, {k: v for k, v in entry.items() if k != "file"}, keys_of(Task) | TASK_EXTRAS)
+        plain = {k: v for k, v in entry.items() if k not in ("file", "phases")}
+        own = read_table(where, plain, keys_of(Task) | TASK_EXTRAS)
+        if "phases" in entry:
+            own |= _with_phases(where, own, entry["phases"])
         if "name" not in own:
             raise FieldError(f"{where}.name", "every task needs a name")
         own["file"] = _file_numbers(where, entry["file"], files) if "file" in entry else None
@@ -212,6 +216,14 @@ def _program(table: dict[str, Any], seed: int) -> tuple[tuple[File, ...], tuple[
     if twice is not None:
         raise FieldError(nth("task", origins[names.index(twice)]), f"two tasks have the name {shown(twice)}")
     return tuple(files), tuple(tasks), origins
+
+
+def _with_phases(where: str, own: dict[str, Any], rows: object) -> dict[str, Any]:
+    """Return the phases, and the bytes they come to unless the task says."""
+    if own.get("kind", "io") not in IO_KINDS:
+        raise FieldError(f"{where}.phases", f"belongs to kind {' or '.join(IO_KINDS)}")
+    phases = phases_of(f"{where}.phases", rows)
+    return {"phases": phases, "io_bytes": own.get("io_bytes", sum(phase.amount_bytes for phase in phases))}
 
 
 def _array(room: str, tables: object) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from pageout.vocabulary.scenario import Disk, File, Filesystem, Key, Machine, Scenario, Task, keys_of
+from pageout.vocabulary.scenario import Disk, File, Filesystem, Key, Machine, Phase, Scenario, Task, keys_of
 from pageout.vocabulary.units import NS_PER_US
 
 
@@ -45,6 +45,12 @@ def _lines(scenario: Scenario) -> Iterator[str]:
         yield from _section("[[task]]", task, Task(name=""), always=("name", "kind", "seed", "background"))
         if task.file:
             yield f"file = [{', '.join(_text(scenario.files[number].name) for number in task.file)}]"
+        if task.phases:
+            yield from ("phases = [", *map(_phase, task.phases), "]")
+
+
+def _phase(phase: Phase) -> str:
+    return f'    ["{phase.start_ns}ns", {phase.rate_bps}, {phase.amount_bytes}],'
 
 
 def _section(head: str, struct: msgspec.Struct, plain: msgspec.Struct, *, always: tuple[str, ...], without: str = "\0"
@@ -61,7 +67,7 @@ def _keys(
     kind = getattr(struct, "kind", "")
     for key in keys_of(type(struct)).values():
         value = getattr(struct, key.field)
-        if isinstance(struct, Task) and key.field == "file":  # by name, at the end
+        if isinstance(struct, Task) and key.field in ("file", "phases"):  # at the end
             continue
         if not key.key.startswith(only) or key.key.startswith(without) or value is None:
             continue

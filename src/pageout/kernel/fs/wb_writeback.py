@@ -97,9 +97,18 @@ def wb_workfn(k, t, f):
     emit(k, t, EV.writeback_pages_written, f.total)
     f.total, f.flag, f.pc = 0, 0, SLEPT
     device.writing = 0
-    jiffies = k.param.dirty_writeback_ns // k.param.jiffy_ns if has_dirty_io(k, f.a) else 0
+    jiffies = _interval(k, t, device) // k.param.jiffy_ns if has_dirty_io(k, f.a) else 0
     device.timer_armed = 1 if jiffies > 0 else 0
     return sleep_on(k, t, NIL, jiffies, 0)
+
+
+@kfn
+def _interval(k, t, device):
+    """How long a flusher with dirty inodes sleeps; of one that had some when the run started, what is left of it."""
+    interval = k.param.dirty_writeback_ns
+    if device.last_old_flush_ns < 0:
+        interval = max(device.last_old_flush_ns + interval - now_of(k, t), min(k.param.jiffy_ns, interval))
+    return interval
 
 
 @kfn

@@ -228,12 +228,31 @@ def _call_bytes(job):
 def _not_yet(k, t, f, job):
     """Think time and rate: when the next call may begin. Returns that moment, 0 for at once."""
     now = now_of(k, t)
+    if job.nr_phases > 0:
+        due = _phase_due(k, t, job)
+        if due > now:
+            return due
     if job.rate_bps > 0 and job.next_due_ns > now:
         return job.next_due_ns
     if job.thinktime_ns > 0 and job.issued > 0 and job.issued % job.thinktime_blocks == 0 and f.total != job.issued:
         f.total = job.issued
         return now + job.thinktime_ns
     return 0
+
+
+@kfn
+def _phase_due(k, t, job):
+    """When the next call of a job with phases may begin. On its own clock, time it was held back does not count."""
+    while job.phase + 1 < job.nr_phases and job.touched >= k.table[job.phases_start + 3 * job.phase + 2]:
+        job.phase += 1
+    row = job.phases_start + 3 * job.phase
+    due, rate = k.table[row], k.table[row + 1]
+    if rate > 0:
+        before = k.table[row - 1] if job.phase > 0 else 0
+        due += (job.touched - before) * NS_PER_S // rate
+    if job.phase_own:
+        due += k.task[t].throttle_ns
+    return k.task[t].begun_ns + due
 
 
 @kfn

@@ -1,0 +1,435 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Black box: from a trace and samples alone, without a word of the workload, a scenario that stands for the recording.
+
+What cannot be seen is assumed, and each assumption said: how a file lies, the size of calls on kernels without folios,
+who wrote what nobody was looked at for. What is estimated has its interval.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from pageout.events.tables import Events
+from pageout.kernel.costs import ADD_TO_CACHE_NS, ALLOC_NS, DIRTY_NS, LOOKUP_NS
+from pageout.machine.memory_map import zones_of
+from pageout.replay.demand import ANONYMOUS, Writer, stretches, writers_of
+from pageout.replay.devices import Device, devices_of
+from pageout.replay.estimate import Estimate
+from pageout.replay.reads import Reader, Taken, readers_of, taken_of
+from pageout.replay.start import elsewhere_of, known_of
+from pageout.validate.kernels import design_for
+from pageout.validate.oracle import settings_of
+from pageout.vocabulary.errors import ScenarioError, TraceError
+from pageout.vocabulary.scenario import (
+    Disk,
+    FieldError,
+    File,
+    Filesystem,
+    Machine,
+    Phase,
+    Scenario,
+    Task,
+    task_seed,
+)
+from pageout.vocabulary.settings import SYSCTLS, check, min_free_kbytes, with_sysctl
+from pageout.vocabulary.units import GIB, MIB
+
+PAGE_BYTES = 4096
+PAGE_NS = ALLOC_NS + ADD_TO_CACHE_NS + DIRTY_NS + LOOKUP_NS
+MAX_WRITERS = 24
+LEAST_SHARE = 0.005  # of all that was dirtied, and of what is kept of readers
+CALL_BYTES = 64 * 1024  # assumed where nothing tells
+OTHER = "sdb"
+OTHER_FILESYSTEM = "other"
+FOLIOS = ("linux-6.12", "linux-6.18")
+
+
+class Memory(NamedTuple):
+    """RAM, of it in use for good, and page cache when the tasks began; bytes."""
+
+    memory_bytes: int
+    taken_bytes: int = 0
+    cache_bytes: int = 0
+
+
+class BlackBox(NamedTuple):
+    """A scenario, where its time 0 lies on the trace's clock, what was estimated, and what was assumed."""
+
+    scenario: Scenario
+    start_ns: int
+    estimates: dict[str, Estimate]
+    notes: tuple[str, ...]
+
+
+class Recorded(NamedTuple):
+    """What a black box is opened with."""
+
+    events: Events
+    samples: Mapping[str, Any] | None  # counters of /proc/vmstat; pages
+    time_ns: NDArray[np.int64] | None  # of the samples, on the trace's clock
+    samplers: frozenset[str]  # tasks that did nothing but sample
+    settings: Mapping[str, int]  # sysctls by their full names
+    kernel: str  # uname -r
+    hz: int
+    memory: Memory | None = None
+    device: str | None = None  # "7:0"; None: where writers were held, else the most written
+    cpus: int | None = None
+    filesystem: str = "ext4"
+    name: str = "recorded"
+
+
+def black_box(
+    events: Events,
+    samples: Any,
+    settings: Mapping[str, int],
+    kernel: str,
+    hz: int,
+    memory: Memory | None = None,
+    *,
+    seed: int = 1,
+    **more: Any,
+) -> BlackBox:
+    """Return the scenario of a recording.  Raises TraceError if it shows no demand, ScenarioError if it cannot run.
+
+    samples: bundle.samples.Samples or None; memory: None: as samples and thresholds say
+    more: fields of Recorded: device, cpus, filesystem, name
+    """
+    columns, time_ns, samplers = None, None, frozenset[str]()
+    if samples is not None:
+        columns, time_ns, samplers = samples.columns, samples.time_ns, samples.samplers
+    known = Recorded(events, columns, time_ns, samplers, settings, kernel, hz, memory, **more)
+    return _Box(known, seed).open()
+
+
+class _Box:
+    """The parts of a black box, and what is said of them."""
+
+    def __init__(self, known: Recorded, seed: int) -> None:
+        self.known, self.seed = known, seed
+        self.tick_ns = 1_000_000_000 // known.hz
+        self.notes: list[str] = []
+        self.estimates: dict[str, Estimate] = {}
+        self.files: list[File] = []
+        self.tasks: list[Task] = []
+        self.design = design_for(known.kernel)
+        self.devices = devices_of(known.events, known.samples, known.time_ns, self.tick_ns)
+        self.main = self.devices.get(known.device or _most(self.devices)) or Device(known.device or "8:0")
+
+    def open(self) -> BlackBox:
+        known = self.known
+        writers = self._kept(writers_of(known.events, known.samples, known.time_ns, known.samplers, self.tick_ns))
+        self._place_unknown(writers)
+        readers = [one for one in readers_of(known.events, 0, self.devices) if one.device == self.main.name]
+        begun = [int(one.time_ns[0]) for one in writers if one.total >= 0.05 * sum(w.total for w in writers)]
+        begun += [int(one.stretches[0][0] * 1e9) for one in readers]
+        if not begun:
+            raise TraceError("the recording shows no demand: nobody dirtied pages or read, or no event or sample says")
+        start_ns = min(begun)
+        cpu_ns = self._cpu(writers)
+        for writer in writers:
+            self._write(writer, start_ns, cpu_ns)
+        for reader in readers:
+            self._read(reader, start_ns)
+        for taken in taken_of(known.samples, known.time_ns, start_ns):
+            self._hog(taken)
+        self._dirty_elsewhere(start_ns)
+        scenario = self._scenario(self._machine(start_ns, cpu_ns, writers))
+        return BlackBox(scenario, start_ns, self.estimates, tuple(self.notes))
+
+    # Demand
+
+    def _kept(self, writers: list[Writer]) -> list[Writer]:
+        """Return the writers that matter."""
+        total = sum(writer.total for writer in writers)
+        kept = [writer for writer in writers if writer.total >= LEAST_SHARE * total][:MAX_WRITERS]
+        left = total - sum(writer.total for writer in kept)
+        if left > 0:
+            nr = len(writers) - len(kept)
+            self.notes.append(f"{nr} tasks that dirtied {left / 256:,.1f} MiB in all are left out")
+        nobody = sum(writer.total for writer in kept if writer.pid == ANONYMOUS)
+        if nobody:
+            self.notes.append(f"{nobody / 256:,.1f} MiB are of no task that was looked at: one writer stands for all")
+        return kept
+
+    def _cpu(self, writers: list[Writer]) -> float | None:
+        """Return CPU time of a page, ns, by the writer it takes least; None: nothing tells."""
+        told = [writer.page_ns for writer in writers if writer.page_ns is not None and writer.total >= 2560]
+        if not told:
+            self.notes.append("CPU: nobody was held, so nothing tells how fast a call is")
+            return None
+        best = min(told, key=lambda one: one.value)
+        self.estimates["cpu_ns_per_page"] = best
+        return best.value
+
+    def _name(self, comm: str) -> str:
+        plain = "".join(letter if letter.isprintable() else "?" for letter in comm).strip() or "task"
+        taken = {task.name for task in self.tasks}
+        return next(name for name in (plain, *(f"{plain}-{n}" for n in range(2, 4096))) if name not in taken)
+
+    def _filesystem_of(self, device: str | None) -> str:
+        return "" if device in (None, self.main.name) else OTHER_FILESYSTEM
+
+    def _place_unknown(self, writers: list[Writer]) -> None:
+        """Who was never looked at above free run wrote to the device that matters, unless that is accounted for."""
+        known = sum(writer.total for writer in writers if writer.device == self.main.name) * PAGE_BYTES
+        for writer in writers:
+            if writer.device is None and known + writer.total * PAGE_BYTES / 2 > self.main.written_bytes > 0:
+                writer.device = OTHER_FILESYSTEM
+            elif writer.device is None:
+                known += writer.total * PAGE_BYTES
+
+    def _write(self, writer: Writer, start_ns: int, cpu_ns: float | None) -> None:
+        clock, pieces = stretches(writer, start_ns, cpu_ns)
+        call = PAGE_BYTES * writer.call_pages if writer.call_pages and self.design in FOLIOS else 0
+        is_random = self.main.is_sequential is False and self._filesystem_of(writer.device) == ""
+        if is_random:
+            call = int(self.main.write_bytes.low) if self.main.write_bytes else PAGE_BYTES
+        if not call:
+            self.notes.append(f"{writer.comm}: calls of {CALL_BYTES // 1024} KiB are assumed")
+        call = max(call or CALL_BYTES, PAGE_BYTES)
+        phases = _phases([(one.start_s, one.pages * PAGE_BYTES, _bps(one.rate)) for one in pieces])
+        if not phases:
+            return
+        total = sum(phase.amount_bytes for phase in phases)
+        name = self._name(writer.comm)
+        size = max(total, call)
+        if is_random:
+            size = max(min(self.main.span_bytes, 64 * total), size if self.main.span_bytes < call else call)
+            self.notes.append(f"{name}: at random over {size / MIB:,.0f} MiB, as far apart as what was written")
+        self.files.append(
+            File(name=name, size_bytes=size, exists=is_random, filesystem=self._filesystem_of(writer.device))
+        )
+        self.tasks.append(
+            Task(
+                name=name, rw="randwrite" if is_random else "write", norandommap=is_random,
+                file=(len(self.files) - 1,), bs_bytes=min(call, size), io_bytes=total, phases=phases,
+                phase_clock="own" if clock == "own" else "clock", seed=task_seed(self.seed, len(self.tasks)),
+                end_fsync=self._is_synced(writer),
+            )
+        )  # fmt: skip
+        self.estimates[f"{name}.bytes"] = Estimate(total, total * 0.99, total * 1.01)
+
+    def _is_synced(self, writer: Writer) -> bool:
+        """Was all on the device soon after the last page, though neither age nor the background threshold asked?"""
+        if self._filesystem_of(writer.device):
+            return False
+        states = self.known.events.frame("global_dirty_state").sort("time_ns")
+        last = int(writer.time_ns[-1])
+        if not len(states) or self.main.write_bps is None:
+            return False
+        at = states["time_ns"].to_numpy()
+        dirty = states["dirty"].to_numpy().astype(np.int64)
+        level = dirty + states["writeback"].to_numpy().astype(np.int64)
+        row = min(int(np.searchsorted(at, last)), len(at) - 1)
+        background = int(states["bg_thresh"][row] or 0)
+        expected = int(1.5e9 * level[row] * PAGE_BYTES / self.main.write_bps.value) + 1_000_000_000
+        soon = (at > last) & (at <= last + expected)
+        return bool(soon.any()) and int(level[soon].min()) < background // 4
+
+    def _read(self, reader: Reader, start_ns: int) -> None:
+        name = self._name(reader.comm)
+        rows = [
+            (start - start_ns / 1e9, amount, 0 if reader.is_bound else int(amount / max(end - start, 1e-3)))
+            for start, end, amount in reader.stretches
+        ]
+        phases = _phases(rows)
+        if not phases:
+            return
+        total = sum(phase.amount_bytes for phase in phases)
+        call = CALL_BYTES if reader.is_sequential else max(reader.request_bytes, PAGE_BYTES)
+        self.files.append(File(name=name, size_bytes=max(total, call), exists=True))
+        self.tasks.append(
+            Task(
+                name=name, rw="read" if reader.is_sequential else "randread", file=(len(self.files) - 1,),
+                bs_bytes=call, io_bytes=total, phases=phases, seed=task_seed(self.seed, len(self.tasks)),
+            )
+        )  # fmt: skip
+        self.estimates[f"{name}.bytes"] = Estimate(total, total * 0.99, total * 1.01)
+
+    def _hog(self, taken: Taken) -> None:
+        span = max(taken.end_s - taken.start_s, 1e-3)
+        nbytes = int(taken.pages) * PAGE_BYTES
+        hold = int(max((taken.freed_s or 86400.0) - taken.end_s, 0.0) * 1e9)
+        self.tasks.append(
+            Task(
+                name=self._name("anon"), kind="hog", anon_bytes=nbytes, rate_bps=max(int(nbytes / span), 1),
+                start_delay_ns=int(taken.start_s * 1e9), hold_ns=hold, background=True,
+                seed=task_seed(self.seed, len(self.tasks)),
+            )
+        )  # fmt: skip
+
+    def _dirty_elsewhere(self, start_ns: int) -> None:
+        known = self.known
+        every, expire = (
+            known.settings.get(f"vm.dirty_{which}_centisecs", SYSCTLS[f"vm.dirty_{which}_centisecs"].default) * 10**7
+            for which in ("writeback", "expire")
+        )
+        found = elsewhere_of(known.events, known.samples, known.time_ns, self.main.name, start_ns, (every, expire))
+        if found.pages:
+            nbytes = found.pages * PAGE_BYTES
+            name = next(n for n in ("before", "before-2") if n not in {file.name for file in self.files})
+            self.files.append(
+                File(
+                    name=name,
+                    size_bytes=nbytes,
+                    filesystem=OTHER_FILESYSTEM,
+                    dirty_bytes=nbytes,
+                    dirty_age_ns=found.age_ns,
+                )
+            )
+
+    # Machine
+
+    def _machine(self, start_ns: int, cpu_ns: float | None, writers: list[Writer]) -> Machine:
+        floor = settings_of(self.known.kernel, self.known.hz, {}).floor_moved
+        start = known_of(self.known.events, self.main, floor)
+        disk = self._disk(self.main, "sda")
+        fields = {
+            "start_bandwidth": start.bandwidth, "start_avg_bandwidth": start.avg_bandwidth,
+            "start_ratelimit": start.ratelimit, "start_written_bytes": start.written,
+        }  # fmt: skip
+        disks, more = [msgspec.structs.replace(disk, **fields)], []
+        if any(file.filesystem for file in self.files) or start.others_written:
+            other = Disk(name=OTHER, kind="ssd", queue_depth=32, start_written_bytes=start.others_written)
+            disks.append(other)
+            more.append(Filesystem(name=OTHER_FILESYSTEM, kind="ext4", disk=OTHER))
+        machine = Machine(
+            name="recorded", hz=self._hz(), cpus=self.known.cpus or self._cpus(), disks=tuple(disks),
+            filesystem=Filesystem(kind=self.known.filesystem, disk="sda"),  # type: ignore[arg-type]
+            more_filesystems=tuple(more),
+        )  # fmt: skip
+        memory = self.known.memory or self._memory(start_ns)
+        self.cache_bytes = memory.cache_bytes
+        machine = msgspec.structs.replace(machine, memory_bytes=memory.memory_bytes, taken_bytes=memory.taken_bytes)
+        return self._with_cpu(machine, cpu_ns, writers)
+
+    def _with_cpu(self, machine: Machine, cpu_ns: float | None, writers: list[Writer]) -> Machine:
+        if cpu_ns is None:
+            return machine
+        small = [one for one in writers if one.call_pages == 1 and one.page_ns and self.design in FOLIOS]
+        cost = max((one.page_ns.value for one in small if one.page_ns), default=cpu_ns) - cpu_ns
+        call_ns = min(int(cost), 1_000_000) if cost > machine.syscall_ns else machine.syscall_ns
+        copy_ns = max(cpu_ns - PAGE_NS, 5.0)
+        return msgspec.structs.replace(
+            machine, copy_mb_s=min(max(round(PAGE_BYTES * 1000 / copy_ns), 1), 10**6), syscall_ns=call_ns
+        )
+
+    def _hz(self) -> Any:
+        return min((100, 250, 1000), key=lambda one: abs(one - self.known.hz))
+
+    def _cpus(self) -> int:
+        highest = [most for frame in self.known.events.frames.values() if isinstance(most := frame["cpu"].max(), int)]
+        return min(max(highest, default=0) + 1, 256)
+
+    def _disk(self, device: Device, name: str) -> Disk:
+        """Return the device that matters."""
+        wanted: dict[str, Any] = {"name": name, "kind": "throttled", "queue_depth": 32, "elevator": "noop"}
+        if "tags" in Disk.__struct_fields__:
+            wanted["elevator"] = "none"
+        if device.largest_bytes:
+            kib = min(max(device.largest_bytes // 4096 * 4, 4), 4096)
+            wanted |= {"max_sectors_kb": kib, "max_segments": kib // 4}
+        if device.write_bps is None:
+            self.notes.append("the device was never busy for long: it is taken to answer at once")
+            wanted["kind"] = "null"
+        elif device.limited_by == "requests" and device.write_iops is not None:
+            self.estimates["device.write_iops"] = device.write_iops
+            wanted |= {"write_iops": max(round(device.write_iops.value), 1), "limit": "slices"}
+        else:
+            self.estimates["device.write_bps"] = device.write_bps
+            rate = max(round(device.write_bps.value), PAGE_BYTES)
+            wanted |= {"write_bps": rate, "read_bps": self._read_bps(device, rate), "limit": "slices"}
+        if device.tick_ns and device.tick_bytes and wanted["kind"] == "throttled":
+            wanted |= {"limit": "ticks", "tick_ns": device.tick_ns, "tick_bytes": device.tick_bytes}
+            self.notes.append(f"the device lets {device.tick_bytes} bytes pass every {device.tick_ns / 1e6:.3g} ms")
+        if device.service_ns is not None:
+            wanted["latency_us"] = int(device.service_ns.value // 1000)
+        size = max(device.span_bytes * 2, 64 * GIB, sum(file.size_bytes for file in self.files) * 2)
+        wanted["size_bytes"] = size
+        return Disk(**{field: value for field, value in wanted.items() if field in Disk.__struct_fields__})
+
+    def _read_bps(self, device: Device, rate: int) -> int:
+        """Return the limit of reads: that of writes where reads came no faster; 0 where they did, or none were."""
+        return rate if device.read_bytes > device.written_bytes // 20 or device.tick_ns else 0
+
+    def _memory(self, start_ns: int) -> Memory:
+        """Return memory in which what is free and what is cache are as they were, and so the dirty limits."""
+        known = self.known
+        free = _at(known.samples, known.time_ns, "nr_free_pages", start_ns)
+        lists = [_at(known.samples, known.time_ns, f"nr_{which}_file", start_ns) for which in ("inactive", "active")]
+        cache = sum(one for one in lists if one is not None)
+        avail = self._dirtyable()
+        if free is None and avail is None:
+            raise TraceError("nothing says how much memory was free: sample nr_free_pages")
+        free = free if free is not None else avail or 0
+        if lists == [None, None] and avail is not None and known.memory is None:
+            cache = max(avail - free, 0)
+        kept = known.settings.get("vm.min_free_kbytes") or min_free_kbytes((free + cache) * PAGE_BYTES, {})
+        memory = max((free + cache) * PAGE_BYTES, 64 * MIB)
+        for _ in range(4):
+            present = sum(zone.present for zone in zones_of(memory, kept))
+            memory = max(memory + (free + cache - present) * PAGE_BYTES, 64 * MIB)
+        self.notes.append(f"memory: {memory // MIB:,} MiB, what was free or page cache")
+        return Memory(memory, 0, cache * PAGE_BYTES)
+
+    def _dirtyable(self) -> int | None:
+        """Return the pages that thresholds are parts of, None where they are bytes or not printed."""
+        if self.known.settings.get("vm.dirty_bytes", 0):
+            return None
+        states = self.known.events.frame("global_dirty_state").sort("time_ns")
+        ratio = self.known.settings.get("vm.dirty_ratio", SYSCTLS["vm.dirty_ratio"].default) * 4096 // 100
+        return int(states["thresh"][0]) * 4096 // ratio if len(states) and ratio else None
+
+    def _scenario(self, machine: Machine) -> Scenario:
+        settings: dict[str, int] = {}
+        for name, value in self.known.settings.items():
+            beside = name.endswith("_ratio") and self.known.settings.get(name.replace("_ratio", "_bytes"), 0) > 0
+            if (
+                name not in SYSCTLS
+                or beside
+                or SYSCTLS[name].default == value
+                or (name.endswith("_bytes") and not value)
+            ):
+                continue
+            try:
+                settings = with_sysctl(settings, name, value)
+            except ValueError as error:
+                self.notes.append(f"{name} = {value} is left out: {error}")
+        scenario = Scenario(
+            name=self.known.name, machine=machine, files=tuple(self.files), tasks=tuple(self.tasks),
+            settings=settings, design=self.design, seed=self.seed, prefill_bytes=self.cache_bytes,
+        )  # fmt: skip
+        try:
+            check(scenario)
+        except FieldError as problem:
+            raise ScenarioError(f"{self.known.name}: cannot be simulated: {problem.where}: {problem}") from None
+        return scenario
+
+
+def _most(devices: Mapping[str, Device]) -> str:
+    return max(devices.values(), key=lambda one: (one.written_bytes, one.name)).name if devices else ""
+
+
+def _bps(rate: float | None) -> int:
+    return 0 if rate is None else max(int(rate * PAGE_BYTES), 1)
+
+
+def _phases(rows: Iterable[tuple[float, float, int]]) -> tuple[Phase, ...]:
+    """Return phases of (start, bytes, rate), none before 0, in whole pages and milliseconds."""
+    made = [
+        Phase(max(round(start * 1000), 0) * 1_000_000, rate, int(amount) // PAGE_BYTES * PAGE_BYTES)
+        for start, amount, rate in rows
+    ]
+    return tuple(phase for phase in made if phase.amount_bytes > 0)
+
+
+def _at(samples: Mapping[str, Any] | None, time_ns: NDArray[np.int64] | None, name: str, at_ns: int) -> int | None:
+    if samples is None or time_ns is None or name not in samples or not len(time_ns):
+        return None
+    value = float(samples[name][max(int((time_ns <= at_ns).sum()) - 1, 0)])
+    return int(value) if np.isfinite(value) else None

@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Each device by its own completions: how fast while it had work, what limits it, how large its requests were."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from pageout.events.tables import Events
+from pageout.replay.estimate import Estimate, of_values
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+SECTOR = 512
+WINDOWS_NS = (500_000_000, 200_000_000, 100_000_000)
+STEADY = 0.15
+SMALL_BYTES = 16384
+BURST_NS = 1_000_000  # completions further apart belong to different ticks
+TICK_NS = (8_000_000, 250_000_000)
+MOSTLY = 0.9
+
+
+@dataclass(frozen=True)
+class Device:
+    """What completions tell of a device; rates are of moments at which pages waited to be written to it."""
+
+    name: str  # "7:0"
+    written_bytes: int = 0
+    read_bytes: int = 0
+    write_bps: Estimate | None = None
+    write_iops: Estimate | None = None
+    limited_by: str | None = None  # bytes, requests; None: it cannot be told
+    tick_ns: int | None = None  # requests pass in bursts so far apart
+    tick_bytes: int | None = None
+    largest_bytes: int = 0
+    write_bytes: Estimate | None = None  # of one request
+    is_sequential: bool | None = None  # of what was written
+    span_bytes: int = 0  # from the first to the last sector written, but for the outermost hundredths
+    service_ns: Estimate | None = None  # from issue to completion
+    written_ns: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
+    written: Floats = field(default_factory=lambda: np.zeros(0))  # bytes of each
+
+
+def devices_of(
+    events: Events, samples: Mapping[str, Any] | None, time_ns: Ints | None, tick_ns: int
+) -> dict[str, Device]:
+    """Return the devices that anything was read from or written to, by number."""
+    done = events.frame("block_rq_complete").filter(
+        pl.col("nr_sector").cast(pl.Int64, strict=False).is_between(1, 1 << 24)
+    )
+    done = done.with_columns(
+        pl.col("dev", "rwbs").cast(pl.String), pl.col("nr_sector", "sector").cast(pl.Int64, strict=False)
+    )
+    waiting = _waiting(events, samples, time_ns)
+    service = _service(events)
+    found = {}
+    for (dev,), rows in done.sort("line").group_by("dev", maintain_order=True):
+        name = str(dev).replace(",", ":")
+        found[name] = _device(name, rows, waiting, service.get(str(dev)), tick_ns)
+    return found
+
+
+def _device(
+    name: str, rows: pl.DataFrame, waiting: tuple[Ints, Floats] | None, service: Estimate | None, tick_ns: int
+) -> Device:
+    is_data = pl.col("rwbs").str.contains("W") & ~pl.col("rwbs").str.contains("M")
+    writes = rows.filter(is_data)
+    reads = rows.filter(pl.col("rwbs").str.starts_with("R"))
+    times, sizes = writes["time_ns"].to_numpy(), writes["nr_sector"].to_numpy() * float(SECTOR)
+    read_bytes = int(reads["nr_sector"].sum()) * SECTOR
+    if not len(times):
+        return Device(name, read_bytes=read_bytes, service_ns=service)
+    bps, iops, limited = _rates(times, sizes, waiting)
+    tick, per_tick = _tick(times, sizes, tick_ns)
+    sectors, nr = writes["sector"].to_numpy(), writes["nr_sector"].to_numpy()
+    low, high = (float(end) for end in np.quantile(sectors, [0.01, 0.99]))
+    return Device(
+        name, int(sizes.sum()), read_bytes, bps, iops, limited, tick, per_tick, int(sizes.max()),
+        of_values(sizes), _is_sequential(sectors, nr), int(high - low) * SECTOR, service, times, sizes,
+    )  # fmt: skip
+
+
+def _is_sequential(sectors: Ints, nr: Ints) -> bool | None:
+    """Do most bytes go to where a request of late ended, or in pieces too large to be random?"""
+    if len(sectors) < 8:
+        return None
+    ends = sectors + nr
+    follows = np.zeros(len(sectors), bool)
+    for back in (1, 2, 3, 4):
+        follows[back:] |= sectors[back:] == ends[:-back]
+    return bool(nr[follows | (nr * SECTOR >= 128 * 1024)].sum() >= 0.5 * nr.sum())
+
+
+def _waiting(events: Events, samples: Mapping[str, Any] | None, time_ns: Ints | None) -> tuple[Ints, Floats] | None:
+    """Return pages under writeback over time."""
+    states = events.frame("global_dirty_state").select("time_ns", "writeback").drop_nulls()
+    times, values = [states["time_ns"].to_numpy()], [states["writeback"].cast(pl.Float64).to_numpy()]
+    column = samples.get("nr_writeback") if samples is not None else None
+    if column is not None and time_ns is not None:
+        times.append(time_ns)
+        values.append(np.nan_to_num(np.asarray(column, np.float64)))
+    at, pages = np.concatenate(times), np.concatenate(values)
+    if len(at) < 2:
+        return None
+    order = np.argsort(at, kind="stable")
+    return at[order], pages[order]
+
+
+def _rates(times: Ints, sizes: Floats, waiting: tuple[Ints, Floats] | None) -> tuple[Any, Any, str | None]:
+    """Return bytes and requests a second while something waited to be written, and which of them is the steadier."""
+    for window_ns in WINDOWS_NS:
+        nbytes, count = _full_windows(times, sizes, waiting, window_ns)
+        if len(count) < 4:
+            continue
+        a_second = 1e9 / window_ns
+        bps, iops = (_with_mean(values * a_second) for values in (nbytes, count))
+        return bps, iops, _limited_by(nbytes, count, float(np.median(sizes)))
+    return None, None, None
+
+
+def _full_windows(
+    times: Ints, sizes: Floats, waiting: tuple[Ints, Floats] | None, window_ns: int
+) -> tuple[Floats, Floats]:
+    """Return bytes and requests done in each window in which pages were under writeback all the time."""
+    edges = np.arange(times[0], times[-1], window_ns)
+    nr = len(edges) - 1
+    if nr < 1:
+        return np.zeros(0), np.zeros(0)
+    where = np.searchsorted(edges, times, side="right") - 1
+    nbytes = np.bincount(where, weights=sizes, minlength=nr)[:nr]
+    count = np.bincount(where, minlength=nr)[:nr].astype(np.float64)
+    full = count > 0
+    if waiting is not None:
+        ends = np.searchsorted(waiting[0], edges)
+        for window, (low, high) in enumerate(pairwise(ends.tolist())):
+            full[window] = high > low and waiting[1][max(low - 1, 0) : high + 1].min() > 0
+    return nbytes[full], count[full]
+
+
+def _with_mean(values: Floats) -> Estimate:
+    """The mean, since what a window lacks the next one has; low and high as a tenth of the windows have it."""
+    low, high = (float(end) for end in np.quantile(values, [0.1, 0.9]))
+    return Estimate(float(values.mean()), low, high)
+
+
+def _limited_by(nbytes: Floats, count: Floats, size: float) -> str | None:
+    vary_bytes, vary_count = _variation(nbytes), _variation(count)
+    if min(vary_bytes, vary_count) >= STEADY:
+        return None
+    if abs(vary_bytes - vary_count) < 0.02:  # all of one size: small ones are told by their number
+        return "requests" if size <= SMALL_BYTES else "bytes"
+    return "bytes" if vary_bytes <= vary_count else "requests"
+
+
+def _variation(values: Floats) -> float:
+    middle = float(np.median(values))
+    return float(np.median(np.abs(values - middle))) / middle if middle else np.inf
+
+
+def _tick(times: Ints, sizes: Floats, tick_ns: int) -> tuple[int | None, int | None]:
+    """Return period and bytes of bursts, where completions come in bursts at a period of several timer ticks."""
+    starts = np.flatnonzero(np.diff(times, prepend=times[0] - TICK_NS[1]) > BURST_NS)
+    if len(starts) < 20:
+        return None, None
+    gaps = np.diff(times[starts])
+    period = float(np.median(gaps))
+    if not max(TICK_NS[0], 2.5 * tick_ns) <= period <= TICK_NS[1]:
+        return None, None
+    whole = np.round(gaps / period)
+    near = (np.abs(gaps - whole * period) < 0.1 * period) & (whole > 0)
+    if near.mean() < MOSTLY:
+        return None, None
+    exact = float(gaps[near].sum() / whole[near].sum())
+    bursts = np.add.reduceat(sizes, starts)
+    return round(exact), int(np.quantile(bursts, MOSTLY))
+
+
+def _service(events: Events) -> dict[str, Estimate]:
+    """Return the time from issue to completion, by device."""
+    issue = events.frame("block_rq_issue").select("time_ns", pl.col("dev").cast(pl.String), "sector")
+    done = events.frame("block_rq_complete").filter(pl.col("nr_sector") > 0)
+    done = done.select("time_ns", pl.col("dev").cast(pl.String), "sector")
+    if not len(issue) or not len(done):
+        return {}
+    keys = ["dev", "sector"]
+    issue = issue.sort("time_ns").with_columns(pl.col("time_ns").alias("issued_ns"))
+    pairs = done.sort("time_ns").join_asof(issue, on="time_ns", by=keys, check_sortedness=False).drop_nulls()
+    took = pairs.with_columns((pl.col("time_ns") - pl.col("issued_ns")).alias("took"))
+    found = {}
+    for (dev,), rows in took.group_by("dev"):
+        estimate = of_values(rows["took"].cast(pl.Float64).to_numpy())
+        if estimate is not None:
+            found[str(dev)] = estimate
+    return found

@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""How the machine stood when the recording began: what was dirty elsewhere, what the kernel believed of the device."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from pageout.events.tables import Events
+from pageout.replay.devices import Device
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+LEAST_PAGES = 64
+FIRST_NS = 3_000_000_000  # shares are halved after so long
+FLOOR_OVER = 1.1
+
+
+class Known(NamedTuple):
+    """What the kernel had found out about a device; bytes a second and bytes, 0: nothing says."""
+
+    bandwidth: int = 0
+    avg_bandwidth: int = 0
+    ratelimit: int = 0
+    written: int = 0
+    others_written: int = 0
+
+
+class Elsewhere(NamedTuple):
+    """Pages dirty on other devices when the tasks began, and for how long they had been."""
+
+    pages: int
+    age_ns: int
+
+
+def known_of(events: Events, device: Device, floor_moved: bool) -> Known:
+    """Return what the first events of a device say of it."""
+    checks = _of(events, "balance_dirty_pages", device.name)
+    updates = _of(events, "bdi_dirty_ratelimit", device.name)
+    found = Known()
+    if len(checks):
+        found = found._replace(ratelimit=int(checks["dirty_ratelimit"][0] or 0) * 1024)
+        written, others = _completions(events, checks, device, floor_moved)
+        found = found._replace(written=written, others_written=others)
+    if len(updates):
+        bandwidth, average = (int(updates[name][0] or 0) * 1024 for name in ("write_bw", "awrite_bw"))
+        found = found._replace(bandwidth=bandwidth, avg_bandwidth=average)
+    return found
+
+
+def _of(events: Events, name: str, device: str) -> pl.DataFrame:
+    return events.frame(name).sort("line").filter(pl.col("bdi").cast(pl.String) == device)
+
+
+def _completions(events: Events, checks: pl.DataFrame, device: Device, floor_moved: bool) -> tuple[int, int]:
+    """Return bytes the device and all others had written of late: the share is (a + w) / (a + b + w).
+
+    The share is bdi_setpoint / setpoint, but where the floor of a quiet device hides it; w is what was written since.
+    """
+    first = int(checks["time_ns"][0])
+    near = checks.filter(pl.col("time_ns") < first + FIRST_NS).select(
+        "time_ns", *(pl.col(name).cast(pl.Float64) for name in ("setpoint", "bdi_setpoint", "limit", "dirty"))
+    )
+    near = near.drop_nulls().filter(pl.col("setpoint") > 0)
+    if not len(near):
+        return 0, 0
+    share = (near["bdi_setpoint"] / near["setpoint"]).to_numpy()
+    floor = ((near["limit"] - near["dirty"]).clip(0) / 8 / near["limit"].clip(1)).to_numpy() if floor_moved else 0.0
+    seen = share > floor * FLOOR_OVER + 0.01
+    ends = np.cumsum(device.written)
+    at = np.searchsorted(device.written_ns, near["time_ns"].to_numpy(), side="right")
+    written = np.where(at > 0, ends[np.maximum(at - 1, 0)], 0.0) if len(ends) else np.zeros(len(share))
+    if not seen.any():
+        hidden = float(written[-1])
+        return 0, int(max(hidden, 4096.0) * 15)  # assumed: its share is below the floor
+    if float(share[seen].min()) > 0.97:
+        return int(max(4096.0, device.written_bytes / 100)), 0
+    # share * total - own = written * (1 - share), total = own + others
+    left = np.column_stack((share[seen], -np.ones(int(seen.sum()))))
+    (total, own), *_ = np.linalg.lstsq(left, written[seen] * (1 - share[seen]), rcond=None)
+    own = max(float(own), 0.0)
+    return int(own), int(max(float(total) - own, 0.0))
+
+
+def elsewhere_of(
+    events: Events,
+    samples: Mapping[str, Any] | None,
+    time_ns: Ints | None,
+    device: str | None,
+    start_ns: int,
+    periods_ns: tuple[int, int],
+) -> Elsewhere:
+    """Return what was dirty on other devices at start_ns.
+
+    device: that matters; periods_ns: dirty_writeback_centisecs and dirty_expire_centisecs
+    """
+    at_start = _level(events, samples, time_ns, start_ns)
+    checks = _of(events, "balance_dirty_pages", device or "").select(
+        "time_ns", (pl.col("dirty").cast(pl.Int64) - pl.col("bdi_dirty").cast(pl.Int64)).alias("others")
+    )
+    others = checks.drop_nulls()
+    pages = at_start
+    if len(others):
+        first = int(np.median(others["others"].to_numpy()[:9]))
+        pages = min(at_start, max(first, 0)) if at_start else max(first, 0)
+    if pages < LEAST_PAGES:
+        return Elsewhere(0, 0)
+    gone = others.filter((pl.col("others") < pages // 2) & (pl.col("time_ns") >= start_ns))
+    every, expire = periods_ns
+    if not len(gone) or not every:
+        return Elsewhere(pages, 0)
+    left = int(gone["time_ns"][0]) - start_ns
+    age = expire - left if expire > left and not _pressed(events, int(gone["time_ns"][0])) else -left % every
+    return Elsewhere(pages, age)
+
+
+def _level(events: Events, samples: Mapping[str, Any] | None, time_ns: Ints | None, start_ns: int) -> int:
+    """Return pages dirty or under writeback just before a moment."""
+    states = events.frame("global_dirty_state").filter(pl.col("time_ns") <= start_ns).sort("time_ns")
+    if len(states):
+        return int(states["dirty"][-1] or 0) + int(states["writeback"][-1] or 0)
+    if samples is None or time_ns is None or not len(time_ns) or "nr_dirty" not in samples:
+        return 0
+    row = max(int((time_ns <= start_ns).sum()) - 1, 0)
+    both = float(np.nan_to_num(samples["nr_dirty"][row])) + float(
+        np.nan_to_num(samples.get("nr_writeback", [0])[row if "nr_writeback" in samples else 0])
+    )
+    return int(both)
+
+
+def _pressed(events: Events, at_ns: int) -> bool:
+    """Was more dirty than the background threshold, so that every flusher that looks writes all it has?"""
+    states = events.frame("global_dirty_state").filter(pl.col("time_ns") <= at_ns).sort("time_ns")
+    return bool(len(states)) and int(states["dirty"][-1] or 0) > int(states["bg_thresh"][-1] or 0)
