@@ -79,6 +79,18 @@ class Disk(msgspec.Struct, frozen=True, kw_only=True):
         note("I/O scheduler; noop sorts and merges only; of each pair, blk-mq takes the second, 2.6 the first"),
     ] = "deadline"
     max_sectors_kb: Annotated[int, note("largest request, in KiB", "", 4, 4096)] = 512
+    wbt: Annotated[bool, note("blk-mq throttles writeback so that reads stay quick (blk-wbt)")] = False
+    wbt_lat_us: Annotated[
+        int,
+        note(
+            "latency of a read that wbt aims at; 0: 75 ms of a disk, 2 ms of others",
+            "duration",
+            0,
+            10**6,
+            key="wbt_lat",
+        ),
+    ] = 0
+    write_cache: Annotated[bool, note("the device caches writes: wbt then lets its waiters go in bursts")] = False
     max_segments: Annotated[
         int, note("pieces of memory in a request of blk-mq; a page each, unless folios are large", "", 1, 4096)
     ] = 128
