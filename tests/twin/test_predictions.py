@@ -184,6 +184,15 @@ def test_where_nothing_was_measured_the_tolerance_is_absolute():
     assert judge.within("write_p99_us", 900.0, 5.0, None, 4.0) is None
 
 
+def test_several_seeds_give_a_median_and_a_range():
+    runs = [{"throttle_count": n, "write_mb_s": None} for n in (3, 1, 2, 5, 4)]
+    predicted, ranges = judge.together(runs)
+
+    assert predicted == {"throttle_count": 3, "write_mb_s": None}
+    assert ranges == {"throttle_count": {"low": 1, "high": 5}}
+    assert judge.together(runs[:1]) == (runs[0], {})
+
+
 def test_twins_tell_the_spread(tmp_path):
     one = read_bundle(str(small(tmp_path / "a")))
     two = read_bundle(str(small(tmp_path / "b")))

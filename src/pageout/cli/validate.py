@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pageout.twin.judge import Curve, Recorded
 
 DONE, BEYOND = 0, 1
+MANY = 1000
 
 Bundles = Annotated[
     list[str],
@@ -39,6 +40,10 @@ def validate(
         ),
     ] = "auto",
     seed: Annotated[int, Parameter(metavar="N", help="Seed of all random numbers.")] = 1,
+    seeds: Annotated[
+        int,
+        Parameter(metavar="N", help="Simulate with N seeds in turn: the prediction is their median, with its range."),
+    ] = 1,
     plot: Annotated[
         Path | None,
         Parameter(metavar="FILE", help="Draw recorded and predicted levels over each other: .html, .svg, .png."),
@@ -54,11 +59,13 @@ def validate(
     from pageout.report.plot import checked_suffix
     from pageout.report.validation import answer_text, levels_picture, validation_tables
 
+    if not 1 <= seeds <= MANY:
+        raise UsageError(f"--seeds {seeds}: must be from 1 to {MANY}")
     if not bundles:
         raise UsageError("validate: name a bundle: a folder or .zip that pageout record wrote")
     suffix = checked_suffix(plot) if plot is not None else ""
     with Progress() as progress, jit.compiling(progress.note):
-        document, curves = _validated(list(dict.fromkeys(bundles)), design, box, seed, progress)
+        document, curves = _validated(list(dict.fromkeys(bundles)), design, box, (seed, seeds), progress)
     if plot is not None:
         with replacing(plot) as part:
             part.write_bytes(levels_picture(curves, suffix))
@@ -72,9 +79,9 @@ def validate(
 
 
 def _validated(
-    paths: list[str], design: str | None, box: str, seed: int, progress: Progress
+    paths: list[str], design: str | None, box: str, seeds: tuple[int, int], progress: Progress
 ) -> "tuple[dict[str, Any], list[tuple[str, Curve | None, Curve | None]]]":
-    """Read all, then simulate all: bad input is found before anything takes long."""
+    """Read all, then simulate all: bad input is found before anything takes long.  seeds: the first, how many"""
     import pageout
     from pageout.bundle.measured import measured
     from pageout.twin import judge
@@ -83,13 +90,15 @@ def _validated(
     all_recorded = []
     for number, path in enumerate(paths):
         progress.part(number, 2 * len(paths), f"reading {path}")
-        all_recorded.append(read_one(path, design, box, seed, progress))
+        all_recorded.append(read_one(path, design, box, seeds[0], progress))
     found, curves = [], []
     rows = zip(all_recorded, judge.spreads(all_recorded), strict=True)
     for number, (one, spread) in enumerate(rows):
         progress.part(len(paths) + number, 2 * len(paths), one.name)
-        simulated = run(one.twin.scenario, progress)
-        figures = judge.figures(one, measured(simulated.evidence), spread)
+        runs = [run(one.twin.scenario, progress, seed=seed) for seed in range(seeds[0], seeds[0] + seeds[1])]
+        simulated = runs[0]
+        predicted, ranges = judge.together([measured(each.evidence) for each in runs])
+        figures = [row | ranges.get(row["name"], {}) for row in judge.figures(one, predicted, spread)]
         curves.append((f"{one.path}, {one.twin.scenario.design}", one.curve, judge.curve_of(simulated.evidence)))
         found.append(
             {
@@ -97,7 +106,8 @@ def _validated(
                 "case": one.name,
                 "design": one.twin.scenario.design,
                 "box": one.twin.box,
-                "seed": seed,
+                "seed": seeds[0],
+                "seeds": seeds[1],
                 "digest": simulated.digest,
                 "ending": simulated.ending,
                 "sim_seconds": round(simulated.sim_seconds, 6),

@@ -14,7 +14,7 @@ from pageout.bundle.evidence import written_requests
 from pageout.bundle.meta import CaseDevice
 from pageout.vocabulary.scenario import Disk
 
-DISK_BYTES = 500 * 1000**3
+DISK_BYTES = 500 * 1000**3  # its size decides nothing where nothing seeks
 SECTORS_PER_KIB = 2
 BUSY_ENOUGH_NS = 10_000_000
 
@@ -57,8 +57,7 @@ def disk_of(bundle: Bundle) -> Modelled:
 def _queue(bundle: Bundle, device: CaseDevice, notes: list[str]) -> dict[str, Any]:
     """Return size of requests, tags and scheduler; a limit on the size that nobody noted is the largest request met."""
     queue = bundle.queue
-    wanted: dict[str, Any] = {"name": "sda", "size_bytes": int((queue.size if queue else None) or DISK_BYTES)}
-    wanted["size_bytes"] = min(max(wanted["size_bytes"], 1 << 30), DISK_BYTES)
+    wanted: dict[str, Any] = {"name": "sda", "size_bytes": DISK_BYTES}
     kib = (queue.max_sectors_kb if queue else None) or device.max_request_kib
     if kib is None and bundle.events is not None:
         largest = written_requests(bundle.events, bundle.device)["nr_sector"].max()

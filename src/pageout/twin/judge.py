@@ -109,6 +109,21 @@ def tolerance_of(name: str, value: Value, tick_ms: float) -> float | None:
     return max(share, tick_ms / float(value)) if name in PAUSES_MS else share
 
 
+def together(runs: Sequence[Mapping[str, Value]]) -> tuple[dict[str, Value], dict[str, dict[str, Value]]]:
+    """Return the median of several seeds' figures, and where 90 % of them lie: low, high; of one seed no range."""
+    if len(runs) == 1:
+        return dict(runs[0]), {}
+    predicted: dict[str, Value] = {}
+    ranges: dict[str, dict[str, Value]] = {}
+    for name in dict.fromkeys(name for figures_of_one in runs for name in figures_of_one):
+        values = sorted(value for one in runs if (value := one.get(name)) is not None)
+        predicted[name] = round(median(values), 6) if values else None
+        if values:
+            last = len(values) - 1
+            ranges[name] = {"low": values[round(0.05 * last)], "high": values[round(0.95 * last)]}
+    return predicted, ranges
+
+
 def figures(one: Recorded, predicted: Mapping[str, Value], spread: Mapping[str, float | None]) -> list[dict[str, Any]]:
     """Return one row a figure that was measured or predicted."""
     told = baseline(one.twin.scenario, list(one.figures))

@@ -38,14 +38,16 @@ class Run:
     wall_seconds: float
 
 
-def run(scenario: Scenario, progress: Progress | None = None, trace: Path | None = None) -> Run:
+def run(
+    scenario: Scenario, progress: Progress | None = None, trace: Path | None = None, seed: int | None = None
+) -> Run:
     """Simulate a scenario, decisions traced, and return what it left.
 
     trace: where its trace stays; unset: nowhere
     """
     with tempfile.TemporaryDirectory(prefix="pageout-") as folder:
         place = trace or Path(folder) / "trace.txt"
-        result = simulate(scenario, trace=place, progress=progress)
+        result = simulate(scenario, trace=place, progress=progress, seed=seed)
         found = read_input(str(place)) if place.stat().st_size else None
     evidence = evidence_of_run(result)
     if found is not None:
