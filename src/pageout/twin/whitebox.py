@@ -10,17 +10,17 @@ import msgspec
 
 from pageout.bundle.bundle import Bundle
 from pageout.bundle.calls import job_text, log_latencies, of_values
-from pageout.bundle.evidence import evidence_of, window_of
-from pageout.bundle.levels import levels_of
+from pageout.bundle.evidence import window_of
 from pageout.bundle.meta import CaseTask
 from pageout.machine.memory_map import zones_of
 from pageout.twin.blackbox import program_of
 from pageout.twin.callcost import call_cost
 from pageout.twin.device import disk_of
 from pageout.twin.kernels import design_for
+from pageout.twin.started import with_start
 from pageout.vocabulary.errors import ScenarioError, TraceError
-from pageout.vocabulary.scenario import Disk, FieldError, File, Filesystem, Machine, Scenario, Task, task_seed
-from pageout.vocabulary.settings import SYSCTLS, check, design_named, min_free_kbytes, with_sysctl
+from pageout.vocabulary.scenario import FieldError, File, Filesystem, Machine, Scenario, Task, task_seed
+from pageout.vocabulary.settings import DESIGNS, SYSCTLS, check, design_named, min_free_kbytes, with_sysctl
 from pageout.vocabulary.units import MIB
 from pageout.workload.fio import read_fio
 
@@ -28,7 +28,6 @@ PAGE_BYTES = 4096
 FILESYSTEMS = ("xfs", "ext2", "ext3", "ext4", "btrfs")
 HZ = (100, 250, 1000)
 LEAST_MEMORY = 64 * MIB
-LEAST_OTHERS = 256  # pages that other devices hold: less decides nothing
 _MEMINFO = re.compile(r"^(\w{1,40}(?:\(\w{1,20}\))?):\s{1,40}(\d{1,18})", re.MULTILINE)
 JOB_FILE = "job.fio"
 # fio: extend_file() in filesetup.c preallocates what a job will write, by the native call where there is one.
@@ -73,14 +72,16 @@ def scenario_of(bundle: Bundle, design: str | None = None, seed: int = 1, box: s
         program = program_of(bundle, machine, seed)
         files, tasks = program.files, program.tasks
         notes += program.notes
-    machine, files, tasks = with_others(bundle, machine, files, tasks, notes)
+    design = design_named(design or design_for(bundle.kernel))
+    floor_moved = DESIGNS[design_for(bundle.kernel)]["dirty.floor"] == "share"
+    machine, files = with_start(bundle, machine, files, floor_moved, notes)
     scenario = Scenario(
         name=bundle.name,
         machine=machine,
         files=files,
         tasks=tasks,
         settings=_settings(bundle, notes),
-        design=design_named(design or design_for(bundle.kernel)),
+        design=design,
         seed=seed,
         prefill_bytes=_file_pages(bundle) * PAGE_BYTES,
     )
@@ -89,29 +90,6 @@ def scenario_of(bundle: Bundle, design: str | None = None, seed: int = 1, box: s
     except FieldError as problem:
         raise ScenarioError(f"{bundle.path}: cannot be simulated: {problem.where}: {problem}") from None
     return Twin(scenario, tuple(notes), box)
-
-
-def with_others(
-    bundle: Bundle, machine: Machine, files: tuple[File, ...], tasks: tuple[Task, ...], notes: list[str]
-) -> tuple[Machine, tuple[File, ...], tuple[Task, ...]]:
-    """Add what other devices held dirty, on a device of its own: the limits are the machine's, and it counts in them.
-
-    It is there from the start, as much as the mean over the run, and is left to the flusher as any old data.
-    """
-    levels = levels_of(evidence_of(bundle))
-    held = int(levels.mean(levels.others)) if levels is not None else 0
-    if held < LEAST_OTHERS:
-        return machine, files, tasks
-    notes.append(f"other devices: {held / 256:.3g} MiB dirty, their mean over the run, from its start")
-    disk = Disk(name="sdb", kind="null")
-    mounted = Filesystem(name="elsewhere", kind=machine.filesystem.kind, disk=disk.name)
-    machine = msgspec.structs.replace(machine, disks=(*machine.disks, disk), more_filesystems=(mounted,))
-    file = File(name="elsewhere", size_bytes=held * PAGE_BYTES, exists=True, filesystem=mounted.name)
-    task = Task(
-        name="elsewhere", file=(len(files),), rw="write", bs_bytes=min(MIB, held * PAGE_BYTES),
-        io_bytes=held * PAGE_BYTES, background=True,
-    )  # fmt: skip
-    return machine, (*files, file), (*tasks, task)
 
 
 def _settings(bundle: Bundle, notes: list[str]) -> dict[str, int]:
@@ -247,21 +225,10 @@ def _program(
     notes += scenario.warnings
     if _NO_FALLOCATE.search(fio):
         return scenario.files, scenario.tasks
-    return _laid_out(scenario.files, scenario.tasks, notes), scenario.tasks
-
-
-def _laid_out(files: tuple[File, ...], tasks: tuple[Task, ...], notes: list[str]) -> tuple[File, ...]:
-    """Give the files of random writers their blocks beforehand, as fio does: unwritten, in the order of the file.
-
-    A file written in order gets its blocks in that order when it is written, 8 MiB at a time: as ext4 maps unwritten
-    ones too (MAX_WRITEPAGES_EXTENT_LEN), which the model has not.
-    """
-    random = {number for task in tasks if task.rw in ("randwrite", "randrw") for number in task.file}
-    if random:
-        notes.append("files of random writers: laid out in order before the run, as fio does (fallocate)")
+    notes.append("files: their blocks are laid out in order before the run, unwritten, as fio does by fallocate()")
     return tuple(
-        msgspec.structs.replace(file, exists=file.exists or number in random) for number, file in enumerate(files)
-    )
+        file if file.exists else msgspec.structs.replace(file, unwritten=True) for file in scenario.files
+    ), scenario.tasks
 
 
 def _of_tasks(
