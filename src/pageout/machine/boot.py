@@ -19,7 +19,7 @@ from pageout.machine.devices import Stacks, queue_fields
 from pageout.machine.dispatch import UNITS
 from pageout.machine.filesystems import Inode, Mounts
 from pageout.machine.functions import boot_functions
-from pageout.machine.memory_map import zones_of
+from pageout.machine.memory_map import hold, zones_of
 from pageout.machine.oom_boot import log_params, log_sizes, task_fields
 from pageout.machine.prepare import prepare_unit
 from pageout.machine.room import refuse_if_too_large
@@ -75,8 +75,12 @@ class _Plan:
         self.values = sysctls(scenario)
         self.choices = choices(scenario)
         self.zones = zones_of(
-            machine.memory_bytes, self.values["vm.min_free_kbytes"], dma32=self.choices["zone.dma32"] == "on"
+            machine.memory_bytes,
+            self.values["vm.min_free_kbytes"],
+            dma32=self.choices["zone.dma32"] == "on",
+            marks=designs.marks_of(self.choices, self.values, machine.cpus),
         )
+        self.zones = hold(self.zones, machine.held_bytes // PAGE)
         self.nr_pages = machine.memory_bytes // PAGE
         self.mounts = Mounts(scenario)
         self.inodes = jobs.inodes_of(scenario, self.mounts)
@@ -146,7 +150,7 @@ class _Plan:
             "pcp": len(self.zones) * machine_cpus,
             "pcp_list": len(self.zones) * machine_cpus * c.MIGRATE_PCPTYPES,
             "lru": len(self.zones) * c.NR_LRU,
-            "pvec": machine_cpus * c.PAGEVEC_SIZE,
+            "pvec": machine_cpus * int(self.choices["lru.batch"]),
             "slot": nr_slots,
             "bits": self.nr_bits,
             "wait": self.mq_wait() + 3 * self.nr_queues,

@@ -40,6 +40,7 @@ class Zone(NamedTuple):
     pcp_batch: int
     pcp_high: int
     inactive_ratio: int
+    held: int = 0  # of them, at the top: in use all the time (machine.held)
 
 
 def _pcp_batch(present: int) -> int:
@@ -63,8 +64,29 @@ def _spans(nr_pages: int, *, dma32: bool = True) -> list[tuple[int, int, int, in
     return spans
 
 
-def zones_of(memory_bytes: int, min_free_kbytes: int, *, dma32: bool = True) -> list[Zone]:
-    """Return the machine's zones, DMA first. Raises ScenarioError if memory is too small for its watermarks."""
+class Marks(NamedTuple):
+    """How a kernel lays its watermarks and per-CPU lists; scale: vm.watermark_scale_factor, 0 before it came (4.6)."""
+
+    scale: int = 0
+    pcp_low: bool = False  # pcp.high=low
+    cpus: int = 1
+
+
+OLD_MARKS = Marks()
+
+
+def _later_pcp(present: int, low: int, cpus: int) -> tuple[int, int]:
+    """Return (batch, high) of the per-CPU lists.  Source: Linux v6.1 mm/page_alloc.c:zone_batchsize, zone_highsize."""
+    batch = max(1, min(present // 1024, 256) // 4)
+    batch = max(1, (1 << (batch + batch // 2).bit_length() - 1) - 1)
+    return batch, max(low // cpus, 4 * batch)
+
+
+def zones_of(memory_bytes: int, min_free_kbytes: int, *, dma32: bool = True, marks: Marks = OLD_MARKS) -> list[Zone]:
+    """Return the machine's zones, DMA first. Raises ScenarioError if memory is too small for its watermarks.
+
+    marks: watermark.marks=scaled: Linux v6.1 mm/page_alloc.c:__setup_per_zone_wmarks.
+    """
     spans = _spans(memory_bytes // PAGE, dma32=dma32)
     present = [last - first for _, _, first, last in spans]
     pages_min = min_free_kbytes >> 2
@@ -77,7 +99,11 @@ def zones_of(memory_bytes: int, min_free_kbytes: int, *, dma32: bool = True) -> 
                 "kswapd could never rest"
             )
         reserve = [sum(present[i + 1 : j + 1]) // LOWMEM_RESERVE_RATIO if j > i else 0 for j in range(3)]
+        gap = max(share // 4, present[i] * marks.scale // 10000)
+        low = share + gap
+        high = share + (2 * gap if marks.scale else share // 2)
         batch = _pcp_batch(present[i])
+        pcp = _later_pcp(present[i], low, marks.cpus) if marks.pcp_low else (max(1, batch), 6 * batch)
         gib = present[i] * PAGE >> 30
         zones.append(
             Zone(
@@ -87,15 +113,29 @@ def zones_of(memory_bytes: int, min_free_kbytes: int, *, dma32: bool = True) -> 
                 last,
                 present[i],
                 share,
-                share + share // 4,
-                share + share // 2,
+                low,
+                high,
                 (reserve[0], reserve[1], reserve[2]),
-                max(1, batch),
-                6 * batch,
+                *pcp,
                 math.isqrt(10 * gib) if gib else 1,
             )
         )
     return zones
+
+
+def hold(zones: list[Zone], held: int) -> list[Zone]:
+    """Return the zones with `held` pages of them in use from the start, from the highest zone down.
+
+    Raises ScenarioError if that leaves a zone less than twice its HIGH mark.
+    """
+    left, after = held, []
+    for zone in reversed(zones):
+        pages = max(0, min(left, zone.present - 2 * zone.wmark_high - max(zone.reserve)))
+        after.append(zone._replace(held=pages))
+        left -= pages
+    if left > 0:
+        raise ScenarioError(f"machine.held: {left * 4} KiB more than the machine can do without")
+    return after[::-1]
 
 
 def free_blocks(first: int, last: int) -> list[tuple[int, int]]:
@@ -122,7 +162,7 @@ def free_lists(zone: Zone) -> tuple[dict[tuple[int, int], list[int]], list[int]]
     blocks change lists unless the pageblock reaches beyond the zone's end.
     """
     lists: dict[tuple[int, int], list[int]] = {}
-    for page, order in free_blocks(zone.first_free, zone.last_free):
+    for page, order in free_blocks(zone.first_free, zone.last_free - zone.held):
         lists.setdefault((order, MIGRATE_MOVABLE), []).append(page)
     lists = {key: pages[::-1] for key, pages in lists.items()}
     reserve = min(2, -(-zone.wmark_min // PAGEBLOCK))
@@ -130,7 +170,7 @@ def free_lists(zone: Zone) -> tuple[dict[tuple[int, int], list[int]], list[int]]
     for start in range(zone.start, zone.end, PAGEBLOCK):
         if len(reserved) == reserve:
             break
-        if not zone.first_free <= start < zone.last_free:
+        if not zone.first_free <= start < zone.last_free - zone.held:
             continue
         reserved.append(start >> PAGEBLOCK_ORDER)
         if start + PAGEBLOCK <= zone.end:

@@ -171,6 +171,7 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
 
     name: Annotated[str, note("name shown in the output")] = "server-2g"
     memory_bytes: Annotated[int, note("RAM of the machine", "size", 16 * MIB, 4 * TIB)] = 2 * GIB
+    held_bytes: Annotated[int, note("RAM of it that the kernel or others hold all the time", "size", 0, 4 * TIB)] = 0
     cpus: Annotated[int, note("number of CPUs", "", 1, 256)] = 2
     hz: Annotated[Literal[100, 250, 1000], note("timer ticks per second of the kernel build")] = 250
     stack_bytes: Annotated[int, note("kernel stack of a task, a power of two", "size", 4 * KIB, 64 * KIB)] = 8 * KIB
