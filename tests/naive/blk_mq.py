@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Twins of blk-mq from the reference alone (section 6): tags and plug, mq-deadline, the ticks of a throttled device."""
+"""Twins of blk-mq from the reference alone (section 6): tags and plug, mq-deadline, wbt, a device's ticks."""
 
 from __future__ import annotations
 
@@ -95,9 +95,9 @@ class Layer:
                 return True
         return False
 
-    def write(self, block: int, pages: int) -> bool:
-        """One part of a bio, not longer than a request. False: no tag, nothing has changed but the line."""
-        if self._merge(block, pages):
+    def write(self, block: int, pages: int, *, merge: bool = True) -> bool:
+        """One part of a bio, not longer than a request. False: no tag, nothing has changed; it merges no more."""
+        if merge and self._merge(block, pages):
             return True
         if self.used >= self.tags:
             return False
@@ -121,3 +121,55 @@ class Layer:
         request = self.device.pop(0)
         self._run()
         return request
+
+
+class Wbt:
+    """Depths of writeback throttling by step, and what a window does to the step."""
+
+    def __init__(self, queue_depth: int, target: int) -> None:
+        self.queue_depth, self.target, self.step, self.unknown = queue_depth, target, 0, 0
+
+    @property
+    def depths(self) -> tuple[int, int, int]:
+        """(max, normal, background)."""
+        if self.queue_depth == 1:
+            most = 1 if self.step > 0 else 2
+        else:
+            most = min(16, self.queue_depth)
+            if self.step > 0:
+                most = 1 + (most - 1) // 2**self.step
+            elif self.step < 0:
+                most = min(1 + (most - 1) * 2**-self.step, self.queue_depth * 3 // 4)
+        if most <= 2:
+            return most, most, 1
+        return most, (most + 1) // 2, (most + 3) // 4
+
+    @property
+    def _at_most(self) -> bool:
+        if self.queue_depth == 1:
+            return self.step <= 0
+        return self.step < 0 and 1 + (min(16, self.queue_depth) - 1) * 2**-self.step > self.queue_depth * 3 // 4
+
+    def window(self, reads: list[int], writes: int, *, busy: bool) -> None:
+        """Latencies of the reads that came back, writes that did; are writes under way, or did a writer sleep?"""
+        if reads and writes >= 3:
+            if min(reads) > self.target:
+                self._down(hard=True)
+            else:
+                self._up()
+        elif writes or busy:
+            self._up()
+        else:
+            self.unknown += 1
+            if self.unknown >= 5 and self.step > 0:
+                self._up()
+            elif self.unknown >= 5 and self.step < 0:
+                self._down(hard=False)
+
+    def _up(self) -> None:
+        if not self._at_most:
+            self.step, self.unknown = self.step - 1, 0
+
+    def _down(self, *, hard: bool) -> None:
+        if self.depths[0] > 1:
+            self.step, self.unknown = (0 if hard and self.step < 0 else self.step + 1), 0

@@ -153,6 +153,7 @@ def draw(seed: int) -> Scenario:
 def _mq_disk(r: random.Random, disk: Disk) -> Disk:
     """What only blk-mq looks at: tags, segments, and how a throttled device's limits work."""
     fields: dict[str, object] = {"tags": r.choice([0, 0, 1, 2, 16]), "max_segments": r.choice([1, 16, 128])}
+    fields |= {"wbt": r.random() < 0.5, "wbt_lat_us": r.choice([0, 0, 500]), "write_cache": r.random() < 0.5}
     if disk.kind == "throttled":
         largest = disk.max_sectors_kb * 1024
         fields |= {

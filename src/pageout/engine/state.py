@@ -169,7 +169,8 @@ QUEUE = tuple(
         "throttle_wait "
         # wbt: latency wanted (0: off), step, depths; when a task last slept in balance_dirty_pages; of the window
         "wbt_target_ns wbt_step wbt_max wbt_normal wbt_background wbt_unknown wbt_inflight wbt_wait wbt_armed "
-        "wbt_window_ns wbt_reads wbt_writes wbt_read_min_ns bdp_sleep_ns last_read_ns wbt_scaled_max"
+        "wbt_window_ns wbt_reads wbt_writes wbt_read_min_ns bdp_sleep_ns last_read_ns wbt_scaled_max "
+        "wbt_sync wbt_sync_ns write_cache"
     ).split()
 )
 
@@ -206,7 +207,7 @@ BIO = tuple(
     for name in (
         "used next inode index nr_pages block is_write is_sync page submitter queue parent member end children failed "
         # blk-mq: pages that were sent off in parts; whether the throttle has counted its bytes; whether wbt counts it
-        "sent throttled tracked meta nr_segs"
+        "sent throttled tracked meta background nr_segs"
     ).split()
 )
 

@@ -19,7 +19,7 @@ from pageout.machine.devices import Stacks, queue_fields
 from pageout.machine.dispatch import UNITS
 from pageout.machine.filesystems import Inode, Mounts
 from pageout.machine.functions import boot_functions
-from pageout.machine.memory_map import hold, zones_of
+from pageout.machine.memory_map import zones_of
 from pageout.machine.oom_boot import log_params, log_sizes, task_fields
 from pageout.machine.prepare import prepare_unit
 from pageout.machine.room import refuse_if_too_large
@@ -78,9 +78,9 @@ class _Plan:
             machine.memory_bytes,
             self.values["vm.min_free_kbytes"],
             dma32=self.choices["zone.dma32"] == "on",
+            taken_bytes=machine.taken_bytes,
             marks=designs.marks_of(self.choices, self.values, machine.cpus),
         )
-        self.zones = hold(self.zones, machine.held_bytes // PAGE)
         self.nr_pages = machine.memory_bytes // PAGE
         self.mounts = Mounts(scenario)
         self.inodes = jobs.inodes_of(scenario, self.mounts)

@@ -58,6 +58,11 @@ def check_tags(arrays: dict[str, Any]) -> Iterator[str]:
             yield f"queue {q}: its line counts {nr_list} requests, a recount finds others"
         if arrays["wait"]["head"][row["tag_wait"]] != c.NIL and not tags:
             yield f"queue {q}: a task waits for a tag, and none is in use"
+        counted = int((own & (request["tracked"] == 1)).sum()) + int(
+            ((arrays["bio"]["used"] == 1) & (arrays["bio"]["queue"] == q) & (arrays["bio"]["tracked"] == 1)).sum()
+        )
+        if row["wbt_target_ns"] and not int((own & (request["tracked"] == 1)).sum()) <= row["wbt_inflight"] <= counted:
+            yield f"queue {q}: wbt counts {int(row['wbt_inflight'])} writes, a recount finds others"
         if row["stopped"] and not (row["tick_armed"] and nr_list):
             yield f"queue {q} is stopped and no tick is to come, or nothing waits for it"
 

@@ -89,9 +89,28 @@ def _limit_fields(disk: Disk, hz: int) -> dict[str, int]:
     }
 
 
+def _wbt_fields(disk: Disk, nr_tags: int) -> dict[str, int]:
+    """What blk-wbt begins with.  Source: Linux v6.1 block/blk-wbt.c:wbt_default_latency_nsec, calc_wb_limits."""
+    if not disk.wbt:
+        return {}
+    target = disk.wbt_lat_us * 1000 or (75_000_000 if disk.kind == "disk" else 2_000_000)
+    depth = min(16, nr_tags) if nr_tags > 1 else 2
+    normal, background = ((depth + 1) // 2, (depth + 3) // 4) if depth > 2 else (depth, 1)
+    return {
+        "wbt_target_ns": target,
+        "wbt_max": depth,
+        "wbt_scaled_max": int(nr_tags == 1),
+        "wbt_normal": normal,
+        "wbt_background": background,
+        "bdp_sleep_ns": c.NIL,
+        "last_read_ns": c.NIL,
+        "write_cache": int(disk.write_cache),
+    }
+
+
 def mq_fields(scenario: Scenario, disk: Disk) -> dict[str, int]:
     """Return what a queue record has beside the fields of `queue_fields`, which some of these take the place of."""
-    common = {"list_head": c.NIL, "list_tail": c.NIL}
+    common = {"list_head": c.NIL, "list_tail": c.NIL, "wbt_sync": c.NIL}
     if not is_mq(scenario, disk):
         return {**common, "bio_pages": max(1, disk.max_sectors_kb * 1024 // PAGE), "bio_segs": c.MAX_BIO_PAGES}
     large = _has_large_folios(scenario, disk)
@@ -100,6 +119,7 @@ def mq_fields(scenario: Scenario, disk: Disk) -> dict[str, int]:
     return {
         **common,
         **limits,
+        **_wbt_fields(disk, nr),
         "mq": 1,
         "nr_requests": nr,
         "nr_tags": nr,

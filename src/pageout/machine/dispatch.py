@@ -11,6 +11,7 @@ from pageout.engine.state import kernel_at
 from pageout.jit import kentry, kfn
 from pageout.kernel.block.blk_core import get_request_wait, submit_bio
 from pageout.kernel.block.blk_mq import blk_finish_plug, blk_mq_get_tag, blk_mq_submit_bio, kthrotld
+from pageout.kernel.block.blk_wbt import rq_qos_wait
 from pageout.kernel.drivers.iscsi import iscsi_send, iscsi_xmitworker
 from pageout.kernel.drivers.loop import lo_send, loop_thread
 from pageout.kernel.drivers.raid5 import handle_stripe, raid5_make_request, raid5d
@@ -96,6 +97,8 @@ def _block_step(k, t):
         return get_request_wait(k, t, f)
     if fn == FN.blk_mq_get_tag:
         return blk_mq_get_tag(k, t, f)
+    if fn == FN.rq_qos_wait:
+        return rq_qos_wait(k, t, f)
     if fn == FN.blk_finish_plug:
         return blk_finish_plug(k, t, f)
     if fn == FN.kthrotld:

@@ -40,7 +40,7 @@ class Zone(NamedTuple):
     pcp_batch: int
     pcp_high: int
     inactive_ratio: int
-    held: int = 0  # of them, at the top: in use all the time (machine.held)
+    nr_free: int = -1  # pages free at boot; -1: all present
 
 
 def _pcp_batch(present: int) -> int:
@@ -82,11 +82,28 @@ def _later_pcp(present: int, low: int, cpus: int) -> tuple[int, int]:
     return batch, max(low // cpus, 4 * batch)
 
 
-def zones_of(memory_bytes: int, min_free_kbytes: int, *, dma32: bool = True, marks: Marks = OLD_MARKS) -> list[Zone]:
+def zones_of(
+    memory_bytes: int, min_free_kbytes: int, *, dma32: bool = True, taken_bytes: int = 0, marks: Marks = OLD_MARKS
+) -> list[Zone]:
     """Return the machine's zones, DMA first. Raises ScenarioError if memory is too small for its watermarks.
 
-    marks: watermark.marks=scaled: Linux v6.1 mm/page_alloc.c:__setup_per_zone_wmarks.
+    taken_bytes: of the top zones, not free at boot and never; watermarks and reserves count it
+    marks: watermark.marks=scaled: Linux v6.1 mm/page_alloc.c:__setup_per_zone_wmarks
     """
+    zones = _all_free(memory_bytes, min_free_kbytes, dma32, marks)
+    left = -(-taken_bytes // PAGE)
+    for z in range(len(zones) - 1, -1, -1):
+        taken = min(left, zones[z].present - 1)
+        left -= taken
+        last = zones[z].last_free - taken
+        zones[z] = zones[z]._replace(last_free=last, nr_free=last - zones[z].first_free)
+    kept = sum(zone.wmark_high for zone in zones)
+    if taken_bytes and (left > 0 or sum(zone.nr_free for zone in zones) <= kept):
+        raise ScenarioError(f"machine.taken = {taken_bytes} bytes leaves less memory than the zones keep free")
+    return zones
+
+
+def _all_free(memory_bytes: int, min_free_kbytes: int, dma32: bool, marks: Marks) -> list[Zone]:
     spans = _spans(memory_bytes // PAGE, dma32=dma32)
     present = [last - first for _, _, first, last in spans]
     pages_min = min_free_kbytes >> 2
@@ -123,21 +140,6 @@ def zones_of(memory_bytes: int, min_free_kbytes: int, *, dma32: bool = True, mar
     return zones
 
 
-def hold(zones: list[Zone], held: int) -> list[Zone]:
-    """Return the zones with `held` pages of them in use from the start, from the highest zone down.
-
-    Raises ScenarioError if that leaves a zone less than twice its HIGH mark.
-    """
-    left, after = held, []
-    for zone in reversed(zones):
-        pages = max(0, min(left, zone.present - 2 * zone.wmark_high - max(zone.reserve)))
-        after.append(zone._replace(held=pages))
-        left -= pages
-    if left > 0:
-        raise ScenarioError(f"machine.held: {left * 4} KiB more than the machine can do without")
-    return after[::-1]
-
-
 def free_blocks(first: int, last: int) -> list[tuple[int, int]]:
     """Cut [first, last) into naturally aligned blocks of order 0-10: (frame, order), ascending."""
     blocks = []
@@ -162,7 +164,7 @@ def free_lists(zone: Zone) -> tuple[dict[tuple[int, int], list[int]], list[int]]
     blocks change lists unless the pageblock reaches beyond the zone's end.
     """
     lists: dict[tuple[int, int], list[int]] = {}
-    for page, order in free_blocks(zone.first_free, zone.last_free - zone.held):
+    for page, order in free_blocks(zone.first_free, zone.last_free):
         lists.setdefault((order, MIGRATE_MOVABLE), []).append(page)
     lists = {key: pages[::-1] for key, pages in lists.items()}
     reserve = min(2, -(-zone.wmark_min // PAGEBLOCK))
@@ -170,7 +172,7 @@ def free_lists(zone: Zone) -> tuple[dict[tuple[int, int], list[int]], list[int]]
     for start in range(zone.start, zone.end, PAGEBLOCK):
         if len(reserved) == reserve:
             break
-        if not zone.first_free <= start < zone.last_free - zone.held:
+        if not zone.first_free <= start < zone.last_free:
             continue
         reserved.append(start >> PAGEBLOCK_ORDER)
         if start + PAGEBLOCK <= zone.end:

@@ -79,6 +79,18 @@ class Disk(msgspec.Struct, frozen=True, kw_only=True):
         note("I/O scheduler; noop sorts and merges only; of each pair, blk-mq takes the second, 2.6 the first"),
     ] = "deadline"
     max_sectors_kb: Annotated[int, note("largest request, in KiB", "", 4, 4096)] = 512
+    wbt: Annotated[bool, note("blk-mq throttles writeback so that reads stay quick (blk-wbt)")] = False
+    wbt_lat_us: Annotated[
+        int,
+        note(
+            "latency of a read that wbt aims at; 0: 75 ms of a disk, 2 ms of others",
+            "duration",
+            0,
+            10**6,
+            key="wbt_lat",
+        ),
+    ] = 0
+    write_cache: Annotated[bool, note("the device caches writes: wbt then lets its waiters go in bursts")] = False
     max_segments: Annotated[
         int, note("pieces of memory in a request of blk-mq; a page each, unless folios are large", "", 1, 4096)
     ] = 128
@@ -171,7 +183,9 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
 
     name: Annotated[str, note("name shown in the output")] = "server-2g"
     memory_bytes: Annotated[int, note("RAM of the machine", "size", 16 * MIB, 4 * TIB)] = 2 * GIB
-    held_bytes: Annotated[int, note("RAM of it that the kernel or others hold all the time", "size", 0, 4 * TIB)] = 0
+    taken_bytes: Annotated[
+        int, note("of it, in use before the run and until its end: no page of it can be had", "size", 0, 4 * TIB)
+    ] = 0
     cpus: Annotated[int, note("number of CPUs", "", 1, 256)] = 2
     hz: Annotated[Literal[100, 250, 1000], note("timer ticks per second of the kernel build")] = 250
     stack_bytes: Annotated[int, note("kernel stack of a task, a power of two", "size", 4 * KIB, 64 * KIB)] = 8 * KIB

@@ -8,13 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.kernel.lab import FLUSHER, KSWAPD, USER, lab, many, returned, some
-from tests.naive.blk_mq import Layer, MqDeadline, Ticks
+from tests.naive.blk_mq import Layer, MqDeadline, Ticks, Wbt
 
 from pageout.engine import constants as c
 from pageout.engine.waitqueue import sleep_on
 from pageout.kernel.block.blk_core import end_request
 from pageout.kernel.block.blk_mq import _insert, _new_request, _take_next, blk_mq_get_tag, blk_mq_submit_bio, flush_plug
 from pageout.kernel.block.blk_plug import blk_start_plug
+from pageout.kernel.block.blk_wbt import limit_of, rq_qos_wait, wbt_window, window_ns
 from pageout.kernel.drivers.ticks import passes_tick, tick
 from pageout.machine.devices_mq import mq_fields, tags_of
 from pageout.vocabulary.scenario import Disk, Filesystem, Machine, Scenario
@@ -121,7 +122,7 @@ def test_plug_line_and_device_hold_what_the_twin_holds(program, tags, depth) -> 
                 m.act_as(USER)
                 assert m.step(blk_mq_get_tag) == returned(0)
                 assert m.step(blk_mq_submit_bio) == returned(0)
-                assert twin.write(*held)
+                assert twin.write(*held, merge=False)
                 held = (0, 0)
         assert requests(m, m.task.plug_head, m.task.plug_nr) == twin.plug
         assert requests(m, q.list_head, q.nr_list) == twin.line
@@ -239,3 +240,53 @@ def test_nobody_is_told_that_a_queue_is_congested() -> None:
     assert not m.k.bdi[0].congested_write
     complete(m, at_device(m)[0])
     assert m.k.task[KSWAPD].state == c.T_SLEEPING
+
+
+windows = st.lists(
+    st.tuples(st.lists(st.integers(1, 40), max_size=2), st.sampled_from([0, 0, 1, 3, 9]), st.booleans()), max_size=25
+)
+
+
+@some
+@given(windows, st.sampled_from([1, 2, 3, 15, 16, 64, 256]))
+def test_wbts_depths_move_as_the_twins(program, tags) -> None:
+    """Triples: latencies of reads in 100 us, writes that came back, is anything under way?"""
+    m = mq_lab(("wbt", True), ("tags", tags), tags=tags)
+    q, twin = m.k.queue[0], Wbt(tags, 2_000_000)
+    for reads, writes, busy in [([], 0, False), *program]:
+        assert (q.wbt_max, q.wbt_normal, q.wbt_background, q.wbt_step) == (*twin.depths, twin.step)
+        q.wbt_reads, q.wbt_writes, q.wbt_inflight = len(reads), writes, int(busy)
+        q.wbt_read_min_ns = min(reads, default=0) * 100_000
+        twin.window([latency * 100_000 for latency in reads], writes, busy=busy)
+        wbt_window(m.k, 0)
+    assert bool(q.wbt_armed) == (twin.step != 0 or q.wbt_inflight > 0)
+
+
+def test_a_write_may_go_with_four_eight_or_sixteen_others() -> None:
+    """Background, alone, soon after a read, and with a writer that slept in balance_dirty_pages a moment ago."""
+    m = mq_lab(("wbt", True), ("tags", 64))
+    m.k.stat.now_ns = 10_000_000_000
+    limits = [limit_of(m.k, USER, 0, background) for background in (1, 0)]
+    m.k.queue[0].last_read_ns = m.k.stat.now_ns - 90_000_000
+    limits.append(limit_of(m.k, USER, 0, 0))
+    m.k.queue[0].bdp_sleep_ns = m.k.stat.now_ns - 900_000_000
+    limits.append(limit_of(m.k, USER, 0, 1))
+    assert limits == [4, 8, 4, 16]
+
+
+def test_a_write_over_the_limit_sleeps_until_half_the_background_depth_is_free() -> None:
+    m = mq_lab(("wbt", True), ("tags", 64), tags=64)
+    m.k.queue[0].depth = 64
+    for i in range(8):
+        assert submit(m, loose(m, 1000 * (i + 1), 1)) == returned(0)
+    assert submit(m, loose(m, 5, 1)).name == "rq_qos_wait"
+    assert m.k.queue[0].wbt_inflight == 8
+    assert m.step(rq_qos_wait).kind == "sleep"
+    complete(m, at_device(m)[0])
+    assert m.task.state == c.T_SLEEPING
+    complete(m, at_device(m)[0])
+    assert m.task.state != c.T_SLEEPING
+
+
+def test_a_window_is_shorter_the_further_the_depth_was_cut() -> None:
+    assert [window_ns(step) for step in (-2, 0, 1, 3)] == [100_000_000, 100_000_000, 72_727_272, 50_000_000]

@@ -17,7 +17,8 @@ from tests.kernel.lab import lab, many
 from tests.naive.blk_throttle import Throttle, fires_at
 
 from pageout.engine import constants as c
-from pageout.kernel.block.blk_throttle import is_throttled, take_ready, throttle_timer, wheel
+from pageout.engine.clock import wheel
+from pageout.kernel.block.blk_throttle import is_throttled, take_ready, throttle_timer
 
 RULES = ("line", "meta", "spare")
 RECORDINGS = ROOT.parent / "shared" / "groundtruth" / "linux-6.18"

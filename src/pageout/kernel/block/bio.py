@@ -42,7 +42,7 @@ def bio_alloc(k, inode, index, block, is_write, is_sync, submitter):
     b.is_write, b.is_sync, b.submitter = is_write, is_sync, submitter
     b.nr_segs = 1
     b.queue, b.parent, b.member, b.end, b.children, b.failed = NIL, NIL, NIL, END_PAGES, 0, 0
-    b.sent, b.throttled, b.tracked, b.meta = 0, 0, 0, 0
+    b.sent, b.throttled, b.tracked, b.meta, b.background = 0, 0, 0, 0, 0
     if inode != NIL:
         b.queue = k.bdi[k.inode[inode].bdi].queue
         b.meta = _is_metadata(k, inode)

@@ -26,6 +26,7 @@ from pageout.jit import kfn
 from pageout.kernel.block.bio import bio_alloc
 from pageout.kernel.block.blk_plug import has_plug
 from pageout.kernel.block.blk_throttle import is_throttled, take_ready
+from pageout.kernel.block.blk_wbt import wbt_admits, wbt_completed, wbt_done, wbt_issued
 from pageout.kernel.block.elevator import (
     READ_EXPIRE_NS,
     WRITE_EXPIRE_NS,
@@ -73,7 +74,7 @@ PAGE_BYTES = 4096
 def _merge_into(k, t, queue, request, bio):
     """Put a bio into a request that it continues or precedes. Returns 1 if it went in, 2 if at the front."""
     q, rq, b = k.queue[queue], k.request[request], k.bio[bio]
-    if rq.is_write != b.is_write or rq.nr_pages + b.nr_pages > q.max_pages or rq.tracked != b.tracked:
+    if rq.is_write != b.is_write or rq.nr_pages + b.nr_pages > q.max_pages:
         return 0
     rwbs = rwbs_of(rq)
     if rq.block + rq.nr_pages == b.block:
@@ -98,8 +99,6 @@ def _merge_with_next(k, queue, direction, place):
     start = sorted_start(k, queue, direction)
     rq, following = k.request[k.sort[start + place - 1]], k.request[k.sort[start + place]]
     if rq.block + rq.nr_pages != following.block or rq.nr_pages + following.nr_pages > k.queue[queue].max_pages:
-        return
-    if rq.tracked != following.tracked:
         return
     k.bio[rq.bio_tail].next = following.bio_head
     rq.bio_tail = following.bio_tail
@@ -173,6 +172,8 @@ def _new_request(k, t, queue, bio):
 def _free_request(k, queue, request):
     """Give request and tag back. Who waits for a tag is woken in batches. Source: sbitmap_queue_wake_up."""
     q, rq = k.queue[queue], k.request[request]
+    if rq.tracked:
+        wbt_done(k, queue, k.stat.now_ns)
     if rq.is_write:
         q.count_write -= 1
     else:
@@ -324,6 +325,7 @@ def run_queue(k, t, queue, now):
             q.busy_since_ns = now
         q.in_flight += 1
         rq.started_ns = now
+        wbt_issued(q, request, rq.is_write, now)
         if q.kind == DEV_ISCSI:
             queue_command(k, queue, request)
         else:
@@ -334,6 +336,7 @@ def run_queue(k, t, queue, now):
 def complete_request(k, request):
     """The device has finished a request: end its bios, free its tag, give the device more."""
     queue = k.request[request].queue
+    wbt_completed(k, queue, request)
     finish_bios(k, request)
     leave_device(k, queue)
     _free_request(k, queue, request)
@@ -363,7 +366,7 @@ def _next_part(k, t, bio):
     part = bio_alloc(k, NIL, 0, b.block + b.sent, b.is_write, b.is_sync, b.submitter)
     p = k.bio[part]
     p.queue, p.parent, p.end, p.nr_pages = b.queue, bio, END_PART, left if left < most else most
-    p.tracked, p.meta = b.tracked, b.meta
+    p.meta, p.background = b.meta, b.background
     b.children += 1
     b.sent += p.nr_pages
     if b.sent < b.nr_pages:
@@ -387,6 +390,9 @@ def _bio_came(k, t, bio):
     """A bio enters its queue for the first time. Returns True if it goes no further now: done, or throttled."""
     b = k.bio[bio]
     spend(k, t, SUBMIT_NS)
+    task = k.task[t]
+    if b.is_write and not b.is_sync and (task.wbc_background or task.wbc_kupdate) and not task.wbc_sync:
+        b.background = 1
     if b.throttled == 0 and is_throttled(k, t, b.queue, bio):
         return True
     if b.sent == 0:
@@ -401,9 +407,10 @@ def _bio_came(k, t, bio):
 def blk_mq_submit_bio(k, t, f):
     """Send a chain of bios to their queue; sleeps when there is no tag.
 
-    f.a   in: first bio of the chain (linked by next).  f.bio, f.work: the bio and the part of it being sent.
+    f.a   in: first bio of the chain (linked by next).  f.bio, f.work: the bio and the part of it being sent; f.flag: it
+    could not be merged, and is not tried again.
     """
-    TAGGED = 1
+    WAITED = 1
     if f.pc == ENTRY:
         f.bio = f.a
     while f.bio != NIL:
@@ -420,10 +427,14 @@ def blk_mq_submit_bio(k, t, f):
             f.work = _next_part(k, t, bio)
         while f.work != NIL:
             part = f.work
-            if not _merge(k, t, queue, part):
+            if f.flag or not _merge(k, t, queue, part):
+                f.flag = 1
+                if not wbt_admits(k, t, queue, part):
+                    return call(k, t, f, FN.rq_qos_wait, WAITED, queue, k.bio[part].background, 0)
                 if k.queue[queue].tags_used >= k.queue[queue].nr_tags:
-                    return call(k, t, f, FN.blk_mq_get_tag, TAGGED, queue, 0, 0)
+                    return call(k, t, f, FN.blk_mq_get_tag, WAITED, queue, 0, 0)
                 _plug(k, t, _new_request(k, t, queue, part))
+            f.flag = 0
             f.work = NIL if part == bio else _part_sent(k, t, bio)
         f.bio = following
     if not has_plug(k, t):

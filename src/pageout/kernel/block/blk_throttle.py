@@ -4,12 +4,12 @@
 A bio that is over a limit waits here: it holds no tag and its submitter goes on. A timer lets bios go, a thread sends
 them to the queue. A bio is counted whole, before it is cut into requests; of its parts only requests are counted again.
 Source: Linux v6.1 and v6.18 block/blk-throttle.c (tg_within_bps_limit, tg_within_iops_limit, throtl_trim_slice,
-throtl_dispatch_tg, tg_update_disptime), kernel/time/timer.c:calc_wheel_index.
+throtl_dispatch_tg, tg_update_disptime).
 Left out: groups below the root; limits changed while bios wait (and the carry-over for them); .low limits. Differs from
 v6.16 on: with both limits set, bios past the first and short of the second stay in the one queue.
 """
 
-from pageout.engine.clock import jiffies_of, post
+from pageout.engine.clock import jiffies_of, post, wheel
 from pageout.engine.constants import EV_THROTTLE, LIMIT_SLICES, NIL, READ, RULES_LINE, RULES_SPARE, WRITE
 from pageout.engine.waitqueue import wake_one
 from pageout.jit import kfn
@@ -19,23 +19,6 @@ READS_A_ROUND, WRITES_A_ROUND = 6, 2  # three quarters of 8 are for reads
 MAX_SLICES = 8  # the timer never lies further ahead
 COUNTED, PASSED = 2, 1  # values of bio.throttled: its bytes are counted; it has been let go
 PAGE_BYTES = 4096
-WHEEL = (63, 504, 4032)  # jiffies from which the timer wheel knows 8, 64, 512 of them only
-
-
-@kfn
-def wheel(now, expires):
-    """The jiffy at which a timer fires: never early, so one later than asked; more if it lies far ahead."""
-    ahead = expires - now
-    if ahead < 0:
-        return now + 1
-    shift = 0
-    if ahead >= WHEEL[2]:
-        shift = 9
-    elif ahead >= WHEEL[1]:
-        shift = 6
-    elif ahead >= WHEEL[0]:
-        shift = 3
-    return ((expires >> shift) + 1) << shift
 
 
 @kfn

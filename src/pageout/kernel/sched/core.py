@@ -17,6 +17,7 @@ from pageout.engine.constants import (
     EV_TIMER,
     EV_UNPLUG,
     EV_WAKE,
+    EV_WBT,
     GO,
     NIL,
     RUN,
@@ -41,6 +42,7 @@ from pageout.jit import call_at, kfn
 from pageout.kernel.block.blk_core import end_request, unplug
 from pageout.kernel.block.blk_mq import flush_plug, run_queue
 from pageout.kernel.block.blk_throttle import throttle_timer
+from pageout.kernel.block.blk_wbt import wbt_window
 from pageout.kernel.drivers.ticks import tick
 from pageout.kernel.mm.dirty_limits import background_threshold, dirty_threshold
 from pageout.kernel.mm.wb_rates import bandwidth_work
@@ -176,6 +178,8 @@ def _handle(k, kind, arg, gen):
     elif kind == EV_TICK:
         tick(k, arg)
         run_queue(k, NIL, arg, k.stat.now_ns)
+    elif kind == EV_WBT:
+        wbt_window(k, arg)
     elif kind == EV_POWER_CUT:
         k.stat.stop = STOP_POWER
 
