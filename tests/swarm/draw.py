@@ -9,7 +9,7 @@ import msgspec
 
 from pageout.vocabulary import later_reclaim
 from pageout.vocabulary.scenario import Disk, File, Filesystem, Machine, Scenario, Task
-from pageout.vocabulary.settings import CHOICES, DESIGNS
+from pageout.vocabulary.settings import DESIGNS
 
 MIB, S, MS = 1 << 20, 1_000_000_000, 1_000_000
 # Tasks work, then the machine is left alone until all must be clean: data is written when 30 s old, and what that
@@ -54,10 +54,7 @@ def _node(r: random.Random) -> dict[str, str | int]:
     """Reclaim of 6.x in one scenario of three, with any of what its versions differ in."""
     if r.random() > 0.35:
         return {}
-    points = {**later_reclaim.CHOICES, "throttle.by": CHOICES["throttle.by"]}
-    drawn: dict[str, str | int] = {name: r.choice(values) for name, (values, _) in points.items()}
-    if drawn["throttle.by"] == "pause":
-        drawn["dirty.base"] = "unreserved"
+    drawn: dict[str, str | int] = {name: r.choice(values) for name, (values, _) in later_reclaim.CHOICES.items()}
     return drawn | {"reclaim.engine": "node"}
 
 
