@@ -31,6 +31,7 @@ def print_device(value, separator, nothing):
 
 
 NULL_PAGE_PFN = 15811495352273469440  # times 56, modulo 2**64, it is the distance from the table down to NULL
+THROTTLES = ("WRITEBACK", "ISOLATED", "NOPROGRESS", "CONGESTED")
 PRINT = {
     "d": lambda value: str(ctypes.c_int32(value).value),
     "u": lambda value: str(value % 2**32),
@@ -42,6 +43,9 @@ PRINT = {
     "reclaim": lambda value: print_flags(value, RECLAIM_FLAGS, "|", "RECLAIM_WB_NONE"),
     "istate": lambda value: print_flags(value, INODE_STATE_FLAGS, "|", ""),
     "rwbs": lambda value: print_flags(value, RWBS_FLAGS, "", ""),
+    "lru": lambda value: ["inactive_anon", "active_anon", "inactive_file", "active_file"][value.bit_length() - 1],
+    "throttle": lambda value: "VMSCAN_THROTTLE_" + THROTTLES[value.bit_length() - 1],
+    "zone": lambda value: ["DMA     ", "DMA32   ", "Normal  "][value.bit_length() - 1],
     "bdi": lambda value: print_device(value, ":", "default"),
     "sb_dev": lambda value: print_device(value, ":", "0:0"),
     "dev": lambda value: print_device(value, ",", "0,0"),

@@ -44,6 +44,9 @@ VALUES = {
     "sb_dev": DEVICE,
     "dev": DEVICE,
     "shrinker": st.integers(0, len(SHRINKERS) - 1),
+    "lru": st.sampled_from([1, 2, 4, 8]),
+    "throttle": st.sampled_from([1, 2, 4, 8]),
+    "zone": st.sampled_from([1, 2, 4]),
 }
 CTYPES = {"short": st.integers(-1000, 1000)}
 

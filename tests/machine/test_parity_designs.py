@@ -54,6 +54,31 @@ def at_work(design: str) -> Scenario:
     return msgspec.structs.replace(plain, machine=machine, files=files, tasks=tasks)
 
 
+NODE = {
+    "reclaim.engine": "node",
+    "watermark.marks": "scaled",
+    "lru.batch": "15",
+    "pcp.high": "low",
+    "compaction": "on",
+    "oom.score": "rss",
+}
+LATER = {
+    "reclaim.file_writepage": "never",
+    "reclaim.scan_cost": "rotations",
+    "reclaim.trim_retry": "on",
+    "events.isolate_mode": "off",
+}
+
+
+def swapping(what: Scenario) -> Scenario:
+    """The same with swap, and a hog that does not fit."""
+    machine = msgspec.structs.replace(what.machine, swap_bytes=16 * MIB, swap_disk=what.machine.disks[0].name)
+    hog = msgspec.structs.replace(what.tasks[2], anon_bytes=8 * MIB)
+    return msgspec.structs.replace(
+        what, machine=machine, tasks=(*what.tasks[:2], hog, *what.tasks[3:]), length_ns=40 * MS
+    )
+
+
 STALLS_LATE = ("linux-2.6.18", "ioless-throttle", "linux-6.1", "linux-6.12", "linux-6.18")
 
 
@@ -76,6 +101,9 @@ VARIANTS = {
     "blk-mq in ticks": later_queue(TICKS, **{"block.throttle": "meta"}),
     "at work before": at_work("linux-6.18"),
     "worker per CPU, file order": storm("reclaim-thread", **{"reclaim.worker": "cpu", "reclaim.worker_order": "file"}),
+    "a node": swapping(storm("linux-6.1", **NODE)),
+    "a node, later": swapping(storm("linux-6.18", **NODE, **LATER)),
+    "a node, flushers of 2.6.34": swapping(storm("linux-2.6.34", **NODE, **LATER)),
     "an overflow ends it": storm("linux-2.6.34", **{"stack.bytes": "4096", "stack.overflow": "stop"}),
     "switch at writepage": storm("stack-switch", **{"stack.switch": "writepage"}),
     "page age, half background, one list, wide gap": storm(

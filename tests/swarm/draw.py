@@ -7,6 +7,7 @@ import random
 
 import msgspec
 
+from pageout.vocabulary import later_reclaim
 from pageout.vocabulary.scenario import Disk, File, Filesystem, Machine, Phase, Scenario, Task
 from pageout.vocabulary.settings import DESIGNS
 
@@ -47,6 +48,14 @@ def _stack(r: random.Random, disks: tuple[Disk, ...]) -> tuple[Disk, ...]:
         )
     stacked.append(Disk(name="dm0", kind="linear", members=(stacked[-1].name,)))
     return (*disks, *plain, *stacked)
+
+
+def _node(r: random.Random) -> dict[str, str | int]:
+    """Reclaim of 6.x in one scenario of three, with any of what its versions differ in."""
+    if r.random() > 0.35:
+        return {}
+    drawn: dict[str, str | int] = {name: r.choice(values) for name, (values, _) in later_reclaim.CHOICES.items()}
+    return drawn | {"reclaim.engine": "node"}
 
 
 def _io(r: random.Random, i: int, file: int, exists: bool) -> Task:
@@ -132,7 +141,7 @@ def draw(seed: int) -> Scenario:
                          {"vm.swappiness": 100}, {"vm.min_free_kbytes": 2048}])  # fmt: skip
     scenario = Scenario(
         name=f"seed-{seed}", machine=machine, files=files, tasks=tuple(tasks), settings=dict(settings),
-        design=r.choice(sorted(DESIGNS)), length_ns=WORK_NS + REST_NS, seed=seed,
+        design=r.choice(sorted(DESIGNS)), choices=_node(random.Random(seed + (1 << 40))), length_ns=WORK_NS + REST_NS, seed=seed,
         prefill_bytes=0 if fs.size_bytes else r.choice([0, memory]),
     )  # fmt: skip
     return _at_work(random.Random(f"at work {seed}"), _later_kernel(random.Random(-1 - seed), scenario))

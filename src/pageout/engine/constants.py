@@ -38,6 +38,7 @@ PG_DELAYED = 1 << 23  # its block is reserved, not chosen (delayed allocation)
 PG_BH_DELAY = 1 << 29  # its block is chosen, but nothing has been written there: BH_Delay, BH_Unwritten
 PG_WRITTEN = 1 << 30  # has been written to the device since it came into the cache
 PG_PRIVATE = 1 << 28  # has buffers that know their disk block: no need to look it up
+PG_WORKINGSET = 1 << 24  # of a page on the LRU: has been active; of free and kernel blocks the order stands here
 ORDER_SHIFT = 24
 ORDER_MASK = 15 << ORDER_SHIFT
 MT_SHIFT = 28  # of a free frame: the type of the list it is on, or would go back to from a CPU's list
@@ -71,7 +72,6 @@ ALLOC_SPREAD_DIRTY = 64  # a page for writing: only from zones within their shar
 WMARK_MIN, WMARK_LOW, WMARK_HIGH = 0, 8, 16  # which mark, beside the bits above
 
 LRU_INACTIVE_ANON, LRU_ACTIVE_ANON, LRU_INACTIVE_FILE, LRU_ACTIVE_FILE, NR_LRU = 0, 1, 2, 3, 4
-PAGEVEC_SIZE = 14
 SWAP_CLUSTER_MAX = 32
 DEF_PRIORITY = 12
 
@@ -94,6 +94,7 @@ EV_THROTTLE, EV_TICK, EV_WBT = 8, 9, 10  # of a queue: blk-throttle's timer, a d
 
 # Wait queues with a fixed number; page, request and inode queues follow
 WQ_CONGESTION_WRITE, WQ_CONGESTION_READ, WQ_KSWAPD, WQ_OOM, WQ_GROUP, WQ_FIXED = 0, 1, 2, 3, 4, 8
+WQ_RECLAIM_WRITEBACK, WQ_RECLAIM_NOPROGRESS, WQ_RECLAIM_ISOLATED = 5, 6, 7  # reclaim_throttle's
 PAGE_WAIT_TABLE = 64  # hashed queues of tasks that wait for a page
 
 # Devices
@@ -140,6 +141,13 @@ SPLIT_ON, SPLIT_OFF = 0, 1
 GAP_KERNEL, GAP_WIDE = 0, 1
 THROTTLE_LIMIT = 2
 THROTTLE_BY_WRITING, THROTTLE_BY_PAUSE = 0, 1
+ENGINE_ZONE, ENGINE_NODE = 0, 1
+THROTTLE_WRITEBACK, THROTTLE_ISOLATED, THROTTLE_NOPROGRESS, THROTTLE_CONGESTED = 0, 1, 2, 3
+WRITEPAGE_ALLOCATED, WRITEPAGE_NEVER = 0, 1
+COST_PAGES, COST_ROTATIONS = 0, 1
+MARKS_QUARTER, MARKS_SCALED = 0, 1
+PCP_BATCHES, PCP_LOW = 0, 1
+OOM_BADNESS, OOM_RSS = 0, 1
 TURN_PAGES, TURN_BANDWIDTH = 0, 1
 FOLIOS_NONE, FOLIOS_XFS, FOLIOS_ALL = 0, 1, 2
 FLOOR_POSITION, FLOOR_SHARE = 0, 1

@@ -66,6 +66,11 @@ TASK = tuple(
         "oom_adj nice privileged parent hung_gen "
         # throttling by pauses: pages dirtied since the last check, pages to the next, when its time began (jiffies)
         "nr_dirtied nr_dirtied_pause dirty_paused_when "
+        # reclaim.engine=node: its scan_control; what a node's scan has met (sn_*), and what the last batch has (st_*)
+        "sc_may_deactivate sc_force_deactivate sc_skipped_deactivate sc_cache_trim sc_no_trim sc_trim_failed "
+        "sc_file_tiny sn_dirty sn_congested sn_unqueued sn_writeback sn_immediate sn_taken sn_file_taken "
+        "st_dirty st_congested st_unqueued st_writeback st_immediate st_activate_anon st_activate_file st_ref_keep "
+        "st_unmap_fail st_pageout "
         # blk-mq: requests that wait in the task's plug, from how many queues; how many times it was begun
         "plug_head plug_tail plug_nr plug_queues plug_open"
     ).split()
@@ -78,8 +83,29 @@ ZONE = tuple(
         "pages_scanned all_unreclaimable isolated_anon isolated_file recent_scanned_anon recent_scanned_file "
         "recent_rotated_anon recent_rotated_file inactive_ratio pcp_batch pcp_high nr_dirty nr_writeback pgalloc "
         "pgscan_kswapd pgscan_direct pgsteal pgrefill congested dirty_reserve "
-        "unreclaimable_since_ns"
+        "unreclaimable_since_ns "
+        # reclaim.engine=node: its pages among the node's lists; where compaction goes on, and what it puts off
+        "lru_anon lru_file compact_migrate compact_free compact_considered compact_defer_shift compact_order_failed"
     ).split()
+)
+
+# The node, as reclaim.engine=node has it: pglist_data and its lruvec; then counters by vmstat's names.
+NODE_COUNTERS = (
+    "pgscan_kswapd pgscan_direct pgscan_anon pgscan_file pgsteal_kswapd pgsteal_direct pgsteal_anon pgsteal_file "
+    "nr_vmscan_immediate_reclaim nr_throttled_written workingset_refault_anon workingset_refault_file "
+    "workingset_activate_anon workingset_activate_file workingset_restore_anon workingset_restore_file "
+    "compact_migrate_scanned compact_free_scanned compact_isolated compact_stall compact_fail compact_success "
+    "pgmigrate_success pgmigrate_fail"
+).split()
+NODE = tuple(
+    (name, I8)
+    for name in (
+        # evictions and activations so far; costs of reclaiming each kind; what was refaulted at the last snapshot
+        "nonresident_age anon_cost file_cost refaults_anon refaults_file "
+        # LRUVEC_CONGESTED, PGDAT_DIRTY, PGDAT_WRITEBACK; runs of kswapd in vain; whether it works; who waits for writes
+        "congested dirty writeback kswapd_failures reclaim_active nr_writeback_throttled reclaim_start"
+    ).split()
+    + NODE_COUNTERS
 )
 
 INODE = tuple(
@@ -258,6 +284,8 @@ PARAM = tuple(
         "nr_fs nr_xfs "
         "mobility_off "
         "stack_limit stack_overflow stack_diet "
+        "reclaim_engine file_writepage scan_cost trim_retry watermark_marks watermark_hugepages pvec_size pcp_mode "
+        "compaction oom_score isolate_mode "
         "block_layer throttle_rules"
     ).split()
 )
@@ -308,6 +336,7 @@ LAYOUT_FIELDS: Mapping[str, tuple[Any, bool]] = {
     "frame": (FRAME, False),
     "task": (TASK, False),
     "zone": (ZONE, False),
+    "node": (NODE, True),
     "inode": (INODE, False),
     "bdi": (BDI, False),
     "work": (WORK, False),
@@ -339,11 +368,15 @@ LAYOUT_FIELDS: Mapping[str, tuple[Any, bool]] = {
     "free_list": ((("head", I4),), False),  # [(zone * MAX_ORDER + order) * NR_FREE_LISTS + type]
     "order_stat": ((("attempts", I8), ("failures", I8)), False),  # [order]: requests of order 1 and above by tasks
     "pageblock": (I1, False),  # by frame number / 512: what the block is for, MIGRATE_*
-    "pcp": ((("nr", I8),), False),  # [zone * nr_cpus + cpu]: free frames a CPU keeps
+    "pcp": ((("nr", I8), ("free_factor", I8)), False),  # [zone * nr_cpus + cpu]: free frames a CPU keeps
     "pcp_list": ((("head", I4), ("tail", I4)), False),  # [(zone * nr_cpus + cpu) * MIGRATE_PCPTYPES + type]
-    "lru": ((("head", I4), ("tail", I4), ("nr", I8), ("saved_scan", I8)), False),  # [zone * NR_LRU + list]
-    "pvec": (I4, False),  # [cpu * PAGEVEC_SIZE + i]: pages on their way to an LRU list
-    "slot": ((("page", I4), ("block", I4)), False),  # a file page: its frame and its disk block; NIL, NIL for neither
+    "lru": (
+        (("head", I4), ("tail", I4), ("nr", I8), ("saved_scan", I8)),
+        False,
+    ),  # [zone * NR_LRU + list]; the node's are in row 0
+    "pvec": (I4, False),  # [cpu * pvec_size + i]: pages on their way to an LRU list
+    "slot": ((("page", I4), ("block", I4)), False),  # a file page: its frame, NIL, or what it left when
+    # reclaim took it (mm/workingset.py); its disk block, NIL for none
     "bits": (U4, False),  # dirty and writeback bitmaps of all inodes, their summaries, free-block bitmaps
     "wait": ((("head", I4), ("tail", I4)), False),  # wait queues
     "heap": ((("when_ns", I8), ("seq", I8), ("kind", I8), ("arg", I8), ("gen", I8)), False),

@@ -16,10 +16,13 @@ from pageout.events.recording import Array
 from pageout.vocabulary.tracepoints import (
     GFP_FLAGS,
     INODE_STATE_FLAGS,
+    LRU_FLAGS,
     RECLAIM_FLAGS,
     RWBS_FLAGS,
     SHRINKERS,
+    THROTTLE_FLAGS,
     TRACEPOINTS,
+    ZONE_FLAGS,
     Tracepoint,
 )
 
@@ -35,13 +38,17 @@ NULL_TEXT, HEX_TEXT, DEFAULT_TEXT, UNKNOWN_TEXT = 0, 6, 8, 15
 (NONE, INT, UINT, LONG, ULONG, HEX, PFN, PAGE, COMM, COMM_OF, FLAGS, BDI, SB_DEV, DEV, SHRINKER) = range(15)
 _KINDS = {
     "d": INT, "u": UINT, "ld": LONG, "lu": ULONG, "lx": HEX, "pfn": PFN, "bdi": BDI, "sb_dev": SB_DEV, "dev": DEV,
-    "shrinker": SHRINKER, "gfp": FLAGS, "reclaim": FLAGS, "istate": FLAGS, "rwbs": FLAGS,
+    "shrinker": SHRINKER, "gfp": FLAGS, "reclaim": FLAGS, "istate": FLAGS, "rwbs": FLAGS, "lru": FLAGS,
+    "throttle": FLAGS, "zone": FLAGS,
 }  # fmt: skip
 _FLAG_SETS: dict[str, tuple[tuple[tuple[int, str], ...], str, str]] = {
     "gfp": (GFP_FLAGS, "|", "GFP_NOWAIT"),
     "reclaim": (RECLAIM_FLAGS, "|", "RECLAIM_WB_NONE"),
     "istate": (INODE_STATE_FLAGS, "|", ""),
     "rwbs": (RWBS_FLAGS, "", ""),
+    "lru": (LRU_FLAGS, "|", ""),
+    "throttle": (THROTTLE_FLAGS, "|", ""),
+    "zone": (ZONE_FLAGS, "|", ""),
 }
 
 STEP = np.dtype([(name, "i4") for name in (

@@ -13,7 +13,7 @@ from collections import namedtuple
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from pageout.kernel import frames_callers, frames_storage, frames_xfs
+from pageout.kernel import frames_callers, frames_node, frames_storage, frames_xfs
 
 T33 = "traces of 2.6.33.2, April 2010"
 
@@ -200,6 +200,7 @@ SIZES.update(_GUESS)
 SIZES.update(frames_storage.SIZES)
 SIZES.update(frames_callers.SIZES)
 SIZES.update(frames_xfs.SIZES)
+SIZES.update(frames_node.SIZES)
 
 
 class Function(NamedTuple):
@@ -330,9 +331,10 @@ TABLE = (
     _row("copyup_dentry", "union"),
     *(_row(*row) for row in frames_callers.ROWS),
     *(_row(*row) for row in frames_xfs.ROWS),
+    *(_row(*row) for row in frames_node.ROWS),
 )
 
-UNITS = ("block", "task", "mm", "writeback", "storage", "ext", "union", "callers", "xfs", "wb")
+UNITS = ("block", "task", "mm", "writeback", "storage", "ext", "union", "callers", "xfs", "wb", "node")
 
 FN: Any = namedtuple("FN", [row.name for row in TABLE])(*range(len(TABLE)))
 

@@ -75,9 +75,12 @@ class _Plan:
         self.values = sysctls(scenario)
         self.choices = choices(scenario)
         self.zones = zones_of(
-            machine.memory_bytes, self.values["vm.min_free_kbytes"], dma32=self.choices["zone.dma32"] == "on",
+            machine.memory_bytes,
+            self.values["vm.min_free_kbytes"],
+            dma32=self.choices["zone.dma32"] == "on",
             taken_bytes=machine.taken_bytes,
-        )  # fmt: skip
+            marks=designs.marks_of(self.choices, self.values, machine.cpus),
+        )
         self.nr_pages = machine.memory_bytes // PAGE
         self.mounts = Mounts(scenario)
         self.inodes = jobs.inodes_of(scenario, self.mounts)
@@ -147,7 +150,7 @@ class _Plan:
             "pcp": len(self.zones) * machine_cpus,
             "pcp_list": len(self.zones) * machine_cpus * c.MIGRATE_PCPTYPES,
             "lru": len(self.zones) * c.NR_LRU,
-            "pvec": machine_cpus * c.PAGEVEC_SIZE,
+            "pvec": machine_cpus * int(self.choices["lru.batch"]),
             "slot": nr_slots,
             "bits": self.nr_bits,
             "wait": self.mq_wait() + 3 * self.nr_queues,

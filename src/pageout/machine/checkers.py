@@ -16,6 +16,7 @@ from pageout.engine import constants as c
 from pageout.kernel import frames
 from pageout.machine.boot import Booted
 from pageout.machine.checkers_mq import check_mq
+from pageout.machine.checkers_node import check_node, is_node
 from pageout.machine.checkers_xfs import check_xfs, own_blocks, under_way
 from pageout.vocabulary.errors import InvariantError
 from pageout.vocabulary.scenario import Scenario
@@ -32,6 +33,7 @@ def check(booted: Booted, scenario: Scenario) -> None:
         _free_lists,
         _per_cpu,
         _lists,
+        check_node,
         _counters,
         _dirty,
         _cache,
@@ -172,10 +174,11 @@ def _linked(arrays: dict[str, Any], queue: Any, members: Any) -> bool:
 def _lists(arrays: dict[str, Any], seen: _Frames) -> Iterator[str]:
     """Each LRU list is sound: linked both ways, of the right length, its pages flagged for it."""
     flags = seen.pflags & (c.PG_LRU | c.PG_SWAPBACKED | c.PG_ACTIVE)
+    home = np.zeros_like(seen.zone) if is_node(arrays) else seen.zone
     for i, queue in enumerate(arrays["lru"]):
         name = f"zone {i // c.NR_LRU} list {i % c.NR_LRU}"
         wanted = c.PG_LRU | (c.PG_SWAPBACKED if i % c.NR_LRU < 2 else 0) | (c.PG_ACTIVE if i % 2 else 0)
-        members = seen.page[(flags == wanted) & (seen.zone == i // c.NR_LRU)]
+        members = seen.page[(flags == wanted) & (home == i // c.NR_LRU)]
         if len(members) <= WALKED:
             pages = _walk(arrays, int(queue["head"]), len(members))
             yield from _differ(f"{name} length", int(queue["nr"]), len(pages))
@@ -270,7 +273,7 @@ def _locked_for_io(seen: _Frames) -> int:
 def _cache(arrays: dict[str, Any], seen: _Frames) -> Iterator[str]:
     """Slots and frames point at each other."""
     slot, page = arrays["slot"]["page"], arrays["page"]
-    filled = np.flatnonzero(slot != c.NIL)
+    filled = np.flatnonzero(slot >= 0)
     frames_held = slot[filled]
     start = arrays["inode"]["slot_start"]
     owner = page["mapping"][frames_held]

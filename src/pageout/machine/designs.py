@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pageout.engine import constants as c
 from pageout.kernel import frames
+from pageout.machine.memory_map import Marks
 from pageout.vocabulary.scenario import Disk
 
 CHOICE_VALUES: dict[str, dict[str, int]] = {
@@ -45,6 +46,17 @@ CHOICE_VALUES: dict[str, dict[str, int]] = {
     "dirty.floor": {"position": c.FLOOR_POSITION, "share": c.FLOOR_SHARE},
     "timer.expiry": {"tick": c.TIMER_TICK, "late": c.TIMER_LATE},
     "throttle.by": {"writing": c.THROTTLE_BY_WRITING, "pause": c.THROTTLE_BY_PAUSE},
+    "reclaim.engine": {"zone": c.ENGINE_ZONE, "node": c.ENGINE_NODE},
+    "reclaim.file_writepage": {"allocated": c.WRITEPAGE_ALLOCATED, "never": c.WRITEPAGE_NEVER},
+    "reclaim.scan_cost": {"pages": c.COST_PAGES, "rotations": c.COST_ROTATIONS},
+    "reclaim.trim_retry": {"off": 0, "on": 1},
+    "watermark.marks": {"quarter": c.MARKS_QUARTER, "scaled": c.MARKS_SCALED},
+    "watermark.hugepages": {"off": 0, "on": 1},
+    "lru.batch": {"14": 14, "15": 15, "31": 31},
+    "pcp.high": {"batch": c.PCP_BATCHES, "low": c.PCP_LOW},
+    "compaction": {"off": 0, "on": 1},
+    "events.isolate_mode": {"on": 1, "off": 0},
+    "oom.score": {"badness": c.OOM_BADNESS, "rss": c.OOM_RSS},
     "block.layer": {"single": c.LAYER_SINGLE, "mq": c.LAYER_MQ},
     "block.throttle": {"line": c.RULES_LINE, "meta": c.RULES_META, "spare": c.RULES_SPARE},
     "stack.switch": {"off": c.SWITCH_OFF, "reclaim": c.SWITCH_RECLAIM, "writepage": c.SWITCH_WRITEPAGE},
@@ -71,6 +83,17 @@ CHOICE_PARAMS = {
     "dirty.floor": "dirty_floor",
     "timer.expiry": "timer_expiry",
     "throttle.by": "throttle_by",
+    "reclaim.engine": "reclaim_engine",
+    "reclaim.file_writepage": "file_writepage",
+    "reclaim.scan_cost": "scan_cost",
+    "reclaim.trim_retry": "trim_retry",
+    "watermark.marks": "watermark_marks",
+    "watermark.hugepages": "watermark_hugepages",
+    "lru.batch": "pvec_size",
+    "pcp.high": "pcp_mode",
+    "compaction": "compaction",
+    "events.isolate_mode": "isolate_mode",
+    "oom.score": "oom_score",
     "block.layer": "block_layer",
     "block.throttle": "throttle_rules",
 }
@@ -83,6 +106,12 @@ FIRST_CHECK = 32  # pages that a new task may dirty before it is looked at
 def nr_workers(cpus: int) -> int:
     """Reclaim threads of a machine: one a CPU; asleep for good under designs that do not use them."""
     return cpus
+
+
+def marks_of(choices: Mapping[str, Any], values: Mapping[str, int], cpus: int) -> Marks:
+    """Return how the design's kernel lays its marks."""
+    scaled = choices["watermark.marks"] == "scaled"
+    return Marks(values["vm.watermark_scale_factor"] if scaled else 0, choices["pcp.high"] == "low", cpus)
 
 
 def boot_zone_shares(arrays: dict[str, Any]) -> None:

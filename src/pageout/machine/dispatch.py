@@ -48,13 +48,18 @@ from pageout.kernel.fs.xfs_btree import xfs_btree
 from pageout.kernel.fs.xfs_buf import kmem_zone_alloc, xfs_buf_read, xfsbufd
 from pageout.kernel.fs.xfs_log import xfs_log_force, xfs_log_reserve, xfs_trans_commit, xlog_sync
 from pageout.kernel.mm.balance_dirty import balance_dirty_pages_by_pause
+from pageout.kernel.mm.compaction import compact_zone
+from pageout.kernel.mm.folio_list import shrink_folio_list
 from pageout.kernel.mm.kmalloc import kmalloc_refill
 from pageout.kernel.mm.kswapd import balance_pgdat, kswapd
+from pageout.kernel.mm.kswapd_node import balance_node, kswapd_of_node
 from pageout.kernel.mm.memory import anonymous_fault, page_fault
 from pageout.kernel.mm.page_alloc import alloc_pages
+from pageout.kernel.mm.page_alloc_node import alloc_pages_slowpath
 from pageout.kernel.mm.page_wait import wait_on_page
 from pageout.kernel.mm.page_writeback import balance_dirty_pages
 from pageout.kernel.mm.readahead import do_readahead
+from pageout.kernel.mm.reclaim_throttle import reclaim_throttle
 from pageout.kernel.mm.reclaim_worker import hand_to_worker, reclaim_worker
 from pageout.kernel.mm.shrink_list import shrink_page_list
 from pageout.kernel.mm.throttle import wait_iff_congested
@@ -65,6 +70,7 @@ from pageout.kernel.mm.vmscan import (
     throttle_vm_writeout,
     try_to_free_pages,
 )
+from pageout.kernel.mm.vmscan_node import shrink_inactive_folios, shrink_node, try_to_free_node_pages
 from pageout.kernel.sched.allocators import do_select, sys_clone, sys_recvmsg, sys_select
 from pageout.kernel.sched.core import run_machine
 from pageout.kernel.sched.highorder import get_pages
@@ -421,6 +427,41 @@ def wb_unit(address, t):
     return verb
 
 
+@kfn
+def _node_step(k, t):
+    f = frame_of(k, t)
+    fn = f.fn
+    if fn == FN.alloc_pages or fn == FN.page_cache_alloc:
+        return alloc_pages_slowpath(k, t, f)
+    if fn == FN.try_to_free_pages:
+        return try_to_free_node_pages(k, t, f)
+    if fn == FN.shrink_node:
+        return shrink_node(k, t, f)
+    if fn == FN.shrink_inactive_list:
+        return shrink_inactive_folios(k, t, f)
+    if fn == FN.shrink_folio_list:
+        return shrink_folio_list(k, t, f)
+    if fn == FN.reclaim_throttle:
+        return reclaim_throttle(k, t, f)
+    if fn == FN.kswapd:
+        return kswapd_of_node(k, t, f)
+    if fn == FN.balance_pgdat:
+        return balance_node(k, t, f)
+    if fn == FN.compact_zone:
+        return compact_zone(k, t, f)
+    return SWITCH
+
+
+@kentry
+def node_unit(address, t):
+    """As mm_unit, for reclaim.engine=node: the allocator's slow path, reclaim, kswapd, compaction of 6.x."""
+    k = kernel_at(address)
+    verb = RUN
+    while verb == RUN:
+        verb = _node_step(k, t)
+    return verb
+
+
 # In the order of kernel.frames.UNITS, by which a frame's function finds its unit.
 UNITS = (
     block_unit,
@@ -433,4 +474,5 @@ UNITS = (
     callers_unit,
     xfs_unit,
     wb_unit,
+    node_unit,
 )

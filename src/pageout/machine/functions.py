@@ -6,12 +6,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pageout.kernel import frames
+from pageout.kernel import frames, frames_node
 
 # Functions whose algorithm a choice exchanges: another unit answers to the same numbers.
 OTHER_UNITS = {
-    ("throttle.by", "pause"): ("balance_dirty_pages",),
+    ("throttle.by", "pause"): ("wb", "balance_dirty_pages"),
+    ("reclaim.engine", "node"): ("node", *frames_node.MOVED),
     ("flusher.turn", "bandwidth"): (
+        "wb",
         "bdi_writeback_thread",
         "wb_writeback",
         "writeback_inodes_wb",
@@ -27,9 +29,9 @@ def boot_functions(arrays: dict[str, Any], choices: Mapping[str, Any]) -> None:
     for number, row in enumerate(frames.TABLE):
         arrays["function"]["frame_bytes"][number] = frames.frame_bytes(row, sizes)
         arrays["function"]["unit"][number] = frames.UNITS.index(row.unit)
-    for (choice, value), names in OTHER_UNITS.items():
+    for (choice, value), (unit, *names) in OTHER_UNITS.items():
         if choices[choice] == value:
             for name in names:
-                arrays["function"]["unit"][getattr(frames.FN, name)] = frames.UNITS.index("wb")
+                arrays["function"]["unit"][getattr(frames.FN, name)] = frames.UNITS.index(unit)
     for number, chain in enumerate(frames.LEAVES.values()):
         arrays["leaf"][number] = frames.chain_bytes(tuple(chain.split()), sizes)

@@ -64,12 +64,33 @@ def _spans(nr_pages: int, *, dma32: bool = True) -> list[tuple[int, int, int, in
     return spans
 
 
-def zones_of(memory_bytes: int, min_free_kbytes: int, *, dma32: bool = True, taken_bytes: int = 0) -> list[Zone]:
+class Marks(NamedTuple):
+    """How a kernel lays its watermarks and per-CPU lists; scale: vm.watermark_scale_factor, 0 before it came (4.6)."""
+
+    scale: int = 0
+    pcp_low: bool = False  # pcp.high=low
+    cpus: int = 1
+
+
+OLD_MARKS = Marks()
+
+
+def _later_pcp(present: int, low: int, cpus: int) -> tuple[int, int]:
+    """Return (batch, high) of the per-CPU lists.  Source: Linux v6.1 mm/page_alloc.c:zone_batchsize, zone_highsize."""
+    batch = max(1, min(present // 1024, 256) // 4)
+    batch = max(1, (1 << (batch + batch // 2).bit_length() - 1) - 1)
+    return batch, max(low // cpus, 4 * batch)
+
+
+def zones_of(
+    memory_bytes: int, min_free_kbytes: int, *, dma32: bool = True, taken_bytes: int = 0, marks: Marks = OLD_MARKS
+) -> list[Zone]:
     """Return the machine's zones, DMA first. Raises ScenarioError if memory is too small for its watermarks.
 
     taken_bytes: of the top zones, not free at boot and never; watermarks and reserves count it
+    marks: watermark.marks=scaled: Linux v6.1 mm/page_alloc.c:__setup_per_zone_wmarks
     """
-    zones = _all_free(memory_bytes, min_free_kbytes, dma32)
+    zones = _all_free(memory_bytes, min_free_kbytes, dma32, marks)
     left = -(-taken_bytes // PAGE)
     for z in range(len(zones) - 1, -1, -1):
         taken = min(left, zones[z].present - 1)
@@ -82,7 +103,7 @@ def zones_of(memory_bytes: int, min_free_kbytes: int, *, dma32: bool = True, tak
     return zones
 
 
-def _all_free(memory_bytes: int, min_free_kbytes: int, dma32: bool) -> list[Zone]:
+def _all_free(memory_bytes: int, min_free_kbytes: int, dma32: bool, marks: Marks) -> list[Zone]:
     spans = _spans(memory_bytes // PAGE, dma32=dma32)
     present = [last - first for _, _, first, last in spans]
     pages_min = min_free_kbytes >> 2
@@ -95,7 +116,11 @@ def _all_free(memory_bytes: int, min_free_kbytes: int, dma32: bool) -> list[Zone
                 "kswapd could never rest"
             )
         reserve = [sum(present[i + 1 : j + 1]) // LOWMEM_RESERVE_RATIO if j > i else 0 for j in range(3)]
+        gap = max(share // 4, present[i] * marks.scale // 10000)
+        low = share + gap
+        high = share + (2 * gap if marks.scale else share // 2)
         batch = _pcp_batch(present[i])
+        pcp = _later_pcp(present[i], low, marks.cpus) if marks.pcp_low else (max(1, batch), 6 * batch)
         gib = present[i] * PAGE >> 30
         zones.append(
             Zone(
@@ -105,11 +130,10 @@ def _all_free(memory_bytes: int, min_free_kbytes: int, dma32: bool) -> list[Zone
                 last,
                 present[i],
                 share,
-                share + share // 4,
-                share + share // 2,
+                low,
+                high,
                 (reserve[0], reserve[1], reserve[2]),
-                max(1, batch),
-                6 * batch,
+                *pcp,
                 math.isqrt(10 * gib) if gib else 1,
             )
         )

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from pageout.engine import constants as c
+from pageout.engine.state import NODE_COUNTERS
 from pageout.kernel.sched.highorder import HUGETLB_PAGE_ORDER, JOB_HUGEPAGES
 from pageout.vocabulary.vmstat import VMSTAT
 
@@ -35,10 +36,16 @@ def proc_files(arrays: Arrays, vmstat: Mapping[str, int]) -> dict[str, str]:
         _by_zone(arrays, lambda nr_free: "".join(_milli(fragmentation_index(nr_free, order)) for order in orders)),
         _by_zone(arrays, lambda nr_free: "".join(_milli(unusable_index(nr_free, order)) for order in orders)),
         "".join(_zoneinfo(arrays, z) for z in range(len(arrays["zone"]))),
-        "".join(f"{name} {vmstat[name]}\n" for name in VMSTAT if name not in LATER + NOT_MODELLED),
+        "".join(f"{name} {vmstat[name]}\n" for name in _vmstat_names(vmstat)),
         "".join(_meminfo(arrays)),
     )
     return dict(zip(FILES, texts, strict=True))
+
+
+def _vmstat_names(vmstat: Mapping[str, int]) -> Iterator[str]:
+    """What is printed: what 2.6.34 has, and what a node of 6.x counts if this one does."""
+    yield from (name for name in VMSTAT if name not in LATER + NOT_MODELLED)
+    yield from (name for name in NODE_COUNTERS if name in vmstat)
 
 
 def nr_free_of(arrays: Arrays, zone: int) -> list[int]:
@@ -119,6 +126,10 @@ def _zone_levels(arrays: Arrays, z: int) -> dict[str, int]:
     pflags, mapping = arrays["page"]["pflags"][here], arrays["page"]["mapping"][here]
     cached = (mapping >= 0) & (pflags & (c.PG_LRU | c.PG_PVEC | c.PG_ISOLATED) != 0)
     anon = pflags & c.PG_SWAPBACKED != 0
+    if int(arrays["param"]["reclaim_engine"][0]) == c.ENGINE_NODE:
+        kinds = pflags[pflags & c.PG_LRU != 0] & (c.PG_SWAPBACKED | c.PG_ACTIVE)
+        inactive_anon, active = c.PG_SWAPBACKED, c.PG_ACTIVE
+        lru = [int((kinds == kind).sum()) for kind in (inactive_anon, inactive_anon | active, 0, active)]
     counts = {
         "nr_free_pages": zone["nr_free"],
         "nr_inactive_anon": lru[c.LRU_INACTIVE_ANON],

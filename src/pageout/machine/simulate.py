@@ -15,7 +15,8 @@ import numpy as np
 import pageout
 from pageout import jit
 from pageout.engine import constants as c
-from pageout.machine import checkers, figures, stacks, why
+from pageout.engine.state import NODE_COUNTERS
+from pageout.machine import checkers, checkers_node, figures, stacks, why
 from pageout.machine.boot import CHOICE_PARAMS, Booted, boot
 from pageout.machine.dispatch import core_unit
 from pageout.machine.dmesg import dmesg
@@ -104,6 +105,8 @@ class Result:
         for z, zone in enumerate(("dma", "dma32", "normal")[: len(self.booted.arrays["zone"])]):
             for name in ("pgalloc", "pgrefill", "pgsteal", "pgscan_kswapd", "pgscan_direct"):
                 values[f"{name}_{zone}"] = int(self.booted.arrays["zone"][name][z])
+        if checkers_node.is_node(self.booted.arrays):
+            values |= {name: int(self.booted.arrays["node"][name][0]) for name in NODE_COUNTERS}
         return values
 
     def proc_files(self) -> dict[str, str]:
@@ -243,6 +246,10 @@ def _install(booted: Booted, policies: Sequence[Policy]) -> None:
         if one.hook == "throttle" and int(booted.arrays["param"]["throttle_by"][0]) == c.THROTTLE_BY_PAUSE:
             raise UsageError(
                 f"policy {one.function.__name__}: throttle.by=pause asks no policy: set throttle.by=writing"
+            )
+        if one.hook in ("isolate", "dirty_page", "wake_flushers") and checkers_node.is_node(booted.arrays):
+            raise UsageError(
+                f"policy {one.function.__name__}: reclaim.engine=node asks no policy: set reclaim.engine=zone"
             )
         _, address = one.compiled()
         booted.arrays["param"][f"policy_{one.hook}"][0] = address

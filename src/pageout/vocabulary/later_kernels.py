@@ -6,6 +6,8 @@ What of each kernel is modelled and what is not: docs/model-support.md, and each
 
 from __future__ import annotations
 
+from pageout.vocabulary import later_reclaim
+
 CHOICES: dict[str, tuple[tuple[str, ...], str]] = {
     "throttle.by": (("writing", "pause"), "what a held writer does: write pages itself, or only sleep (since 3.2)"),
     "flusher.turn": (
@@ -32,6 +34,7 @@ CHOICES: dict[str, tuple[tuple[str, ...], str]] = {
         ("tick", "late"),
         "when a timer of n ticks ends: at the n-th tick, or never early, after n to n+1 ticks (since 4.8)",
     ),
+    **later_reclaim.CHOICES,
 }
 STATUS_QUO: dict[str, str | int] = {
     "throttle.by": "writing",
@@ -41,6 +44,7 @@ STATUS_QUO: dict[str, str | int] = {
     "block.layer": "single",
     "block.throttle": "line",
     "timer.expiry": "tick",
+    **later_reclaim.STATUS_QUO,
 }
 # A choice that makes sense with another only.
 NEEDS: dict[tuple[str, str], tuple[str, str]] = {
@@ -49,8 +53,27 @@ NEEDS: dict[tuple[str, str], tuple[str, str]] = {
     ("write.folios", "all"): ("throttle.by", "pause"),
 }
 _PAUSES: dict[str, str | int] = {"throttle.by": "pause", "dirty.base": "unreserved"}
-_LINUX_6_1 = _PAUSES | {"flusher.turn": "bandwidth", "timer.expiry": "late", "block.layer": "mq"}
-_LINUX_6_12 = _LINUX_6_1 | {"write.folios": "xfs", "block.throttle": "meta"}
+_LINUX_6_1 = _PAUSES | {
+    "flusher.turn": "bandwidth",
+    "timer.expiry": "late",
+    "block.layer": "mq",
+    "reclaim.engine": "node",
+    "watermark.marks": "scaled",
+    "watermark.hugepages": "on",
+    "lru.batch": "15",
+    "pcp.high": "low",
+    "compaction": "on",
+    "oom.score": "rss",
+}
+_LINUX_6_12 = _LINUX_6_1 | {
+    "write.folios": "xfs",
+    "block.throttle": "meta",
+    "lru.batch": "31",
+    "reclaim.file_writepage": "never",
+    "reclaim.scan_cost": "rotations",
+    "reclaim.trim_retry": "on",
+    "events.isolate_mode": "off",
+}
 _LINUX_6_18 = _LINUX_6_12 | {
     "write.folios": "all",
     "dirty.floor": "share",

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
-from pageout.vocabulary import later_kernels, old_kernels
+from pageout.vocabulary import later_kernels, later_reclaim, old_kernels
 from pageout.vocabulary.errors import ScenarioError, SettingError, did_you_mean, shown
 from pageout.vocabulary.mounts import check_filesystems, check_room
 from pageout.vocabulary.scenario import (
@@ -52,7 +52,9 @@ SYSCTLS = {
     "vm.dirty_expire_centisecs": Sysctl(3000, 0, 10**9, False, "age at which dirty data is written, 1/100 s"),
     "vm.dirty_writeback_centisecs": Sysctl(500, 0, 10**9, False, "time between flusher wakeups, 1/100 s, 0 = never"),
     "vm.min_free_kbytes": Sysctl(0, 0, 1 << 34, False, "KiB kept free, 0 = isqrt(16 * lowmem KiB) as at boot"),
-    "vm.swappiness": Sysctl(60, 0, 100, False, "how readily anonymous memory is reclaimed"),
+    "vm.swappiness": Sysctl(60, 0, 200, False, "how readily anonymous memory is reclaimed; 100 at most before 5.8"),
+    "vm.watermark_scale_factor": Sysctl(10, 1, 3000, False, "gap between marks, 1/10000 of a zone: watermark.marks"),
+    "vm.watermark_boost_factor": Sysctl(15000, 0, 10**9, False, "accepted, without effect: no boost is modelled"),
     "vm.laptop_mode": Sysctl(0, 0, 10**9, False, "seconds from a read to a full flush, 0 = off"),
     "vm.panic_on_oom": Sysctl(0, 0, 2, False, "1 or 2: panic in place of killing a task"),
     "vm.oom_kill_allocating_task": Sysctl(0, 0, 1, False, "1: kill the task that asks for memory, if it can be killed"),
@@ -156,7 +158,10 @@ _EXCLUDES = {
 def sysctls(scenario: Scenario) -> dict[str, int]:
     """Return every modelled sysctl with the value in force; min_free_kbytes as the kernel computes it."""
     values = {name: sysctl.default for name, sysctl in SYSCTLS.items()} | scenario.settings
-    values["vm.min_free_kbytes"] = min_free_kbytes(scenario.machine.memory_bytes, values)
+    kbytes = min_free_kbytes(scenario.machine.memory_bytes, values)
+    if not values["vm.min_free_kbytes"]:
+        kbytes = later_reclaim.min_free_kbytes(kbytes, scenario.machine.memory_bytes, choices(scenario))
+    values["vm.min_free_kbytes"] = kbytes
     return values
 
 
@@ -291,8 +296,8 @@ def setting_names(scenario: Scenario) -> list[str]:
 
 def warnings_of_sysctl(origin: str, name: str) -> tuple[str, ...]:
     """Return what to warn of when a sysctl is set, at most one line."""
-    no_effect = name == "vm.vfs_cache_pressure"
-    return (f"{origin}: {name} has no effect: slab caches are not modelled",) if no_effect else ()
+    why = {"vm.vfs_cache_pressure": "slab caches are not modelled", "vm.watermark_boost_factor": "no boost is modelled"}
+    return (f"{origin}: {name} has no effect: {why[name]}",) if name in why else ()
 
 
 def _replaced(struct: S, key: str, text: str) -> S:
@@ -386,6 +391,8 @@ def check(scenario: Scenario, origins: Sequence[int] | None = None) -> None:
         _require(
             chosen[name] != value or chosen[other] == needed, f"design.{name}", f"{value} needs {other} = {needed}"
         )
+    fits = scenario.settings.get("vm.swappiness", 0) <= 100 or chosen["reclaim.engine"] == "node"
+    _require(fits, "settings.vm.swappiness", "must be from 0 to 100 with reclaim.engine=zone")
 
 
 def _require(condition: bool, where: str, message: str) -> None:

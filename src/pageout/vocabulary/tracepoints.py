@@ -42,6 +42,7 @@ class Tracepoint(NamedTuple):
     fields: tuple[Field, ...]
     text: str
     aliases: tuple[str, ...] = ()  # what other kernels call the event
+    key: str = ""  # of a row that is a later kernel's text of its event: what the engine calls it; else ""
 
 
 PRINTERS = {
@@ -55,6 +56,9 @@ PRINTERS = {
     "reclaim": "names of RECLAIM_FLAGS joined by |, RECLAIM_WB_NONE for 0",
     "istate": "names of INODE_STATE_FLAGS joined by |, nothing for 0",
     "rwbs": "letters of RWBS_FLAGS",
+    "lru": "names of LRU_FLAGS: a bit for each list",
+    "throttle": "names of THROTTLE_FLAGS joined by |: a bit for each reason",
+    "zone": "names of ZONE_FLAGS, a bit for each zone, filled up to eight letters",
     "bdi": "device number printed as MAJ:MIN, `default` for NO_DEVICE",
     "sb_dev": "device number printed as MAJ:MIN, 0:0 for NO_DEVICE",
     "dev": "device number printed as MAJ,MIN, 0,0 for NO_DEVICE",
@@ -173,6 +177,16 @@ RWBS_FLAGS: tuple[tuple[int, str], ...] = (
     (RWBS_SECURE, "E"),
 )
 
+LRU_FLAGS: tuple[tuple[int, str], ...] = tuple(
+    (1 << n, name) for n, name in enumerate(("inactive_anon", "active_anon", "inactive_file", "active_file"))
+)
+THROTTLE_FLAGS: tuple[tuple[int, str], ...] = tuple(
+    (1 << n, f"VMSCAN_THROTTLE_{name}") for n, name in enumerate(("WRITEBACK", "ISOLATED", "NOPROGRESS", "CONGESTED"))
+)
+ZONE_FLAGS: tuple[tuple[int, str], ...] = tuple(
+    (1 << n, f"{name:8}") for n, name in enumerate(("DMA", "DMA32", "Normal"))
+)
+
 # assumed: sizes and addresses, which differ from build to build; only the symbols mean something.
 SHRINKERS = (
     "shrink_dcache_memory+0x0/0x200 ffffffff81a2a780",
@@ -186,6 +200,7 @@ def _field(name: str, printed: str, unit: str = "", ctype: str = "", aliases: tu
         "d": "int", "u": "unsigned int", "ld": "long", "lu": "unsigned long", "lx": "unsigned long",
         "pfn": "struct page *", "gfp": "gfp_t", "reclaim": "int", "istate": "unsigned long", "rwbs": "char[8]",
         "bdi": "char[32]", "sb_dev": "dev_t", "dev": "dev_t", "shrinker": "struct shrinker *",
+        "lru": "int", "throttle": "int", "zone": "int",
     }  # fmt: skip
     return Field(name, ctype or natural[printed], unit, printed, aliases)
 
@@ -272,6 +287,24 @@ def _kmem(name: str, fields: tuple[Field, ...], text: str, *aliases: str) -> Tra
 def _block(name: str, fields: tuple[Field, ...], text: str, sets: tuple[str, ...] = _FULL) -> Tracepoint:
     return Tracepoint(name, "block", sets, "2.6.31", "", fields, text)
 
+
+def _later(name: str, key: str, since: str, fields: tuple[Field, ...], text: str) -> Tracepoint:
+    return Tracepoint(name, "vmscan", _BOTH, since, "", fields, text, key=f"{name}_{key}" if key else name)
+
+
+_ISOLATE_6 = (
+    _field("classzone", "d"),
+    _ORDER,
+    _field("nr_requested", "lu", "pages"),
+    _field("nr_scanned", "lu", "pages"),
+    _field("nr_skipped", "lu", "pages"),
+    _field("nr_taken", "lu", "pages"),
+    _field("lru", "lru"),
+)
+_ISOLATE_6_TEXT = (
+    "classzone={classzone} order={order} nr_requested={nr_requested} nr_scanned={nr_scanned} nr_skipped={nr_skipped} "
+    "nr_taken={nr_taken} lru={lru}"
+)
 
 TRACEPOINTS: tuple[Tracepoint, ...] = (
     _vmscan("mm_vmscan_kswapd_sleep", (_NID,), "nid={nid}"),
@@ -402,11 +435,48 @@ TRACEPOINTS: tuple[Tracepoint, ...] = (
                (_field("target_pid", "d"), _field("oom_score_adj", "d", ctype="short")),
                "pid={target_pid} comm={comm_of_target} oom_score_adj={oom_score_adj}"),
     Tracepoint("mark_victim", "oom", _BOTH, "4.13", "", (_field("target_pid", "d"),), "pid={target_pid}"),
+    # reclaim.engine=node: as kernels of 6.x print them
+    _later("mm_vmscan_wakeup_kswapd", "gfp", "5.1", (_NID, _ORDER, _GFP_FIELD),
+           "nid={nid} order={order} gfp_flags={gfp_flags}"),
+    _later("mm_vmscan_direct_reclaim_begin", "gfp", "5.1", (_ORDER, _GFP_FIELD), "order={order} gfp_flags={gfp_flags}"),
+    _later("mm_vmscan_lru_isolate", "mode", "4.8", (_field("isolate_mode", "d"), *_ISOLATE_6),
+           "isolate_mode={isolate_mode} " + _ISOLATE_6_TEXT),
+    _later("mm_vmscan_lru_isolate", "skipped", "6.7", _ISOLATE_6, _ISOLATE_6_TEXT),
+    _later("mm_vmscan_lru_shrink_inactive", "counts", "5.2",
+           (_NID, _field("nr_scanned", "ld", "pages"), _field("nr_reclaimed", "ld", "pages"),
+            *(_field(f"nr_{name}", "ld", "pages") for name in ("dirty", "writeback", "congested", "immediate")),
+            *(_field(f"nr_activate_{name}", "d", "pages") for name in ("anon", "file")),
+            _field("nr_ref_keep", "ld", "pages"), _field("nr_unmap_fail", "ld", "pages"),
+            _field("priority", "d"), _field("flags", "reclaim")),
+           "nid={nid} nr_scanned={nr_scanned} nr_reclaimed={nr_reclaimed} nr_dirty={nr_dirty} "
+           "nr_writeback={nr_writeback} nr_congested={nr_congested} nr_immediate={nr_immediate} "
+           "nr_activate_anon={nr_activate_anon} nr_activate_file={nr_activate_file} nr_ref_keep={nr_ref_keep} "
+           "nr_unmap_fail={nr_unmap_fail} priority={priority} flags={flags}"),
+    _later("mm_vmscan_lru_shrink_active", "", "4.11",
+           (_NID, *(_field(f"nr_{name}", "ld", "pages") for name in ("taken", "active", "deactivated", "referenced")),
+            _field("priority", "d"), _field("flags", "reclaim")),
+           "nid={nid} nr_taken={nr_taken} nr_active={nr_active} nr_deactivated={nr_deactivated} "
+           "nr_referenced={nr_referenced} priority={priority} flags={flags}"),
+    _later("mm_vmscan_write_folio", "", "5.18",
+           (_field("pfn", "lx", ctype="unsigned long"), _field("flags", "reclaim")),
+           "page={page} pfn=0x{pfn} flags={flags}"),
+    _later("mm_vmscan_throttled", "", "5.16",
+           (_NID, _field("usec_timeout", "d", "us"), _field("usec_delayed", "d", "us", aliases=("usect_delayed",)),
+            _field("reason", "throttle")),
+           "nid={nid} usec_timeout={usec_timeout} usect_delayed={usec_delayed} reason={reason}"),
+    Tracepoint("reclaim_retry_zone", "oom", _BOTH, "4.7", "",
+               (_NID, _field("zone", "zone"), _ORDER, _field("reclaimable", "lu", "pages"),
+                _field("available", "lu", "pages"), _field("min_wmark", "lu", "pages"),
+                _field("no_progress_loops", "d"), _field("wmark_check", "d")),
+               "node={nid} zone={zone} order={order} reclaimable={reclaimable} available={available} "
+               "min_wmark={min_wmark} no_progress_loops={no_progress_loops} wmark_check={wmark_check}",
+               (), "reclaim_retry_zone"),
 )  # fmt: skip
 
-EV = namedtuple("EV", [row.name for row in TRACEPOINTS])(*range(len(TRACEPOINTS)))
+EV = namedtuple("EV", [row.key or row.name for row in TRACEPOINTS])(*range(len(TRACEPOINTS)))
 
-ROWS: dict[str, int] = {name: row for row, t in enumerate(TRACEPOINTS) for name in (t.name, *t.aliases)}
+# Of an event that has several rows, the oldest.
+ROWS: dict[str, int] = {name: row for row, t in reversed([*enumerate(TRACEPOINTS)]) for name in (t.name, *t.aliases)}
 
 
 def enabled(set_name: str) -> tuple[bool, ...]:

@@ -8,6 +8,7 @@ Source: Linux v2.6.34 drivers/block/loop.c:loop_thread, do_lo_send_aops, do_lo_r
 
 from pageout.engine.clock import out_of_slice, spend
 from pageout.engine.constants import (
+    ENGINE_ZONE,
     ENTRY,
     GFP_FS,
     GFP_HIGHUSER_MOVABLE,
@@ -96,7 +97,8 @@ def lo_send(k, t, f):
         k.page[page].pflags &= ~PG_ERROR
         if not set_page_dirty(k, t, page):
             k.stat.rewrites_saved += 1
-        mark_page_accessed(k, page)
+        if k.param.reclaim_engine == ENGINE_ZONE:
+            mark_page_accessed(k, page)
         f.index += 1
         f.left -= 1
         if out_of_slice(k, t) and f.left > 0:

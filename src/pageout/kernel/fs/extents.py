@@ -210,7 +210,7 @@ def dirty_metadata(k, t, inode, index):
 @kfn
 def _is_delayed(k, inode, index):
     page = k.slot[k.inode[inode].slot_start + index].page
-    return page != NIL and k.page[page].pflags & PG_DELAYED
+    return page >= 0 and k.page[page].pflags & PG_DELAYED
 
 
 @kfn

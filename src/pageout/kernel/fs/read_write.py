@@ -6,6 +6,7 @@ Source: Linux v2.6.34 mm/filemap.c:generic_perform_write, do_generic_file_read; 
 
 from pageout.engine.clock import now_of, out_of_slice, spend
 from pageout.engine.constants import (
+    ENGINE_ZONE,
     ENTRY,
     FS_EXT2,
     GFP_HIGHUSER_MOVABLE,
@@ -83,7 +84,8 @@ def _fill_page(k, t, f, page, nbytes):
     k.page[page].pflags &= ~PG_ERROR
     if not set_page_dirty(k, t, page):
         k.stat.rewrites_saved += 1
-    mark_page_accessed(k, page)
+    if k.param.reclaim_engine == ENGINE_ZONE:
+        mark_page_accessed(k, page)
     f.pos += nbytes
     f.left -= nbytes
     return 0

@@ -137,7 +137,7 @@ def _may_join(k, inode, index, block, delay):
     if index >= k.inode[inode].nr_slots:
         return NIL
     slot = k.slot[k.inode[inode].slot_start + index]
-    if slot.page == NIL or slot.block != block:
+    if slot.page < 0 or slot.block != block:
         return NIL
     pflags = k.page[slot.page].pflags
     if not pflags & PG_DIRTY or pflags & (PG_LOCKED | PG_WRITEBACK | PG_DELAYED) or pflags & PG_BH_DELAY != delay:

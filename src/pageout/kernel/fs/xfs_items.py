@@ -49,7 +49,8 @@ def sleep_on_inode(k, t, inode):
 @kfn
 def page_of(k, x, slot):
     """The page that caches a metadata block, NIL if none."""
-    return k.slot[k.xfs[x].slots + slot].page
+    page = k.slot[k.xfs[x].slots + slot].page
+    return page if page >= 0 else NIL
 
 
 @kfn

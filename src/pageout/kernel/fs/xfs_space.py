@@ -65,7 +65,7 @@ def is_delayed(k, inode, index):
     if index < 0 or index >= k.inode[inode].nr_slots:
         return False
     page = k.slot[k.inode[inode].slot_start + index].page
-    return page != NIL and k.page[page].pflags & PG_DELAYED != 0
+    return page >= 0 and k.page[page].pflags & PG_DELAYED != 0
 
 
 @kfn

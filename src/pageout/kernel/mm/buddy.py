@@ -10,6 +10,7 @@ from pageout.engine.constants import (
     ALLOC_HIGH,
     ALLOC_NO_WATERMARKS,
     ALLOC_SPREAD_DIRTY,
+    ENGINE_NODE,
     GFP_COLD,
     GFP_MOVABLE,
     GFP_RECLAIMABLE,
@@ -23,6 +24,7 @@ from pageout.engine.constants import (
     MT_SHIFT,
     NIL,
     ORDER_SHIFT,
+    PCP_LOW,
     PG_KERNEL,
     PG_PCP,
     PG_TAIL,
@@ -143,6 +145,7 @@ def buffered_rmqueue(k, t, zone, order, cpu, gfp):
         if pages.head == NIL:
             return NIL
     k.pcp[at].nr -= 1
+    k.pcp[at].free_factor >>= 1
     if gfp & GFP_COLD:
         return _pcp_tail(k, pages)
     page = pages.head
@@ -155,12 +158,38 @@ def buffered_rmqueue(k, t, zone, order, cpu, gfp):
 
 
 @kfn
+def free_watermark_ok(k, zone, order, mark, classzone, alloc_flags, free):
+    """Would the zone stay above `mark` if `free` pages were free? And is there one block large enough?
+
+    Source: Linux v6.1 mm/page_alloc.c:__zone_watermark_ok.
+    """
+    z = k.zone[zone]
+    if alloc_flags & ALLOC_HIGH:
+        mark -= mark // 2
+    if alloc_flags & ALLOC_HARDER:
+        mark -= mark // 4
+    reserve = z.reserve0
+    if classzone == 1:
+        reserve = z.reserve1
+    elif classzone == 2:
+        reserve = z.reserve2
+    if free - (1 << order) + 1 <= mark + reserve:
+        return False
+    for o in range(order, MAX_ORDER):
+        if order == 0 or k.free_area[zone * MAX_ORDER + o].nr > 0:
+            return True
+    return False
+
+
+@kfn
 def zone_watermark_ok(k, zone, order, mark, classzone, alloc_flags):
     """True if the zone would stay above `mark` after giving 2^order pages, in blocks large enough.
 
     Source: Linux v2.6.34 mm/page_alloc.c:zone_watermark_ok.
     """
     z = k.zone[zone]
+    if k.param.reclaim_engine == ENGINE_NODE:
+        return free_watermark_ok(k, zone, order, mark, classzone, alloc_flags, z.nr_free)
     need = mark
     if alloc_flags & ALLOC_HIGH:
         need -= need // 2
@@ -268,8 +297,29 @@ def free_page(k, t, page, cold):
     _pcp_add(k, k.pcp_list[at * MIGRATE_PCPTYPES + shared], page, cold, kind)
     k.pcp[at].nr += 1
     k.vm.pgfree += 1
-    if k.pcp[at].nr >= k.zone[zone].pcp_high:
-        drain_pcp(k, t, zone, cpu, k.zone[zone].pcp_batch)
+    if k.pcp[at].nr >= _pcp_high(k, zone):
+        drain_pcp(k, t, zone, cpu, _nr_to_drain(k, zone, at))
+
+
+@kfn
+def _pcp_high(k, zone):
+    """Pages a CPU may keep of the zone; fewer while kswapd works. Source: Linux v6.1 mm/page_alloc.c:nr_pcp_high."""
+    z = k.zone[zone]
+    return min(z.pcp_high, 4 * z.pcp_batch) if k.node.reclaim_active and k.param.pcp_mode == PCP_LOW else z.pcp_high
+
+
+@kfn
+def _nr_to_drain(k, zone, at):
+    """A batch; with pcp.high=low twice as much each time, while nothing is taken. Source: v6.1 nr_pcp_free."""
+    batch, high = k.zone[zone].pcp_batch, _pcp_high(k, zone)
+    if k.param.pcp_mode != PCP_LOW:
+        return batch
+    if high < batch:
+        return 1
+    count = batch << k.pcp[at].free_factor
+    if count < high - batch:
+        k.pcp[at].free_factor += 1
+    return max(min(count, high - batch), batch)
 
 
 @kfn

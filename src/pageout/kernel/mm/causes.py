@@ -9,6 +9,7 @@ question: why does reclaim meet so many dirty pages?). Nothing here changes what
 
 from pageout.engine.clock import now_of
 from pageout.engine.constants import (
+    ENGINE_NODE,
     LIST_DIRTY,
     LIST_IO,
     LIST_MORE_IO,
@@ -83,6 +84,8 @@ def _zone_over_its_share(k, page, background):
     """
     zone = zone_of(k, page)
     own = k.zone[zone].nr_free + nr_on(k, zone, 2) + nr_on(k, zone, 3) + 1
+    if k.param.reclaim_engine == ENGINE_NODE:
+        own = k.zone[zone].nr_free + k.zone[zone].lru_file + 1
     everywhere = dirtyable_pages(k)
     dirty = k.zone[zone].nr_dirty
     return dirty * 2 * everywhere > k.vm.nr_dirty * 3 * own and dirty * everywhere > background * own

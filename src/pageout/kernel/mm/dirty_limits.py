@@ -9,6 +9,7 @@ from pageout.engine.constants import (
     BACKGROUND_HALF,
     BASE_UNMAPPED,
     BASE_UNRESERVED,
+    ENGINE_NODE,
     LRU_ACTIVE_ANON,
     LRU_ACTIVE_FILE,
     LRU_INACTIVE_ANON,
@@ -181,6 +182,8 @@ def zone_dirtyable_pages(k, zone):
     pages = k.zone[zone].nr_free + k.lru[at + LRU_INACTIVE_FILE].nr + k.lru[at + LRU_ACTIVE_FILE].nr
     if k.stat.swap_free > 0:
         pages += k.lru[at + LRU_INACTIVE_ANON].nr + k.lru[at + LRU_ACTIVE_ANON].nr
+    if k.param.reclaim_engine == ENGINE_NODE:
+        pages = k.zone[zone].nr_free + k.zone[zone].lru_file
     pages -= k.zone[zone].dirty_reserve
     return pages if pages > 0 else 0
 

@@ -8,6 +8,7 @@ Source of the behaviour: Linux v2.6.34 mm/filemap.c, mm/page-writeback.c (set_pa
 
 from pageout.engine.clock import post, spend
 from pageout.engine.constants import (
+    ENGINE_NODE,
     EV_TIMER,
     I_DIRTY_PAGES,
     LIST_NONE,
@@ -29,14 +30,17 @@ from pageout.jit import kfn, lowest_bit
 from pageout.kernel.costs import ADD_TO_CACHE_NS, DIRTY_NS
 from pageout.kernel.mm.dirty_limits import count_dirtied
 from pageout.kernel.mm.free_area import zone_of
+from pageout.kernel.mm.reclaim_throttle import acct_reclaim_writeback
 from pageout.kernel.mm.swap import lru_cache_add, rotate_reclaimable_page
 from pageout.kernel.mm.wb_rates import count_dirtied_page, first_page_writing, last_page_written
+from pageout.kernel.mm.workingset import workingset_refault
 
 
 @kfn
 def find_page(k, inode, index):
     """Return the frame that holds page `index` of the file, NIL if none."""
-    return k.slot[k.inode[inode].slot_start + index].page
+    page = k.slot[k.inode[inode].slot_start + index].page
+    return page if page >= 0 else NIL
 
 
 @kfn
@@ -111,8 +115,11 @@ def add_to_page_cache(k, t, page, inode, index, pflags):
     pg = k.page[page]
     pg.mapping = inode
     pg.index = index
+    slot = k.slot[k.inode[inode].slot_start + index]
+    if slot.page < NIL and pflags:  # a page that is only going to be written comes without flags
+        pflags |= workingset_refault(k, slot.page, pflags)
     pg.pflags = pflags
-    k.slot[k.inode[inode].slot_start + index].page = page
+    slot.page = page
     k.inode[inode].nr_pages += 1
     if pflags & PG_SWAPBACKED:
         k.vm.nr_anon_pages += 1
@@ -257,12 +264,18 @@ def account_page_dirtied(k, page, delta):
 
 
 @kfn
+def clears_reclaim(k):
+    """Is a page that is written again no longer for immediate reclaim? Commit 278df9f4 of 3.2."""
+    return k.param.reclaim_engine == ENGINE_NODE or k.param.reclaim_writeback == WRITEBACK_URGENT
+
+
+@kfn
 def set_page_dirty(k, t, page):
     """Make a page dirty. Returns 1 if it was clean before, 0 if the write was merged into dirt already there (S1)."""
     pg = k.page[page]
     spend(k, t, DIRTY_NS)
-    if pg.pflags & PG_RECLAIM and k.param.reclaim_writeback == WRITEBACK_URGENT:
-        pg.pflags &= ~PG_RECLAIM  # written again: no longer for immediate reclaim (3.x set_page_dirty, commit 278df9f4)
+    if pg.pflags & PG_RECLAIM and clears_reclaim(k):
+        pg.pflags &= ~PG_RECLAIM
     if pg.pflags & PG_DIRTY:
         return 0
     pg.pflags |= PG_DIRTY
@@ -361,6 +374,8 @@ def end_page_writeback(k, page):
     if pg.pflags & PG_RECLAIM:
         pg.pflags ^= PG_RECLAIM
         rotate_reclaimable_page(k, page)
+    if k.param.reclaim_engine == ENGINE_NODE:
+        acct_reclaim_writeback(k)
     wake_page(k, page)
 
 

@@ -161,6 +161,24 @@ def move_freepages_block(k, zone, page, kind):
 
 
 @kfn
+def order_of(k, page):
+    """Order of the free block that begins at a frame."""
+    return (k.page[page].pflags & ORDER_MASK) >> ORDER_SHIFT
+
+
+@kfn
+def take_free_page(k, zone, page):
+    """Take the first frame of a free block off the lists; the rest of the block goes back to those of its type."""
+    order, kind = order_of(k, page), (k.page[page].pflags & MT_MASK) >> MT_SHIFT
+    area = zone * MAX_ORDER + order
+    _unlink(k, area, page)
+    k.free_area[area].nr -= 1
+    _expand(k, zone, page, 0, order, kind)
+    k.zone[zone].nr_free -= 1
+    k.vm.nr_free_pages -= 1
+
+
+@kfn
 def _fallback_type(kind, turn):
     """The type to borrow from, first (turn 0) and second. Source: Linux v2.6.34 mm/page_alloc.c:fallbacks."""
     if turn == 0:

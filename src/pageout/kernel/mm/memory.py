@@ -183,7 +183,7 @@ def _new_anonymous(k, t, f, page, SWAPPED_IN):
         return 0
     block = k.slot[k.inode[f.a].slot_start + f.b].block
     if block == NIL:
-        add_to_page_cache(k, t, page, f.a, f.b, ANON_FLAGS)
+        add_to_page_cache(k, t, page, f.a, f.b, ANON_FLAGS & ~PG_ACTIVE if k.param.reclaim_engine else ANON_FLAGS)
         k.inode[f.a].nr_mapped += 1
         copy_cost(k, t, 4096)
         return ret(k, t, f, 0)

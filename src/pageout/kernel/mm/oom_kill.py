@@ -16,6 +16,7 @@ from pageout.engine.constants import (
     NS_PER_MS,
     NS_PER_S,
     OOM_DISABLE,
+    OOM_RSS,
     PANIC_ALWAYS,
     PANIC_NO_VICTIM,
     PANIC_ON_OOM,
@@ -99,6 +100,24 @@ def _cpu_units(k, ns):
 
 
 @kfn
+def oom_badness(k, t):
+    """Points of a task by the memory it uses: resident pages and swap entries, moved by its adjustment.
+
+    Source: Linux v6.1 mm/oom_kill.c:oom_badness; fs/proc/base.c:__set_oom_adj. Page tables are not counted.
+    """
+    task = k.task[t]
+    points = anon_rss(k, t) + file_rss(k, t)
+    if task.mm_inode != NIL:
+        at = k.inode[task.mm_inode].slot_start
+        for i in range(k.inode[task.mm_inode].nr_slots):
+            slot = k.slot[at + i]
+            if slot.page < 0 and slot.block >= 0:
+                points += 1
+    adjust = 1000 if task.oom_adj == 15 else task.oom_adj * 1000 // 17
+    return points + adjust * ((k.param.total_pages + k.param.nr_swap_slots) // 1000)
+
+
+@kfn
 def badness(k, t, now):
     """Points of a task: the size of it and half of its children, less for CPU time and age, more if it is niced.
 
@@ -148,7 +167,7 @@ def _select_bad_process(k, asking, now):
             best, most = t, WORST
         if k.task[t].oom_adj == OOM_DISABLE:
             continue
-        points = badness(k, t, now)
+        points = oom_badness(k, t) if k.param.oom_score == OOM_RSS else badness(k, t, now)
         if points > most or best < 0:
             best, most = t, points
     return best, most
@@ -228,6 +247,8 @@ def _oom_kill_process(k, t, victim, points, gfp, order, why, now):
         _kill(k, t, victim, False)
         return True
     klog(k, t, KLOG_OOM_SCORE, victim, points, why, gfp, order)
+    if k.param.oom_score == OOM_RSS:
+        return _oom_kill_task(k, t, victim)  # no child dies in its parent's place since 5.3
     for child in range(k.param.nr_tasks):
         if k.task[child].parent == victim and not _is_exiting(k, child) and _oom_kill_task(k, t, child):
             return True

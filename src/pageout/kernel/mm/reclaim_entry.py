@@ -2,7 +2,7 @@
 """The way into direct reclaim: on the caller's own stack, on a fresh one, or in a thread; and what the caller loses."""
 
 from pageout.engine.clock import now_of
-from pageout.engine.constants import GFP_FS, HIST_STALL, PF_FSTRANS, PF_RECLAIMER, SWITCH_RECLAIM
+from pageout.engine.constants import ENGINE_NODE, GFP_FS, HIST_STALL, PF_FSTRANS, PF_RECLAIMER, SWITCH_RECLAIM
 from pageout.engine.kstack import call, leave_stack, switch_stack
 from pageout.engine.ledger import observe
 from pageout.engine.ring import emit
@@ -48,7 +48,10 @@ def stall_begins(k, t, f, order, gfp, may_write):
     task.stall_begin_ns = f.start_ns
     k.vm.allocstall += 1
     note_direct_reclaim(k, t, order)
-    emit(k, t, EV.mm_vmscan_direct_reclaim_begin, order, may_write, gfp)
+    if k.param.reclaim_engine == ENGINE_NODE:
+        emit(k, t, EV.mm_vmscan_direct_reclaim_begin_gfp, order, gfp)
+    else:
+        emit(k, t, EV.mm_vmscan_direct_reclaim_begin, order, may_write, gfp)
 
 
 @kfn

@@ -5,12 +5,12 @@ Source: Linux v2.6.34 mm/swap.c, include/linux/mm_inline.h.
 """
 
 from pageout.engine.constants import (
+    ENGINE_NODE,
     LRU_ACTIVE_FILE,
     LRU_INACTIVE_ANON,
     LRU_INACTIVE_FILE,
     NIL,
     NR_LRU,
-    PAGEVEC_SIZE,
     PG_ACTIVE,
     PG_DIRTY,
     PG_LOCKED,
@@ -31,6 +31,23 @@ def page_lru(pflags):
 
 
 @kfn
+def lruvec_of(k, page):
+    """Row of the first of the lists that a page goes on: its zone's, or the node's (reclaim.engine)."""
+    return 0 if k.param.reclaim_engine == ENGINE_NODE else zone_of(k, page) * NR_LRU
+
+
+@kfn
+def _count_in_zone(k, page, pflags, delta):
+    """The node's lists hold pages of all zones: count them by zone."""
+    if k.param.reclaim_engine == ENGINE_NODE:
+        zone = k.zone[zone_of(k, page)]
+        if pflags & PG_SWAPBACKED:
+            zone.lru_anon += delta
+        else:
+            zone.lru_file += delta
+
+
+@kfn
 def count_lru(k, lru, delta):
     """Keep the machine-wide sizes of the lists."""
     if lru == LRU_INACTIVE_FILE:
@@ -48,7 +65,7 @@ def lru_add(k, page):
     """Put a page at the head (the recently used end) of its list."""
     pg = k.page[page]
     lru = page_lru(pg.pflags)
-    queue = k.lru[zone_of(k, page) * NR_LRU + lru]
+    queue = k.lru[lruvec_of(k, page) + lru]
     pg.pflags |= PG_LRU
     pg.lru_prev = NIL
     pg.lru_next = queue.head
@@ -59,6 +76,7 @@ def lru_add(k, page):
     queue.head = page
     queue.nr += 1
     count_lru(k, lru, 1)
+    _count_in_zone(k, page, pg.pflags, 1)
 
 
 @kfn
@@ -66,7 +84,7 @@ def lru_add_tail(k, page):
     """Put a page at the tail of its list: the next to be scanned."""
     pg = k.page[page]
     lru = page_lru(pg.pflags)
-    queue = k.lru[zone_of(k, page) * NR_LRU + lru]
+    queue = k.lru[lruvec_of(k, page) + lru]
     pg.pflags |= PG_LRU
     pg.lru_next = NIL
     pg.lru_prev = queue.tail
@@ -77,6 +95,7 @@ def lru_add_tail(k, page):
     queue.tail = page
     queue.nr += 1
     count_lru(k, lru, 1)
+    _count_in_zone(k, page, pg.pflags, 1)
 
 
 @kfn
@@ -84,7 +103,7 @@ def lru_del(k, page):
     """Take a page off its list."""
     pg = k.page[page]
     lru = page_lru(pg.pflags)
-    queue = k.lru[zone_of(k, page) * NR_LRU + lru]
+    queue = k.lru[lruvec_of(k, page) + lru]
     if pg.lru_prev == NIL:
         queue.head = pg.lru_next
     else:
@@ -98,6 +117,7 @@ def lru_del(k, page):
     pg.lru_prev = NIL
     queue.nr -= 1
     count_lru(k, lru, -1)
+    _count_in_zone(k, page, pg.pflags, -1)
 
 
 @kfn
@@ -121,7 +141,7 @@ def lru_add_drain(k, cpu):
     """Move a CPU's waiting pages to their lists. Source: mm/swap.c:lru_add_drain, ____pagevec_lru_add."""
     waiting = k.cpu[cpu]
     for i in range(waiting.pvec_nr):
-        page = k.pvec[cpu * PAGEVEC_SIZE + i]
+        page = k.pvec[cpu * k.param.pvec_size + i]
         k.page[page].pflags &= ~PG_PVEC
         _count_new(k, page)
         lru_add(k, page)
@@ -130,13 +150,13 @@ def lru_add_drain(k, cpu):
 
 @kfn
 def lru_cache_add(k, t, page):
-    """Send a new page to its list, through this CPU's pagevec of 14. Source: mm/swap.c:__lru_cache_add."""
+    """Send a new page to its list, through this CPU's pagevec (lru.batch). Source: mm/swap.c:__lru_cache_add."""
     cpu = k.task[t].cpu
     waiting = k.cpu[cpu]
     k.page[page].pflags |= PG_PVEC
-    k.pvec[cpu * PAGEVEC_SIZE + waiting.pvec_nr] = page
+    k.pvec[cpu * k.param.pvec_size + waiting.pvec_nr] = page
     waiting.pvec_nr += 1
-    if waiting.pvec_nr == PAGEVEC_SIZE:
+    if waiting.pvec_nr == k.param.pvec_size:
         lru_add_drain(k, cpu)
 
 
@@ -158,6 +178,9 @@ def mark_page_accessed(k, page):
     pflags = pg.pflags
     if not pflags & PG_REFERENCED:
         pg.pflags = pflags | PG_REFERENCED
+    elif k.param.reclaim_engine == ENGINE_NODE:
+        if not pflags & PG_ACTIVE:
+            _activate(k, page)
     elif not pflags & PG_ACTIVE and pflags & PG_LRU:
         lru_del(k, page)
         zone = k.zone[zone_of(k, page)]
@@ -177,9 +200,38 @@ def mark_page_accessed(k, page):
 
 
 @kfn
+def _activate(k, page):
+    """To the active list, now or from the pagevec it waits in; what was evicted before it is older by a page.
+
+    Source: Linux v6.1 mm/swap.c:folio_mark_accessed, folio_activate.
+    """
+    pg = k.page[page]
+    if pg.pflags & PG_LRU:
+        lru_del(k, page)
+        pg.pflags |= PG_ACTIVE
+        lru_add(k, page)
+        k.vm.pgactivate += 1
+    elif pg.pflags & PG_PVEC:
+        pg.pflags |= PG_ACTIVE
+    else:
+        return
+    pg.pflags &= ~PG_REFERENCED
+    k.node.nonresident_age += 1
+
+
+@kfn
 def rotate_reclaimable_page(k, page):
-    """A page that reclaim had written is clean now: to the tail of the inactive list. Source: mm/swap.c."""
+    """A page that reclaim had written is clean now: to the tail of the inactive list. Source: mm/swap.c.
+
+    reclaim.engine=node: it may have been put on the active list, out of the way (v6.1 mm/swap.c:lru_move_tail_fn).
+    """
     pflags = k.page[page].pflags
+    if k.param.reclaim_engine == ENGINE_NODE and pflags & PG_LRU and not pflags & (PG_LOCKED | PG_DIRTY):
+        lru_del(k, page)
+        k.page[page].pflags &= ~PG_ACTIVE
+        lru_add_tail(k, page)
+        k.vm.pgrotated += 1
+        return
     if pflags & PG_LRU and not pflags & (PG_LOCKED | PG_DIRTY | PG_ACTIVE):
         lru_del(k, page)
         lru_add_tail(k, page)

@@ -41,3 +41,5 @@ def free_swap_slot(k, inode, index):
     clear_bit(k, k.param.swap_bits, k.param.swap_summary, slot.block - k.param.swap_block)
     k.stat.swap_free += 1
     slot.block = NIL
+    if slot.page < NIL:
+        slot.page = NIL

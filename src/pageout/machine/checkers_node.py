@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Invariants of reclaim.engine=node: its counters recounted, its flags and waiters in order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from pageout.engine import constants as c
+from pageout.engine.state import NODE_COUNTERS
+from pageout.kernel.frames import FN
+
+MAX_RETRIES = 16
+
+
+def is_node(arrays: dict[str, Any]) -> bool:
+    """Are the node's lists in use, in place of the zones'?"""
+    return int(arrays["param"]["reclaim_engine"][0]) == c.ENGINE_NODE
+
+
+def check_node(arrays: dict[str, Any], seen: Any) -> Iterator[str]:
+    """Pages on the node's lists by zone; what was scanned and freed, by whom and of what kind; who waits for writes."""
+    node = {name: int(arrays["node"][name][0]) for name in arrays["node"].dtype.names}
+    if not is_node(arrays):
+        if any(node.values()):
+            yield "the node has counted something under another engine"
+        return
+    listed = seen.has(c.PG_LRU)
+    for z, zone in enumerate(arrays["zone"]):
+        here = listed & (seen.zone == z)
+        for name, mask in (("lru_file", seen.is_file), ("lru_anon", ~seen.is_file)):
+            yield from _differ(f"zone {z} {name}", int(zone[name]), int((here & mask).sum()))
+    for what in ("pgscan", "pgsteal"):
+        by_who = node[f"{what}_kswapd"] + node[f"{what}_direct"]
+        yield from _differ(f"{what} by kind", node[f"{what}_anon"] + node[f"{what}_file"], by_who)
+        if by_who < 0 or (what == "pgsteal" and by_who > node["pgscan_kswapd"] + node["pgscan_direct"]):
+            yield f"{what} is {by_who}"
+    yield from _shadows(arrays, node)
+    yield from _differ("nr_writeback_throttled", node["nr_writeback_throttled"], _waiting(arrays))
+    if any(node[name] < 0 for name in NODE_COUNTERS) or node["kswapd_failures"] < 0:
+        yield "a counter of the node is negative"
+    if (listed & (seen.mapping < 0)).any():
+        yield "a page on a list belongs to no file"
+
+
+def _differ(what: str, counted: int, found: int) -> Iterator[str]:
+    if counted != found:
+        yield f"{what}: counted {counted}, a recount finds {found}"
+
+
+def _shadows(arrays: dict[str, Any], node: dict[str, int]) -> Iterator[str]:
+    """What reclaimed pages left is no more than what was reclaimed, and none is younger than the node."""
+    slot = arrays["slot"]["page"]
+    shadows = -2 - slot[slot < c.NIL].astype("i8")
+    if len(shadows) > node["pgsteal_kswapd"] + node["pgsteal_direct"]:
+        yield f"{len(shadows)} shadows of {node['pgsteal_kswapd'] + node['pgsteal_direct']} reclaimed pages"
+    if node["nonresident_age"] < 1 << 29 and len(shadows) and int((shadows >> 1).max()) >= node["nonresident_age"]:
+        yield "a shadow is younger than the node"
+
+
+def _waiting(arrays: dict[str, Any]) -> int:
+    """Tasks in reclaim_throttle for writes."""
+    nr, frame = 0, arrays["frame"]
+    for t, depth in enumerate(arrays["task"]["depth"].tolist()):
+        for f in frame[t * c.MAX_DEPTH : t * c.MAX_DEPTH + depth + 1]:
+            nr += int(f["fn"] == FN.reclaim_throttle and f["pc"] == 1 and f["a"] == c.THROTTLE_WRITEBACK)
+    return nr
