@@ -14,6 +14,7 @@ from tests.conftest import ROOT
 from tests.events.naive_text import print_records
 from tests.events.strategies import traces
 from tests.readers.recordings import read_recording
+from tests.readers.test_bulk_text import assert_same, in_bulk, in_python
 
 from pageout.events.encode import HEADER, encode
 from pageout.events.recording import RECORD
@@ -67,6 +68,17 @@ def test_what_is_written_is_read_back(data, kernel):
     assert not found.unread
     assert not found.other
     assert found.records().tobytes() == records.tobytes()
+
+
+@settings(deadline=None, max_examples=15)
+@given(st.data(), st.sampled_from(KERNELS))
+def test_the_compiled_reader_and_the_one_line_by_line_read_the_same(data, kernel):
+    records, comms = data.draw(traces(kernel=kernel))
+    text = encode(np.tile(records, 5), comms, kernel=kernel)
+
+    found, _ = in_bulk([text])
+
+    assert_same(found, in_python(text))
 
 
 @pytest.mark.parametrize("kernel", ["", "2.6.34", "2.6.18", "3.2"])
