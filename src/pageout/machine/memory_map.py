@@ -40,6 +40,7 @@ class Zone(NamedTuple):
     pcp_batch: int
     pcp_high: int
     inactive_ratio: int
+    nr_free: int = -1  # pages free at boot; -1: all present
 
 
 def _pcp_batch(present: int) -> int:
@@ -63,8 +64,25 @@ def _spans(nr_pages: int, *, dma32: bool = True) -> list[tuple[int, int, int, in
     return spans
 
 
-def zones_of(memory_bytes: int, min_free_kbytes: int, *, dma32: bool = True) -> list[Zone]:
-    """Return the machine's zones, DMA first. Raises ScenarioError if memory is too small for its watermarks."""
+def zones_of(memory_bytes: int, min_free_kbytes: int, *, dma32: bool = True, taken_bytes: int = 0) -> list[Zone]:
+    """Return the machine's zones, DMA first. Raises ScenarioError if memory is too small for its watermarks.
+
+    taken_bytes: of the top zones, not free at boot and never; watermarks and reserves count it
+    """
+    zones = _all_free(memory_bytes, min_free_kbytes, dma32)
+    left = -(-taken_bytes // PAGE)
+    for z in range(len(zones) - 1, -1, -1):
+        taken = min(left, zones[z].present - 1)
+        left -= taken
+        last = zones[z].last_free - taken
+        zones[z] = zones[z]._replace(last_free=last, nr_free=last - zones[z].first_free)
+    kept = sum(zone.wmark_high for zone in zones)
+    if taken_bytes and (left > 0 or sum(zone.nr_free for zone in zones) <= kept):
+        raise ScenarioError(f"machine.taken = {taken_bytes} bytes leaves less memory than the zones keep free")
+    return zones
+
+
+def _all_free(memory_bytes: int, min_free_kbytes: int, dma32: bool) -> list[Zone]:
     spans = _spans(memory_bytes // PAGE, dma32=dma32)
     present = [last - first for _, _, first, last in spans]
     pages_min = min_free_kbytes >> 2

@@ -34,14 +34,14 @@ def boot_zones(arrays: dict[str, Any], zones: list[Zone]) -> None:
             "pcp_batch": zone.pcp_batch,
             "pcp_high": zone.pcp_high,
             "inactive_ratio": zone.inactive_ratio,
-            "nr_free": zone.present,
+            "nr_free": zone.nr_free,
         }
         for name, value in fields.items():
             arrays["zone"][name][z] = value
         for start, end in ((zone.start, zone.first_free), (zone.last_free, zone.end)):
             arrays["page"]["pflags"][start:end] = c.PG_RESERVED
         _boot_free_lists(arrays, z, zone)
-    arrays["vm"]["nr_free_pages"][0] = sum(zone.present for zone in zones)
+    arrays["vm"]["nr_free_pages"][0] = sum(zone.nr_free for zone in zones)
 
 
 def _boot_free_lists(arrays: dict[str, Any], z: int, zone: Zone) -> None:

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, cast
 
+from pageout.readers import zipped
 from pageout.readers.foreign import foreign, of_folder
 from pageout.vocabulary.errors import TraceError
 
@@ -66,6 +67,10 @@ def open_bytes(name: str, on_read: OnRead | None = None) -> Iterator[Iterator[by
             raise TraceError(f"{name}: {of_folder(Path(name))}")
         if name == STDIN:
             yield _pieces("standard input", sys.stdin.buffer)
+            return
+        if (inside := zipped.split(name)) is not None:
+            with zipped.open_member(*inside) as member:
+                yield _pieces(name, member)
             return
         with Path(name).open("rb", buffering=0) as file:
             pieces = _pieces(name, file)

@@ -17,14 +17,13 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
-import polars as pl
 
+from pageout.analysis.jiffies import hz_of as hz_of
 from pageout.events.tables import Events
 from pageout.validate.attainable import ATTAINABLE, NOT_JUDGED, UNATTAINABLE
 from pageout.validate.rows import Rows
 
 FLOOR_MOVED = (6, 14)  # the floor for quiet devices: in __wb_calc_thresh, no longer in wb_position_ratio
-LONGEST_MS = 1 << 31  # beyond, a time is jiffies that wrapped
 
 # Why a number is not judged. The first that holds is counted.
 RULES = {
@@ -124,17 +123,6 @@ def settings_of(release: str, hz: int, sysctls: Mapping[str, int]) -> Settings:
         sysctls.get("dirty_bytes", 0),
         sysctls.get("dirty_background_bytes", 0),
     )
-
-
-def hz_of(events: Events) -> int | None:
-    """Return the coarsest HZ all printed times are jiffies of; None if all are 0, or none is."""
-    frame = events.frame("balance_dirty_pages").select("paused", "pause", "period", "think")
-    values = [frame[name].drop_nulls().cast(pl.Int64, strict=False).drop_nulls().abs() for name in frame.columns]
-    times = {value for column in values for value in column.unique().to_list() if 0 < value < LONGEST_MS}
-    if not times:
-        return None
-    fits = (hz for hz in (100, 250, 300, 1000) if all(-(-ms * hz // 1000) * 1000 // hz == ms for ms in times))
-    return next(fits, None)
 
 
 def limits_of(settings: Settings) -> tuple[int, int, int, int]:

@@ -74,8 +74,35 @@ class Disk(msgspec.Struct, frozen=True, kw_only=True):
     ] = 256 * KIB
     file: Annotated[str, note("the [[file]] that holds its data", of="loop")] = ""
     nr_requests: Annotated[int, note("requests per direction before a task waits (kernel: 128)", "", 4, 4096)] = 128
-    elevator: Annotated[Literal["deadline", "noop"], note("I/O scheduler; noop sorts and merges only")] = "deadline"
+    elevator: Annotated[
+        Literal["deadline", "noop", "mq-deadline", "none"],
+        note("I/O scheduler; noop sorts and merges only; of each pair, blk-mq takes the second, 2.6 the first"),
+    ] = "deadline"
     max_sectors_kb: Annotated[int, note("largest request, in KiB", "", 4, 4096)] = 512
+    wbt: Annotated[bool, note("blk-mq throttles writeback so that reads stay quick (blk-wbt)")] = False
+    wbt_lat_us: Annotated[
+        int,
+        note(
+            "latency of a read that wbt aims at; 0: 75 ms of a disk, 2 ms of others",
+            "duration",
+            0,
+            10**6,
+            key="wbt_lat",
+        ),
+    ] = 0
+    write_cache: Annotated[bool, note("the device caches writes: wbt then lets its waiters go in bursts")] = False
+    max_segments: Annotated[
+        int, note("pieces of memory in a request of blk-mq; a page each, unless folios are large", "", 1, 4096)
+    ] = 128
+    tags: Annotated[
+        int,
+        note(
+            "requests under way in blk-mq; 0: 32 or queue_depth if more, twice that (at most 256) with a scheduler",
+            "",
+            0,
+            4096,
+        ),
+    ] = 0
     queue_depth: Annotated[
         int, note("requests the device holds at once; an ssd or iscsi has 32 unless told", "", 1, 1024)
     ] = 1
@@ -93,6 +120,27 @@ class Disk(msgspec.Struct, frozen=True, kw_only=True):
     write_bps: Annotated[int, note("write limit, 0 = none", "rate", of="throttled")] = 0
     read_iops: Annotated[int, note("read requests per second, 0 = no limit", "", 0, 10**9, of="throttled")] = 0
     write_iops: Annotated[int, note("write requests per second, 0 = no limit", "", 0, 10**9, of="throttled")] = 0
+    limit: Annotated[
+        Literal["bucket", "slices", "ticks"],
+        note(
+            "how its limits work with blk-mq: bucket: to the byte; slices: as blk-throttle of cgroups, ahead of all; "
+            "ticks: as null_blk, a request that does not fit waits for the next tick",
+            of="throttled",
+        ),
+    ] = "bucket"
+    throttle_slice_ns: Annotated[
+        int, note("slices that blk-throttle counts in", "duration", 10**6, 10**9, of="throttled")
+    ] = 100_000_000
+    tick_ns: Annotated[int, note("time from tick to tick", "duration", 10**5, 10**9, of="throttled")] = 20_000_000
+    tick_bytes: Annotated[
+        int, note("bytes that pass each tick, 0 = as write_bps says", "size", of="throttled", key="bytes_per_tick")
+    ] = 0
+    service_mb_s: Annotated[
+        int, note("rate below slices and ticks, in 10^6 bytes/s, 0 = at once", "", 0, 100_000, of="throttled")
+    ] = 0
+    latency_us: Annotated[
+        int, note("time of a request below slices and ticks", "duration", 0, 10**6, of="throttled")
+    ] = 0
     driver: Annotated[
         Literal["ahci", "sata_mv"],
         note("host adapter; sata_mv polls for a cache flush from the submitter's stack, ahci does not"),
@@ -135,6 +183,9 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
 
     name: Annotated[str, note("name shown in the output")] = "server-2g"
     memory_bytes: Annotated[int, note("RAM of the machine", "size", 16 * MIB, 4 * TIB)] = 2 * GIB
+    taken_bytes: Annotated[
+        int, note("of it, in use before the run and until its end: no page of it can be had", "size", 0, 4 * TIB)
+    ] = 0
     cpus: Annotated[int, note("number of CPUs", "", 1, 256)] = 2
     hz: Annotated[Literal[100, 250, 1000], note("timer ticks per second of the kernel build")] = 250
     stack_bytes: Annotated[int, note("kernel stack of a task, a power of two", "size", 4 * KIB, 64 * KIB)] = 8 * KIB

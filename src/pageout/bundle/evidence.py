@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What a run left, whoever ran it: what figures are measured from. A recording and a simulated run both become this."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from pageout.analysis.block import with_class
+from pageout.bundle.bundle import Bundle
+from pageout.bundle.calls import Calls
+from pageout.bundle.samples import Samples
+from pageout.events.tables import Events
+
+FIO_COMM = "fio"
+NEAR_NS = 1_000_000_000  # fio's own runtime and the trace tell of one start if they are no further apart
+AFTER_NS = 60_000_000_000
+
+
+@dataclass(frozen=True)
+class Window:
+    """From the start of the first task to the end of the last one's fsync, on the trace's clock."""
+
+    start_ns: int
+    end_ns: int
+
+    @property
+    def seconds(self) -> float:
+        """Return its length."""
+        return (self.end_ns - self.start_ns) / 1e9
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Events, samples and calls of one run. None: not recorded."""
+
+    events: Events | None
+    samples: Samples | None
+    calls: Sequence[Calls]
+    device: str | None
+    window: Window | None
+    counters: Mapping[str, float] | None  # how far those of /proc/vmstat rose; one that stood still may be absent
+    ends_clean: bool = False  # all that the tasks wrote was on the device at the end of the window
+
+
+def evidence_of(bundle: Bundle) -> Evidence:
+    """Return the evidence in a recording."""
+    window = window_of(bundle)
+    writers = [calls for calls in bundle.calls if calls.is_write]
+    clean = bool(writers) and all(_synced(bundle, calls) for calls in writers)
+    return Evidence(
+        bundle.events, bundle.samples, bundle.calls, bundle.device, window, bundle.counters, clean
+    )  # fmt: skip
+
+
+def _synced(bundle: Bundle, calls: Calls) -> bool:
+    case = bundle.case
+    if case is None:
+        return False
+    if case.fio is not None:
+        return "end_fsync=1" in "".join(case.fio.split(" "))
+    return any(task.end_fsync for task in case.tasks if task.log == f"log.{calls.name}.csv")
+
+
+def window_of(bundle: Bundle) -> Window | None:
+    """Return when the tasks worked: by their logs, by fio and the trace, by the recorder; None if nothing says."""
+    calls = [one for one in bundle.calls if one.is_write] or bundle.calls
+    spans = [(one.start_ns, one.end_ns) for one in calls if one.start_ns is not None and one.end_ns is not None]
+    if spans:
+        return Window(min(start for start, _ in spans), max(end for _, end in spans))
+    if calls and bundle.events is not None and (found := _of_fio(bundle, max(one.seconds for one in calls))):
+        return found
+    if bundle.meta.start_s is not None and bundle.meta.end_s is not None:
+        return Window(int(bundle.meta.start_s * 1e9), int(bundle.meta.end_s * 1e9))
+    samples = bundle.samples
+    return Window(int(samples.time_ns[0]), int(samples.time_ns[-1])) if samples is not None else None
+
+
+def _of_fio(bundle: Bundle, seconds: float) -> Window | None:
+    """Return fio's runtime, placed by the last write its fsync waited for, then by what fio's tasks did first."""
+    events = bundle.events
+    assert events is not None
+    lasted = int(seconds * 1e9)
+    ends = written_requests(events, bundle.device)["time_ns"]
+    firsts = (
+        events.frame("global_dirty_state")
+        .filter(pl.col("comm").cast(pl.String) == FIO_COMM)
+        .group_by("pid").agg(pl.col("time_ns").min())["time_ns"].to_list()
+    )  # fmt: skip
+    if not len(ends):
+        return Window(min(firsts), min(firsts) + lasted) if firsts else None
+    last = ends.max()
+    assert isinstance(last, int)
+    guess = last - lasted
+    near = [first for first in firsts if abs(first - guess) <= NEAR_NS]
+    start = min(near, key=lambda first: abs(first - guess), default=guess)
+    return Window(start, start + lasted)
+
+
+def written_requests(events: Events, device: str | None) -> pl.DataFrame:
+    """Return time_ns and nr_sector of each write the device finished; an empty frame if no event says.
+
+    Completions: where a driver is busy 6.1 prints a request again each time it is given.
+    """
+    rows = events.frame("block_rq_complete").select(
+        "time_ns", "line", "nr_sector", "rwbs", pl.col("dev").cast(pl.String)
+    )
+    if device is not None:
+        rows = rows.filter(pl.col("dev") == device.replace(":", ","))
+    return with_class(rows).filter((pl.col("op") == "write") & (pl.col("nr_sector") > 0))

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""samples.csv: counters of the whole machine over time, brought onto the trace's clock."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from pageout.vocabulary.errors import TraceError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pageout.bundle.files import Files
+    from pageout.bundle.meta import Meta
+    from pageout.events.tables import Events
+
+SAMPLES = "samples.csv"
+UNITS_NS = {"t_s": 1e9, "t_ms": 1e6, "t_us": 1e3, "t_ns": 1.0}
+NAMES = {"nr_free": "nr_free_pages"}  # old name -> the kernel's
+TIE = ("nr_dirty", "nr_writeback", "nr_dirtied", "nr_written")
+TIE_EVENT = ("dirty", "writeback", "dirtied", "written")
+SAME_NS = 5_000_000  # a read of /proc/vmstat and the line that is written of it are no further apart
+LARGEST = float(1 << 62)
+
+Column = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Rows in the order of time. `clock`: trace; tied (to it, by what both say); start, where nothing ties them."""
+
+    time_ns: NDArray[np.int64]
+    columns: Mapping[str, Column]
+    clock: str
+    samplers: frozenset[str] = frozenset()  # tasks whose events come of sampling
+
+    def __len__(self) -> int:
+        return len(self.time_ns)
+
+    def column(self, name: str) -> Column | None:
+        """Return a counter over time, None if it was not sampled."""
+        return self.columns.get(name)
+
+
+def read_samples(files: Files, meta: Meta, events: Events | None) -> Samples | None:
+    """Return the samples on the trace's clock, None if there are none.  Raises TraceError if they are unusable."""
+    if SAMPLES not in files.names:
+        return None
+    where = files.where(SAMPLES)
+    frame = _frame(where, files.read(SAMPLES))
+    time_column = (meta.samples.time_column if meta.samples else None) or frame.columns[0]
+    unit = UNITS_NS.get(time_column)
+    if unit is None or time_column not in frame.columns:
+        raise TraceError(f"{where}:1: {time_column[:40]!r}: no time column; there is {', '.join(UNITS_NS)}")
+    table = {name: frame[name].to_numpy().astype(np.float64) for name in frame.columns}
+    time = table.pop(time_column)
+    if not (np.isfinite(time).all() and (np.abs(time) * unit < LARGEST).all()):
+        raise TraceError(f"{where}: {time_column}: not a time in every row: record again")
+    order = np.argsort(time, kind="stable")
+    columns = {NAMES.get(name, name): values[order] for name, values in table.items()}
+    time_ns = (time[order] * unit).astype(np.int64)
+    return _on_trace_clock(Samples(time_ns, columns, "start"), time_column, meta, events)
+
+
+def _frame(where: str, content: bytes) -> pl.DataFrame:
+    """Return the table; what is no number is null."""
+    try:
+        text = pl.read_csv(content, infer_schema=False, truncate_ragged_lines=True, ignore_errors=True)
+    except (pl.exceptions.PolarsError, ValueError) as error:
+        raise TraceError(f"{where}: no table with commas ({str(error)[:120]}): record again") from None
+    if not len(text) or text.width < 2:
+        raise TraceError(f"{where}: no row of samples in it: record again")
+    return text.select(pl.all().str.strip_chars().cast(pl.Float64, strict=False))
+
+
+def _on_trace_clock(rows: Samples, time_column: str, meta: Meta, events: Events | None) -> Samples:
+    clock = meta.samples.clock if meta.samples else None
+    offset, samplers = tie(rows, events) if events is not None else (None, frozenset[str]())
+    if clock == "trace" or (clock is None and time_column == "t_us"):
+        return replace(rows, clock="trace", samplers=samplers)
+    if offset is not None:
+        return replace(rows, time_ns=rows.time_ns + offset, clock="tied", samplers=samplers)
+    if meta.start_s is not None:
+        return replace(rows, time_ns=rows.time_ns + int(meta.start_s * 1e9), clock="trace")
+    return rows
+
+
+def tie(rows: Samples, events: Events) -> tuple[int | None, frozenset[str]]:
+    """Return what to add to the samples' times, ns, and the tasks that sampled; None if nothing ties the two.
+
+    Reading /proc/vmstat computes the dirty limits, and so fires global_dirty_state in the task that samples, with the
+    very counters of the row. Most pairs of a row and an event with the same counters lie at one distance of time.
+    """
+    state = events.frame("global_dirty_state").select("time_ns", pl.col("comm").cast(pl.String), *TIE_EVENT)
+    given = [rows.column(name) for name in TIE]
+    if not len(state) or any(column is None for column in given):
+        return None, frozenset()
+    table = {event: pl.Series(column, strict=False).cast(pl.Int64, strict=False)
+             for event, column in zip(TIE_EVENT, given, strict=True)}  # fmt: skip
+    sampled = pl.DataFrame({"at": rows.time_ns, **table}).drop_nulls()
+    rare = state.with_columns(pl.col(name).cast(pl.Int64) for name in TIE_EVENT).filter(pl.len().over(*TIE_EVENT) <= 64)
+    pairs = sampled.join(rare, on=TIE_EVENT, how="inner").with_columns(
+        (pl.col("time_ns") - pl.col("at")).alias("apart")
+    )
+    if not len(pairs):
+        return None, frozenset()
+    slots = pairs.group_by((pl.col("apart") // SAME_NS).alias("slot")).len().sort("len", "slot", descending=True)
+    near = pairs.filter((pl.col("apart") // SAME_NS - slots["slot"][0]).abs() <= 1)
+    if len(near) < max(2, len(sampled) // 10):
+        return None, frozenset()
+    middle = near["apart"].median()
+    assert isinstance(middle, float | int)
+    offset = int(middle)
+    close = near.filter((pl.col("apart") - offset).abs() <= SAME_NS)
+    counts = close.group_by("comm").len().filter(pl.col("len") * 2 >= len(close))
+    return offset, frozenset(name for name in counts["comm"].to_list() if name is not None)

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Predicted beside measured, as tables; recorded and predicted levels, laid over each other as a picture."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from pageout.report import charts
+from pageout.report.charts import BLUE, ORANGE, VEGALITE, Spec
+from pageout.report.page import bare_page
+from pageout.report.plot import INK, PAPER, WIDTH, lean
+from pageout.report.text import counted, number_text, plain
+
+Document = Mapping[str, Any]
+LEGEND = (
+    "error: predicted against measured. spread: of the real machine, by recordings of the same case. The\n"
+    "larger of tolerance and spread decides; -: not judged, or not known. baseline: the rate is that of\n"
+    "demand or device, whichever is less, levels are at the limit, nobody is held."
+)
+
+
+def answer_text(document: Document) -> Text:
+    """Return the answer: how many figures are within tolerance, and what misses most."""
+    rows = [row for bundle in document["bundles"] for row in bundle["figures"] if row["within"] is not None]
+    good = sum(row["within"] for row in rows)
+    lines = [
+        f"{good} of {counted(len(rows), 'figure')} within tolerance, {counted(len(document['bundles']), 'recording')}"
+    ]
+    misses = sorted(
+        ((told["misses"], name) for name, told in document["summary"].items() if told["misses"]), reverse=True
+    )
+    if misses:
+        lines.append("beyond: " + ", ".join(f"{plain(name)} ({count})" for count, name in misses[:8]))
+    return Text("\n".join(lines), style="bold")
+
+
+def validation_tables(document: Document) -> Group:
+    """Return a table a recording."""
+    return Group(*(part for bundle in document["bundles"] for part in _of_bundle(bundle)), Text(LEGEND))
+
+
+def _of_bundle(bundle: Document) -> list[Any]:
+    judged = [row for row in bundle["figures"] if row["within"] is not None]
+    good = sum(row["within"] for row in judged)
+    head = f"{plain(bundle['path'])}  ({plain(bundle['design'])})  {good} of {len(judged)}"
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for number, name in enumerate(("figure", "unit", "measured", "predicted", "error", "spread", "baseline", "")):
+        table.add_column(name, justify="left" if number in (0, 1, 7) else "right", no_wrap=True)
+    for row in bundle["figures"]:
+        table.add_row(
+            plain(row["name"])[:28], row["unit"], _number(row["measured"]), _number(row["predicted"]),
+            _error(row["error"], row["measured"]), _error(row["spread"], row["measured"], sign=False),
+            _number(row["baseline"]), {True: "ok", False: "MISS", None: "-"}[row["within"]],
+        )  # fmt: skip
+    return [Text(head, style="bold"), table, Text("")]
+
+
+def _number(value: Any) -> str:
+    return "-" if value is None else number_text(value)
+
+
+def _error(value: float | None, measured: Any, *, sign: bool = True) -> str:
+    """Return a share in percent, or the difference where nothing was measured to take a share of."""
+    if value is None:
+        return "-"
+    if not measured:
+        return f"{value:+.4g}" if sign else f"{value:.4g}"
+    return f"{value * 100:+.1f} %" if sign else f"{value * 100:.1f} %"
+
+
+def levels_picture(
+    pairs: Sequence[tuple[str, Mapping[str, Any] | None, Mapping[str, Any] | None]], suffix: str
+) -> bytes:
+    """Return a picture of dirty + writeback over time, a panel a recording: recorded, and predicted over it.
+
+    pairs: title, recorded curve, predicted curve: t_s, dirty_mib, writeback_mib
+    """
+    spec: Spec = {
+        "vconcat": [_panel(*pair) for pair in pairs],
+        "resolve": {"scale": {"color": "independent"}},
+        "config": charts.config(INK, PAPER),
+        "padding": 12,
+    }
+    if suffix == ".html":
+        return bare_page(spec)
+    import vl_convert
+
+    if suffix == ".png":
+        return bytes(vl_convert.vegalite_to_png(spec, vl_version=VEGALITE, scale=2))
+    return lean(str(vl_convert.vegalite_to_svg(spec, vl_version=VEGALITE))).encode()
+
+
+def _panel(title: str, recorded: Mapping[str, Any] | None, predicted: Mapping[str, Any] | None) -> Spec:
+    names = ("recorded", "predicted")
+    values = [
+        {"t": round(t, 3), "mib": round(dirty + writeback, 3), "whose": name}
+        for name, curve in zip(names, (recorded, predicted), strict=True)
+        if curve is not None
+        for t, dirty, writeback in zip(curve["t_s"], curve["dirty_mib"], curve["writeback_mib"], strict=True)
+    ]
+    colour = {"field": "whose", "type": "nominal", "scale": {"domain": names, "range": [ORANGE, BLUE]}, "title": None}
+    return {
+        "title": {"text": plain(title), "fontSize": 12},
+        "width": WIDTH,
+        "height": 160,
+        "data": {"values": values},
+        "mark": {"type": "line", "strokeWidth": 1.5},
+        "encoding": {
+            "x": {"field": "t", "type": "quantitative", "title": "s"},
+            "y": {"field": "mib", "type": "quantitative", "title": "dirty + writeback, MiB"},
+            "color": colour,
+        },
+    }

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The device of a recording as a Disk: its limits and its queue as recorded, what was not by its own requests."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import msgspec
+import polars as pl
+
+from pageout.analysis.block import df_requests
+from pageout.bundle.bundle import Bundle
+from pageout.bundle.evidence import written_requests
+from pageout.bundle.meta import CaseDevice
+from pageout.vocabulary.scenario import Disk
+
+DISK_BYTES = 500 * 1000**3
+SECTORS_PER_KIB = 2
+BUSY_ENOUGH_NS = 10_000_000
+
+
+class Modelled(NamedTuple):
+    """A disk, and what must be known of where it is from."""
+
+    disk: Disk
+    notes: list[str]
+
+
+def disk_of(bundle: Bundle) -> Modelled:
+    """Return the device that matters."""
+    case = bundle.case
+    device = case.device if case is not None and case.device is not None else CaseDevice()
+    notes: list[str] = []
+    wanted = _queue(bundle, device, notes)
+    limits = bundle.limits
+    if device.model == "tick_throttle" and device.bytes_per_tick and device.tick_ms:
+        rate = int(device.bytes_per_tick * 1000 / device.tick_ms)
+        wanted |= {
+            "kind": "throttled", "limit": "ticks", "tick_ns": int(device.tick_ms * 1e6),
+            "tick_bytes": device.bytes_per_tick, "latency_us": (device.completion_ns or 0) // 1000,
+        }  # fmt: skip
+        if "tick_bytes" not in Disk.__struct_fields__:
+            wanted |= {"write_bps": rate, "read_bps": rate}
+    elif limits is not None and any(value for value in msgspec.structs.astuple(limits)):
+        wanted |= {
+            "kind": "throttled", "limit": "slices",
+            "write_bps": int(limits.wbps or 0), "read_bps": int(limits.rbps or 0),
+            "write_iops": int(limits.wiops or 0), "read_iops": int(limits.riops or 0),
+        }  # fmt: skip
+        wanted |= _below(bundle)
+    else:
+        wanted |= _by_itself(bundle, notes)
+    known = {name: value for name, value in wanted.items() if name in Disk.__struct_fields__}
+    return Modelled(Disk(**known), notes)
+
+
+def _queue(bundle: Bundle, device: CaseDevice, notes: list[str]) -> dict[str, Any]:
+    """Return size of requests, tags and scheduler; a limit on the size that nobody noted is the largest request met."""
+    queue = bundle.queue
+    wanted: dict[str, Any] = {"name": "sda", "size_bytes": int((queue.size if queue else None) or DISK_BYTES)}
+    wanted["size_bytes"] = min(max(wanted["size_bytes"], 1 << 30), DISK_BYTES)
+    kib = (queue.max_sectors_kb if queue else None) or device.max_request_kib
+    if kib is None and bundle.events is not None:
+        largest = written_requests(bundle.events, bundle.device)["nr_sector"].max()
+        if isinstance(largest, int) and largest > 0:
+            kib = largest // SECTORS_PER_KIB
+            notes.append(f"largest request: {kib} KiB, the largest that was met")
+    if kib:
+        wanted["max_sectors_kb"] = min(max(kib // 4 * 4, 4), 4096)
+        segments = queue.max_segments if queue else None
+        wanted["max_segments"] = min(max(segments or kib // 4, 1), 4096)
+    tags = (queue.nr_requests if queue else None) or device.tags
+    if tags:
+        wanted |= {"nr_requests": min(max(tags, 4), 4096), "tags": tags}
+    scheduler = (queue.scheduler if queue else None) or device.scheduler or "none"
+    known = "mq-deadline" if "[mq-deadline]" in scheduler or scheduler == "mq-deadline" else "none"
+    wanted["elevator"] = known if "tags" in Disk.__struct_fields__ else {"none": "noop"}.get(known, "deadline")
+    return wanted | {"queue_depth": min(max(device.hw_queue_depth or tags or 32, 1), 1024)}
+
+
+def _below(bundle: Bundle) -> dict[str, Any]:
+    """Return how fast the device is below its limit: bytes over the time that requests were under way."""
+    rate = _busy_rate(bundle)
+    return {"service_mb_s": min(max(round(rate / 1e6), 1), 100_000)} if rate is not None else {}
+
+
+def _by_itself(bundle: Bundle, notes: list[str]) -> dict[str, Any]:
+    """Return a device without limits: as fast as it was while it had requests."""
+    rate = _busy_rate(bundle)
+    if rate is None:
+        notes.append("nothing says how fast the device is: it answers at once")
+        return {"kind": "null"}
+    notes.append(f"the device by its own requests: {rate / 1e6:.4g} MB/s while any were under way")
+    return {"kind": "throttled", "write_bps": max(int(rate), 4096), "read_bps": max(int(rate), 4096)}
+
+
+def _busy_rate(bundle: Bundle) -> float | None:
+    """Return bytes a second while at least one request was at the device, None if that cannot be told."""
+    events = bundle.events
+    if events is None or df_requests.missing(events):
+        return None
+    rows = df_requests(events).filter(pl.col("time_ns_end").is_not_null() & (pl.col("nr_sector") > 0))
+    if bundle.device is not None:
+        rows = rows.filter(pl.col("dev").cast(pl.String) == bundle.device.replace(":", ","))
+    spans = rows.sort("time_ns").select("time_ns", "time_ns_end")
+    reached = pl.col("time_ns_end").cum_max().shift(1)
+    begun = pl.max_horizontal("time_ns", reached)
+    busy = spans.select((pl.col("time_ns_end") - begun).clip(lower_bound=0).sum()).item() if len(spans) else 0
+    if not busy or busy < BUSY_ENOUGH_NS:
+        return None
+    return float(rows["nr_sector"].sum()) * 512 * 1e9 / float(busy)

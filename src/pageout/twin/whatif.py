@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What if: a recorded run under other settings, as far as the unchanged replay of it can be trusted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pageout.bundle.measured import FIGURES, Value, figure_of
+from pageout.twin.judge import error_of, tolerance_of
+
+TRUSTED = 1.5  # times the tolerance that a prediction may be off
+
+
+def rows(
+    before: Mapping[str, Value], unchanged: Mapping[str, Value], changed: Mapping[str, Value], tick_ms: float
+) -> list[dict[str, Any]]:
+    """Return one row a figure.
+
+    before: recorded; unchanged, changed: simulated; after: what to expect, the recorded value moved as the simulated
+    one moved; error_bar: how far off the unchanged replay was, carried over, in the figure's unit; trust: False where
+    it was off by more than half again what is near enough, None where the figure is not judged
+    """
+    names = [*FIGURES, *(name for name in before if name not in FIGURES)]
+    found = []
+    for name in names:
+        values = [table.get(name) for table in (before, unchanged, changed)]
+        if all(value is None for value in values):
+            continue
+        after = _after(*values)
+        error = error_of(values[0], values[1])
+        off = None if error is None else abs(error)
+        bar = None if off is None or after is None else round(off * abs(after) if values[0] else off, 6)
+        limit = tolerance_of(name, values[0], tick_ms)
+        found.append(
+            {
+                "name": name, "unit": figure_of(name).unit, "before": values[0], "unchanged": values[1],
+                "changed": values[2], "after": after, "difference": _minus(after, values[0]), "error_bar": bar,
+                "trust": None if limit is None else off is not None and off <= TRUSTED * limit,
+            }
+        )  # fmt: skip
+    return found
+
+
+def _after(before: Value, unchanged: Value, changed: Value) -> Value:
+    if changed is None:
+        return None
+    if before is None or not unchanged or not before:
+        return changed
+    return round(float(before) * float(changed) / float(unchanged), 6)
+
+
+def _minus(after: Value, before: Value) -> Value:
+    return None if after is None or before is None else round(float(after) - float(before), 6)
