@@ -10,7 +10,8 @@ kernel/time/timer.c (calc_wheel_index) and mm/filemap.c (__filemap_get_folio).
 class Flusher:
     """Lists hold inodes in the order in which they are served; times in ms, amounts in pages."""
 
-    def __init__(self, *, expire, background, bandwidth, limit):
+    def __init__(self, *, expire, background, bandwidth, limit, by_age=False):
+        self.by_age = by_age  # since 6.9
         self.expire, self.background, self.bandwidth, self.limit = expire, background, bandwidth, limit
         self.dirty, self.io, self.more = [], [], []  # dirty: oldest first
         self.when, self.pages = {}, {}
@@ -44,6 +45,7 @@ class Flusher:
         """Do a whole item; `script` says of each turn (share written of what could be, ms it took, then queued)."""
         total, begun = 0, self.now
         script = iter(script)
+        filled = False
         while True:
             if pages <= 0 or (self.queued and kind in ("background", "periodic")):
                 return total
@@ -51,14 +53,16 @@ class Flusher:
                 return total
             before = {"periodic": self.now - self.expire, "background": self.now}.get(kind, begun)
             if not self.io:
+                filled = True
                 self.queue_io(before)
-            done, pages = self.batch(pages, script)
+            done, pages = self.batch(kind, pages, script)
             total += done
-            if done == 0:
+            if done == 0 and (filled or not self.by_age):
                 return total
 
-    def batch(self, left, script):
+    def batch(self, kind, left, script):
         begun, done = self.now, 0
+        before = begun - (self.expire if kind == "periodic" else 0)
         while self.io:
             inode = self.io.pop(0)
             chunk = self.chunk(left)
@@ -71,7 +75,7 @@ class Flusher:
             done += wrote + (self.pages[inode] == 0)
             if self.pages[inode] == 0:
                 pass  # clean: on no list
-            elif wrote >= chunk:
+            elif wrote >= chunk and not (self.by_age and self.when[inode] > before):
                 self.more.append(inode)
             else:
                 self.redirty_tail(inode)

@@ -86,11 +86,13 @@ def do_item(m, kind: str, pages: int, script) -> int:
 
 
 @some
-@given(DIRTYING, st.sampled_from(["background", "periodic", "all"]), st.sampled_from([1, 1024, 6000, wb.UNLIMITED]),
-       st.lists(TURN, max_size=12))  # fmt: skip
-def test_an_item_is_done_as_the_twin_does_it(dirtying, kind, pages, script) -> None:
+@given(DIRTYING, st.lists(st.tuples(st.sampled_from(["background", "periodic", "all"]),
+                                    st.sampled_from([1, 1024, 6000, wb.UNLIMITED]), st.lists(TURN, max_size=8)),
+                          min_size=1, max_size=3), st.booleans())  # fmt: skip
+def test_items_are_done_as_the_twin_does_them(dirtying, items, by_age) -> None:
     m = machine()
-    twin = naive.Flusher(expire=EXPIRE, background=BACKGROUND, bandwidth=BANDWIDTH, limit=LIMIT)
+    m.k.param.flush_requeue = c.REQUEUE_AGE if by_age else c.REQUEUE_CHUNK
+    twin = naive.Flusher(expire=EXPIRE, background=BACKGROUND, bandwidth=BANDWIDTH, limit=LIMIT, by_age=by_age)
     m.k.stat.now_ns = 1000 * MS
     for inode, nr_pages, after in dirtying:
         dirty_pages(m, inode, nr_pages)
@@ -100,18 +102,18 @@ def test_an_item_is_done_as_the_twin_does_it(dirtying, kind, pages, script) -> N
     twin.now = m.k.stat.now_ns // MS
     m.events()
 
-    total = do_item(m, kind, pages, script)
+    for kind, pages, script in items:
+        assert do_item(m, kind, pages, script) == twin.work(kind, pages, script)
+        assert served(m) == (twin.dirty, twin.io, twin.more)
 
-    assert total == twin.work(kind, pages, script)
     events = m.events()
     turns = [(event[2] - 128, event[7], event[8]) for event in events if event[0] == "writeback_single_inode"]
     assert turns == twin.turns
-    assert served(m) == (twin.dirty, twin.io, twin.more)
     assert all(m.k.inode[i].dirtied_when == twin.when[i] * MS for i in twin.dirty + twin.io + twin.more)
     starts = [event for event in events if event[0] == "writeback_single_inode_start"]
     assert [(event[2] - 128, event[7]) for event in starts] == [turn[:2] for turn in twin.turns]
-    reason = {"background": 0, "all": 1, "periodic": 3}[kind]
-    assert {event[8] for event in events if event[0] in ("writeback_start", "writeback_written")} <= {reason}
+    reasons = {{"background": 0, "all": 1, "periodic": 3}[kind] for kind, _, _ in items}
+    assert {event[8] for event in events if event[0] in ("writeback_start", "writeback_written")} <= reasons
 
 
 @some

@@ -7,7 +7,18 @@ requeue_inode).  Differs: one superblock a device; only WB_SYNC_NONE work, since
 """
 
 from pageout.engine.clock import jiffies_of, now_of, out_of_slice
-from pageout.engine.constants import ENTRY, I_DIRTY_PAGES, I_SYNC, LIST_IO, LIST_MORE_IO, NEVER, NIL, NS_PER_MS, YIELD
+from pageout.engine.constants import (
+    ENTRY,
+    I_DIRTY_PAGES,
+    I_SYNC,
+    LIST_IO,
+    LIST_MORE_IO,
+    NEVER,
+    NIL,
+    NS_PER_MS,
+    REQUEUE_CHUNK,
+    YIELD,
+)
 from pageout.engine.kstack import call, ret
 from pageout.engine.ring import emit
 from pageout.engine.waitqueue import sleep_on, wake_all
@@ -115,7 +126,7 @@ def wb_writeback_turns(k, t, f):
         progress = k.task[t].retval
         f.total += progress
         _trace(k, t, EV.writeback_written, f.a, item)
-        if progress == 0:
+        if progress == 0 and (f.flag or k.param.flush_requeue == REQUEUE_CHUNK):
             busy = device.b_more_io_tail
             if busy == NIL:
                 return ret(k, t, f, f.total)
@@ -132,6 +143,7 @@ def wb_writeback_turns(k, t, f):
         before = now_of(k, t)
     _trace(k, t, EV.writeback_start, f.a, item)
     if device.b_io == NIL:
+        f.flag = 1
         _queue_io(k, t, f.a, before, reason_of(item))
     return call(k, t, f, FN.writeback_inodes_wb, WRITTEN, f.a, f.b, 0)
 
@@ -194,7 +206,8 @@ def writeback_sb_inodes(k, t, f):
         item.nr_pages -= wrote
         f.total += wrote if wrote > 0 else 0
         f.total += _end_turn(k, t, f.inode, f.nr_to_write, wrote)
-        _requeue(k, t, f.inode, f.nr_to_write, wrote)
+        before = f.start_ns - k.param.dirty_expire_ns * item.for_kupdate
+        _requeue(k, t, f.inode, f.nr_to_write, wrote, before)
         if f.total > 0 and (now_of(k, t) - f.start_ns > PASS_NS or item.nr_pages <= 0):
             return ret(k, t, f, f.total)
     while device.b_io_tail != NIL:
@@ -243,14 +256,17 @@ def _trace_inode(k, t, event, inode, to_write, wrote):
 
 
 @kfn
-def _requeue(k, t, inode, chunk, wrote):
-    """Where the inode goes after its turn: on if its chunk is used up, back to wait if it is stuck, off if clean."""
+def _requeue(k, t, inode, chunk, wrote, before):
+    """Where the inode goes after its turn: on if its chunk is used up, back to wait if it is stuck, off if clean.
+
+    flusher.requeue=age: back to wait, too, if it was not dirtied by `before`.  Source: Linux v6.12 requeue_inode.
+    """
     file = k.inode[inode]
     file.istate &= ~I_SYNC
     if file.unlinked:
         inode_list_del(k, inode)
     elif file.nr_dirty > 0:
-        if wrote >= chunk:
+        if wrote >= chunk and (k.param.flush_requeue == REQUEUE_CHUNK or file.dirtied_when <= before):
             requeue_io(k, inode)
         else:
             redirty_tail(k, t, inode)
