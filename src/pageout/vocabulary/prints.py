@@ -14,7 +14,7 @@ from __future__ import annotations
 import string
 from functools import cache
 
-from pageout.vocabulary.schema import EVENTS, EventKind
+from pageout.vocabulary.schema import EventKind, event_of
 from pageout.vocabulary.tracepoints import (
     GFP_ATOMIC,
     GFP_HIGHUSER,
@@ -113,8 +113,14 @@ def events_of(set_name: str, kernel: str) -> tuple[bool, ...]:
     return tuple(on and _has(row, kernel) for on, row in zip(enabled(set_name, later=True), TRACEPOINTS, strict=True))
 
 
+def _kind(row: Tracepoint) -> EventKind:
+    found = event_of(row.name)
+    assert found is not None, row.name
+    return found
+
+
 def _has(row: Tracepoint, kernel: str) -> bool:
-    until = EVENTS[row.name].until
+    until = _kind(row).until
     return not until or version(kernel) <= version(until)
 
 
@@ -126,7 +132,7 @@ def rows_of(kernel: str) -> tuple[Tracepoint, ...]:
 
 def _row(row: Tracepoint, kernel: tuple[int, ...]) -> Tracepoint:
     name, since = _NAMES.get(row.name, (row.name, ()))
-    text = _text(row, EVENTS[row.name], kernel).replace("pfn={pfn}", "pfn=0x{pfn}")
+    text = _text(row, _kind(row), kernel).replace("pfn={pfn}", "pfn=0x{pfn}")
     return row._replace(
         name=name if kernel >= since else row.name,
         fields=tuple(_field(field, kernel) for field in row.fields),
