@@ -3,13 +3,14 @@
 
 import ctypes
 
+from pageout.vocabulary.prints import GFP_6_FLAGS, INODE_STATE_6_FLAGS, LOCKED, is_later, rows_of
 from pageout.vocabulary.tracepoints import (
     GFP_FLAGS,
     INODE_STATE_FLAGS,
+    REASONS,
     RECLAIM_FLAGS,
     RWBS_FLAGS,
     SHRINKERS,
-    TRACEPOINTS,
     major_minor,
 )
 
@@ -50,6 +51,9 @@ PRINT = {
     "sb_dev": lambda value: print_device(value, ":", "0:0"),
     "dev": lambda value: print_device(value, ",", "0,0"),
     "shrinker": lambda value: SHRINKERS[value],
+    "reason": lambda value: REASONS[value],
+    "gfp6": lambda value: print_flags(value, GFP_6_FLAGS, "|", "GFP_NOWAIT"),
+    "istate6": lambda value: print_flags(value, INODE_STATE_6_FLAGS, "|", ""),
 }
 
 
@@ -57,21 +61,30 @@ def print_page(pfn):
     return "          (null)" if pfn == -1 else f"{(0xFFFFEA0000000000 + 56 * pfn) % 2**64:016x}"
 
 
-def print_record(record, comms):
-    row = TRACEPOINTS[record["event"]]
+def print_hashed(pfn):
+    return f"{0 if pfn == -1 else (pfn * 2654435761 ^ pfn >> 7) % 2**32:016x}"
+
+
+def print_record(record, comms, kernel=""):
+    row = rows_of(kernel)[record["event"]]
     pid = int(record["pid"])
     comm = "<idle>" if pid == 0 else comms.get(pid, "<...>")
     values = dict(zip((column.name for column in row.fields), (int(word) for word in record["a"]), strict=False))
     texts = {column.name: PRINT[column.printed](values[column.name]) for column in row.fields}
     texts["page"] = print_page(values.get("pfn", 0))
+    texts["data_bytes"] = values.get("nr_sector", 0) * 512 % 2**32
+    texts["hashed_page"] = print_hashed(values.get("pfn", 0))
     texts["comm"] = comm
     target = values.get("target_pid", 0)
     texts["comm_of_target"] = "<idle>" if target == 0 else comms.get(target, "<...>")
     seconds, microseconds = divmod((int(record["time_ns"]) + 500) // 1000, 10**6)
     pad = " " * (16 - len(comm.encode()))  # the kernel pads to bytes
-    prefix = f"{pad}{comm}-{pid:<5d} [{record['cpu']:03d}] {seconds:5d}.{microseconds:06d}"
+    width, context = (7, "..s.. " if pid == 0 else "...1. " if row.name in LOCKED else "..... ")
+    if not is_later(kernel):
+        width, context = 5, ""
+    prefix = f"{pad}{comm}-{pid:<{width}d} [{record['cpu']:03d}] {context}{seconds:5d}.{microseconds:06d}"
     return f"{prefix}: {row.name}: {row.text.format(**texts)}\n"
 
 
-def print_records(records, comms):
-    return "".join(print_record(record, comms) for record in records).encode()
+def print_records(records, comms, kernel=""):
+    return "".join(print_record(record, comms, kernel) for record in records).encode()

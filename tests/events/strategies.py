@@ -5,16 +5,19 @@ import numpy as np
 from hypothesis import strategies as st
 
 from pageout.events.recording import RECORD
+from pageout.vocabulary.prints import events_of, rows_of
 from pageout.vocabulary.tracepoints import (
     DEV_T,
     NULL_PAGE_PFN,
     NULL_PFN,
+    REASONS,
     SD_DISKS,
     SHRINKERS,
-    TRACEPOINTS,
     disk_of,
+    gfp_mask,
 )
 
+COLD = gfp_mask("COLD")
 LONG = st.integers(-(2**63), 2**63 - 1)
 SMALL = st.integers(0, 5000)
 INT = SMALL | st.integers(-(2**31), 2**31 - 1)
@@ -37,6 +40,8 @@ VALUES = {
     "lx": SMALL | LONG,
     "pfn": SMALL | st.just(NULL_PFN) | LONG.filter(lambda pfn: pfn % 2**64 != NULL_PAGE_PFN),
     "gfp": st.integers(0, 2**24 - 1) | st.integers(0, 2**32 - 1),
+    "gfp6": st.integers(0, 2**24 - 1).map(lambda mask: mask & ~COLD),  # which prints as two others do
+    "istate6": st.integers(0, 511) | LONG,
     "reclaim": st.integers(0, 31) | st.integers(0, 2**31 - 1),
     "istate": st.integers(0, 511) | LONG,
     "rwbs": RWBS,
@@ -47,6 +52,7 @@ VALUES = {
     "lru": st.sampled_from([1, 2, 4, 8]),
     "throttle": st.sampled_from([1, 2, 4, 8]),
     "zone": st.sampled_from([1, 2, 4]),
+    "reason": st.integers(0, len(REASONS) - 1),
 }
 CTYPES = {"short": st.integers(-1000, 1000)}
 
@@ -58,19 +64,22 @@ COMM = st.sampled_from(ODD_COMMS) | st.text(
 
 
 @st.composite
-def record(draw: st.DrawFn, pids: tuple[int, ...]) -> tuple[object, ...]:
-    number = draw(st.integers(0, len(TRACEPOINTS) - 1))
+def record(draw: st.DrawFn, pids: tuple[int, ...], kernel: str) -> tuple[object, ...]:
+    """A record of an event the kernel prints; fields of which its text says nothing are 0."""
+    number = draw(st.sampled_from([n for n, on in enumerate(events_of("full", kernel)) if on]))
     fields = [0] * 14
-    for index, column in enumerate(TRACEPOINTS[number].fields):
-        fields[index] = draw(CTYPES.get(column.ctype, VALUES[column.printed]))
+    row = rows_of(kernel)[number]
+    for index, column in enumerate(row.fields):
+        if f"{{{column.name}}}" in row.text:
+            fields[index] = draw(CTYPES.get(column.ctype, VALUES[column.printed]))
     time_ns = draw(st.integers(0, 10**6) | st.integers(0, 9 * 10**15)) * 1000
     return time_ns, draw(st.sampled_from(pids)), number, draw(st.integers(0, 4095)), tuple(fields)
 
 
 @st.composite
-def traces(draw: st.DrawFn, max_size: int = 20) -> tuple[np.ndarray, dict[int, str]]:
+def traces(draw: st.DrawFn, max_size: int = 20, kernel: str = "") -> tuple[np.ndarray, dict[int, str]]:
     """Ring records and the names of their tasks."""
     pids = tuple(draw(st.lists(st.integers(0, 2**31 - 1), min_size=1, max_size=5, unique=True)))
     comms = {pid: draw(COMM) for pid in pids if pid and draw(st.booleans())}
-    records = np.array(draw(st.lists(record(pids), max_size=max_size)), RECORD)
+    records = np.array(draw(st.lists(record(pids, kernel), max_size=max_size)), RECORD)
     return records, comms

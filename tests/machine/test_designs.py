@@ -12,7 +12,7 @@ from pageout.readers.read import read_input
 from pageout.validate.oracle import judge_throttling, settings_of
 from pageout.vocabulary.scenario import Scenario, Task
 from pageout.vocabulary.settings import DESIGNS
-from pageout.vocabulary.tracepoints import RECLAIM_WB_FILE
+from pageout.vocabulary.tracepoints import REASONS, RECLAIM_WB_FILE
 from tests.events.recording import Recording
 from tests.machine.test_simulate import KIB, MIB, MS, S, file, io, machine, scenario, traced
 
@@ -193,6 +193,26 @@ def test_held_by_pauses_no_writer_writes_and_every_number_printed_is_the_arithme
     assert result.metrics["throttle_count"] > 50
     assert found["position"].judged > 50
     assert {kind: one.share for kind, one in found.items()} == dict.fromkeys(found, 1.0)
+
+
+@pytest.mark.parametrize("kernel", ["6.1", "6.18"])
+def test_a_design_named_for_a_kernel_prints_what_that_kernel_prints(kernel: str, tmp_path: Path) -> None:
+    slow = machine(128, kind="throttled", write_bps=20 * MIB)
+    what = scenario(slow, (file(64),), io("write", 64, "one", bs_bytes=64 * KIB))
+
+    result = simulate(under(f"linux-{kernel}", what), trace=tmp_path / "trace.txt")
+    text = (tmp_path / "trace.txt").read_text()
+    found = read_input(str(tmp_path / "trace.txt"))
+    judged = judge_throttling(found.events, settings_of(kernel, 250, {}))
+
+    assert result.document()["kernel"] == kernel
+    assert found.account.unread == 0
+    assert not found.events.other_names()
+    assert f"entries-written: {found.account.events}/{found.account.events}   #P:" in text
+    assert {kind: one.share for kind, one in judged.items()} == dict.fromkeys(judged, 1.0)
+    assert {"background"} <= set(found.events.frame("writeback_start")["reason"].to_list()) <= set(REASONS)
+    assert ("wb_setpoint=" in text, "bdi_setpoint=" in text) == (kernel == "6.18", kernel == "6.1")
+    assert " flush-8:0" not in text
 
 
 def test_equal_writers_get_equal_shares_and_stay_below_the_limit() -> None:

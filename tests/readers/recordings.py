@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 
 from pageout.readers.read import Input, read_input, read_pieces
+from pageout.vocabulary.prints import GFP_6_FLAGS, INODE_STATE_6_FLAGS, rows_of
 from pageout.vocabulary.tracepoints import (
     FIRST_NAME,
     GFP_FLAGS,
@@ -15,11 +16,11 @@ from pageout.vocabulary.tracepoints import (
     NO_DEVICE,
     NULL_PAGE_PFN,
     NULL_PFN,
+    REASONS,
     RECLAIM_FLAGS,
     ROWS,
     RWBS_FLAGS,
     SHRINKERS,
-    TRACEPOINTS,
     disk_of,
 )
 from tests.events.recording import COMMON, OtherEvent, Recording, columns
@@ -57,6 +58,12 @@ def _name(text, names):
 
 def _number(printed, text, names):
     """Return what the ring holds for a printed word."""
+    if printed == "reason":
+        return REASONS.index(text)
+    if printed == "gfp6":
+        return _flags(text, GFP_6_FLAGS, "GFP_NOWAIT", "GFP_")
+    if printed == "istate6":
+        return _flags(text, INODE_STATE_6_FLAGS, "")
     if printed == "gfp":
         return _flags(text, GFP_FLAGS, "GFP_NOWAIT", "GFP_")
     if printed == "reclaim":
@@ -91,19 +98,22 @@ def _column(series, printed, names):
     return np.array([number(text) for text in series.to_list()], np.int64)
 
 
-def recording_of(found: Input) -> Recording:
-    """Return the events of an input as arrays of the ring's numbers."""
+def recording_of(found: Input, kernel: str = "") -> Recording:
+    """Return the events of an input, printed by a kernel, as arrays of the ring's numbers."""
     account = found.account
     out = Recording(unread=list(account.unread_lines), lines=account.lines)
     if found.events is None:
         return out
     seen = []
     for name, frame in found.events.frames.items():
-        row = TRACEPOINTS[ROWS[name]]
+        row = rows_of(kernel)[ROWS[name]]
         array = np.empty(len(frame), columns(row))
         for column, _ in COMMON:
             array[column] = frame[column].fill_null(-1).to_numpy()
         for column in row.fields:
+            array[column.name] = 0
+            if f"{{{column.name}}}" not in row.text:
+                continue  # this kernel does not print it
             series = frame[column.name]
             if column.printed == "shrinker":  # the ring has one number for the function and its address
                 series = series.cast(pl.String) + " " + frame["shrinker_at"].cast(pl.String)
@@ -116,6 +126,6 @@ def recording_of(found: Input) -> Recording:
     return out
 
 
-def read_recording(source: Path | bytes) -> Recording:
+def read_recording(source: Path | bytes, kernel: str = "") -> Recording:
     """Return the recording in a file, or in a text."""
-    return recording_of(read_input(str(source)) if isinstance(source, Path) else read_pieces("text", [source]))
+    return recording_of(read_input(str(source)) if isinstance(source, Path) else read_pieces("text", [source]), kernel)

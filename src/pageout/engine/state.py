@@ -271,7 +271,7 @@ PARAM = tuple(
         "stack_order dirty_ratio dirty_bytes background_ratio background_bytes dirty_expire_ns dirty_writeback_ns "
         "swappiness laptop_mode ratelimit_pages ring_size heap_size reclaim_writeback reclaim_kick "
         "reclaim_wait_dirty reclaim_lumpy throttle_start throttle_by flush_turn write_folios "
-        "dirty_floor timer_expiry reserve_pages "
+        "dirty_floor timer_expiry flush_requeue reserve_pages "
         "zero_cost copy_ns syscall_ns nr_bios swap_bdi "
         "nr_swap_slots swap_bits swap_summary swap_block series_ns nr_series policy_isolate policy_dirty_page "
         "policy_next_inode policy_throttle policy_wake_flushers ring_drain stop_at_ns "

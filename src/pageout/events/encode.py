@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Ring records to the text a 3.1 kernel prints for them, compiled: importing this imports numba.
+"""Ring records to the text a kernel prints for them, compiled: importing this imports numba.
 
 The compiled loop runs the steps of `text_program` over each record, into one buffer that is handed on when full.
+Lines are those of 3.1, with its header, or those of 6.x: what kernels between them print is in no simulated trace.
 
 Source: Linux v3.1.3 kernel/trace/trace_output.c:trace_print_context, ftrace_print_flags_seq;
 kernel/trace/trace.c:ns2usecs, trace_find_cmdline, print_trace_line; lib/vsprintf.c:pointer.
@@ -17,12 +18,14 @@ import numpy as np
 from pageout.events.recording import RECORD, Array
 from pageout.events.text_program import (
     BDI,
+    BYTES,
     COMM,
     COMM_OF,
     DEFAULT_TEXT,
     DEV,
     FLAG,
     FLAGS,
+    HASHED,
     HEX,
     HEX_TEXT,
     INT,
@@ -33,6 +36,7 @@ from pageout.events.text_program import (
     NULL_TEXT,
     PAGE,
     PFN,
+    ROW,
     SHRINKER,
     STEP,
     UINT,
@@ -42,6 +46,7 @@ from pageout.events.text_program import (
 )
 from pageout.jit import bind_state, kentry, kernel_view, kfn
 from pageout.vocabulary.errors import InvariantError
+from pageout.vocabulary.prints import COLUMNS, COUNTS, is_later
 from pageout.vocabulary.tracepoints import (
     DEV_T,
     FIRST_NAME,
@@ -60,6 +65,8 @@ HEADER = (
     b"#              | |       |          |         |\n"
 )
 
+COUNTS_BYTES = 78  # room for the line that says how many, which is known at the end
+CONTEXT_BYTES = 5
 COMM_BYTES = 16  # TASK_COMM_LEN, the final NUL included
 OUT_BYTES = 1 << 20
 WORDS = RECORD.itemsize // 8
@@ -69,6 +76,7 @@ _NULL_PAGE_PFN = NULL_PAGE_PFN - (1 << 64 if NULL_PAGE_PFN > _MAX else 0)
 
 _PARAM = np.dtype([(name, "i8") for name in (
     "nr_records", "first", "next", "out_size", "used", "nr_pids", "last_pid", "last_row", "nr_names",
+    "nr_rows",
 )])  # fmt: skip
 
 LAYOUT = {
@@ -76,6 +84,7 @@ LAYOUT = {
     "ring": (np.dtype("i8"), False),
     "out": (np.dtype("u1"), False),
     "first_step": (np.dtype("i4"), False),
+    "context": (np.dtype("i4"), False),
     "step": (STEP, False),
     "flag_row": (FLAG, False),
     "pool": (np.dtype("u1"), False),
@@ -148,6 +157,14 @@ def put_page(k: Any, at: int, pfn: int) -> Any:
     for index in range(10):
         k.out[at + index] = _SPACE
     return put_text(k, at + 10, NULL_TEXT, 6)
+
+
+@kfn
+def put_hashed(k: Any, at: int, pfn: int) -> Any:
+    """Print 32 bits that stand for the struct page of a pfn, as %p does since 4.15. assumed: the hash."""
+    if pfn == NULL_PFN:
+        return put_hex(k, at, 0, 16)
+    return put_hex(k, at, (pfn * 2654435761 ^ pfn >> 7) & 0xFFFFFFFF, 16)
 
 
 @kfn
@@ -251,12 +268,14 @@ def put_comm(k: Any, at: int, pid: int, width: int) -> Any:
 
 
 @kfn
-def put_prefix(k: Any, at: int, time_ns: int, pid: int, cpu: int) -> Any:
-    """Print `comm-pid [cpu] secs.usecs: `, the time rounded to a microsecond."""
+def put_prefix(k: Any, at: int, time_ns: int, pid: int, cpu: int, event: int) -> Any:
+    """Print `comm-pid [cpu] secs.usecs: `, the time rounded to a microsecond; today a context stands before it."""
     at = put_comm(k, at, pid, 16)
     k.out[at] = _MINUS
     end = put_signed(k, at + 1, pid)
-    while end < at + 6:
+    context = k.context[event] if pid != 0 else k.context[k.param.nr_rows]
+    digits = 5 if context == 0 else 7
+    while end < at + 1 + digits:
         k.out[end] = _SPACE
         end += 1
     k.out[end] = _SPACE
@@ -264,8 +283,13 @@ def put_prefix(k: Any, at: int, time_ns: int, pid: int, cpu: int) -> Any:
     at = put_unsigned(k, end + 2, cpu, 3, _ZERO)
     k.out[at] = 93
     k.out[at + 1] = _SPACE
+    at += 2
+    if context:
+        at = put_text(k, at, context, CONTEXT_BYTES)
+        k.out[at] = _SPACE
+        at += 1
     usecs = (time_ns + 500) // 1000
-    at = put_unsigned(k, at + 2, usecs // 1000000, 5, _SPACE)
+    at = put_unsigned(k, at, usecs // 1000000, 5, _SPACE)
     k.out[at] = _DOT
     at = put_unsigned(k, at + 1, usecs % 1000000, 6, _ZERO)
     k.out[at] = _COLON
@@ -297,7 +321,11 @@ def put_value(k: Any, at: int, step: Any, value: int, pid: int) -> Any:
         return put_comm(k, at, value, 0)
     if kind == HEX:
         return put_hex(k, at, value, 1)
-    if kind == SHRINKER:
+    if kind == BYTES:
+        return put_unsigned(k, at, value << 9 & 0xFFFFFFFF, 1, _ZERO)
+    if kind == HASHED:
+        return put_hashed(k, at, value)
+    if kind in (ROW, SHRINKER):
         row = step.first + value
         if value < 0 or row >= step.end:
             return put_name(k, at, value)
@@ -317,7 +345,7 @@ def encode_records(address: Any, limit: int) -> Any:
         packed = k.ring[start + 1]
         pid = ((packed & 0xFFFFFFFF) ^ 0x80000000) - 0x80000000
         event = packed >> 32 & 0xFFFF
-        at = put_prefix(k, at, k.ring[start], pid, packed >> 48 & 0xFFFF)
+        at = put_prefix(k, at, k.ring[start], pid, packed >> 48 & 0xFFFF, event)
         for index in range(k.first_step[event], k.first_step[event + 1]):
             step = k.step[index]
             at = put_text(k, at, step.text, step.text_length)
@@ -350,6 +378,8 @@ class TextWriter:
     comms:       names of tasks by pid; pass a new mapping to `drain` when tasks came or went
     names:       what device values from FIRST_NAME downwards stand for
     max_events:  0, or how many events are written before the rest is counted as LOST, as the kernel does
+    kernel, cpus: whose text it is, and what its header says of the machine
+    patch:       writes bytes over those at a place of the text: the header of today says how many events there are
     """
 
     def __init__(
@@ -358,8 +388,12 @@ class TextWriter:
         comms: Mapping[int, str],
         names: Sequence[str] = (),
         max_events: int = 0,
+        kernel: str = "",
+        cpus: int = 1,
+        patch: Callable[[int, bytes], object] | None = None,
     ) -> None:
         self._write = write
+        self._patch, self._cpus, self._later = patch, cpus, is_later(kernel)
         self._left = max_events or -1
         self.written = 0
         self.bytes_written = 0
@@ -371,11 +405,17 @@ class TextWriter:
             "param": self._param,
             "out": self._out,
             "names": _text_rows([*names, ""], NAME_BYTES),
-            **program().arrays,
+            **program(kernel).arrays,
         }
+        self._param["nr_rows"] = len(TRACEPOINTS)
         self._param["nr_names"] = len(names)
         self._rename(comms)
-        self._put(HEADER)
+        self._put(self._counts() + COLUMNS.encode() if self._later else HEADER)
+
+    def _counts(self) -> bytes:
+        """Return the header's first lines of today; the second is as long whatever it says."""
+        said = COUNTS.format(self.written, self._cpus) if self._patch is not None else "#"
+        return f"# tracer: nop\n#\n{said:{COUNTS_BYTES}}\n".encode()
 
     def _put(self, text: bytes) -> None:
         self._write(text)
@@ -425,6 +465,8 @@ class TextWriter:
         for cpu, count in sorted(self.lost.items()):
             self._put(lost_line(cpu, count))
         self.lost = {}
+        if self._patch is not None and self._later:
+            self._patch(0, self._counts())
 
 
 def lost_line(cpu: int, count: int) -> bytes:
@@ -432,10 +474,16 @@ def lost_line(cpu: int, count: int) -> bytes:
     return f"CPU:{cpu} [LOST {count} EVENTS]\n".encode()
 
 
-def encode(records: Array, comms: Mapping[int, str], names: Sequence[str] = (), max_events: int = 0) -> bytes:
+def encode(
+    records: Array, comms: Mapping[int, str], names: Sequence[str] = (), max_events: int = 0, kernel: str = ""
+) -> bytes:
     """Return the whole text of some ring records, header included."""
-    parts: list[bytes] = []
-    writer = TextWriter(parts.append, comms, names, max_events)
+    text = bytearray()
+
+    def patch(at: int, part: bytes) -> None:
+        text[at : at + len(part)] = part
+
+    writer = TextWriter(text.extend, comms, names, max_events, kernel, patch=patch)
     writer.drain(records)
     writer.close()
-    return b"".join(parts)
+    return bytes(text)

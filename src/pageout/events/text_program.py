@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The schema as a program for the encoder: per tracepoint a list of steps, each a literal, then a value by a printer.
+"""What a kernel prints as a program for the encoder: per tracepoint a list of steps, each a literal, then a value.
 
 All text the steps refer to lies in one pool of bytes, which opens with FIXED_TEXTS.
 """
@@ -13,15 +13,25 @@ from functools import cache
 import numpy as np
 
 from pageout.events.recording import Array
+from pageout.vocabulary.prints import (
+    GFP_6_FLAGS,
+    INODE_STATE_6_FLAGS,
+    IRQ_CONTEXT,
+    LOCKED,
+    LOCKED_CONTEXT,
+    PLAIN_CONTEXT,
+    is_later,
+    rows_of,
+)
 from pageout.vocabulary.tracepoints import (
     GFP_FLAGS,
     INODE_STATE_FLAGS,
     LRU_FLAGS,
+    REASONS,
     RECLAIM_FLAGS,
     RWBS_FLAGS,
     SHRINKERS,
     THROTTLE_FLAGS,
-    TRACEPOINTS,
     ZONE_FLAGS,
     Tracepoint,
 )
@@ -35,11 +45,16 @@ FIXED_TEXTS = ("(null)", "0x", "default", "unknown")
 NULL_TEXT, HEX_TEXT, DEFAULT_TEXT, UNKNOWN_TEXT = 0, 6, 8, 15
 
 # Printers of a step. The decimal ones come first.
-(NONE, INT, UINT, LONG, ULONG, HEX, PFN, PAGE, COMM, COMM_OF, FLAGS, BDI, SB_DEV, DEV, SHRINKER) = range(15)
+(NONE, INT, UINT, LONG, ULONG, HEX, PFN, PAGE, COMM, COMM_OF, FLAGS, HASHED, BYTES) = range(13)
+(ROW, BDI, SB_DEV, DEV, SHRINKER) = range(13, 18)
 _KINDS = {
     "d": INT, "u": UINT, "ld": LONG, "lu": ULONG, "lx": HEX, "pfn": PFN, "bdi": BDI, "sb_dev": SB_DEV, "dev": DEV,
-    "shrinker": SHRINKER, "gfp": FLAGS, "reclaim": FLAGS, "istate": FLAGS, "rwbs": FLAGS, "lru": FLAGS,
-    "throttle": FLAGS, "zone": FLAGS,
+    "shrinker": SHRINKER, "gfp": FLAGS, "reclaim": FLAGS, "istate": FLAGS, "rwbs": FLAGS,
+    "gfp6": FLAGS, "istate6": FLAGS, "reason": ROW, "lru": FLAGS, "throttle": FLAGS, "zone": FLAGS,
+}  # fmt: skip
+_DERIVED = {
+    "page": (PAGE, "pfn"), "hashed_page": (HASHED, "pfn"), "comm": (COMM, ""),
+    "comm_of_target": (COMM_OF, "target_pid"), "data_bytes": (BYTES, "nr_sector"),
 }  # fmt: skip
 _FLAG_SETS: dict[str, tuple[tuple[tuple[int, str], ...], str, str]] = {
     "gfp": (GFP_FLAGS, "|", "GFP_NOWAIT"),
@@ -49,6 +64,8 @@ _FLAG_SETS: dict[str, tuple[tuple[tuple[int, str], ...], str, str]] = {
     "lru": (LRU_FLAGS, "|", ""),
     "throttle": (THROTTLE_FLAGS, "|", ""),
     "zone": (ZONE_FLAGS, "|", ""),
+    "gfp6": (GFP_6_FLAGS, "|", "GFP_NOWAIT"),
+    "istate6": (INODE_STATE_6_FLAGS, "|", ""),
 }
 
 STEP = np.dtype([(name, "i4") for name in (
@@ -62,21 +79,25 @@ FLAG = np.dtype([("mask", "i8"), ("text", "i4"), ("text_length", "i4")])
 
 
 class Program:
-    """The schema as steps: `arrays` holds the tables the compiled loop reads."""
+    """Rows as steps: `arrays` holds the tables the compiled loop reads. later: lines have a context, as today."""
 
-    def __init__(self, table: Sequence[Tracepoint]) -> None:
+    def __init__(self, table: Sequence[Tracepoint], *, later: bool = False) -> None:
         self.pool = bytearray("".join(FIXED_TEXTS).encode())
         self._places: dict[str, int] = {}
         self._flags: list[tuple[int, int, int]] = []
         self._sets = {name: self._flag_rows(flags) for name, (flags, _, _) in _FLAG_SETS.items()}
         self._sets["shrinker"] = self._flag_rows(tuple(enumerate(SHRINKERS)))
+        self._sets["reason"] = self._flag_rows(tuple(enumerate(REASONS)))
         self._steps: list[tuple[int, ...]] = []
         first = [0]
         for row in table:
             self._compile(row)
             first.append(len(self._steps))
+        context = [self._place(LOCKED_CONTEXT if row.name in LOCKED else PLAIN_CONTEXT)[0] for row in table]
+        context.append(self._place(IRQ_CONTEXT)[0])
         self.arrays: dict[str, Array] = {
             "first_step": np.array(first, np.int32),
+            "context": np.array(context if later else [0] * len(context), np.int32),
             "step": np.array(self._steps, STEP),
             "flag_row": np.array(self._flags, FLAG),
             "pool": np.frombuffer(bytes(self.pool), np.uint8).copy(),
@@ -104,9 +125,9 @@ class Program:
             start = ""
             if name is None:
                 self._steps.append((*text, NONE, 0, 0, 0, 0, 0, 0))
-            elif name in ("page", "comm", "comm_of_target"):
-                kind = {"page": PAGE, "comm": COMM, "comm_of_target": COMM_OF}[name]
-                word = words[{"page": "pfn", "comm_of_target": "target_pid"}[name]] if kind != COMM else 0
+            elif name in _DERIVED:
+                kind, source = _DERIVED[name]
+                word = words[source] if source else 0
                 self._steps.append((*text, kind, word, 0, 0, 0, 0, 0))
                 bound += 20
             else:
@@ -120,6 +141,6 @@ class Program:
 
 
 @cache
-def program() -> Program:
-    """Return the program of TRACEPOINTS."""
-    return Program(TRACEPOINTS)
+def program(kernel: str) -> Program:
+    """Return the program of what a kernel prints."""
+    return Program(rows_of(kernel), later=is_later(kernel))

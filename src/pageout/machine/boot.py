@@ -25,10 +25,11 @@ from pageout.machine.prepare import dirty_unit, prepare_unit
 from pageout.machine.room import refuse_if_too_large
 from pageout.machine.tables import seek_table
 from pageout.machine.zones import boot_zones
+from pageout.vocabulary.prints import events_of, is_later, kernel_of
 from pageout.vocabulary.scenario import Scenario
 from pageout.vocabulary.settings import choices, sysctls
 from pageout.vocabulary.storage import sized_scenario
-from pageout.vocabulary.tracepoints import enabled
+from pageout.vocabulary.tracepoints import TRACEPOINTS
 
 PAGE = 4096
 RING_RECORDS = 65536
@@ -170,7 +171,7 @@ class _Plan:
             "hist": c.HIST_BUCKETS * (c.NR_HIST_GLOBAL + 2 * len(self.jobs.rows) + 2 * self.nr_queues),
             "hist_sum": c.NR_HIST_GLOBAL + 2 * len(self.jobs.rows) + 2 * self.nr_queues,
             **causes.TABLE_SIZES,
-            "event_on": len(enabled("full")),
+            "event_on": len(TRACEPOINTS),
             "series": SERIES_ROWS * c.SERIES_COLUMNS,
             "policy_ctx": policies.NR_HOOKS,
             "ring": self.ring,
@@ -212,7 +213,7 @@ def _boot_params(arrays: dict[str, Any], scenario: Scenario, plan: _Plan, events
     )  # fmt: skip
     for name, allowed in CHOICE_VALUES.items():
         arrays["param"][CHOICE_PARAMS[name]][0] = allowed[str(plan.choices[name])]
-    arrays["event_on"][:] = enabled(events)
+    arrays["event_on"][:] = events_of(events, kernel_of(scenario.design))
 
 
 def _swap_block(scenario: Scenario, plan: _Plan) -> int:
@@ -346,6 +347,13 @@ def _install_units(arrays: dict[str, Any]) -> tuple[list[Any], list[BaseExceptio
     return [unit.install(arrays["unit"], number, failed) for number, unit in enumerate(UNITS)], trouble
 
 
+def _flusher_comm(scenario: Scenario, device: int) -> str:
+    """What a device's flusher is called: since 3.10 it is a worker of the first pool behind those of the CPUs."""
+    if is_later(kernel_of(scenario.design)):
+        return f"kworker/u{2 * scenario.machine.cpus}:{device}"
+    return f"flush-8:{16 * device}"
+
+
 def _boot_tasks(arrays: dict[str, Any], scenario: Scenario, plan: _Plan) -> dict[int, str]:
     """Start kswapd, a flusher for each device, the scenario's tasks, the devices' threads; all run. Returns comms."""
     comms = {32: "kswapd0"}
@@ -366,7 +374,7 @@ def _boot_tasks(arrays: dict[str, Any], scenario: Scenario, plan: _Plan) -> dict
         arrays["task"][field][:] = c.NIL
     _start(arrays, 0, frames.FN.kswapd, 0, pid=32, tflags=c.PF_MEMALLOC | c.PF_KSWAPD | c.PF_SWAPWRITE | c.PF_KTHREAD)
     for q in range(plan.nr_queues):
-        comms[200 + q] = f"flush-8:{16 * q}"
+        comms[200 + q] = _flusher_comm(scenario, q)
         _start(arrays, 1 + q, frames.FN.bdi_writeback_thread, q, pid=200 + q, tflags=c.PF_FLUSHER | c.PF_KTHREAD)
     first = 1 + plan.nr_queues
     for i, task in enumerate(scenario.tasks):

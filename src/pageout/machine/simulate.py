@@ -24,6 +24,7 @@ from pageout.machine.oom_why import oom_events
 from pageout.machine.policy import HOOKS, Policy
 from pageout.machine.procfs import proc_files
 from pageout.vocabulary.errors import InvariantError, UsageError
+from pageout.vocabulary.prints import kernel_of
 from pageout.vocabulary.scenario import Scenario
 from pageout.vocabulary.settings import choices, validate
 
@@ -148,7 +149,7 @@ class Result:
             "workload": scenario.name,
             "machine": scenario.machine.name,
             "design": scenario.design,
-            "kernel": "2.6.34",
+            "kernel": kernel_of(scenario.design),
             "choices": choices(scenario),
             "settings": scenario.settings,
             "seed": scenario.seed,
@@ -177,7 +178,7 @@ class _Drain:
     Records are moved as rows of words: numpy copies structured records field by field.
     """
 
-    def __init__(self, booted: Booted, trace: Path | None) -> None:
+    def __init__(self, booted: Booted, trace: Path | None, kernel: str) -> None:
         ring = booted.arrays["ring"]
         self._stat = booted.arrays["stat"]
         self._ring = ring.view(np.int64).reshape(len(ring), -1)
@@ -188,7 +189,9 @@ class _Drain:
         if self._file is not None:
             from pageout.events.encode import TextWriter
 
-            self._writer = TextWriter(self._file.write, booted.comms)
+            cpus = int(booted.arrays["param"]["nr_cpus"][0])
+            patch = self._patch if self._file.seekable() else None
+            self._writer = TextWriter(self._file.write, booted.comms, kernel=kernel, cpus=cpus, patch=patch)
 
     def take(self, *, last: bool = False) -> None:
         """Drain what is older than now: CPUs run a slice ahead, so the newest events may still be overtaken."""
@@ -207,6 +210,12 @@ class _Drain:
             from pageout.events.recording import RECORD
 
             self._writer.drain(rows.reshape(-1).view(RECORD))
+
+    def _patch(self, at: int, text: bytes) -> None:
+        if self._file is not None:
+            self._file.seek(at)
+            self._file.write(text)
+            self._file.seek(0, 2)
 
     def close(self) -> bytes:
         """Finish the file; returns the digest of all events."""
@@ -353,7 +362,7 @@ def simulate(
     begun = time.perf_counter() - jit.loading_seconds()
     booted = boot(scenario, events=events, zero_cost=zero_cost, power_cut_ns=power_cut_ns, request_list=request_list)
     _install(booted, policies)
-    drain = _Drain(booted, trace)
+    drain = _Drain(booted, trace, kernel_of(scenario.design))
     try:
         _advance(booted, scenario, drain, check, progress)
         drain.take(last=True)

@@ -14,6 +14,10 @@ CHOICES: dict[str, tuple[tuple[str, ...], str]] = {
         ("pages", "bandwidth"),
         "what a flusher writes of one inode at a turn: 1024 pages, or half a second's (since 3.2; with pauses)",
     ),
+    "flusher.requeue": (
+        ("chunk", "age"),
+        "which partly written inode goes on at once: any with its turn used up, or one old enough for it (since 6.9)",
+    ),
     "write.folios": (
         ("none", "xfs", "all"),
         "who writes folios of many pages: one, looked at after each page; or XFS, or XFS and ext4 (with pauses)",
@@ -39,6 +43,7 @@ CHOICES: dict[str, tuple[tuple[str, ...], str]] = {
 STATUS_QUO: dict[str, str | int] = {
     "throttle.by": "writing",
     "flusher.turn": "pages",
+    "flusher.requeue": "chunk",
     "write.folios": "none",
     "dirty.floor": "position",
     "block.layer": "single",
@@ -49,6 +54,7 @@ STATUS_QUO: dict[str, str | int] = {
 # A choice that makes sense with another only.
 NEEDS: dict[tuple[str, str], tuple[str, str]] = {
     ("flusher.turn", "bandwidth"): ("throttle.by", "pause"),
+    ("flusher.requeue", "age"): ("flusher.turn", "bandwidth"),
     ("write.folios", "xfs"): ("throttle.by", "pause"),
     ("write.folios", "all"): ("throttle.by", "pause"),
 }
@@ -66,6 +72,7 @@ _LINUX_6_1 = _PAUSES | {
     "oom.score": "rss",
 }
 _LINUX_6_12 = _LINUX_6_1 | {
+    "flusher.requeue": "age",
     "write.folios": "xfs",
     "block.throttle": "meta",
     "lru.batch": "31",

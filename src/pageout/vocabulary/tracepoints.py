@@ -59,6 +59,9 @@ PRINTERS = {
     "lru": "names of LRU_FLAGS: a bit for each list",
     "throttle": "names of THROTTLE_FLAGS joined by |: a bit for each reason",
     "zone": "names of ZONE_FLAGS, a bit for each zone, filled up to eight letters",
+    "reason": "row of REASONS",
+    "gfp6": "names of GFP_6_FLAGS joined by |, the rest in hexadecimal, GFP_NOWAIT for 0",
+    "istate6": "as istate, with I_SYNC_QUEUED by its name",
     "bdi": "device number printed as MAJ:MIN, `default` for NO_DEVICE",
     "sb_dev": "device number printed as MAJ:MIN, 0:0 for NO_DEVICE",
     "dev": "device number printed as MAJ,MIN, 0,0 for NO_DEVICE",
@@ -160,6 +163,14 @@ INODE_STATE_FLAGS: tuple[tuple[int, str], ...] = (
     (I_SYNC, "I_SYNC"),
     (256, "I_REFERENCED"),
 )
+FIRST_INO = 128  # of the simulated files
+I_SYNC_QUEUED = 1 << 17  # since 5.9: on its way through b_io or b_more_io
+
+# Why a flusher works, since 3.2.
+REASONS = (
+    "background", "vmscan", "sync", "periodic", "laptop_timer", "fs_free_space", "forker_thread", "foreign_flush",
+)  # fmt: skip
+REASON_BACKGROUND, REASON_VMSCAN, REASON_SYNC, REASON_PERIODIC = range(4)
 
 # The letters in the order they stand in: a flush first, one of W D R N, then the modifiers.
 RWBS_FLUSH, RWBS_WRITE, RWBS_DISCARD, RWBS_READ, RWBS_NONE = 1, 2, 4, 8, 16
@@ -199,7 +210,7 @@ def _field(name: str, printed: str, unit: str = "", ctype: str = "", aliases: tu
     natural = {
         "d": "int", "u": "unsigned int", "ld": "long", "lu": "unsigned long", "lx": "unsigned long",
         "pfn": "struct page *", "gfp": "gfp_t", "reclaim": "int", "istate": "unsigned long", "rwbs": "char[8]",
-        "bdi": "char[32]", "sb_dev": "dev_t", "dev": "dev_t", "shrinker": "struct shrinker *",
+        "reason": "int", "bdi": "char[32]", "sb_dev": "dev_t", "dev": "dev_t", "shrinker": "struct shrinker *",
         "lru": "int", "throttle": "int", "zone": "int",
     }  # fmt: skip
     return Field(name, ctype or natural[printed], unit, printed, aliases)
@@ -211,6 +222,7 @@ _GFP_FIELD, _PFN = _field("gfp_flags", "gfp"), _field("pfn", "pfn")
 _BDI, _DEV = _field("bdi", "bdi"), _field("dev", "dev")
 _MIGRATETYPE = _field("migratetype", "d")
 _PAGE = "page={page} pfn={pfn}"
+_REASON = _field("reason", "reason")  # since 3.2, so not in the text of 3.1
 
 _BEGIN = (_ORDER, _field("may_writepage", "d"), _GFP_FIELD)
 _BEGIN_TEXT = "order={order} may_writepage={may_writepage} gfp_flags={gfp_flags}"
@@ -237,6 +249,7 @@ _WORK = (
     _field("kupdate", "d"),
     _field("range_cyclic", "d"),
     _field("background", "d"),
+    _REASON,
 )
 _WORK_TEXT = (
     "bdi {bdi}: sb_dev {sb_dev} nr_pages={nr_pages} sync_mode={sync_mode} kupdate={kupdate} "
@@ -363,7 +376,8 @@ TRACEPOINTS: tuple[Tracepoint, ...] = (
                "bdi {bdi}: towrt={towrt} skip={skip} mode={mode} kupd={kupd} bgrd={bgrd} reclm={reclm} cyclic={cyclic} "
                "start=0x{start} end=0x{end}"),
     _writeback("writeback_queue_io",
-               (_BDI, _field("older", "lu", "jiffies"), _field("age", "ld", "ms"), _field("enqueue", "d", "inodes")),
+               (_BDI, _field("older", "lu", "jiffies"), _field("age", "ld", "ms"), _field("enqueue", "d", "inodes"),
+                _REASON),
                "bdi {bdi}: older={older} age={age} enqueue={enqueue}", "3.1"),
     _writeback("global_dirty_state",
                (_field("dirty", "lu", "pages"), _field("writeback", "lu", "pages"), _field("unstable", "lu", "pages"),
@@ -471,6 +485,14 @@ TRACEPOINTS: tuple[Tracepoint, ...] = (
                "node={nid} zone={zone} order={order} reclaimable={reclaimable} available={available} "
                "min_wmark={min_wmark} no_progress_loops={no_progress_loops} wmark_check={wmark_check}",
                (), "reclaim_retry_zone"),
+    # Emitted only by kernels that have them: see enabled().
+    _writeback("writeback_single_inode_start", _INODE, _INODE_TEXT, "3.14"),
+    Tracepoint("writeback_dirty_page", "writeback", _FULL, "3.9", "",
+               (_BDI, _field("ino", "lu"), _field("index", "lu", "pages")), "bdi {bdi}: ino={ino} index={index}"),
+    *(Tracepoint(f"mm_filemap_{what}_page_cache", "filemap", _FULL, "3.9", "",
+                 (_field("dev", "sb_dev"), _field("ino", "lx"), _PFN, _field("ofs", "lu", "bytes"),
+                  _field("order", "u", "log2 pages")),
+                 "dev {dev} ino {ino} " + _PAGE + " ofs={ofs} order={order}") for what in ("add_to", "delete_from")),
 )  # fmt: skip
 
 EV = namedtuple("EV", [row.key or row.name for row in TRACEPOINTS])(*range(len(TRACEPOINTS)))
@@ -479,6 +501,10 @@ EV = namedtuple("EV", [row.key or row.name for row in TRACEPOINTS])(*range(len(T
 ROWS: dict[str, int] = {name: row for row, t in reversed([*enumerate(TRACEPOINTS)]) for name in (t.name, *t.aliases)}
 
 
-def enabled(set_name: str) -> tuple[bool, ...]:
-    """Return, per row, whether the event belongs to the set `decisions` or `full`."""
-    return tuple(set_name in row.sets for row in TRACEPOINTS)
+_FIRST_LATER = ROWS["writeback_single_inode_start"]
+_ONLY_LATER = frozenset(range(_FIRST_LATER, _FIRST_LATER + 4))
+
+
+def enabled(set_name: str, *, later: bool = False) -> tuple[bool, ...]:
+    """Return, per row, whether the event belongs to the set `decisions` or `full`; later: of a kernel of 6.x."""
+    return tuple(set_name in row.sets and (later or n not in _ONLY_LATER) for n, row in enumerate(TRACEPOINTS))

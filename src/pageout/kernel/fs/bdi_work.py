@@ -14,9 +14,9 @@ ALL_PAGES = 1 << 40
 
 
 @kfn
-def trace_work(k, t, event, bdi, nr_pages, kupdate, cyclic, background):
-    """Emit one of the events that describe a work item."""
-    emit(k, t, event, bdi, -1, nr_pages, 0, kupdate, cyclic, background)
+def trace_work(k, t, event, bdi, nr_pages, kupdate, cyclic, background, reason=0):
+    """Emit one of the events that describe a work item; 2.6.34's know no reason."""
+    emit(k, t, event, bdi, -1, nr_pages, 0, kupdate, cyclic, background, reason)
 
 
 @kfn

@@ -34,7 +34,7 @@ from pageout.kernel.mm.dirty_limits import over_background
 from pageout.kernel.mm.filemap import clear_page_dirty_for_io, find_page, inode_list_add, inode_list_del, next_dirty
 from pageout.kernel.mm.wb_rates import begin_writepages, end_writepages
 from pageout.kernel.policies import choose_inode
-from pageout.vocabulary.tracepoints import EV
+from pageout.vocabulary.tracepoints import EV, FIRST_INO
 
 MAX_WRITEBACK_PAGES = 1024
 OLD_DATA_INTERVAL_NS = 5 * NS_PER_S
@@ -242,16 +242,16 @@ def requeue_io(k, inode):
 
 
 @kfn
-def trace_inode(k, t, event, inode, to_write, wrote):
-    """Emit one of the events that describe an inode's turn."""
+def trace_inode(k, t, event, inode, to_write, wrote, more=0):
+    """Emit one of the events that describe an inode's turn. more: bits of its state that only later kernels have."""
     file = k.inode[inode]
     emit(
         k,
         t,
         event,
         file.bdi,
-        inode + 128,
-        file.istate,
+        inode + FIRST_INO,
+        file.istate | more,
         file.dirtied_when // k.param.jiffy_ns,
         (now_of(k, t) - file.dirtied_when) // NS_PER_S,
         file.writeback_index,

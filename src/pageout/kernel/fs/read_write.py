@@ -47,6 +47,7 @@ from pageout.kernel.mm.filemap import (
     next_writeback,
     remove_from_page_cache,
     set_page_dirty,
+    trace_removal,
 )
 from pageout.kernel.mm.page_writeback import ratelimit_reached
 from pageout.kernel.mm.readahead import plan_readahead
@@ -357,6 +358,7 @@ def _drop_page(k, t, inode, index, page):
     drop_block(k, t, inode, index, page)
     if pg.pflags & PG_LRU:
         lru_del(k, page)
+    trace_removal(k, t, page)
     remove_from_page_cache(k, page)
     free_page(k, t, page, 0)
     return 1

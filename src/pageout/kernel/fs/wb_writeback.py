@@ -7,13 +7,24 @@ requeue_inode).  Differs: one superblock a device; only WB_SYNC_NONE work, since
 """
 
 from pageout.engine.clock import jiffies_of, now_of, out_of_slice
-from pageout.engine.constants import ENTRY, I_DIRTY_PAGES, I_SYNC, LIST_IO, NEVER, NIL, NS_PER_MS, YIELD
+from pageout.engine.constants import (
+    ENTRY,
+    I_DIRTY_PAGES,
+    I_SYNC,
+    LIST_IO,
+    LIST_MORE_IO,
+    NEVER,
+    NIL,
+    NS_PER_MS,
+    REQUEUE_CHUNK,
+    YIELD,
+)
 from pageout.engine.kstack import call, ret
 from pageout.engine.ring import emit
 from pageout.engine.waitqueue import sleep_on, wake_all
 from pageout.jit import kfn
 from pageout.kernel.frames import FN
-from pageout.kernel.fs.bdi_work import ALL_PAGES, has_dirty_io, trace_work
+from pageout.kernel.fs.bdi_work import has_dirty_io, trace_work
 from pageout.kernel.fs.fs_writeback import (
     I_DIRTY,
     SUBMIT_FLUSHER,
@@ -27,10 +38,10 @@ from pageout.kernel.mm.dirty_limits import background_threshold
 from pageout.kernel.mm.dirty_throttle import writeback_chunk_size
 from pageout.kernel.mm.filemap import inode_list_add, inode_list_del
 from pageout.kernel.mm.wb_rates import begin_writepages, device_share, end_writepages
-from pageout.vocabulary.tracepoints import EV
+from pageout.vocabulary.tracepoints import EV, I_SYNC_QUEUED, REASON_BACKGROUND, REASON_PERIODIC, REASON_VMSCAN
 
 PASS_NS = 100 * NS_PER_MS  # after so long a batch of inodes ends: HZ/10
-REASON_BACKGROUND, REASON_VMSCAN, REASON_SYNC, REASON_PERIODIC = 0, 1, 2, 3
+UNLIMITED = (1 << 63) - 1  # pages of background work
 
 
 @kfn
@@ -59,7 +70,7 @@ def _next_work(k, t, bdi):
         if everything > 0:
             return _item(k, everything, 1, 0, 1)
     if over_background_of(k, bdi):
-        return _item(k, ALL_PAGES, 0, 1, 1)
+        return _item(k, UNLIMITED, 0, 1, 1)
     return NIL
 
 
@@ -124,12 +135,12 @@ def wb_writeback_turns(k, t, f):
         progress = k.task[t].retval
         f.total += progress
         _trace(k, t, EV.writeback_written, f.a, item)
-        if progress == 0:
+        if progress == 0 and (f.flag or k.param.flush_requeue == REQUEUE_CHUNK):
             busy = device.b_more_io_tail
             if busy == NIL:
                 return ret(k, t, f, f.total)
+            _trace(k, t, EV.writeback_wait, f.a, item)
             if k.inode[busy].istate & I_SYNC:
-                _trace(k, t, EV.writeback_wait, f.a, item)
                 f.pc = INODE_FREE
                 return sleep_on(k, t, k.inode[busy].wait_queue, 0, 0)
     if not _is_wanted(k, f.a, item):
@@ -141,7 +152,8 @@ def wb_writeback_turns(k, t, f):
         before = now_of(k, t)
     _trace(k, t, EV.writeback_start, f.a, item)
     if device.b_io == NIL:
-        _queue_io(k, t, f.a, before)
+        f.flag = 1
+        _queue_io(k, t, f.a, before, reason_of(item))
     return call(k, t, f, FN.writeback_inodes_wb, WRITTEN, f.a, f.b, 0)
 
 
@@ -156,12 +168,21 @@ def _is_wanted(k, bdi, item):
 
 
 @kfn
-def _trace(k, t, event, bdi, item):
-    trace_work(k, t, event, bdi, item.nr_pages, item.for_kupdate, item.range_cyclic, item.for_background)
+def reason_of(item):
+    """Why a work item is done: what is neither background nor periodic was asked for by reclaim, since no sync is."""
+    if item.for_background:
+        return REASON_BACKGROUND
+    return REASON_PERIODIC if item.for_kupdate else REASON_VMSCAN
 
 
 @kfn
-def _queue_io(k, t, bdi, before):
+def _trace(k, t, event, bdi, item):
+    cyclic, reason = item.range_cyclic, reason_of(item)
+    trace_work(k, t, event, bdi, item.nr_pages, item.for_kupdate, cyclic, item.for_background, reason)
+
+
+@kfn
+def _queue_io(k, t, bdi, before, reason):
     """Fill b_io: what was parked first, then from b_dirty, oldest first, what was dirtied by `before`."""
     device = k.bdi[bdi]
     while device.b_more_io != NIL:
@@ -175,7 +196,7 @@ def _queue_io(k, t, bdi, before):
         inode_list_add(k, bdi, LIST_IO, inode, 0)
         moved += 1
     age_ms = (now_of(k, t) - before) // NS_PER_MS
-    emit(k, t, EV.writeback_queue_io, bdi, jiffies_of(k, before), age_ms, moved)
+    emit(k, t, EV.writeback_queue_io, bdi, jiffies_of(k, before), age_ms, moved, reason)
 
 
 @kfn
@@ -189,13 +210,13 @@ def writeback_sb_inodes(k, t, f):
     if f.pc == ENTRY:
         f.start_ns = now_of(k, t)
     elif f.pc == WRITTEN:
+        end_writepages(k, t, f.a)
         wrote = f.nr_to_write - task.wbc_nr
         item.nr_pages -= wrote
         f.total += wrote if wrote > 0 else 0
-        end_writepages(k, t, f.a)
-        if not k.inode[f.inode].istate & I_DIRTY and k.inode[f.inode].nr_dirty == 0:
-            f.total += 1
-        _requeue(k, t, f.inode, f.nr_to_write, wrote)
+        f.total += _end_turn(k, t, f.inode, f.nr_to_write, wrote)
+        before = f.start_ns - k.param.dirty_expire_ns * item.for_kupdate
+        _requeue(k, t, f.inode, f.nr_to_write, wrote, before)
         if f.total > 0 and (now_of(k, t) - f.start_ns > PASS_NS or item.nr_pages <= 0):
             return ret(k, t, f, f.total)
     while device.b_io_tail != NIL:
@@ -207,7 +228,7 @@ def writeback_sb_inodes(k, t, f):
         if not k.inode[inode].istate & I_SYNC:
             return _write_inode(k, t, f, inode, item, WRITTEN)
         requeue_io(k, inode)
-        trace_inode(k, t, EV.writeback_single_inode_requeue, inode, task.wbc_nr, 0)
+        _trace_inode(k, t, EV.writeback_single_inode_requeue, inode, task.wbc_nr, 0)
     return ret(k, t, f, f.total)
 
 
@@ -216,30 +237,48 @@ def _write_inode(k, t, f, inode, item, resume):
     """Give the inode its turn. Source: __writeback_single_inode."""
     file, device = k.inode[inode], k.bdi[f.a]
     file.istate |= I_SYNC
-    file.istate &= ~I_DIRTY
     f.inode = inode
     f.nr_to_write = writeback_chunk_size(device.avg_bandwidth, k.stat.dirty_limit, item.nr_pages)
     k.task[t].wbc_nr, k.task[t].wbc_older_ns = f.nr_to_write, NEVER
+    _trace_inode(k, t, EV.writeback_single_inode_start, inode, f.nr_to_write, 0)
     begin_writepages(k, t, f.a)
     return call(k, t, f, file.writepages, resume, inode, SUBMIT_FLUSHER, 0)
 
 
 @kfn
-def _requeue(k, t, inode, chunk, wrote):
-    """Where the inode goes after its turn: on if its chunk is used up, back to wait if it is stuck, off if clean."""
+def _end_turn(k, t, inode, chunk, wrote):
+    """What is dirty now is what the inode's pages say. Returns 1 if it is clean. Source: as above, its end."""
+    file = k.inode[inode]
+    file.istate &= ~I_DIRTY
+    if file.nr_dirty > 0:
+        file.istate |= I_DIRTY_PAGES
+    _trace_inode(k, t, EV.writeback_single_inode, inode, chunk, wrote)
+    return 0 if file.nr_dirty > 0 else 1
+
+
+@kfn
+def _trace_inode(k, t, event, inode, to_write, wrote):
+    """An inode on its way through b_io and b_more_io has a flag of its own, which here its list says."""
+    kind = k.inode[inode].list_kind
+    more = I_SYNC_QUEUED if kind == LIST_IO or kind == LIST_MORE_IO else 0
+    trace_inode(k, t, event, inode, to_write, wrote, more)
+
+
+@kfn
+def _requeue(k, t, inode, chunk, wrote, before):
+    """Where the inode goes after its turn: on if its chunk is used up, back to wait if it is stuck, off if clean.
+
+    flusher.requeue=age: back to wait, too, if it was not dirtied by `before`.  Source: Linux v6.12 requeue_inode.
+    """
     file = k.inode[inode]
     file.istate &= ~I_SYNC
     if file.unlinked:
         inode_list_del(k, inode)
     elif file.nr_dirty > 0:
-        file.istate |= I_DIRTY_PAGES
-        if wrote >= chunk:
+        if wrote >= chunk and (k.param.flush_requeue == REQUEUE_CHUNK or file.dirtied_when <= before):
             requeue_io(k, inode)
         else:
             redirty_tail(k, t, inode)
-    elif file.istate & I_DIRTY:
-        redirty_tail(k, t, inode)
     else:
         inode_list_del(k, inode)
-    trace_inode(k, t, EV.writeback_single_inode, inode, chunk, wrote)
     wake_all(k, file.wait_queue)

@@ -25,6 +25,7 @@ from pageout.engine.constants import (
     WRITEBACK_URGENT,
 )
 from pageout.engine.ledger import highest, levels
+from pageout.engine.ring import emit
 from pageout.engine.waitqueue import wake_page
 from pageout.jit import kfn, lowest_bit
 from pageout.kernel.costs import ADD_TO_CACHE_NS, DIRTY_NS
@@ -34,6 +35,8 @@ from pageout.kernel.mm.reclaim_throttle import acct_reclaim_writeback
 from pageout.kernel.mm.swap import lru_cache_add, rotate_reclaimable_page
 from pageout.kernel.mm.wb_rates import count_dirtied_page, first_page_writing, last_page_written
 from pageout.kernel.mm.workingset import workingset_refault
+from pageout.vocabulary.tracepoints import EV, FIRST_INO
+from pageout.vocabulary.units import PAGE_BYTES
 
 
 @kfn
@@ -125,8 +128,22 @@ def add_to_page_cache(k, t, page, inode, index, pflags):
         k.vm.nr_anon_pages += 1
     else:
         k.vm.nr_file_pages += 1
+        _trace_cache(k, t, EV.mm_filemap_add_to_page_cache, page)
     lru_cache_add(k, t, page)
     spend(k, t, ADD_TO_CACHE_NS)
+
+
+@kfn
+def trace_removal(k, t, page):
+    """Emit that a page is about to leave the cache, unless it is anonymous."""
+    if not k.page[page].pflags & PG_SWAPBACKED:
+        _trace_cache(k, t, EV.mm_filemap_delete_from_page_cache, page)
+
+
+@kfn
+def _trace_cache(k, t, event, page):
+    pg = k.page[page]
+    emit(k, t, event, k.inode[pg.mapping].bdi, pg.mapping + FIRST_INO, page, pg.index * PAGE_BYTES, 0)
 
 
 @kfn
@@ -289,6 +306,7 @@ def set_page_dirty(k, t, page):
     k.vm.nr_dirtied += 1
     count_dirtied(k, t)
     count_dirtied_page(k, t, file.bdi)
+    emit(k, t, EV.writeback_dirty_page, file.bdi, pg.mapping + FIRST_INO, pg.index)
     mark_inode_dirty(k, t, pg.mapping, I_DIRTY_PAGES)
     return 1
 

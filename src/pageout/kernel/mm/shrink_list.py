@@ -48,6 +48,7 @@ from pageout.kernel.mm.filemap import (
     next_dirty,
     remove_from_page_cache,
     set_page_dirty,
+    trace_removal,
 )
 from pageout.kernel.mm.isolate import count_isolated, is_kswapd, is_lumpy, may_enter_fs, page_check_references
 from pageout.kernel.mm.swapfile import get_swap_page
@@ -80,6 +81,7 @@ def _free(k, t, f, page):
     pg = k.page[page]
     count_isolated(k, f.zone, page, -1)
     touch(k, t, LEAF.remove_mapping)
+    trace_removal(k, t, page)
     remove_from_page_cache(k, page)
     pg.pflags &= ~PG_ISOLATED
     emit(k, t, EV.mm_pagevec_free, page, 0)

@@ -102,7 +102,7 @@ _CACHE = (
     "dev:w=s_dev ino:x=i_ino pfn:pfn ofs:lu/bytes order:u/log2_pages",
     {
         "3.9": "dev {dev} ino {ino} page={page} pfn={pfn} ofs={ofs}",
-        "6.5": "dev {dev} ino {ino} pfn={pfn} ofs={ofs} order={order}",
+        "6.1": "dev {dev} ino {ino} pfn={pfn} ofs={ofs} order={order}",
     },
 )
 _OFFSETS = ("dev:w=s_dev ino:x=i_ino ofs:ld/bytes last:ld/bytes", "dev={dev} ino={ino} ofs={ofs}-{last}")
