@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pageout.events.recording import RECORD, Array
-from pageout.vocabulary.tracepoints import TRACEPOINTS, Tracepoint
+from pageout.vocabulary.tracepoints import ROWS, TRACEPOINTS, Tracepoint
 
 # Columns every event has. `line` is the line of the text (or the number of the record), from 1: the order of events.
 COMMON = (("time_ns", "i8"), ("line", "i8"), ("pid", "i4"), ("cpu", "i2"))
@@ -71,6 +71,8 @@ class Recording:
         order = np.empty(len(out), np.int64)
         at = 0
         for number, row in enumerate(TRACEPOINTS):
+            if ROWS[row.name] != number:
+                continue
             array = self.column(row.name)
             part = out[at : at + len(array)]
             for name in ("time_ns", "pid", "cpu"):

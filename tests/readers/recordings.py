@@ -13,6 +13,7 @@ from pageout.vocabulary.tracepoints import (
     FIRST_NAME,
     GFP_FLAGS,
     INODE_STATE_FLAGS,
+    LRU_FLAGS,
     NO_DEVICE,
     NULL_PAGE_PFN,
     NULL_PFN,
@@ -21,9 +22,13 @@ from pageout.vocabulary.tracepoints import (
     ROWS,
     RWBS_FLAGS,
     SHRINKERS,
+    THROTTLE_FLAGS,
+    ZONE_FLAGS,
     disk_of,
 )
 from tests.events.recording import COMMON, OtherEvent, Recording, columns
+
+LISTS = {"lru": LRU_FLAGS, "throttle": THROTTLE_FLAGS, "zone": [(m, n.strip()) for m, n in ZONE_FLAGS]}
 
 
 def _flags(text, flags, zero, prefix=""):
@@ -66,6 +71,8 @@ def _number(printed, text, names):
         return _flags(text, INODE_STATE_6_FLAGS, "")
     if printed == "gfp":
         return _flags(text, GFP_FLAGS, "GFP_NOWAIT", "GFP_")
+    if printed in LISTS:
+        return _flags(text, LISTS[printed], "")
     if printed == "reclaim":
         return _flags(text, RECLAIM_FLAGS, "RECLAIM_WB_NONE")
     if printed == "istate":

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pageout.engine import constants as c
 from pageout.kernel.frames import FN
@@ -91,7 +91,7 @@ class Mounts:
         fs = self.filesystems[number]
         return "ext3" if fs.kind == "ext4" and fs.delalloc is False else fs.kind
 
-    def file(self, nr_slots: int, exists: bool, number: int, **more: int) -> Inode:
+    def file(self, nr_slots: int, exists: bool, number: int, **more: Any) -> Inode:
         """A file of a filesystem."""
         return Inode(nr_slots, exists, False, number, self.operations_of(number), **more)
 
