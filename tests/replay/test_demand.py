@@ -185,7 +185,7 @@ def test_a_reader_behind_a_writer_is_found_and_its_device_s_tick() -> None:
     (reader,) = readers_of(bundle.events, 0, devices)
 
     assert (reader.comm, reader.is_sequential, reader.is_bound) == ("seqreader", True, True)
-    assert reader.nr_bytes == device.read_bytes
+    assert reader.nr_bytes == pytest.approx(device.read_bytes, rel=0.001)  # less metadata
     assert device.tick_ns == pytest.approx(20_000_000, rel=0.001)
     assert device.tick_bytes == 4 * 131072  # of 545,246 bytes a tick, whole requests of 128 KiB
 

@@ -21,7 +21,7 @@ from pageout.replay.demand import ANONYMOUS, Writer, stretches, writers_of
 from pageout.replay.devices import Device, devices_of
 from pageout.replay.estimate import Estimate
 from pageout.replay.reads import Reader, Taken, readers_of, taken_of
-from pageout.replay.start import elsewhere_of, known_of
+from pageout.replay.start import elsewhere_of, known_of, levels_of
 from pageout.validate.kernels import design_for
 from pageout.validate.oracle import settings_of
 from pageout.vocabulary.errors import ScenarioError, TraceError
@@ -206,7 +206,7 @@ class _Box:
         )
         self.tasks.append(
             Task(
-                name=name, rw="randwrite" if is_random else "write", norandommap=is_random,
+                name=name, rw="randwrite" if is_random else "write", 
                 file=(len(self.files) - 1,), bs_bytes=min(call, size), io_bytes=total, phases=phases,
                 phase_clock="own" if clock == "own" else "clock", seed=task_seed(self.seed, len(self.tasks)),
                 end_fsync=self._is_synced(writer),
@@ -218,18 +218,15 @@ class _Box:
         """Was all on the device soon after the last page, though neither age nor the background threshold asked?"""
         if self._filesystem_of(writer.device):
             return False
-        states = self.known.events.frame("global_dirty_state").sort("time_ns")
-        last = int(writer.time_ns[-1])
-        if not len(states) or self.main.write_bps is None:
+        at, level = levels_of(self.known.events, self.known.samples, self.known.time_ns)
+        states = self.known.events.frame("global_dirty_state")
+        if not len(at) or not len(states) or self.main.write_bps is None:
             return False
-        at = states["time_ns"].to_numpy()
-        dirty = states["dirty"].to_numpy().astype(np.int64)
-        level = dirty + states["writeback"].to_numpy().astype(np.int64)
-        row = min(int(np.searchsorted(at, last)), len(at) - 1)
-        background = int(states["bg_thresh"][row] or 0)
-        expected = int(1.5e9 * level[row] * PAGE_BYTES / self.main.write_bps.value) + 1_000_000_000
+        last, background = int(writer.time_ns[-1]), int(states["bg_thresh"][-1] or 0)
+        there = float(level[min(int(np.searchsorted(at, last)), len(at) - 1)])
+        expected = int(1.5e9 * there * PAGE_BYTES / self.main.write_bps.value) + 1_000_000_000
         soon = (at > last) & (at <= last + expected)
-        return bool(soon.any()) and int(level[soon].min()) < background // 4
+        return bool(soon.any()) and float(level[soon].min()) < background / 4
 
     def _read(self, reader: Reader, start_ns: int) -> None:
         name = self._name(reader.comm)

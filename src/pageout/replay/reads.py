@@ -56,16 +56,18 @@ def readers_of(events: Events, start_ns: int, devices: Mapping[str, Device]) -> 
     first = issued.group_by("dev", "sector").agg(pl.col("time_ns").min().alias("issued_ns"))
     rows = done.join(owner, on=["dev", "sector"], how="left").join(first, on=["dev", "sector"], how="left")
     found = []
-    for (dev, _, comm), own in _by_task(rows).sort("line").group_by("dev", "pid", "comm", maintain_order=True):
+    for (dev, pid, comm), own in _by_task(rows).sort("line").group_by("dev", "pid", "comm", maintain_order=True):
         name = str(dev).replace(",", ":")
         if int(own["nr_sector"].sum()) * SECTOR >= LEAST_BYTES:
-            found.append(_reader(devices.get(name, Device(name)), str(comm or "reader"), own, start_ns))
+            found.append(
+                _reader(devices.get(name, Device(name)), str(comm) if comm and pid else "reader", own, start_ns)
+            )
     return sorted(found, key=lambda one: -one.nr_bytes)
 
 
 def _by_task(rows: pl.DataFrame) -> pl.DataFrame:
     """Give what kernel threads issued, or nobody known, to the task that read most from the device."""
-    is_own = pl.col("comm").is_not_null() & ~pl.col("comm").str.starts_with("kworker")
+    is_own = (pl.col("pid") > 0) & pl.col("comm").is_not_null() & ~pl.col("comm").str.starts_with("kworker")
     most = rows.filter(is_own).group_by("dev", "pid", "comm").agg(pl.col("nr_sector").sum()).sort("nr_sector", "pid")
     most = most.unique("dev", keep="last").select("dev", pl.col("pid").alias("most_pid"), pl.col("comm").alias("most"))
     rows = rows.join(most, on="dev", how="left")
