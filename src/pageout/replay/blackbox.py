@@ -206,7 +206,7 @@ class _Box:
         )
         self.tasks.append(
             Task(
-                name=name, rw="randwrite" if is_random else "write", 
+                name=name, rw="randwrite" if is_random else "write",
                 file=(len(self.files) - 1,), bs_bytes=min(call, size), io_bytes=total, phases=phases,
                 phase_clock="own" if clock == "own" else "clock", seed=task_seed(self.seed, len(self.tasks)),
                 end_fsync=self._is_synced(writer),

@@ -136,7 +136,7 @@ def _full_windows(
     if nr < 1:
         return np.zeros(0), np.zeros(0)
     where = np.searchsorted(edges, times, side="right") - 1
-    nbytes = np.bincount(where, weights=sizes, minlength=nr)[:nr]
+    nbytes = np.bincount(where, weights=sizes, minlength=nr)[:nr].astype(np.float64)
     count = np.bincount(where, minlength=nr)[:nr].astype(np.float64)
     full = count > 0
     if waiting is not None:
