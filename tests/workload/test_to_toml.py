@@ -65,7 +65,8 @@ def of(struct: type[msgspec.Struct], kind: str | None, *without: str) -> st.Sear
 @st.composite
 def scenarios(draw):
     kind = draw(st.sampled_from(PLAIN_KINDS))
-    disk = Disk(kind=kind, name="vda", **draw(of(Disk, kind, "name", "members", "file", "seek_min_us", "seek_avg_us",
+    disk = Disk(kind=kind, name="vda", size_bytes=draw(st.integers(1 << 34, 1 << 38)),
+                **draw(of(Disk, kind, "name", "size_bytes", "members", "file", "seek_min_us", "seek_avg_us",
                                                  "seek_max_us", "inner_mb_s", "outer_mb_s")))  # fmt: skip
     machine = Machine(
         disks=(disk,), filesystem=Filesystem(disk="vda", kind=draw(st.sampled_from(["xfs", "ext4", "ext2"]))),

@@ -212,7 +212,7 @@ class _Box:
                 end_fsync=self._is_synced(writer),
             )
         )  # fmt: skip
-        self.estimates[f"{name}.bytes"] = Estimate(total, total * 0.99, total * 1.01)
+        self.estimates[f"{name}.bytes"] = writer.bytes
 
     def _is_synced(self, writer: Writer) -> bool:
         """Was all on the device soon after the last page, though neither age nor the background threshold asked?"""
@@ -246,7 +246,7 @@ class _Box:
                 bs_bytes=call, io_bytes=total, phases=phases, seed=task_seed(self.seed, len(self.tasks)),
             )
         )  # fmt: skip
-        self.estimates[f"{name}.bytes"] = Estimate(total, total * 0.99, total * 1.01)
+        self.estimates[f"{name}.bytes"] = Estimate(total, total, total)
 
     def _hog(self, taken: Taken) -> None:
         span = max(taken.end_s - taken.start_s, 1e-3)

@@ -49,6 +49,13 @@ class Writer:
     waited_ns: Floats  # held back up to each moment
     page_ns: Estimate | None  # CPU time it takes for a page
     call_pages: int | None  # pages of one call, where folios tell
+    less: float = 0.0  # of its pages, those that may be another's
+    more: float = 0.0  # of others' pages, those that may be its own
+
+    @property
+    def bytes(self) -> Estimate:
+        """Return the bytes it dirtied; what several may have dirtied is in the interval of each."""
+        return Estimate(*(4096 * pages for pages in (self.total, self.total - self.less, self.total + self.more)))
 
     @property
     def total(self) -> float:
@@ -91,7 +98,7 @@ def _writer(pid: int, one: _Accounted, looks: _Looks | None, comm: str, device: 
     return Writer(
         pid, comm, device, np.append(one.start, one.time), np.append(0.0, np.cumsum(one.pages)),
         np.append(0.0, np.cumsum(one.waited)), _page_ns(looks) if looks is not None else None,
-        _call_pages(looks) if looks is not None else None,
+        _call_pages(looks) if looks is not None else None, one.less, one.more,
     )  # fmt: skip
 
 
@@ -101,6 +108,8 @@ class _Accounted:
     time: Ints
     pages: Floats
     waited: Floats
+    less: float = 0.0
+    more: float = 0.0
 
 
 def _looks(events: Events, samplers: set[str]) -> dict[int, _Looks]:
@@ -216,6 +225,8 @@ def _share_out(looks: dict[int, _Looks], found: dict[int, _Accounted], points: t
     for pid, weights in free.items():
         share = rest * np.divide(weights, given, out=np.zeros(nr), where=given > 0)
         _add(found[pid], edges, share)
+        others = np.where(weights > 0, rest - share, 0.0)
+        found[pid].less, found[pid].more = float(share[others > 0].sum()), float(others.sum())
     left = np.where(given > 0, 0.0, rest)
     _leave(found, edges, left)
 
@@ -255,6 +266,7 @@ def _leave(found: dict[int, _Accounted], edges: Ints, left: Floats) -> None:
         nobody.start = int(edges[:-1][left > 0][0])
         found[ANONYMOUS] = nobody
         _add(nobody, edges, left)
+        nobody.less = float(left.sum())
 
 
 def _names(events: Events) -> dict[int, tuple[str, str | None]]:

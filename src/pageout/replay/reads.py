@@ -22,6 +22,7 @@ LEAST_BYTES = 4 << 20
 STEP_NS = 100_000_000
 REST_SHARE = 0.3  # of its time: who rests less reads on as soon as it can
 MAX_PHASES = 100
+NEAR_S = 0.2
 LEAST_PAGES = 1024  # of anonymous memory that somebody took
 
 
@@ -135,5 +136,16 @@ def taken_of(samples: Mapping[str, Any] | None, time_ns: Ints | None, start_ns: 
         after = time > end
         top = float(np.interp(end, time, level))
         gone = np.flatnonzero(after & (level < top - pages / 2))
-        found.append(Taken(max(start, 0.0), end, pages, float(time[gone[0]]) if len(gone) else None))
+        one = Taken(max(start, 0.0), end, pages, float(time[gone[0]]) if len(gone) else None)
+        last = found[-1] if found else None
+        if last is not None and one.start_s - last.end_s < NEAR_S and _freed_together(last, one):
+            found[-1] = Taken(last.start_s, end, last.pages + pages, one.freed_s)
+        else:
+            found.append(one)
     return found
+
+
+def _freed_together(one: Taken, other: Taken) -> bool:
+    if one.freed_s is None or other.freed_s is None:
+        return one.freed_s == other.freed_s
+    return abs(one.freed_s - other.freed_s) < 5 * NEAR_S
