@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-MODULES = ("lives", "accesses", "size", "compile", "events", "policy", "reading", "reading_dat")
+MODULES = ("lives", "accesses", "size", "compile", "events", "policy", "reading", "reading_dat", "record_overhead")
 RESULTS = Path(__file__).parent / "results"
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 PAGE = 4 * KIB

@@ -34,18 +34,21 @@ LAYERS: dict[str, set[str]] = {
     "diagnose": {"analysis", "readers", "events", "vocabulary"},
     "report": {"analysis", "events", "vocabulary"},
     "bundle": {"analysis", "readers", "events", "vocabulary"},
-    # the model against what was recorded: its arithmetic event by event, its predictions figure by figure
-    "validate": {"bundle", "machine", "kernel", "workload", "readers", "analysis", "events", "vocabulary", "jit"},
+    "validate": {"kernel", "analysis", "events", "vocabulary", "jit"},  # the model's arithmetic against a recording
+    # a recording's scenario and what it predicts: beside validate, so that no edit of it compiles anything anew
+    "twin": {"replay", "bundle", "machine", "kernel", "workload", "readers", "analysis", "events", "vocabulary"},
     "replay": {"validate", "machine", "kernel", "events", "vocabulary"},  # from a recording back to a scenario
+    "record": {"vocabulary"},  # what runs on the recorded machine: light, and nothing of the model
     "export": {"events", "vocabulary"},  # beside report: writers that nothing but the command line needs
     "cli": {
         "bundle",
-        "validate",
+        "twin",
         "replay",
         "diagnose",
         "export",
         "readers",
         "report",
+        "record",
         "analysis",
         "machine",
         "events",

@@ -7,7 +7,7 @@ import json
 import zipfile
 from pathlib import Path
 
-from pageout.validate.simulated import Run
+from pageout.twin.simulated import Run
 from pageout.vocabulary.scenario import Scenario
 
 JOB = "[global]\ndirectory=$DIR\nioengine=psync\nend_fsync=1\n[w]\nrw=write\nbs=64k\nsize=48m\n"
@@ -99,7 +99,7 @@ def of_run(folder: Path, run: Run, trace: Path, scenario: Scenario, fio: str) ->
                 "clat_ns": {
                     "N": calls.latency.nr, "max": float(calls.latency.value_us[-1]) * 1000,
                     "percentile": {
-                        repr(share * 100): value * 1000
+                        repr(float(share) * 100): float(value) * 1000
                         for share, value in zip(calls.latency.share, calls.latency.value_us, strict=True)
                     },
                 },

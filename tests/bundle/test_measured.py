@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pageout.bundle.bundle import read_bundle
-from pageout.bundle.calls import of_values, pooled
+from pageout.bundle.calls import job_text, of_values, pooled
 from pageout.bundle.evidence import evidence_of
 from pageout.bundle.measured import FIGURES, measured
-from tests.bundle.made import SAMPLES, small
+from tests.bundle.made import META, SAMPLES, small
 from tests.conftest import ROOT
 
 TRUTH = ROOT.parent / "shared" / "groundtruth"
@@ -52,6 +52,26 @@ def test_what_was_not_recorded_is_none(tmp_path):
 
     known = {name for name, value in found.items() if value is not None}
     assert known == {"plateau_mib", "dirty_mean_mib", "writeback_mean_mib", "dirty_writeback_mean_mib", "dirty_max_mib"}
+
+
+def test_a_command_that_is_no_fio_is_measured_by_what_the_kernel_counted(tmp_path):
+    meta = {"start_s": 100.1, "end_s": 100.35, "command_io": {"wchar": 1 << 20}, "command": ["/bin/dd", "of=x"]}
+    path = small(tmp_path / "b", fio__json=None, job__fio=None, meta__json=META | meta)
+    calls = read_bundle(str(path)).calls
+
+    assert [(one.name, one.nbytes, one.latency.nr) for one in calls] == [("dd", 1 << 20, 0)]
+    assert figures(path)["write_mb_s"] == pytest.approx((1 << 20) / 0.25 / 1e6)
+    assert figures(path)["write_p99_us"] is None
+
+
+def test_fio_without_a_job_file_is_known_by_its_own_output(tmp_path):
+    job = {"write": {"io_bytes": 4096, "runtime": 1, "total_ios": 1}}
+    fio = {"global options": {"end_fsync": "1", "group_reporting": ""}, "jobs": [
+        job | {"jobname": "a", "job options": {"name": "a", "rw": "write", "size": "1m", "numjobs": "2"}},
+        job | {"jobname": "a", "job options": {"name": "a", "rw": "write", "size": "1m", "numjobs": "2"}}]}  # fmt: skip
+    bundle = read_bundle(str(small(tmp_path / "b", job__fio=None, fio__json=fio)))
+
+    assert job_text(bundle.files) == "[global]\nend_fsync=1\ngroup_reporting\n" + "[a]\nrw=write\nsize=1m\n" * 2
 
 
 def test_samples_nothing_ties_say_so(tmp_path):

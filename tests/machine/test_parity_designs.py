@@ -55,10 +55,26 @@ def at_work(design: str) -> Scenario:
 
 
 STALLS_LATE = ("linux-2.6.18", "ioless-throttle", "linux-6.1", "linux-6.12", "linux-6.18")
+
+
+def later_queue(disk: dict, **more: str) -> Scenario:
+    """The storm on blk-mq, long enough for timers and tags to come into it."""
+    what = storm("linux-2.6.34", **{"block.layer": "mq", **more})
+    disks = (msgspec.structs.replace(what.machine.disks[0], **disk),)
+    return msgspec.structs.replace(what, machine=msgspec.structs.replace(what.machine, disks=disks), length_ns=40 * MS)
+
+
+SLICES = {"kind": "throttled", "limit": "slices", "write_bps": 30 * MIB, "read_bps": 60 * MIB, "write_iops": 2000}
+TICKS = {"kind": "throttled", "limit": "ticks", "tick_ns": 2 * MS, "tick_bytes": MIB, "elevator": "none", "tags": 4}
 VARIANTS = {
     **{name: storm(name) for name in DESIGNS},
     **{name: msgspec.structs.replace(storm(name), length_ns=30 * MS) for name in STALLS_LATE},
     "at work before": at_work("linux-6.18"),
+    "blk-mq": later_queue({"tags": 3}),
+    "blk-mq in slices": later_queue(
+        SLICES, **{"block.throttle": "spare", "write.folios": "all", "throttle.by": "pause"}
+    ),
+    "blk-mq in ticks": later_queue(TICKS, **{"block.throttle": "meta"}),
     "worker per CPU, file order": storm("reclaim-thread", **{"reclaim.worker": "cpu", "reclaim.worker_order": "file"}),
     "an overflow ends it": storm("linux-2.6.34", **{"stack.bytes": "4096", "stack.overflow": "stop"}),
     "switch at writepage": storm("stack-switch", **{"stack.switch": "writepage"}),

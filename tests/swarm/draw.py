@@ -130,12 +130,12 @@ def draw(seed: int) -> Scenario:
         tasks.append(Task(name="rm", kind="unlink", file=(r.randrange(3),), start_delay_ns=S))
     settings = r.choice([{}, {"vm.dirty_bytes": 4 * MIB}, {"vm.laptop_mode": 1}, {"vm.dirty_writeback_centisecs": 100},
                          {"vm.swappiness": 100}, {"vm.min_free_kbytes": 2048}])  # fmt: skip
-    drawn = Scenario(
+    scenario = Scenario(
         name=f"seed-{seed}", machine=machine, files=files, tasks=tuple(tasks), settings=dict(settings),
         design=r.choice(sorted(DESIGNS)), length_ns=WORK_NS + REST_NS, seed=seed,
         prefill_bytes=0 if fs.size_bytes else r.choice([0, memory]),
     )  # fmt: skip
-    return _at_work(random.Random(f"at work {seed}"), drawn)
+    return _at_work(random.Random(f"at work {seed}"), _later_kernel(random.Random(-1 - seed), scenario))
 
 
 def _at_work(r: random.Random, scenario: Scenario) -> Scenario:
@@ -171,3 +171,34 @@ def _at_work(r: random.Random, scenario: Scenario) -> Scenario:
 def _phases(r: random.Random, total: int) -> tuple[Phase, ...]:
     half = total // 2
     return Phase(r.choice([0, 200 * MS]), r.choice([0, 5 * MIB]), half), Phase(S, r.choice([0, 4096]), total - half)
+
+
+def _mq_disk(r: random.Random, disk: Disk) -> Disk:
+    """What only blk-mq looks at: tags, segments, and how a throttled device's limits work."""
+    fields: dict[str, object] = {"tags": r.choice([0, 0, 1, 2, 16]), "max_segments": r.choice([1, 16, 128])}
+    fields |= {"wbt": r.random() < 0.5, "wbt_lat_us": r.choice([0, 0, 500]), "write_cache": r.random() < 0.5}
+    if disk.kind == "throttled":
+        largest = disk.max_sectors_kb * 1024
+        fields |= {
+            "limit": r.choice(["bucket", "slices", "slices", "ticks"]), "tick_bytes": largest * r.choice([1, 2, 5]),
+            "tick_ns": r.choice([1, 20]) * MS, "throttle_slice_ns": r.choice([20, 100]) * MS,
+            "latency_us": r.choice([0, 100]), "service_mb_s": r.choice([0, 500]), "read_bps": r.choice([0, 20]) * MIB,
+            "read_iops": r.choice([0, 300]),
+        }  # fmt: skip
+    return msgspec.structs.replace(disk, **fields)
+
+
+def _later_kernel(r: random.Random, scenario: Scenario) -> Scenario:
+    """Half of the machines get the request queue of later kernels. What is drawn for the other half stays as it was."""
+    if r.random() < 0.5:
+        return scenario
+    machine = scenario.machine
+    disks = tuple(_mq_disk(r, disk) if disk.kind in ("disk", "ssd", "throttled") else disk for disk in machine.disks)
+    chosen = {
+        "block.layer": "mq",
+        "block.throttle": r.choice(["line", "meta", "spare"]),
+        **({"throttle.by": "pause", "write.folios": "all"} if r.random() < 0.5 else {}),
+    }
+    return msgspec.structs.replace(
+        scenario, machine=msgspec.structs.replace(machine, disks=disks), choices={**scenario.choices, **chosen}
+    )

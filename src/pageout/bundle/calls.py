@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -83,7 +83,7 @@ def read_calls(files: Files, meta: Meta) -> list[Calls]:
     found = [calls for name in logs if (calls := _of_log(files, name, kinds.get(name)))]
     if FIO in files.names and not found:
         found = _of_fio(files)
-    return found
+    return found or _of_command(meta)
 
 
 def _of_log(files: Files, name: str, op: str | None) -> Calls | None:
@@ -145,30 +145,68 @@ class _FioDirection(msgspec.Struct):
 
 class _FioJob(msgspec.Struct):
     jobname: str = ""
+    options: dict[str, Any] = msgspec.field(default_factory=dict, name="job options")
     read: _FioDirection = msgspec.field(default_factory=_FioDirection)
     write: _FioDirection = msgspec.field(default_factory=_FioDirection)
 
 
 class _Fio(msgspec.Struct):
     jobs: list[_FioJob] = []
+    common: dict[str, Any] = msgspec.field(default_factory=dict, name="global options")
 
 
-def _of_fio(files: Files) -> list[Calls]:
-    """Return each job's calls; its clock is its own, so nothing is said of when it began."""
+def _read_fio(files: Files) -> _Fio:
     where = files.where(FIO)
     content = files.read(FIO)
     begin = content.find(b"{")  # fio prints warnings before its document
     try:
-        fio = msgspec.json.decode(content[max(begin, 0) :], type=_Fio, strict=False)
+        return msgspec.json.decode(content[max(begin, 0) :], type=_Fio, strict=False)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         raise TraceError(f"{where}: {error}: no JSON of fio: record again") from None
-    found = []
+
+
+def job_text(files: Files) -> str | None:
+    """Return the job file that fio's own output tells of, None if it tells of none.  Raises TraceError as read_calls.
+
+    A job that ran as several is listed as often, so its numjobs is left out.
+    """
+    fio = _read_fio(files) if FIO in files.names else _Fio()
+    if not any(job.options for job in fio.jobs):
+        return None
+    names = [job.jobname for job in fio.jobs]
+    lines = ["[global]", *_option_lines(fio.common)]
     for job in fio.jobs:
+        several = names.count(job.jobname) > 1
+        kept = {name: value for name, value in job.options.items() if not (several and name == "numjobs")}
+        lines += [f"[{job.jobname}]", *_option_lines(kept)]
+    return "\n".join(lines) + "\n"
+
+
+def _option_lines(options: dict[str, Any]) -> list[str]:
+    """Return options as a job file has them; fio prints a bare one as an empty text."""
+    named = {name: " ".join(str(value).split()) for name, value in options.items() if name != "name"}
+    return [f"{name}={value}" if value else name for name, value in named.items()]
+
+
+def _of_fio(files: Files) -> list[Calls]:
+    """Return each job's calls; its clock is its own, so nothing is said of when it began."""
+    found = []
+    for job in _read_fio(files).jobs:
         for is_write, told in ((True, job.write), (False, job.read)):
             if told.io_bytes > 0:
                 seconds = told.runtime / 1000
                 found.append(Calls(job.jobname, is_write, told.io_bytes, seconds, None, None, _table(told)))
     return found
+
+
+def _of_command(meta: Meta) -> list[Calls]:
+    """Return what a command wrote, as the kernel counted it (wchar of /proc/PID/io), from its start to its end."""
+    nbytes = int(meta.command_io.get("wchar", 0))
+    if not nbytes or meta.start_s is None or meta.end_s is None or meta.end_s <= meta.start_s:
+        return []
+    name = (meta.command[0] if meta.command else "command").rpartition("/")[2][:100] or "command"
+    start, end = int(meta.start_s * 1e9), int(meta.end_s * 1e9)
+    return [Calls(name, True, nbytes, (end - start) / 1e9, start, end, of_values(np.zeros(0)))]
 
 
 def _table(told: _FioDirection) -> Quantiles:

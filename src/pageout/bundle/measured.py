@@ -162,7 +162,7 @@ def _requests(evidence: Evidence) -> dict[str, Value]:
         return {}
     rows = written_requests(evidence.events, evidence.device)
     if evidence.window is not None:
-        rows = rows.filter(pl.col("time_ns").is_between(evidence.window.start_ns, evidence.window.end_ns))
+        rows = rows.filter(pl.col("time_ns") >= evidence.window.start_ns)
     if not len(rows):
         return {"write_requests": 0}
     return {"write_requests": len(rows), "mean_write_kib": float(rows["nr_sector"].sum()) / SECTORS_PER_KIB / len(rows)}

@@ -15,6 +15,7 @@ from cyclopts import App, CycloptsError
 from pageout import __version__
 from pageout.cli import compare, convert, demo, run, scenarios, stack
 from pageout.cli import explain as explain_verb
+from pageout.cli import record as record_verb
 from pageout.cli import replay as replay_verb
 from pageout.cli import validate as validate_verb
 from pageout.cli import why as why_verb
@@ -93,6 +94,7 @@ def make_app() -> App:
         run.run,
         compare.compare,
         explain_verb.explain,
+        record_verb.record,
         stack.stack,
         why_verb.why,
         replay_verb.replay,

@@ -47,7 +47,7 @@ def convert(
         Parameter(
             name="IN",
             allow_leading_hyphen=True,
-            help="A trace in any format pageout reads, - for standard input, or tables it wrote.",
+            help="A trace in any format pageout reads, - for standard input, a bundle, or tables it wrote.",
         ),
     ],
     out: Annotated[
@@ -69,6 +69,7 @@ def convert(
     for name in (source, out):
         if name.startswith("-") and name != STDIN:
             raise UsageError(f"{plain(name)}: no such option (a file of that name is ./{plain(name)})")
+    source = _trace_of(source)
     form = format_of(out, to)
     path = Path("/dev/stdout" if out == STDOUT else out)
     _distinct(source, path)
@@ -89,6 +90,19 @@ def convert(
     elif not to_stdout:
         show(literal(_sentence(document, out)))
     return 0
+
+
+def _trace_of(source: str) -> str:
+    """Return the trace of a bundle, anything else as it is.  Raises TraceError if the bundle has no trace."""
+    from pageout.bundle.files import is_bundle
+    from pageout.bundle.reading import trace_of
+
+    if source == STDIN or not is_bundle(source):
+        return source
+    trace = trace_of(source)
+    if trace is None:
+        raise TraceError(f"{plain(source)}: a bundle without a trace: nothing to convert")
+    return trace
 
 
 def format_of(out: str, to: Format | None) -> Format:

@@ -27,7 +27,7 @@ Files = Annotated[
         name="FILE",
         allow_leading_hyphen=True,
         help="Whatever there is: dmesg, trace, trace.dat, perf script, /proc files, iostat, sar, sysctl -a, a whole "
-        "mail; .gz, .xz, .zst; - for standard input. Several files are taken to be of one machine.",
+        "mail; .gz, .xz, .zst; - for standard input; a recorded bundle. Several files are taken to be of one machine.",
     ),
 ]
 
@@ -120,16 +120,24 @@ def _tables(inputs: "list[Input]") -> None:
 
 def _read(files: list[str], mask: bool) -> "tuple[list[Input], list[str]]":
     """Read what can be read; say of the rest why not, masked only that it was not."""
+    from pageout.bundle.files import is_bundle
+    from pageout.bundle.reading import inputs_of
     from pageout.diagnose.masking import UNSAID
     from pageout.readers.read import read_input
 
-    inputs, errors = [], []
+    inputs: list[Input] = []
+    errors: list[str] = []
     names = list(dict.fromkeys(files))
     with Progress() as progress, _compile_notes(progress, names):
         for number, name in enumerate(names):
             progress.part(number, len(names), f"reading {name}")
             try:
-                inputs.append(read_input(name, progress))
+                if name != "-" and is_bundle(name):
+                    found, unread = inputs_of(name, progress)
+                    inputs += found
+                    errors += [UNSAID if mask else error for error in unread]
+                else:
+                    inputs.append(read_input(name, progress))
             except TraceError as error:
                 errors.append(UNSAID if mask else str(error))
     return inputs, errors
@@ -146,7 +154,8 @@ def _compile_notes(progress: Progress, names: list[str]) -> AbstractContextManag
 
 def _size(name: str) -> int:
     try:
-        return Path(name).stat().st_size
+        place = Path(name)
+        return MAY_COMPILE_BYTES if place.is_dir() else place.stat().st_size
     except OSError:
         return 0
 

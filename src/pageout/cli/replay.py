@@ -2,7 +2,7 @@
 """pageout replay BUNDLE: the recorded run simulated; with --set or --design, what would have happened."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
@@ -28,6 +28,13 @@ def replay(
     design: Annotated[
         str | None, Parameter(metavar="DESIGN", help="Another design than the one of the recorded release.")
     ] = None,
+    box: Annotated[
+        Literal["auto", "white", "black"],
+        Parameter(
+            metavar="BOX",
+            help="white: the workload as the recording says it; black: by trace and samples; auto: white if it can.",
+        ),
+    ] = "auto",
     seed: Annotated[int, Parameter(metavar="N", help="Seed of all random numbers.")] = 1,
     scenario: Annotated[
         Path | None,
@@ -40,6 +47,7 @@ def replay(
     json: Annotated[bool, Parameter(negative=(), show_default=False, help="Print one JSON document instead.")] = False,
 ) -> int:  # fmt: skip
     """Say what a recorded run would have been otherwise: before, after, difference, and how far to trust it."""
+    from pageout import jit
     from pageout.cli.output import distinct, print_json, replacing
     from pageout.report.plot import checked_suffix
     from pageout.report.replayed import replay_answer, replay_table
@@ -47,8 +55,8 @@ def replay(
 
     suffix = checked_suffix(plot) if plot is not None else ""
     distinct({"--scenario": scenario, "--plot": plot}, Path(bundle))
-    with Progress() as progress:
-        document, curves, text = _replayed(bundle, settings, design, seed, progress)
+    with Progress() as progress, jit.compiling(progress.note):
+        document, curves, text = _replayed(bundle, settings, design, box, seed, progress)
     if scenario is not None:
         with replacing(scenario) as part:
             part.write_text(text)
@@ -64,19 +72,20 @@ def replay(
 
 
 def _replayed(
-    path: str, settings: tuple[str, ...], design: str | None, seed: int, progress: Progress
+    path: str, settings: tuple[str, ...], design: str | None, box: str, seed: int, progress: Progress
 ) -> tuple[dict[str, Any], list[Any], str]:
     """Return the document, the curves to draw, the scenario as TOML."""
     import pageout
     from pageout.bundle.measured import measured
     from pageout.cli.load import with_design
     from pageout.cli.validate import read_one
-    from pageout.validate import judge, whatif
-    from pageout.validate.simulated import run
+    from pageout.twin import judge, whatif
+    from pageout.twin.simulated import run
     from pageout.vocabulary.settings import apply_settings, design_named
     from pageout.workload.to_toml import scenario_toml
 
-    one = read_one(path, None, seed, 0, 3, progress)
+    progress.part(0, 3, f"reading {path}")
+    one = read_one(path, None, box, seed, progress)
     plain = one.twin.scenario
     other = apply_settings(with_design(plain, design_named(design)) if design is not None else plain, settings)
     warn(list(other.warnings))
@@ -90,7 +99,7 @@ def _replayed(
         "pageout": pageout.__version__,
         "path": one.path,
         "case": one.name,
-        "box": "white",
+        "box": one.twin.box,
         "recorded_design": plain.design,
         "design": other.design,
         "set": list(settings),

@@ -80,8 +80,10 @@ class Progress:
     and only the first note is written.
     """
 
-    def __init__(self, quiet: bool = False) -> None:
+    def __init__(self, quiet: bool = False, per_second: float = 10) -> None:
+        """Show nothing yet.  per_second: how often the bar is drawn; what is measured must not be disturbed by it."""
         self._quiet = quiet
+        self._per_second = per_second
         self._terminal = not quiet and sys.stderr.isatty()
         self._begun = time.monotonic()
         self._bar: rich.progress.Progress | None = None
@@ -117,11 +119,11 @@ class Progress:
 
     def _update(self, text: str, done: float | None) -> None:
         if self._bar is None:
-            self._bar, self._task = _make_bar()
+            self._bar, self._task = _make_bar(self._per_second)
         self._bar.update(self._task, description=text, total=None if done is None else 1.0, completed=done or 0.0)
 
 
-def _make_bar() -> "tuple[rich.progress.Progress, Any]":
+def _make_bar(per_second: float) -> "tuple[rich.progress.Progress, Any]":
     from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
     columns = (
@@ -131,7 +133,7 @@ def _make_bar() -> "tuple[rich.progress.Progress, Any]":
         TaskProgressColumn(),
         TimeElapsedColumn(),
     )
-    bar = Progress(*columns, console=console(stderr=True), transient=True)
+    bar = Progress(*columns, console=console(stderr=True), transient=True, refresh_per_second=per_second)
     task = bar.add_task("", total=None)
     bar.start()
     return bar, task

@@ -2,7 +2,7 @@
 """pageout validate BUNDLE...: what the model predicts beside what was measured, with the error."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
@@ -10,7 +10,7 @@ from pageout.cli.terminal import Progress, hint, show, warn
 from pageout.vocabulary.errors import UsageError
 
 if TYPE_CHECKING:
-    from pageout.validate.judge import Curve, Recorded
+    from pageout.twin.judge import Curve, Recorded
 
 DONE, BEYOND = 0, 1
 
@@ -31,6 +31,13 @@ def validate(
     design: Annotated[
         str | None, Parameter(metavar="DESIGN", help="The kernel's design; unset: the one of the recorded release.")
     ] = None,
+    box: Annotated[
+        Literal["auto", "white", "black"],
+        Parameter(
+            metavar="BOX",
+            help="white: the workload as the recording says it; black: by trace and samples; auto: white if it can.",
+        ),
+    ] = "auto",
     seed: Annotated[int, Parameter(metavar="N", help="Seed of all random numbers.")] = 1,
     plot: Annotated[
         Path | None,
@@ -42,6 +49,7 @@ def validate(
 
     Exit status 1: a figure is beyond its tolerance and beyond the real machine's own spread.
     """
+    from pageout import jit
     from pageout.cli.output import print_json, replacing
     from pageout.report.plot import checked_suffix
     from pageout.report.validation import answer_text, levels_picture, validation_tables
@@ -49,8 +57,8 @@ def validate(
     if not bundles:
         raise UsageError("validate: name a bundle: a folder or .zip that pageout record wrote")
     suffix = checked_suffix(plot) if plot is not None else ""
-    with Progress() as progress:
-        document, curves = _validated(list(dict.fromkeys(bundles)), design, seed, progress)
+    with Progress() as progress, jit.compiling(progress.note):
+        document, curves = _validated(list(dict.fromkeys(bundles)), design, box, seed, progress)
     if plot is not None:
         with replacing(plot) as part:
             part.write_bytes(levels_picture(curves, suffix))
@@ -64,15 +72,18 @@ def validate(
 
 
 def _validated(
-    paths: list[str], design: str | None, seed: int, progress: Progress
+    paths: list[str], design: str | None, box: str, seed: int, progress: Progress
 ) -> "tuple[dict[str, Any], list[tuple[str, Curve | None, Curve | None]]]":
     """Read all, then simulate all: bad input is found before anything takes long."""
     import pageout
     from pageout.bundle.measured import measured
-    from pageout.validate import judge
-    from pageout.validate.simulated import run
+    from pageout.twin import judge
+    from pageout.twin.simulated import run
 
-    all_recorded = [read_one(path, design, seed, number, 2 * len(paths), progress) for number, path in enumerate(paths)]
+    all_recorded = []
+    for number, path in enumerate(paths):
+        progress.part(number, 2 * len(paths), f"reading {path}")
+        all_recorded.append(read_one(path, design, box, seed, progress))
     found, curves = [], []
     rows = zip(all_recorded, judge.spreads(all_recorded), strict=True)
     for number, (one, spread) in enumerate(rows):
@@ -85,6 +96,7 @@ def _validated(
                 "path": one.path,
                 "case": one.name,
                 "design": one.twin.scenario.design,
+                "box": one.twin.box,
                 "seed": seed,
                 "digest": simulated.digest,
                 "ending": simulated.ending,
@@ -99,17 +111,14 @@ def _validated(
     return document, curves
 
 
-def read_one(path: str, design: str | None, seed: int, number: int, parts: int, progress: Progress) -> "Recorded":
+def read_one(path: str, design: str | None, box: str, seed: int, progress: Progress) -> "Recorded":
     """Read and measure one bundle, and make its scenario; its warnings go to standard error."""
-    from pageout import jit
     from pageout.bundle.bundle import read_bundle
-    from pageout.validate.judge import recorded
-    from pageout.validate.whitebox import scenario_of
+    from pageout.twin.judge import recorded
+    from pageout.twin.whitebox import scenario_of
 
-    progress.part(number, parts, f"reading {path}")
-    with jit.compiling(progress.note):
-        bundle = read_bundle(path, progress)
-        one = recorded(bundle, scenario_of(bundle, design, seed))
+    bundle = read_bundle(path, progress)
+    one = recorded(bundle, scenario_of(bundle, design, seed, box))
     warn(one.warnings)
     return one
 

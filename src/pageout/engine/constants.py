@@ -90,6 +90,7 @@ LIST_NONE, LIST_DIRTY, LIST_IO, LIST_MORE_IO = 0, 1, 2, 3
 # Heap events
 EV_TIMER, EV_SLICE_END, EV_WAKE, EV_IO_DONE, EV_UNPLUG, EV_SERIES, EV_POWER_CUT = 0, 1, 2, 3, 4, 5, 6
 EV_BANDWIDTH = 7
+EV_THROTTLE, EV_TICK, EV_WBT = 8, 9, 10  # of a queue: blk-throttle's timer, a device's tick, wbt's window
 
 # Wait queues with a fixed number; page, request and inode queues follow
 WQ_CONGESTION_WRITE, WQ_CONGESTION_READ, WQ_KSWAPD, WQ_OOM, WQ_GROUP, WQ_FIXED = 0, 1, 2, 3, 4, 8
@@ -100,8 +101,11 @@ DEV_DISK, DEV_SSD, DEV_THROTTLED, DEV_NULL = 0, 1, 2, 3
 DEV_ISCSI = 4  # a request queue whose device is across a network
 DEV_LINEAR, DEV_RAID0, DEV_RAID1, DEV_RAID5, DEV_LOOP = 5, 6, 7, 8, 9  # no requests of their own
 END_PAGES, END_CHILD, END_STRIPE, END_TARGET, END_XFS = 0, 1, 2, 3, 4  # what to do when a bio is done
+END_PART = 5  # one of several requests that a bio was cut into
+END_IOEND = 6  # one of the bios of an extent, whose pages end together
 ELEVATOR_NOOP, ELEVATOR_DEADLINE = 0, 1
 BLK_BATCH_REQ = 32
+LIMIT_BUCKET, LIMIT_SLICES, LIMIT_TICKS = 0, 1, 2  # how a throttled device's limits work
 READ, WRITE = 0, 1
 DRIVER_AHCI, DRIVER_SATA_MV = 0, 1
 DISPATCH_KICK, DISPATCH_THRESHOLD, DISPATCH_UNPLUGGED = 0, 1, 2  # how a request comes down to the driver
@@ -140,6 +144,9 @@ TURN_PAGES, TURN_BANDWIDTH = 0, 1
 FOLIOS_NONE, FOLIOS_XFS, FOLIOS_ALL = 0, 1, 2
 FLOOR_POSITION, FLOOR_SHARE = 0, 1
 TIMER_TICK, TIMER_LATE = 0, 1
+LAYER_SINGLE, LAYER_MQ = 0, 1
+MAX_BIO_PAGES = 1 << 20
+RULES_LINE, RULES_META, RULES_SPARE = 0, 1, 2
 BAIL_PRIORITY, BAIL_BATCH, BAIL_NEVER = 0, 1, 2
 KSWAPD_NEEDY, KSWAPD_ALL = 0, 1
 BASE_DIRTYABLE, BASE_UNMAPPED, BASE_UNRESERVED = 0, 1, 2

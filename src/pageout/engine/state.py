@@ -65,7 +65,9 @@ TASK = tuple(
         "rq_head rq_tail "
         "oom_adj nice privileged parent hung_gen "
         # throttling by pauses: pages dirtied since the last check, pages to the next, when its time began (jiffies)
-        "nr_dirtied nr_dirtied_pause dirty_paused_when"
+        "nr_dirtied nr_dirtied_pause dirty_paused_when "
+        # blk-mq: requests that wait in the task's plug, from how many queues; how many times it was begun
+        "plug_head plug_tail plug_nr plug_queues plug_open"
     ).split()
 )
 
@@ -130,9 +132,25 @@ QUEUE = tuple(
         # iSCSI: the target's queue (remote: this queue is a target's), the socket, both directions of the link
         "target remote xmit_head xmit_tail half_rtt_ns socket_bytes socket_used tx_free_ns rx_free_ns skb_failures "
         "segments_sent backing_inode "
-        "driver"
+        "driver "
+        # blk-mq (mq: this queue is one): pages of the largest bio; tags, and how many were freed while tasks waited for
+        # one; requests put back or not sorted; where each direction's last request of mq-deadline began
+        "mq bio_pages bio_segs nr_tags tags_used tag_batch tags_freed tag_wait list_head list_tail nr_list "
+        "read_pos write_pos "
+        # how its limits work, its own time a request and a page; ticks: bytes of one, what is left of it (stopped: a
+        # request waits for the next); slices: their length in jiffies, when the timer is due, its number, the thread
+        "limit latency_ns service_page_ns tick_ns tick_bytes tick_left tick_armed stopped slice_jiffies throttle_gen "
+        "throttle_wait "
+        # wbt: latency wanted (0: off), step, depths; when a task last slept in balance_dirty_pages; of the window
+        "wbt_target_ns wbt_step wbt_max wbt_normal wbt_background wbt_unknown wbt_inflight wbt_wait wbt_armed "
+        "wbt_window_ns wbt_reads wbt_writes wbt_read_min_ns bdp_sleep_ns last_read_ns wbt_scaled_max "
+        "wbt_sync wbt_sync_ns write_cache"
     ).split()
 )
+
+# One direction of blk-throttle on a queue, [2 * queue + direction]: its slice, in jiffies; what was let through in it;
+# bios that wait; bios let go that the thread has not sent on yet.
+THROTL = tuple((name, I8) for name in "start end bytes ios head tail nr ready_head ready_tail nr_ready".split())
 
 # A member of a stacked device; `start` is its first block in a linear device.
 MEMBER = tuple((name, I8) for name in "queue start nr_blocks head pending".split())
@@ -153,14 +171,17 @@ SEGMENT = tuple((name, I8) for name in "next stage queue request page length".sp
 REQUEST = tuple(
     (name, I8)
     for name in (
-        "used next queue block nr_pages is_write is_sync bio_head bio_tail deadline_ns started_ns submitter failed seq"
+        "used next queue block nr_pages is_write is_sync bio_head bio_tail deadline_ns started_ns submitter failed seq "
+        "tracked meta"
     ).split()
 )
 
 BIO = tuple(
     (name, I8)
     for name in (
-        "used next inode index nr_pages block is_write is_sync page submitter queue parent member end children failed"
+        "used next inode index nr_pages block is_write is_sync page submitter queue parent member end children failed "
+        # blk-mq: pages that were sent off in parts; whether the throttle has counted its bytes; whether wbt counts it
+        "sent throttled tracked meta background nr_segs"
     ).split()
 )
 
@@ -235,7 +256,8 @@ PARAM = tuple(
         "hist_device "
         "nr_fs nr_xfs "
         "mobility_off "
-        "stack_limit stack_overflow stack_diet"
+        "stack_limit stack_overflow stack_diet "
+        "block_layer throttle_rules"
     ).split()
 )
 
@@ -289,6 +311,7 @@ LAYOUT_FIELDS: Mapping[str, tuple[Any, bool]] = {
     "bdi": (BDI, False),
     "work": (WORK, False),
     "queue": (QUEUE, False),
+    "throtl": (THROTL, False),
     "request": (REQUEST, False),
     "bio": (BIO, False),
     "member": (MEMBER, False),

@@ -50,6 +50,11 @@ SIZES: dict[str, tuple[int, str]] = {
     "grab_cache_page_write_begin": (64, "assumed: as find_or_create_page less its inlined lookup"),
     "lo_receive": (64, "assumed: few locals"),
     "do_lo_receive": (112, "assumed: a splice_desc and its cookie"),
+    "wbt_wait": (48, "assumed: few locals"),
+    "blk_mq_get_tag": (128, "assumed: a wait queue entry, as get_request_wait"),
+    "rq_qos_wait": (112, "assumed: a wait queue entry and its data"),
+    "blk_finish_plug": (48, "assumed: a list of its own"),
+    "blk_throtl_dispatch_work_fn": (112, "assumed: a plug and a list of bios"),
 }
 
 ROWS = (
@@ -69,6 +74,10 @@ ROWS = (
         "do_bio_filebacked lo_receive do_lo_receive splice_direct_to_actor do_splice_to generic_file_splice_read",
         "__generic_file_splice_read",
     ),
+    ("blk_mq_get_tag", "block"),
+    ("rq_qos_wait", "block", "wbt_wait"),
+    ("blk_finish_plug", "block"),
+    ("kthrotld", "block", "kernel_thread_helper kthread worker_thread", "blk_throtl_dispatch_work_fn"),
 )
 
 LEAVES = {

@@ -14,7 +14,7 @@ from pageout.engine.state import LAYOUT, new_state
 from pageout.kernel import frames, policies
 from pageout.kernel.mm import causes
 from pageout.kernel.sched import user as programs
-from pageout.machine import boot_xfs, designs, jobs
+from pageout.machine import boot_xfs, designs, devices_mq, jobs
 from pageout.machine.devices import Stacks, queue_fields
 from pageout.machine.dispatch import UNITS
 from pageout.machine.filesystems import Inode, Mounts
@@ -92,7 +92,7 @@ class _Plan:
         self.first_worker = self.first_xfsbufd + len(self.mounts.allocating)
         self.nr_tasks = self.first_worker + designs.nr_workers(machine.cpus)
         self._lay_bits()
-        self.nr_requests = sum(3 * disk.nr_requests + 8 for disk in machine.disks)
+        self.nr_requests = sum(devices_mq.most_requests(scenario, disk) + 8 for disk in machine.disks)
         self.nr_bios = self.stacks.nr_bios
         self.ring = ring
 
@@ -119,6 +119,9 @@ class _Plan:
 
     def xfs_wait(self) -> int:
         return self.fs_wait() + len(self.mounts.filesystems)
+
+    def mq_wait(self) -> int:
+        return self.xfs_wait() + boot_xfs.NR_WAITS * len(self.mounts.allocating)
 
     def sizes(self, machine_cpus: int) -> dict[str, int]:
         nr_slots = sum(inode.nr_slots for inode in self.inodes)
@@ -147,7 +150,8 @@ class _Plan:
             "pvec": machine_cpus * c.PAGEVEC_SIZE,
             "slot": nr_slots,
             "bits": self.nr_bits,
-            "wait": self.xfs_wait() + boot_xfs.NR_WAITS * len(self.mounts.allocating),
+            "wait": self.mq_wait() + 3 * self.nr_queues,
+            "throtl": 2 * self.nr_queues,
             "heap": 65536 + 2048 * self.nr_tasks + self.nr_requests,
             "sort": 2 * self.nr_requests,
             "channel": 64 * self.nr_queues + 1024,
@@ -240,15 +244,20 @@ def _boot_storage(arrays: dict[str, Any], scenario: Scenario, plan: _Plan) -> No
             q,
             bdi=q,
             sort_read=sort_at,
-            sort_write=sort_at + 3 * disk.nr_requests,
+            sort_write=sort_at + devices_mq.most_requests(scenario, disk),
             wait_read=wait_at,
             wait_write=wait_at + 1,
             seek_table=table_at,
             channel_start=q * 64,
-            **queue_fields(disk),
+            **queue_fields(disk) | devices_mq.mq_fields(scenario, disk),
         )
-        sort_at, wait_at, table_at = sort_at + 6 * disk.nr_requests, wait_at + 2, table_at + 1025
+        sort_at, wait_at, table_at = (
+            sort_at + 2 * devices_mq.most_requests(scenario, disk),
+            wait_at + 2,
+            table_at + 1025,
+        )
     plan.stacks.boot(arrays, wait_at + len(plan.inodes))
+    devices_mq.boot_mq(arrays, scenario, plan.mq_wait())
     for b in range(plan.nr_bdis):
         is_swap = b >= plan.nr_queues
         queue = [d.name for d in machine.disks].index(machine.swap_disk) if is_swap else b

@@ -15,6 +15,7 @@ import numpy as np
 from pageout.engine import constants as c
 from pageout.kernel import frames
 from pageout.machine.boot import Booted
+from pageout.machine.checkers_mq import check_mq
 from pageout.machine.checkers_xfs import check_xfs, own_blocks, under_way
 from pageout.vocabulary.errors import InvariantError
 from pageout.vocabulary.scenario import Scenario
@@ -44,6 +45,7 @@ def check(booted: Booted, scenario: Scenario) -> None:
         _sockets,
         _slabs,
         _xfs,
+        _mq,
     ):
         for complaint in checker(booted.arrays, seen):
             stat = booted.arrays["stat"]
@@ -317,7 +319,8 @@ def _parts(arrays: dict[str, Any], seen: _Frames) -> Iterator[str]:
     """A bio cut into parts counts those under way: clones, pages in stripes, and itself while it is cut."""
     bio, page = arrays["bio"], arrays["stripe_page"]
     used = bio["used"] == 1
-    clones = bio["parent"][used & (bio["end"] == c.END_CHILD)]
+    kinds = np.isin(bio["end"], (c.END_CHILD, c.END_PART, c.END_IOEND))
+    clones = bio["parent"][used & kinds & (bio["parent"] != c.NIL)]
     parts = np.bincount(clones, minlength=len(bio))
     for name in ("towrite", "written"):
         held = page[name][page[name] != c.NIL] if len(arrays["stripe"]) > 1 else np.zeros(0, dtype=int)
@@ -466,3 +469,8 @@ def _slabs(arrays: dict[str, Any], seen: _Frames) -> Iterator[str]:
 def _xfs(arrays: dict[str, Any], seen: _Frames) -> Iterator[str]:
     """XFS's records, buffers, log and slabs against the bitmap, the files' slots and each other."""
     yield from check_xfs(arrays)
+
+
+def _mq(arrays: dict[str, Any], seen: _Frames) -> Iterator[str]:
+    """blk-mq's requests and bios."""
+    yield from check_mq(arrays)

@@ -45,6 +45,8 @@ CHOICE_VALUES: dict[str, dict[str, int]] = {
     "dirty.floor": {"position": c.FLOOR_POSITION, "share": c.FLOOR_SHARE},
     "timer.expiry": {"tick": c.TIMER_TICK, "late": c.TIMER_LATE},
     "throttle.by": {"writing": c.THROTTLE_BY_WRITING, "pause": c.THROTTLE_BY_PAUSE},
+    "block.layer": {"single": c.LAYER_SINGLE, "mq": c.LAYER_MQ},
+    "block.throttle": {"line": c.RULES_LINE, "meta": c.RULES_META, "spare": c.RULES_SPARE},
     "stack.switch": {"off": c.SWITCH_OFF, "reclaim": c.SWITCH_RECLAIM, "writepage": c.SWITCH_WRITEPAGE},
 }
 CHOICE_PARAMS = {
@@ -69,6 +71,8 @@ CHOICE_PARAMS = {
     "dirty.floor": "dirty_floor",
     "timer.expiry": "timer_expiry",
     "throttle.by": "throttle_by",
+    "block.layer": "block_layer",
+    "block.throttle": "throttle_rules",
 }
 WIDE_GAP = 8
 WORKER_PID = 500

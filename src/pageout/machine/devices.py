@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from pageout.engine import constants as c
 from pageout.kernel.drivers import stripes
 from pageout.kernel.frames import FN
+from pageout.machine import devices_mq
 from pageout.vocabulary.scenario import Disk, Scenario
 from pageout.vocabulary.storage import members_of
 
@@ -27,7 +28,12 @@ KINDS = {
 WORKERS = {"raid5": "raid5d", "iscsi": "iscsi_xmitworker", "loop": "loop_thread"}  # kinds with a thread of their own
 LOOP_PAGES = 31  # Linux v2.6.34 block/blk-settings.c:blk_queue_make_request, BLK_SAFE_MAX_SECTORS
 DRIVERS = {"ahci": c.DRIVER_AHCI, "sata_mv": c.DRIVER_SATA_MV}
-ELEVATORS = {"deadline": c.ELEVATOR_DEADLINE, "noop": c.ELEVATOR_NOOP}
+ELEVATORS = {
+    "deadline": c.ELEVATOR_DEADLINE,
+    "mq-deadline": c.ELEVATOR_DEADLINE,
+    "noop": c.ELEVATOR_NOOP,
+    "none": c.ELEVATOR_NOOP,
+}
 NO_ELEVATOR = ("linear", "raid0", "raid1", "raid5", "loop")  # kinds without requests of their own
 
 
@@ -83,6 +89,7 @@ class Stacks:
 
     def __init__(self, scenario: Scenario) -> None:
         self.disks = scenario.machine.disks
+        self._scenario = scenario
         self._by_name = {disk.name: disk for disk in self.disks}
         self._number = {disk.name: q for q, disk in enumerate(self.disks)}
         self._files = {file.name: number for number, file in enumerate(scenario.files)}
@@ -92,7 +99,9 @@ class Stacks:
             for q, disk in enumerate(self.disks)
             if disk.kind in WORKERS
         ]
-        self.nr_bios = sum(self._bios(disk) for disk in self.disks) + 16384
+        self.workers += [Worker(*worker) for worker in devices_mq.mq_workers(scenario, FN.kthrotld)]
+        held = sum(devices_mq.bios_held(scenario, disk) for disk in self.disks)
+        self.nr_bios = sum(self._bios(disk) for disk in self.disks) + 16384 + held
         self._raid5 = [(q, len(disk.members)) for q, disk in enumerate(self.disks) if disk.kind == "raid5"]
         self._iscsi = [(q, disk) for q, disk in enumerate(self.disks) if disk.kind == "iscsi"]
 
@@ -103,7 +112,7 @@ class Stacks:
         if disk.kind in NO_ELEVATOR:
             own = stripes.NR_STRIPES * len(disk.members) if disk.kind == "raid5" else 0
             return own + sum(self._bios(member) for member in members_of(disk, self._by_name))
-        return 3 * disk.nr_requests * max(1, disk.max_sectors_kb // 4)
+        return devices_mq.most_requests(self._scenario, disk) * max(1, disk.max_sectors_kb // 4)
 
     def sizes(self) -> dict[str, int]:
         """Rows of the tables of stacked devices."""

@@ -5,11 +5,13 @@ Only this module imports all rooms. A unit is compiled by itself, when a run fir
 units call each other by address.
 """
 
-from pageout.engine.constants import RUN, SWITCH
+from pageout.engine.constants import LAYER_MQ, RUN, SWITCH
 from pageout.engine.kstack import frame_of
 from pageout.engine.state import kernel_at
 from pageout.jit import kentry, kfn
 from pageout.kernel.block.blk_core import get_request_wait, submit_bio
+from pageout.kernel.block.blk_mq import blk_finish_plug, blk_mq_get_tag, blk_mq_submit_bio, kthrotld
+from pageout.kernel.block.blk_wbt import rq_qos_wait
 from pageout.kernel.drivers.iscsi import iscsi_send, iscsi_xmitworker
 from pageout.kernel.drivers.loop import lo_send, loop_thread
 from pageout.kernel.drivers.raid5 import handle_stripe, raid5_make_request, raid5d
@@ -82,9 +84,19 @@ def _block_step(k, t):
     f = frame_of(k, t)
     fn = f.fn
     if fn == FN.submit_bio or fn == FN.make_request:
+        if k.param.block_layer == LAYER_MQ:
+            return blk_mq_submit_bio(k, t, f)
         return submit_bio(k, t, f)
     if fn == FN.get_request_wait:
         return get_request_wait(k, t, f)
+    if fn == FN.blk_mq_get_tag:
+        return blk_mq_get_tag(k, t, f)
+    if fn == FN.rq_qos_wait:
+        return rq_qos_wait(k, t, f)
+    if fn == FN.blk_finish_plug:
+        return blk_finish_plug(k, t, f)
+    if fn == FN.kthrotld:
+        return kthrotld(k, t, f)
     if fn == FN.wait_on_page:
         return wait_on_page(k, t, f)
     return SWITCH

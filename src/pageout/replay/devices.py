@@ -156,7 +156,7 @@ def _limited_by(nbytes: Floats, count: Floats, size: float) -> str | None:
     vary_bytes, vary_count = _variation(nbytes), _variation(count)
     if min(vary_bytes, vary_count) >= STEADY:
         return None
-    if abs(vary_bytes - vary_count) < 0.02:  # all of one size: small ones are told by their number
+    if abs(vary_bytes - vary_count) < ALIKE / 2:  # all of one size: small ones are told by their number
         return "requests" if size <= SMALL_BYTES else "bytes"
     return "bytes" if vary_bytes <= vary_count else "requests"
 

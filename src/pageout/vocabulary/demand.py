@@ -1,15 +1,37 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Checks at the door of what says how busy a machine is: demand in phases, files that are dirty at the start."""
+"""What says how busy a machine is, checked at the door: demand in phases, files that are dirty at the start."""
 
 from __future__ import annotations
 
-from pageout.vocabulary.scenario import FieldError, Scenario, Task, nth
+from pageout.vocabulary.scenario import DAY_NS, FieldError, Key, Phase, Scenario, Task, nth, value_of
 from pageout.vocabulary.units import MAX_VALUE
+
+MAX_PHASES = 4096
+PHASE_KEYS = (
+    Key("start", "start_ns", int, (), None, "", "duration", 0, 365 * DAY_NS, frozenset()),
+    Key("rate", "rate_bps", int, (), None, "", "rate", 0, 1 << 50, frozenset()),
+    Key("bytes", "amount_bytes", int, (), None, "", "size", 1, MAX_VALUE, frozenset()),
+)
 
 
 def _require(condition: bool, where: str, message: str) -> None:
     if not condition:
         raise FieldError(where, message)
+
+
+def phases_of(where: str, rows: object) -> tuple[Phase, ...]:
+    """Return the phases of rows [start, rate, bytes].  Raises FieldError."""
+    if not isinstance(rows, list) or not 0 < len(rows) <= MAX_PHASES:
+        raise FieldError(where, f"must be a list of 1 to {MAX_PHASES} rows [start, rate, bytes]")
+    found = []
+    for number, row in enumerate(rows):
+        if not isinstance(row, list) or len(row) != len(PHASE_KEYS):
+            raise FieldError(where, f'row {number + 1}: must be [start, rate, bytes], such as ["5s", "30M", "1G"]')
+        try:
+            found.append(Phase(*(value_of(key, value) for key, value in zip(PHASE_KEYS, row, strict=True))))
+        except ValueError as error:
+            raise FieldError(where, f"row {number + 1}: {error}") from None
+    return tuple(found)
 
 
 def check_phases(where: str, task: Task) -> None:

@@ -8,6 +8,7 @@
     +-- TraceError          2   a recording that cannot be read
     +-- MissingEventError   2   a recording without the tracepoints a question needs
     +-- TooLargeError       2   a run that would not fit in this computer
+    +-- RecordError         2   a machine that does not let itself be recorded
     +-- UsageError          2   the command line
     +-- InvariantError     70   the model contradicts itself: a bug of ours
     +-- WorkerError        70   a process that simulated one of several runs failed or died
@@ -55,6 +56,10 @@ class MissingEventError(PageoutError):
 
 class TooLargeError(PageoutError):
     """The run would need more memory than this computer has."""
+
+
+class RecordError(PageoutError):
+    """The machine does not let itself be recorded, or not there, or not by this user."""
 
 
 class UsageError(PageoutError):

@@ -20,6 +20,14 @@ CHOICES: dict[str, tuple[tuple[str, ...], str]] = {
         ("position", "share"),
         "where a quiet device gets its least part of the limit: in the position alone, or in its share (since 6.14)",
     ),
+    "block.layer": (
+        ("single", "mq"),
+        "the request queue: one with a lock and congestion, or blk-mq with tags and plugs",
+    ),
+    "block.throttle": (
+        ("line", "meta", "spare"),
+        "blk-throttle: one line for all; metadata passes (since 6.12); and one slice stays spare (since 6.15)",
+    ),
     "timer.expiry": (
         ("tick", "late"),
         "when a timer of n ticks ends: at the n-th tick, or never early, after n to n+1 ticks (since 4.8)",
@@ -30,6 +38,8 @@ STATUS_QUO: dict[str, str | int] = {
     "flusher.turn": "pages",
     "write.folios": "none",
     "dirty.floor": "position",
+    "block.layer": "single",
+    "block.throttle": "line",
     "timer.expiry": "tick",
 }
 # A choice that makes sense with another only.
@@ -39,9 +49,13 @@ NEEDS: dict[tuple[str, str], tuple[str, str]] = {
     ("write.folios", "all"): ("throttle.by", "pause"),
 }
 _PAUSES: dict[str, str | int] = {"throttle.by": "pause", "dirty.base": "unreserved"}
-_LINUX_6_1 = _PAUSES | {"flusher.turn": "bandwidth", "timer.expiry": "late"}
-_LINUX_6_12 = _LINUX_6_1 | {"write.folios": "xfs"}
-_LINUX_6_18 = _LINUX_6_12 | {"write.folios": "all", "dirty.floor": "share"}
+_LINUX_6_1 = _PAUSES | {"flusher.turn": "bandwidth", "timer.expiry": "late", "block.layer": "mq"}
+_LINUX_6_12 = _LINUX_6_1 | {"write.folios": "xfs", "block.throttle": "meta"}
+_LINUX_6_18 = _LINUX_6_12 | {
+    "write.folios": "all",
+    "dirty.floor": "share",
+    "block.throttle": "spare",
+}
 DESIGNS: dict[str, dict[str, str | int]] = {
     "ioless-throttle": _PAUSES,
     "linux-6.1": _LINUX_6_1,

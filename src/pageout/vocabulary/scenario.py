@@ -34,7 +34,6 @@ from pageout.vocabulary.units import (
 )
 
 DAY_NS = 86400 * NS_PER_S
-MAX_PHASES = 4096
 DiskKind = Literal["disk", "ssd", "throttled", "null", "linear", "raid0", "raid1", "raid5", "iscsi", "loop"]
 _PLAIN = "disk ssd throttled null"
 TaskKind = Literal["io", "alloc", "select", "fork", "hog", "unlink", "hugepages", "poll", "sendfile", "nfsd"]
@@ -90,8 +89,35 @@ class Disk(msgspec.Struct, frozen=True, kw_only=True):
     ] = 256 * KIB
     file: Annotated[str, note("the [[file]] that holds its data", of="loop")] = ""
     nr_requests: Annotated[int, note("requests per direction before a task waits (kernel: 128)", "", 4, 4096)] = 128
-    elevator: Annotated[Literal["deadline", "noop"], note("I/O scheduler; noop sorts and merges only")] = "deadline"
+    elevator: Annotated[
+        Literal["deadline", "noop", "mq-deadline", "none"],
+        note("I/O scheduler; noop sorts and merges only; of each pair, blk-mq takes the second, 2.6 the first"),
+    ] = "deadline"
     max_sectors_kb: Annotated[int, note("largest request, in KiB", "", 4, 4096)] = 512
+    wbt: Annotated[bool, note("blk-mq throttles writeback so that reads stay quick (blk-wbt)")] = False
+    wbt_lat_us: Annotated[
+        int,
+        note(
+            "latency of a read that wbt aims at; 0: 75 ms of a disk, 2 ms of others",
+            "duration",
+            0,
+            10**6,
+            key="wbt_lat",
+        ),
+    ] = 0
+    write_cache: Annotated[bool, note("the device caches writes: wbt then lets its waiters go in bursts")] = False
+    max_segments: Annotated[
+        int, note("pieces of memory in a request of blk-mq; a page each, unless folios are large", "", 1, 4096)
+    ] = 128
+    tags: Annotated[
+        int,
+        note(
+            "requests under way in blk-mq; 0: 32 or queue_depth if more, twice that (at most 256) with a scheduler",
+            "",
+            0,
+            4096,
+        ),
+    ] = 0
     queue_depth: Annotated[
         int, note("requests the device holds at once; an ssd or iscsi has 32 unless told", "", 1, 1024)
     ] = 1
@@ -109,20 +135,35 @@ class Disk(msgspec.Struct, frozen=True, kw_only=True):
     write_bps: Annotated[int, note("write limit, 0 = none", "rate", of="throttled")] = 0
     read_iops: Annotated[int, note("read requests per second, 0 = no limit", "", 0, 10**9, of="throttled")] = 0
     write_iops: Annotated[int, note("write requests per second, 0 = no limit", "", 0, 10**9, of="throttled")] = 0
+    limit: Annotated[
+        Literal["bucket", "slices", "ticks"],
+        note(
+            "how its limits work with blk-mq: bucket: to the byte; slices: as blk-throttle of cgroups, ahead of all; "
+            "ticks: as null_blk, a request that does not fit waits for the next tick",
+            of="throttled",
+        ),
+    ] = "bucket"
+    throttle_slice_ns: Annotated[
+        int, note("slices that blk-throttle counts in", "duration", 10**6, 10**9, of="throttled")
+    ] = 100_000_000
+    tick_ns: Annotated[int, note("time from tick to tick", "duration", 10**5, 10**9, of="throttled")] = 20_000_000
+    tick_bytes: Annotated[
+        int, note("bytes that pass each tick, 0 = as write_bps says", "size", of="throttled", key="bytes_per_tick")
+    ] = 0
+    service_mb_s: Annotated[
+        int, note("rate below slices and ticks, in 10^6 bytes/s, 0 = at once", "", 0, 100_000, of="throttled")
+    ] = 0
+    latency_us: Annotated[
+        int, note("time of a request below slices and ticks", "duration", 0, 10**6, of="throttled")
+    ] = 0
     driver: Annotated[
         Literal["ahci", "sata_mv"],
         note("host adapter; sata_mv polls for a cache flush from the submitter's stack, ahci does not"),
     ] = "ahci"
-    start_bandwidth: Annotated[
-        int, note("what the kernel believes it writes when the run starts; 0: 100 MiB/s, as of a new device", "rate")
-    ] = 0
+    start_bandwidth: Annotated[int, note("what the kernel believes it writes at the start; 0: 100 MiB/s", "rate")] = 0
     start_avg_bandwidth: Annotated[int, note("the same, smoothed; 0: as start_bandwidth", "rate")] = 0
-    start_ratelimit: Annotated[
-        int, note("rate its writers are held to when the run starts; 0: 100 MiB/s, as of a new device", "rate")
-    ] = 0
-    start_written_bytes: Annotated[
-        int, note("written of late when the run starts, halved each 3 s: its share of the limit", "size", 0, TIB)
-    ] = 0
+    start_ratelimit: Annotated[int, note("rate its writers are held to then; 0: 100 MiB/s", "rate")] = 0
+    start_written_bytes: Annotated[int, note("written of late, halved each 3 s: its share", "size", 0, TIB)] = 0
     write_error_every: Annotated[int, note("every n-th write request fails with EIO, 0 = never", "", 0, 10**12)] = 0
 
 
@@ -200,13 +241,6 @@ class Phase(NamedTuple):
     start_ns: int
     rate_bps: int
     amount_bytes: int
-
-
-PHASE_KEYS = (
-    Key("start", "start_ns", int, (), None, "", "duration", 0, 365 * DAY_NS, frozenset()),
-    Key("rate", "rate_bps", int, (), None, "", "rate", 0, 1 << 50, frozenset()),
-    Key("bytes", "amount_bytes", int, (), None, "", "size", 1, MAX_VALUE, frozenset()),
-)
 
 
 IO = " ".join(IO_KINDS)
@@ -403,21 +437,6 @@ def format_limit(key: Key, value: int) -> str:
     if key.unit == "size":
         return f"{value // 10**9} GB" if value and value % 10**9 == 0 else format_size(value)
     return str(value)
-
-
-def phases_of(where: str, rows: object) -> tuple[Phase, ...]:
-    """Return the phases of rows [start, rate, bytes].  Raises FieldError."""
-    if not isinstance(rows, list) or not 0 < len(rows) <= MAX_PHASES:
-        raise FieldError(where, f"must be a list of 1 to {MAX_PHASES} rows [start, rate, bytes]")
-    found = []
-    for number, row in enumerate(rows):
-        if not isinstance(row, list) or len(row) != len(PHASE_KEYS):
-            raise FieldError(where, f'row {number + 1}: must be [start, rate, bytes], such as ["5s", "30M", "1G"]')
-        try:
-            found.append(Phase(*(value_of(key, value) for key, value in zip(PHASE_KEYS, row, strict=True))))
-        except ValueError as error:
-            raise FieldError(where, f"row {number + 1}: {error}") from None
-    return tuple(found)
 
 
 def read_table(where: str, table: object, keys: dict[str, Key]) -> dict[str, Any]:

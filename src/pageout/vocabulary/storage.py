@@ -9,7 +9,7 @@ import msgspec
 
 from pageout.vocabulary.errors import did_you_mean, shown
 from pageout.vocabulary.scenario import Disk, FieldError, File, Machine, Scenario, nth
-from pageout.vocabulary.units import MIB, format_size
+from pageout.vocabulary.units import MIB, NS_PER_S, format_size
 
 PAGE_BYTES = 4096
 PLAIN = ("disk", "ssd", "throttled", "null")
@@ -86,7 +86,18 @@ def check_stacks(machine: Machine) -> None:
             _require(name not in used, where, text)
 
 
+def _check_limit(where: str, disk: Disk) -> None:
+    """A request larger than a tick would never pass."""
+    if disk.kind != "throttled" or disk.limit != "ticks":
+        return
+    per_tick = disk.tick_bytes or disk.write_bps * disk.tick_ns // NS_PER_S
+    _require(per_tick > 0, f"{where}.limit", "ticks need bytes_per_tick or write_bps")
+    text = f"a request of {disk.max_sectors_kb} KiB would never pass: a tick has {format_size(per_tick)}"
+    _require(disk.max_sectors_kb * 1024 <= per_tick, f"{where}.max_sectors_kb", text)
+
+
 def _check_kind(where: str, disk: Disk) -> None:
+    _check_limit(where, disk)
     if disk.kind == "loop":
         _require(bool(disk.file), f"{where}.file", "a loop device needs the name of a [[file]]")
     if disk.kind not in MEMBERS:

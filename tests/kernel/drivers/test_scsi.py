@@ -9,7 +9,9 @@ from tests.kernel.lab import USER, lab, some
 from pageout.engine import constants as c
 from pageout.engine.kstack import start_thread
 from pageout.kernel import frames
-from pageout.kernel.block.blk_core import UNPLUG_THRESH, _new_request
+from pageout.kernel.block.blk_core import UNPLUG_THRESH
+from pageout.kernel.block.elevator import WRITE_EXPIRE_NS
+from pageout.kernel.block.request import new_request
 from pageout.kernel.drivers.scsi import scsi_dispatch, sg_alloc, sg_free, sg_pool_of
 from pageout.kernel.frames import FN
 
@@ -59,7 +61,7 @@ def depth_of(m, *, driver: int, sync: bool, nr_queued: int, tables_left: int) ->
     start_thread(m.k, USER, FN.user, 0)
     m.k.queue[0].driver = driver
     m.k.sg_pool[0].used, m.k.sg_pool[0].objects = 0, tables_left
-    request = _new_request(m.k, USER, 0, m.bio(0, 100, 1, write=True, sync=sync))
+    request = new_request(m.k, USER, 0, m.bio(0, 100, 1, write=True, sync=sync), WRITE_EXPIRE_NS)
     scsi_dispatch(m.k, USER, 0, request, nr_queued, UNPLUG_THRESH)
     return int(m.task.peak)
 
@@ -80,7 +82,7 @@ def test_the_depth_is_that_of_the_branch_taken(driver: int, sync: bool, nr_queue
 def test_an_interrupt_leaves_no_mark_on_a_task() -> None:
     m = lab()
     start_thread(m.k, USER, FN.user, 0)
-    request = _new_request(m.k, USER, 0, m.bio(0, 100, 1))
+    request = new_request(m.k, USER, 0, m.bio(0, 100, 1), WRITE_EXPIRE_NS)
     scsi_dispatch(m.k, c.NIL, 0, request, 1, UNPLUG_THRESH)
 
     assert m.task.peak == 0

@@ -2,8 +2,31 @@
 """Bios: runs of file pages that lie in adjacent disk blocks, on their way to a queue."""
 
 from pageout.engine.clock import fail
-from pageout.engine.constants import DEV_RAID1, DEV_RAID5, END_PAGES, ERR_BIOS, NIL, READ, WRITE
+from pageout.engine.constants import (
+    DEV_RAID1,
+    DEV_RAID5,
+    END_CHILD,
+    END_IOEND,
+    END_PAGES,
+    ERR_BIOS,
+    FS_EXT2,
+    NIL,
+    READ,
+    WRITE,
+)
 from pageout.jit import kfn
+from pageout.kernel.fs.folios import has_large_folios
+
+
+@kfn
+def _is_metadata(k, inode):
+    """1 for what later kernels submit as REQ_META or REQ_SWAP: journals, XFS's own blocks, ext3's and ext4's, swap."""
+    if k.bdi[k.inode[inode].bdi].is_swap:
+        return 1
+    fs = k.fs[k.inode[inode].fs]
+    if inode == fs.journal_inode or (fs.xfs != NIL and inode == k.xfs[fs.xfs].inode):
+        return 1
+    return 1 if inode == fs.meta_inode and fs.kind != FS_EXT2 else 0
 
 
 @kfn
@@ -17,11 +40,31 @@ def bio_alloc(k, inode, index, block, is_write, is_sync, submitter):
     k.stat.free_bio = b.next
     b.used, b.next, b.inode, b.index, b.nr_pages, b.block = 1, NIL, inode, index, 1, block
     b.is_write, b.is_sync, b.submitter = is_write, is_sync, submitter
+    b.nr_segs = 1
     b.queue, b.parent, b.member, b.end, b.children, b.failed = NIL, NIL, NIL, END_PAGES, 0, 0
+    b.sent, b.throttled, b.tracked, b.meta, b.background = 0, 0, 0, 0, 0
     if inode != NIL:
         b.queue = k.bdi[k.inode[inode].bdi].queue
+        b.meta = _is_metadata(k, inode)
     k.stat.bios_used += 1
     return bio
+
+
+@kfn
+def ioend_alloc(k, submitter):
+    """Take what the bios of one extent have in common; it counts them, and one more until all have been added."""
+    whole = bio_alloc(k, NIL, 0, 0, 1, 0, submitter)
+    k.bio[whole].children = 1
+    return whole
+
+
+@kfn
+def ioend_add(k, whole, bio):
+    """Have a bio end with the others of its extent."""
+    b = k.bio[bio]
+    if b.end == END_PAGES:
+        b.end, b.parent = END_IOEND, whole
+        k.bio[whole].children += 1
 
 
 @kfn
@@ -30,6 +73,8 @@ def bio_for_member(k, member, block, nr_pages, is_write, is_sync, submitter, end
     bio = bio_alloc(k, NIL, 0, block, is_write, is_sync, submitter)
     b = k.bio[bio]
     b.nr_pages, b.queue, b.member, b.end, b.parent = nr_pages, k.member[member].queue, member, end, parent
+    if end == END_CHILD:
+        b.meta = k.bio[parent].meta
     k.member[member].pending += 1
     return bio
 
@@ -45,22 +90,33 @@ def bio_free(k, bio):
 
 
 @kfn
+def _lie_together(k, inode, index):
+    """Is the page in memory just behind the file's page before it? In a large folio it is taken to be."""
+    slot = k.inode[inode].slot_start + index
+    return k.slot[slot].page == k.slot[slot - 1].page + 1 or has_large_folios(k, inode)
+
+
+@kfn
+def bio_fits(k, bio, inode, index, block):
+    """Can a bio grow by this page? Next in file, on disk, and by a piece of memory that it has room for."""
+    b = k.bio[bio]
+    q = k.queue[b.queue]
+    if b.inode != inode or b.index + b.nr_pages != index or b.block + b.nr_pages != block or b.nr_pages >= q.bio_pages:
+        return False
+    return b.nr_segs < q.bio_segs or _lie_together(k, inode, index)
+
+
+@kfn
 def bio_add(k, first, last, inode, index, block, is_write, is_sync, submitter):
     """Add a page to the chain that ends with `last` (NIL: none yet), in its last bio if that grows by it.
 
     Returns the chain's last bio. The caller keeps the first: it is `last` itself when the chain was empty.
     """
-    if last != NIL:
+    if last != NIL and bio_fits(k, last, inode, index, block):
         b = k.bio[last]
-        queue = b.queue
-        if (
-            b.inode == inode
-            and b.index + b.nr_pages == index
-            and b.block + b.nr_pages == block
-            and b.nr_pages < k.queue[queue].max_pages
-        ):
-            b.nr_pages += 1
-            return last
+        b.nr_segs += 0 if _lie_together(k, inode, index) else 1
+        b.nr_pages += 1
+        return last
     bio = bio_alloc(k, inode, index, block, is_write, is_sync, submitter)
     if last != NIL:
         k.bio[last].next = bio

@@ -13,22 +13,19 @@ from pageout.engine.constants import (
     DEV_RAID5,
     DEV_SSD,
     END_TARGET,
-    END_XFS,
     EV_IO_DONE,
     EV_UNPLUG,
-    KLOG_IO_ERROR,
     MAX_DEPTH,
     NIL,
     WQ_CONGESTION_READ,
     WQ_CONGESTION_WRITE,
 )
-from pageout.engine.klog import klog
 from pageout.engine.kstack import become, call, ret, touch
-from pageout.engine.ledger import observe_request
 from pageout.engine.ring import emit
 from pageout.engine.waitqueue import sleep_on, timeout_jiffies, wake_all, wake_one
 from pageout.jit import kfn
 from pageout.kernel.block.bio import bio_for_member
+from pageout.kernel.block.blk_mq import complete_request
 from pageout.kernel.block.elevator import (
     READ_EXPIRE_NS,
     WRITE_EXPIRE_NS,
@@ -40,6 +37,21 @@ from pageout.kernel.block.elevator import (
     sorted_start,
 )
 from pageout.kernel.block.endio import bio_endio
+from pageout.kernel.block.request import (
+    RWBS_READ,
+    RWBS_WRITE,
+    account_transfer,
+    add_bio,
+    clock_of,
+    fails,
+    finish_bios,
+    is_ordered,
+    leave_device,
+    new_request,
+    put_request,
+    rwbs_of,
+    trace_bio,
+)
 from pageout.kernel.costs import SUBMIT_NS
 from pageout.kernel.drivers.devices import done_at
 from pageout.kernel.drivers.scsi import scsi_dispatch, sg_free
@@ -50,13 +62,6 @@ from pageout.vocabulary.tracepoints import EV
 
 UNPLUG_THRESH = 4
 UNPLUG_DELAY_NS = 3_000_000
-RWBS_WRITE, RWBS_READ, RWBS_SYNC = 2, 8, 128
-EIO = -5
-
-
-@kfn
-def _rwbs(rq):
-    return (RWBS_WRITE if rq.is_write else RWBS_READ) | (RWBS_SYNC if rq.is_write and rq.is_sync else 0)
 
 
 @kfn
@@ -65,30 +70,12 @@ def _is_sync_side(bio):
 
 
 @kfn
-def _add_bio(k, rq, bio, at_front):
-    b = k.bio[bio]
-    b.next = NIL
-    if rq.bio_head == NIL:
-        rq.bio_head, rq.bio_tail = bio, bio
-    elif at_front:
-        b.next = rq.bio_head
-        rq.bio_head = bio
-    else:
-        k.bio[rq.bio_tail].next = bio
-        rq.bio_tail = bio
-    rq.nr_pages += b.nr_pages
-
-
-@kfn
 def _free_request(k, queue, request):
     """Give a request back; may end congestion and let a waiter in. Source: block/blk-core.c:__freed_request."""
     q = k.queue[queue]
     rq = k.request[request]
     side_sync = 1 if not rq.is_write or rq.is_sync else 0
-    rq.used = 0
-    rq.next = k.stat.free_request
-    k.stat.free_request = request
-    k.stat.requests_used -= 1
+    put_request(k, request)
     if side_sync:
         q.count_read -= 1
         count = q.count_read
@@ -120,19 +107,6 @@ def _clear_congested(k, queue, side_sync):
 
 
 @kfn
-def _now(k, t):
-    """The time of a task, or of the event being handled (NIL)."""
-    return now_of(k, t) if t >= 0 else k.stat.now_ns
-
-
-@kfn
-def _trace(k, t, event, queue, rwbs, sector, nr_sectors):
-    """Emit an event of a bio on a queue of this machine; a target's are not seen here."""
-    if not k.queue[queue].remote:
-        emit(k, t, event, queue, rwbs, sector, nr_sectors)
-
-
-@kfn
 def _try_merge(k, t, queue, bio):
     """Merge a bio into a queued request that it continues or precedes. Returns 1 if it went in."""
     b = k.bio[bio]
@@ -144,18 +118,18 @@ def _try_merge(k, t, queue, bio):
         request = k.sort[start + place - 1]
         rq = k.request[request]
         if rq.block + rq.nr_pages == b.block and rq.nr_pages + b.nr_pages <= q.max_pages and rq.is_sync == b.is_sync:
-            _add_bio(k, rq, bio, 0)
+            add_bio(k, rq, bio, 0)
             q.merged += 1
-            _trace(k, t, EV.block_bio_backmerge, queue, _rwbs(rq), b.block * 8, b.nr_pages * 8)
+            trace_bio(k, t, EV.block_bio_backmerge, queue, rwbs_of(rq), b.block * 8, b.nr_pages * 8)
             _merge_with_next(k, queue, direction, place)
             return 1
     if place < nr_sorted(k, queue, direction):
         rq = k.request[k.sort[start + place]]
         if b.block + b.nr_pages == rq.block and rq.nr_pages + b.nr_pages <= q.max_pages and rq.is_sync == b.is_sync:
-            _add_bio(k, rq, bio, 1)
+            add_bio(k, rq, bio, 1)
             rq.block = b.block
             q.merged += 1
-            _trace(k, t, EV.block_bio_frontmerge, queue, _rwbs(rq), b.block * 8, b.nr_pages * 8)
+            trace_bio(k, t, EV.block_bio_frontmerge, queue, rwbs_of(rq), b.block * 8, b.nr_pages * 8)
             _merge_with_next(k, queue, direction, place)
             return 1
     return 0
@@ -226,30 +200,7 @@ def _get_request(k, t, queue, bio):
         q.count_write += 1
     if count + 1 >= q.nr_requests and _is_batching(k, t):
         k.task[t].batch_left -= 1
-    return _new_request(k, t, queue, bio)
-
-
-@kfn
-def _new_request(k, t, queue, bio):
-    b = k.bio[bio]
-    request = k.stat.free_request
-    rq = k.request[request]
-    k.stat.free_request = rq.next
-    k.stat.requests_used += 1
-    k.stat.seq += 1
-    rq.used, rq.next, rq.queue, rq.block, rq.nr_pages, rq.seq = 1, NIL, queue, b.block, 0, k.stat.seq
-    rq.is_write, rq.is_sync, rq.bio_head, rq.bio_tail, rq.submitter = b.is_write, b.is_sync, NIL, NIL, b.submitter
-    rq.failed = 0
-    rq.deadline_ns = _now(k, t) + (WRITE_EXPIRE_NS if b.is_write else READ_EXPIRE_NS)
-    _add_bio(k, rq, bio, 0)
-    return request
-
-
-@kfn
-def _is_ordered(k, rq):
-    """A log write is a barrier, for which the queue is run at once. Source: block/elevator.c:elv_insert."""
-    b = k.bio[rq.bio_head]
-    return b.end == END_XFS and b.index < 0
+    return new_request(k, t, queue, bio, WRITE_EXPIRE_NS if k.bio[bio].is_write else READ_EXPIRE_NS)
 
 
 @kfn
@@ -264,14 +215,14 @@ def _queue_request(k, t, queue, request):
         q.plugged = 1
         q.plug_gen += 1
         ticks = (UNPLUG_DELAY_NS + k.param.jiffy_ns - 1) // k.param.jiffy_ns
-        post(k, (_now(k, t) // k.param.jiffy_ns + ticks) * k.param.jiffy_ns, EV_UNPLUG, queue, q.plug_gen)
+        post(k, (clock_of(k, t) // k.param.jiffy_ns + ticks) * k.param.jiffy_ns, EV_UNPLUG, queue, q.plug_gen)
     sort_insert(k, queue, rq.is_write, request)
     if not q.remote:
-        emit(k, t, EV.block_rq_insert, queue, _rwbs(rq), 0, rq.block * 8, rq.nr_pages * 8)
-    if q.nr_sort_read + q.nr_sort_write >= UNPLUG_THRESH or _is_ordered(k, rq):
+        emit(k, t, EV.block_rq_insert, queue, rwbs_of(rq), 0, rq.block * 8, rq.nr_pages * 8)
+    if q.nr_sort_read + q.nr_sort_write >= UNPLUG_THRESH or is_ordered(k, rq):
         q.plugged = 0
     if not q.plugged:
-        start_requests(k, t, queue, _now(k, t))
+        start_requests(k, t, queue, clock_of(k, t))
 
 
 @kfn
@@ -294,7 +245,7 @@ def start_requests(k, t, queue, now):
         else:
             scsi_dispatch(k, t, queue, request, nr_queued, UNPLUG_THRESH)
         if not q.remote:
-            emit(k, t, EV.block_rq_issue, queue, _rwbs(rq), 0, rq.block * 8, rq.nr_pages * 8)
+            emit(k, t, EV.block_rq_issue, queue, rwbs_of(rq), 0, rq.block * 8, rq.nr_pages * 8)
         if q.kind == DEV_ISCSI:
             queue_command(k, queue, request)
         else:
@@ -328,33 +279,22 @@ def _unplug_soon(k, t, queue):
 
 
 @kfn
-def _account_transfer(k, queue, is_write, nr_pages):
-    q = k.queue[queue]
-    observe_request(k, queue, is_write, nr_pages)
-    if is_write:
-        q.nr_write_requests += 1
-        q.blocks_written += nr_pages
-    else:
-        q.nr_read_requests += 1
-        q.blocks_read += nr_pages
-
-
-@kfn
-def _fails(q, is_write):
-    """True for every n-th write request of a device that is told to fail; counted before this one."""
-    return is_write and q.error_every > 0 and q.nr_write_requests % q.error_every == 0
-
-
-@kfn
 def end_request(k, number):
     """A device has finished request `number`, or something has come over the network: ~number is the segment."""
     if number >= 0:
-        _end_request(k, number)
+        if k.queue[k.request[number].queue].mq:
+            complete_request(k, number)
+        else:
+            _end_request(k, number)
         return
     segment = ~number
     stage = k.segment[segment].stage
     if stage == RESPONSE:
-        _end_request(k, take_response(k, segment))
+        request = take_response(k, segment)
+        if k.queue[k.request[request].queue].mq:
+            complete_request(k, request)
+        else:
+            _end_request(k, request)
     elif stage == TO_TARGET:
         request = arrive(k, segment)
         if request != NIL:
@@ -385,23 +325,10 @@ def _end_request(k, request):
     rq = k.request[request]
     queue = rq.queue
     q = k.queue[queue]
-    _account_transfer(k, queue, rq.is_write, rq.nr_pages)
-    failed = 1 if rq.failed or _fails(q, rq.is_write) else 0
-    if failed:
-        q.errors += 1
-        klog(k, -1, KLOG_IO_ERROR, NIL, queue, rq.block * 8, 0, 0)
-    if not q.remote:
-        emit(k, -1, EV.block_rq_complete, queue, _rwbs(rq), rq.block * 8, rq.nr_pages * 8, EIO if failed else 0)
-    bio = rq.bio_head
-    while bio != NIL:
-        following = k.bio[bio].next
-        bio_endio(k, bio, failed)
-        bio = following
+    finish_bios(k, request)
     if q.kind != DEV_ISCSI:
         sg_free(k, rq.nr_pages)
-    q.in_flight -= 1
-    if q.in_flight == 0:
-        q.busy_ns += k.stat.now_ns - q.busy_since_ns
+    leave_device(k, queue)
     _free_request(k, queue, request)
     q.plugged = 0
     start_requests(k, -1, queue, k.stat.now_ns)
@@ -412,8 +339,8 @@ def _complete_inline(k, queue, bio):
     """A memory-backed device (as brd) is done within submit_bio."""
     b = k.bio[bio]
     q = k.queue[queue]
-    _account_transfer(k, queue, b.is_write, b.nr_pages)
-    failed = 1 if _fails(q, b.is_write) else 0
+    account_transfer(k, queue, b.is_write, b.nr_pages)
+    failed = 1 if fails(q, b.is_write) else 0
     q.errors += failed
     bio_endio(k, bio, failed)
 

@@ -76,7 +76,8 @@ def sort_remove(k, queue, direction, place):
 
 
 @kfn
-def _oldest(k, queue, direction):
+def oldest(k, queue, direction):
+    """Index of the request that has waited longest."""
     start = sorted_start(k, queue, direction)
     best = 0
     for i in range(1, nr_sorted(k, queue, direction)):
@@ -111,10 +112,10 @@ def _deadline_choice(k, queue, now):
             return sort_remove(k, queue, q.batch_dir, place)
     direction = _deadline_direction(k, queue)
     place = position_of(k, queue, direction, q.position_block)
-    oldest = _oldest(k, queue, direction)
-    expired = k.request[k.sort[sorted_start(k, queue, direction) + oldest]].deadline_ns <= now
+    first = oldest(k, queue, direction)
+    expired = k.request[k.sort[sorted_start(k, queue, direction) + first]].deadline_ns <= now
     if expired or place >= nr_sorted(k, queue, direction) or direction != q.batch_dir:
-        place = oldest
+        place = first
     q.batch_dir = direction
     q.batch_left = FIFO_BATCH - 1
     return sort_remove(k, queue, direction, place)

@@ -8,7 +8,9 @@ drivers/md/dm.c:dec_pending; drivers/md/raid5.c:raid5_end_write_request.
 from pageout.engine.constants import (
     DEV_RAID1,
     END_CHILD,
+    END_IOEND,
     END_PAGES,
+    END_PART,
     END_STRIPE,
     END_XFS,
     KLOG_PAGE_LOST,
@@ -105,6 +107,34 @@ def _verdict(k, bio):
 
 
 @kfn
+def _join_ioend(k, bio, failed):
+    """A bio of an extent is done; its pages stay under writeback until all bios of the extent are.
+
+    Source: Linux v6.1 fs/ext4/page-io.c:ext4_end_bio, fs/iomap/buffered-io.c:iomap_finish_ioend.
+    """
+    b = k.bio[bio]
+    whole = b.parent
+    b.failed, b.parent, b.next = failed, NIL, k.bio[whole].next
+    k.bio[whole].next = bio
+    ioend_put(k, whole)
+
+
+@kfn
+def ioend_put(k, whole):
+    """One bio of an extent is done, or no more will be added: the last ends the pages of all."""
+    k.bio[whole].children -= 1
+    if k.bio[whole].children > 0:
+        return
+    bio = k.bio[whole].next
+    while bio != NIL:
+        following = k.bio[bio].next
+        _end_pages(k, bio, k.bio[bio].failed)
+        bio_free(k, bio)
+        bio = following
+    bio_free(k, whole)
+
+
+@kfn
 def bio_endio(k, bio, failed):
     """A bio is done; a clone ends the bio it was made for once that has no other part left, and so on up the stack."""
     while bio != NIL:
@@ -115,11 +145,21 @@ def bio_endio(k, bio, failed):
             _end_pages(k, bio, failed)
             bio_free(k, bio)
             return
+        if kind == END_IOEND:
+            _join_ioend(k, bio, failed)
+            return
         member = b.member
         bio_free(k, bio)
         if kind == END_STRIPE:
             stripe_io_done(k, parent, member, failed)
             return
+        if kind == END_PART:
+            whole = k.bio[parent]
+            whole.failed += failed
+            whole.children -= 1
+            bio = parent if whole.children == 0 else NIL
+            failed = 1 if whole.failed > 0 else 0
+            continue
         if kind != END_CHILD:
             send_response(k, parent, failed)
             return
@@ -140,3 +180,13 @@ def bio_put(k, bio, failed):
     b.children -= 1
     if b.children == 0:
         bio_endio(k, bio, _verdict(k, bio))
+
+
+@kfn
+def part_done(k, bio, failed):
+    """One request's share of a bio is done, or all of it has been sent: the last ends it."""
+    b = k.bio[bio]
+    b.failed += failed
+    b.children -= 1
+    if b.children == 0:
+        bio_endio(k, bio, 1 if b.failed > 0 else 0)

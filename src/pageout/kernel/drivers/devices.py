@@ -5,7 +5,7 @@ No seek time is in the kernel. Figures for the disk are the scenario's; the shap
 "An introduction to disk drive modeling" (1994): a square root for short seeks, a line for long ones.
 """
 
-from pageout.engine.constants import DEV_DISK, DEV_SSD, WRITE
+from pageout.engine.constants import DEV_DISK, DEV_SSD, LIMIT_BUCKET, WRITE
 from pageout.engine.ledger import observe_seek
 from pageout.jit import kfn
 
@@ -87,6 +87,15 @@ def _throttled_done_ns(q, nr_pages, is_write, now):
 
 
 @kfn
+def _served_ns(q, nr_pages, now):
+    """What lies below limits that work elsewhere: data one request after the other, then a fixed latency."""
+    if q.link_ns < now:
+        q.link_ns = now
+    q.link_ns += q.service_page_ns * nr_pages
+    return q.link_ns + q.latency_ns
+
+
+@kfn
 def done_at(k, queue, request, now):
     """Start the request on its device; returns when it will be done."""
     q = k.queue[queue]
@@ -95,6 +104,8 @@ def done_at(k, queue, request, now):
         done = now + disk_service_ns(k, queue, rq.block, rq.nr_pages, now)
     elif q.kind == DEV_SSD:
         done = _ssd_done_ns(k, queue, rq.block, rq.nr_pages, rq.is_write, now)
+    elif q.limit != LIMIT_BUCKET:
+        done = _served_ns(q, rq.nr_pages, now)
     else:
         done = _throttled_done_ns(q, rq.nr_pages, rq.is_write, now)
     if rq.block != q.head_block:

@@ -15,6 +15,7 @@ from pageout.engine.constants import (
     PG_DIRTY,
     PG_LOCKED,
     PG_WRITEBACK,
+    TURN_BANDWIDTH,
     YIELD,
 )
 from pageout.engine.kstack import call, ret, touch
@@ -99,13 +100,16 @@ def _find_extent(k, t, f):
 
 @kfn
 def allocate_extent(k, t, inode, first, end):
-    """Give the delayed pages from `first` to `end` blocks, in a transaction, with the group's bitmap in memory."""
+    """Give the delayed pages from `first` to `end` blocks, in a transaction, with the group's bitmap in memory.
+
+    flusher.turn=bandwidth: a bitmap in the running transaction is the journal's, and no flusher's.
+    """
     touch(k, t, LEAF.ext4_allocate)
     k.stat.transactions += 1
     meta = k.fs[k.inode[inode].fs].meta_inode
     group = group_bitmap(k, inode, first)
     join_transaction(k, inode)
-    if page_ready(k, meta, group):
+    if page_ready(k, meta, group) and k.param.flush_turn != TURN_BANDWIDTH:
         set_page_dirty(k, t, find_page(k, meta, group))
     for index in range(first, end):
         convert_page(k, inode, index)

@@ -29,6 +29,7 @@ from pageout.engine.ledger import observe
 from pageout.engine.waitqueue import sleep_until
 from pageout.jit import kfn
 from pageout.kernel.block.bio import bdi_read_congested, bio_alloc
+from pageout.kernel.block.blk_plug import blk_start_plug
 from pageout.kernel.costs import LOOKUP_NS
 from pageout.kernel.frames import FN
 from pageout.kernel.fs.extents import get_branch_of, metadata_cached, metadata_slot, prepare_block
@@ -279,7 +280,7 @@ def sys_fsync(k, t, f):
 
     f.a   in: inode.  Returns 0 or -EIO.  Sleeps: yes.
     """
-    WRITTEN, WAITED, COMMITTED, LOWER = 1, 2, 3, 4
+    WRITTEN, WAITED, COMMITTED, LOWER, FLUSHED = 1, 2, 3, 4, 5
     task = k.task[t]
     pc = f.pc
     if pc == LOWER:
@@ -294,9 +295,12 @@ def sys_fsync(k, t, f):
         task.wbc_kupdate, task.wbc_background = 0, 0
         if k.inode[f.inode].nr_dirty > 0:
             begin_writepages(k, t, k.inode[f.inode].bdi)
+            blk_start_plug(k, t)
             return call(k, t, f, k.inode[f.inode].writepages, WRITTEN, f.inode, SUBMIT_WRITER, 0)
     if pc == WRITTEN:
         end_writepages(k, t, k.inode[f.inode].bdi)
+        if task.plug_open > 0:
+            return call(k, t, f, FN.blk_finish_plug, FLUSHED, 0, 0, 0)
     task.wbc_sync = 0
     f.index = next_writeback(k, f.inode, f.index, k.inode[f.inode].nr_slots)
     if f.index != NIL:

@@ -2,10 +2,11 @@
 """Writing an inode's dirty pages as ext4 and XFS do since Linux 3.x: pages are counted, extents mapped, bios filled.
 
 The budget is pages, not calls, and is kept to; blocks are chosen for a whole delayed run at once; a bio goes out when
-it is full or the run ends. What 2.6.34 did stands in ext4.py and fs_writeback.py:write_cache_pages.
-Source: Linux v6.1 fs/ext4/inode.c (ext4_writepages, mpage_prepare_extent_to_map), fs/iomap/buffered-io.c
-(iomap_writepages), mm/page-writeback.c:write_cache_pages.  Differs: pages that must not be rewritten while they are
-tagged (TOWRITE) are not told from the others, so a sync write also takes what was dirtied behind its place meanwhile;
+it is full or the run ends; pages of one extent end together, when its last bio has. What 2.6.34 did stands in ext4.py
+and fs_writeback.py:write_cache_pages.
+Source: Linux v6.1 fs/ext4/inode.c (ext4_writepages, mpage_prepare_extent_to_map), fs/ext4/page-io.c,
+fs/iomap/buffered-io.c (iomap_writepages), mm/page-writeback.c:write_cache_pages.  Differs: pages are not tagged TOWRITE
+when a sync write begins, so it also takes what was dirtied behind its place meanwhile;
 blocks are final when chosen, not when the write is done (unwritten extents).
 """
 
@@ -22,12 +23,15 @@ from pageout.engine.constants import (
 )
 from pageout.engine.kstack import call, ret
 from pageout.jit import kfn
+from pageout.kernel.block.bio import bio_fits, ioend_add, ioend_alloc
+from pageout.kernel.block.endio import ioend_put
 from pageout.kernel.frames import FN
 from pageout.kernel.fs.ext4 import MAX_MBALLOC, allocate_extent, extent_length, group_ready
-from pageout.kernel.fs.folios import has_large_folios
-from pageout.kernel.fs.writepage import BIO_PAGES_A_TURN, add_page, count_written
+from pageout.kernel.fs.writepage import add_page, count_written
 from pageout.kernel.fs.xfs_items import inode_locked, sleep_on_inode
 from pageout.kernel.mm.filemap import block_of, clear_page_dirty_for_io, find_page, next_dirty
+
+IOEND_BATCH_SIZE = 4096
 
 
 @kfn
@@ -43,14 +47,17 @@ def writepages(k, t, f):
     if f.pc == ENTRY:
         _begin(k, t, f)
     while True:
-        if f.count >= _bio_pages(k, f.inode):
-            return _submit(k, t, f, SUBMITTED)
         if out_of_slice(k, t) and f.total != f.nr_taken:
             f.pc, f.nr_taken = MORE, f.total
             return YIELD
         index = NIL
         if f.nr_to_write > 0 or task.wbc_sync:
             index = _next(k, f)
+        if f.work != NIL and _is_over(k, f, index):
+            if f.count > 0:
+                return _submit(k, t, f, SUBMITTED)
+            ioend_put(k, f.work)
+            f.work = NIL
         if index == NIL:
             if f.count > 0:
                 return _submit(k, t, f, SUBMITTED)
@@ -61,7 +68,7 @@ def writepages(k, t, f):
             f.index = index + 1
             continue
         busy = pflags & (PG_LOCKED | PG_WRITEBACK)
-        if f.count > 0 and (busy or (pflags & PG_DELAYED and index >= f.c)):
+        if f.count > 0 and (busy or pflags & PG_DELAYED):
             return _submit(k, t, f, SUBMITTED)
         if busy:
             f.index = index
@@ -72,13 +79,10 @@ def writepages(k, t, f):
             if verb >= 0:
                 return verb
             continue
-        _take(k, t, f, page)
-
-
-@kfn
-def _bio_pages(k, inode):
-    """Pages of the largest bio: 256 segments of a page; of folios, as much as an extent. Source: BIO_MAX_VECS."""
-    return MAX_MBALLOC if has_large_folios(k, inode) else BIO_PAGES_A_TURN
+        block = block_of(k, f.inode, index)
+        if f.count > 0 and not bio_fits(k, f.d, f.inode, index, block):
+            return _submit(k, t, f, SUBMITTED)
+        _take(k, t, f, page, block)
 
 
 @kfn
@@ -103,6 +107,20 @@ def _next(k, f):
 
 
 @kfn
+def _is_over(k, f, index):
+    """Does the page at `index` (NIL: none) not belong to the extent whose pages end together?
+
+    ext4: what was allocated at once. XFS: blocks in a row, up to 4096 pages.  Source: iomap_can_add_to_ioend.
+    """
+    if index == NIL:
+        return True
+    if k.fs[k.inode[f.inode].fs].kind == FS_EXT4:
+        return index >= f.c
+    nr_pages = k.bio[f.work].nr_pages
+    return index != f.index or block_of(k, f.inode, index) != f.pos + 1 or nr_pages > IOEND_BATCH_SIZE
+
+
+@kfn
 def _map(k, t, f, resume):
     """Have blocks chosen for the delayed run that begins at f.index. Returns a verb, or -1 when it has them."""
     if k.fs[k.inode[f.inode].fs].kind != FS_EXT4:
@@ -117,17 +135,23 @@ def _map(k, t, f, resume):
         most = f.nr_to_write
     f.c = f.index + extent_length(k, f.inode, f.index, most, f.left)
     allocate_extent(k, t, f.inode, f.index, f.c)
+    f.work = ioend_alloc(k, f.b)
     return -1
 
 
 @kfn
-def _take(k, t, f, page):
+def _take(k, t, f, page, block):
     """Put the page at f.index under writeback and into the bio that is being filled."""
     clear_page_dirty_for_io(k, page)
     k.page[page].pflags |= PG_LOCKED
     k.page[page].pflags &= ~PG_BH_DELAY
-    f.pos = block_of(k, f.inode, f.index)
+    f.pos = block
     f.bio = add_page(k, t, f, page)
+    if f.work == NIL and k.fs[k.inode[f.inode].fs].kind != FS_EXT4:
+        f.work = ioend_alloc(k, f.b)
+    if f.work != NIL:
+        ioend_add(k, f.work, f.d)
+        k.bio[f.work].nr_pages += 1
     count_written(k, t, f.b, 1)
     f.index += 1
     f.count += 1

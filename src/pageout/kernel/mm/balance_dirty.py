@@ -147,6 +147,7 @@ def _pause(k, t, f, now, resume):
     k.stat.throttle_asked_ns += asked
     task.throttle_asked_ns += asked
     f.pc, f.deadline_ns = resume, now_of(k, t)
+    k.queue[k.bdi[f.c].queue].bdp_sleep_ns = f.deadline_ns
     return sleep_on(k, t, NIL, pause, 0)
 
 

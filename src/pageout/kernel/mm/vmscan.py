@@ -32,6 +32,7 @@ from pageout.engine.kstack import call, ret
 from pageout.engine.ring import emit
 from pageout.engine.waitqueue import sleep_on, timeout_jiffies
 from pageout.jit import kfn
+from pageout.kernel.block.blk_plug import blk_start_plug
 from pageout.kernel.frames import FN
 from pageout.kernel.fs.bdi_work import wakeup_flusher_threads
 from pageout.kernel.mm.dirty_limits import background_threshold, dirty_threshold, trace_dirty_state
@@ -152,9 +153,10 @@ def shrink_zone(k, t, f):
     f.a, f.b   in: priority, zone.  Shares: f.left inactive anon, f.count active anon, f.total inactive file,
     f.nr_taken active file.  Sleeps: yes.
     """
-    LISTS, SHRUNK, THROTTLED = 1, 2, 3
+    LISTS, SHRUNK, THROTTLED, FLUSHED = 1, 2, 3, 4
     pc = f.pc
     if pc == ENTRY:
+        blk_start_plug(k, t)
         f.priority, f.zone = f.a, f.b
         f.nr_reclaimed = k.task[t].sc_reclaimed
         k.task[t].sc_priority = f.priority
@@ -163,7 +165,9 @@ def shrink_zone(k, t, f):
         f.count = nr_to_scan(k, f.zone, LRU_ACTIVE_ANON, f.priority, percent)
         f.total = nr_to_scan(k, f.zone, LRU_INACTIVE_FILE, f.priority, 100 - percent)
         f.nr_taken = nr_to_scan(k, f.zone, LRU_ACTIVE_FILE, f.priority, 100 - percent)
-    elif pc == THROTTLED:
+    elif pc == THROTTLED and k.task[t].plug_open > 0:
+        return call(k, t, f, FN.blk_finish_plug, FLUSHED, 0, 0, 0)
+    elif pc == THROTTLED or pc == FLUSHED:
         return ret(k, t, f, 0)
     elif k.param.reclaim_bail == BAIL_BATCH:
         _drop_shares_if_enough(k, t, f)

@@ -12,9 +12,12 @@ from pageout.engine.constants import (
     EV_POWER_CUT,
     EV_SERIES,
     EV_SLICE_END,
+    EV_THROTTLE,
+    EV_TICK,
     EV_TIMER,
     EV_UNPLUG,
     EV_WAKE,
+    EV_WBT,
     GO,
     NIL,
     RUN,
@@ -37,6 +40,10 @@ from pageout.engine.ledger import levels, sample
 from pageout.engine.waitqueue import enqueue, wake_task
 from pageout.jit import call_at, kfn
 from pageout.kernel.block.blk_core import end_request, unplug
+from pageout.kernel.block.blk_mq import flush_plug, run_queue
+from pageout.kernel.block.blk_throttle import throttle_timer
+from pageout.kernel.block.blk_wbt import wbt_window
+from pageout.kernel.drivers.ticks import tick
 from pageout.kernel.mm.dirty_limits import background_threshold, dirty_threshold
 from pageout.kernel.mm.wb_rates import bandwidth_work
 from pageout.kernel.sched.hung_task import check_hung_tasks, check_progress
@@ -84,6 +91,9 @@ def _run_slice(k, cpu, t):
     k.stat.slices += 1
     _budget(k)
     verb = _run_task(k, t)
+    if verb == SLEEP and task.plug_nr > 0:
+        task.ready_ns = k.stat.now_ns + task.spent_ns
+        flush_plug(k, t)
     spent = task.spent_ns
     task.spent_ns = 0
     task.cpu_ns += spent
@@ -163,6 +173,13 @@ def _handle(k, kind, arg, gen):
         post(k, k.stat.now_ns + k.param.series_ns, EV_SERIES, 0, 0)
     elif kind == EV_BANDWIDTH:
         bandwidth_work(k, arg)
+    elif kind == EV_THROTTLE:
+        throttle_timer(k, arg, gen)
+    elif kind == EV_TICK:
+        tick(k, arg)
+        run_queue(k, NIL, arg, k.stat.now_ns)
+    elif kind == EV_WBT:
+        wbt_window(k, arg)
     elif kind == EV_POWER_CUT:
         k.stat.stop = STOP_POWER
 

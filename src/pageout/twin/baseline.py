@@ -14,7 +14,7 @@ MIB, PAGE_BYTES = 1 << 20, 4096
 
 def baseline(scenario: Scenario, names: Sequence[str]) -> dict[str, Value]:
     """Return the figures the model has an answer for; nobody held, nothing reclaimed, requests the largest."""
-    writers = [task for task in scenario.tasks if task.kind == "io" and "write" in task.rw]
+    writers = [task for task in scenario.tasks if task.kind == "io" and "write" in task.rw and not task.background]
     disk = next(disk for disk in scenario.machine.disks if disk.name == scenario.machine.filesystem.disk)
     rate = _rate(writers, disk)
     limit = _limit_bytes(scenario) / MIB

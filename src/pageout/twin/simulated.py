@@ -16,7 +16,7 @@ from pageout.kernel.sched.user import HIST_JOBS
 from pageout.machine.figures import Ledger, bucket_floor
 from pageout.machine.simulate import Progress, Result, simulate
 from pageout.readers.read import read_input
-from pageout.vocabulary.scenario import IO_KINDS, Scenario
+from pageout.vocabulary.scenario import IO_KINDS, Scenario, Task
 
 SERIES = {"nr_dirty": "nr_dirty", "nr_writeback": "nr_writeback", "nr_free": "nr_free_pages"}
 # Counter of /proc/vmstat -> the ledger's, which counts the same for all zones.
@@ -62,7 +62,7 @@ def evidence_of_run(result: Result) -> Evidence:
     for number, task in enumerate(scenario.tasks):
         get = ledger.row("task", result.first_task + number)
         begun, ended = get("begun_ns"), get("ended_ns") or result.now_ns
-        if task.kind not in IO_KINDS:
+        if task.kind not in IO_KINDS or _is_elsewhere(scenario, task):
             continue
         for is_write, moved in ((True, "bytes_written"), (False, "bytes_read")):
             if get(moved):
@@ -75,6 +75,12 @@ def evidence_of_run(result: Result) -> Evidence:
     counters = {name: ledger.stat(of) for name, of in COUNTERS.items()} | {"allocstall": ledger.vm("allocstall")}
     synced = all(task.end_fsync for task in scenario.tasks if task.kind == "io" and "write" in task.rw)
     return Evidence(None, _samples(result, ledger), calls, device_number(scenario), window, counters, synced)
+
+
+def _is_elsewhere(scenario: Scenario, task: Task) -> bool:
+    """Say whether a task works in the background on another filesystem than the one that is looked at."""
+    first = ("", scenario.machine.filesystem.name)
+    return task.background and all(scenario.files[number].filesystem not in first for number in task.file)
 
 
 def device_number(scenario: Scenario) -> str:

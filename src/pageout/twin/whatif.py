@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pageout.bundle.measured import FIGURES, Value, figure_of
-from pageout.validate.judge import error_of, tolerance_of
+from pageout.twin.judge import error_of, tolerance_of
 
 TRUSTED = 1.5  # times the tolerance that a prediction may be off
 

@@ -9,15 +9,17 @@ from typing import Any, NamedTuple
 import msgspec
 
 from pageout.bundle.bundle import Bundle
-from pageout.bundle.calls import log_latencies, of_values
-from pageout.bundle.evidence import window_of
+from pageout.bundle.calls import job_text, log_latencies, of_values
+from pageout.bundle.evidence import evidence_of, window_of
+from pageout.bundle.levels import levels_of
 from pageout.bundle.meta import CaseTask
 from pageout.machine.memory_map import zones_of
-from pageout.validate.callcost import call_cost
-from pageout.validate.device import disk_of
-from pageout.validate.kernels import design_for
+from pageout.twin.blackbox import program_of
+from pageout.twin.callcost import call_cost
+from pageout.twin.device import disk_of
+from pageout.twin.kernels import design_for
 from pageout.vocabulary.errors import ScenarioError, TraceError
-from pageout.vocabulary.scenario import FieldError, File, Filesystem, Machine, Scenario, Task, task_seed
+from pageout.vocabulary.scenario import Disk, FieldError, File, Filesystem, Machine, Scenario, Task, task_seed
 from pageout.vocabulary.settings import SYSCTLS, check, design_named, min_free_kbytes, with_sysctl
 from pageout.vocabulary.units import MIB
 from pageout.workload.fio import read_fio
@@ -26,8 +28,11 @@ PAGE_BYTES = 4096
 FILESYSTEMS = ("xfs", "ext2", "ext3", "ext4", "btrfs")
 HZ = (100, 250, 1000)
 LEAST_MEMORY = 64 * MIB
+LEAST_OTHERS = 256  # pages that other devices hold: less decides nothing
 _MEMINFO = re.compile(r"^(\w{1,40}(?:\(\w{1,20}\))?):\s{1,40}(\d{1,18})", re.MULTILINE)
 JOB_FILE = "job.fio"
+# fio: extend_file() in filesetup.c preallocates what a job will write, by the native call where there is one.
+_NO_FALLOCATE = re.compile(r"^\s{0,20}fallocate\s{0,20}=\s{0,20}(?:none|0)\b", re.MULTILINE)
 
 
 class Twin(NamedTuple):
@@ -35,20 +40,40 @@ class Twin(NamedTuple):
 
     scenario: Scenario
     notes: tuple[str, ...]
+    box: str  # white: the workload as it was said; black: by trace and samples
 
 
 def has_workload(bundle: Bundle) -> bool:
     """Say whether a recording says its workload."""
     case = bundle.case
-    return JOB_FILE in bundle.files.names or (case is not None and (case.fio is not None or bool(case.tasks)))
+    return fio_text(bundle) is not None or (case is not None and bool(case.tasks))
 
 
-def scenario_of(bundle: Bundle, design: str | None = None, seed: int = 1) -> Twin:
-    """Return the scenario of a recording that says its workload.  Raises TraceError, ScenarioError, JobFileError."""
+def fio_text(bundle: Bundle) -> str | None:
+    """Return the fio job that ran: of the case, as kept, or as fio's own output tells of it."""
+    case = bundle.case
+    if case is not None and case.fio is not None:
+        return case.fio
+    return bundle.files.text(JOB_FILE) if JOB_FILE in bundle.files.names else job_text(bundle.files)
+
+
+def scenario_of(bundle: Bundle, design: str | None = None, seed: int = 1, box: str = "auto") -> Twin:
+    """Return the scenario of a recording.  Raises TraceError, ScenarioError, JobFileError.
+
+    box: white, by the workload it says; black, by trace and samples alone; auto: white if it says one
+    """
     notes: list[str] = []
     machine = _machine(bundle, notes)
-    files, tasks = _program(bundle, machine, seed, notes)
-    machine = _with_cost(bundle, machine, tasks, notes)
+    if box == "auto":
+        box = "white" if has_workload(bundle) else "black"
+    if box == "white":
+        files, tasks = _program(bundle, machine, seed, notes)
+        machine = _with_cost(bundle, machine, tasks, notes)
+    else:
+        program = program_of(bundle, machine, seed)
+        files, tasks = program.files, program.tasks
+        notes += program.notes
+    machine, files, tasks = with_others(bundle, machine, files, tasks, notes)
     scenario = Scenario(
         name=bundle.name,
         machine=machine,
@@ -63,7 +88,30 @@ def scenario_of(bundle: Bundle, design: str | None = None, seed: int = 1) -> Twi
         check(scenario)
     except FieldError as problem:
         raise ScenarioError(f"{bundle.path}: cannot be simulated: {problem.where}: {problem}") from None
-    return Twin(scenario, tuple(notes))
+    return Twin(scenario, tuple(notes), box)
+
+
+def with_others(
+    bundle: Bundle, machine: Machine, files: tuple[File, ...], tasks: tuple[Task, ...], notes: list[str]
+) -> tuple[Machine, tuple[File, ...], tuple[Task, ...]]:
+    """Add what other devices held dirty, on a device of its own: the limits are the machine's, and it counts in them.
+
+    It is there from the start, as much as the mean over the run, and is left to the flusher as any old data.
+    """
+    levels = levels_of(evidence_of(bundle))
+    held = int(levels.mean(levels.others)) if levels is not None else 0
+    if held < LEAST_OTHERS:
+        return machine, files, tasks
+    notes.append(f"other devices: {held / 256:.3g} MiB dirty, their mean over the run, from its start")
+    disk = Disk(name="sdb", kind="null")
+    mounted = Filesystem(name="elsewhere", kind=machine.filesystem.kind, disk=disk.name)
+    machine = msgspec.structs.replace(machine, disks=(*machine.disks, disk), more_filesystems=(mounted,))
+    file = File(name="elsewhere", size_bytes=held * PAGE_BYTES, exists=True, filesystem=mounted.name)
+    task = Task(
+        name="elsewhere", file=(len(files),), rw="write", bs_bytes=min(MIB, held * PAGE_BYTES),
+        io_bytes=held * PAGE_BYTES, background=True,
+    )  # fmt: skip
+    return machine, (*files, file), (*tasks, task)
 
 
 def _settings(bundle: Bundle, notes: list[str]) -> dict[str, int]:
@@ -188,7 +236,7 @@ def _program(
     bundle: Bundle, machine: Machine, seed: int, notes: list[str]
 ) -> tuple[tuple[File, ...], tuple[Task, ...]]:
     case = bundle.case
-    fio = (case.fio if case else None) or (bundle.files.text(JOB_FILE) if JOB_FILE in bundle.files.names else None)
+    fio = fio_text(bundle)
     if case is not None and case.tasks and fio is None:
         return _of_tasks(bundle, case.tasks, seed, notes)
     if fio is None:
@@ -197,7 +245,10 @@ def _program(
         )
     scenario = read_fio(bundle.files.where(JOB_FILE), fio, machine, seed=seed, environ={})
     notes += scenario.warnings
-    return scenario.files, scenario.tasks
+    if _NO_FALLOCATE.search(fio):
+        return scenario.files, scenario.tasks
+    notes.append("files: their blocks are laid out in order before the run, as fio does by fallocate() unless told")
+    return tuple(msgspec.structs.replace(file, exists=True) for file in scenario.files), scenario.tasks
 
 
 def _of_tasks(

@@ -67,7 +67,8 @@ def _queue(bundle: Bundle, device: CaseDevice, notes: list[str]) -> dict[str, An
             notes.append(f"largest request: {kib} KiB, the largest that was met")
     if kib:
         wanted["max_sectors_kb"] = min(max(kib // 4 * 4, 4), 4096)
-        wanted["max_segments"] = min(max(kib // 4, 1), 4096)
+        segments = queue.max_segments if queue else None
+        wanted["max_segments"] = min(max(segments or kib // 4, 1), 4096)
     tags = (queue.nr_requests if queue else None) or device.tags
     if tags:
         wanted |= {"nr_requests": min(max(tags, 4), 4096), "tags": tags}
