@@ -94,12 +94,12 @@ TICKS = {"kind": "throttled", "limit": "ticks", "tick_ns": 2 * MS, "tick_bytes":
 VARIANTS = {
     **{name: storm(name) for name in DESIGNS},
     **{name: msgspec.structs.replace(storm(name), length_ns=30 * MS) for name in STALLS_LATE},
+    "at work before": at_work("linux-6.18"),
     "blk-mq": later_queue({"tags": 3}),
     "blk-mq in slices": later_queue(
         SLICES, **{"block.throttle": "spare", "write.folios": "all", "throttle.by": "pause"}
     ),
     "blk-mq in ticks": later_queue(TICKS, **{"block.throttle": "meta"}),
-    "at work before": at_work("linux-6.18"),
     "worker per CPU, file order": storm("reclaim-thread", **{"reclaim.worker": "cpu", "reclaim.worker_order": "file"}),
     "a node": swapping(storm("linux-6.1", **NODE)),
     "a node, later": swapping(storm("linux-6.18", **NODE, **LATER)),

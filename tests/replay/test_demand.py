@@ -50,7 +50,8 @@ def test_pages_are_those_of_each_check_but_not_of_its_later_rounds(tmp_path: Pat
                         check(1.220, 64, 8))  # fmt: skip
 
     assert writer.total == 32 + 32 + 64
-    assert writer.waited_ns[-1] == pytest.approx(0.22e9, rel=0.02)
+    # 8 ms and what was late of it, 100 ms, 100 ms and 1.25 ticks of 4 ms
+    assert writer.waited_ns[-1] == pytest.approx(0.215e9, abs=1e6)
 
 
 def test_a_check_too_small_to_be_charged_is_counted_again_in_the_next(tmp_path: Path) -> None:
@@ -69,6 +70,21 @@ def test_below_free_run_the_counter_goes_to_who_was_looked_at_and_not_to_the_sam
     clock, (only,) = stretches(writer, int(writer.time_ns[0]), None)
     assert clock == "clock"
     assert only.rate == pytest.approx(1000, rel=0.1)
+
+
+def test_what_two_below_free_run_may_each_have_dirtied_is_in_the_interval_of_both(tmp_path: Path) -> None:
+    lines = [state(1 + n / 100, 100 * n, pid=7 + n % 2) for n in range(201)]
+    one, other = writers(tmp_path, *lines)
+
+    for writer in (one, other):
+        assert writer.bytes.low < writer.bytes.value < writer.bytes.high
+    assert one.total + other.total == pytest.approx(20_000, rel=0.01)
+
+
+def test_what_one_alone_dirtied_is_sure(tmp_path: Path) -> None:
+    (one,) = writers(tmp_path, *[state(1 + n / 10, 100 * n) for n in range(11)])
+
+    assert one.bytes.low == one.bytes.value == one.bytes.high
 
 
 def test_what_nobody_was_looked_at_for_is_of_one_writer_without_a_name(tmp_path: Path) -> None:
@@ -185,7 +201,7 @@ def test_a_reader_behind_a_writer_is_found_and_its_device_s_tick() -> None:
     (reader,) = readers_of(bundle.events, 0, devices)
 
     assert (reader.comm, reader.is_sequential, reader.is_bound) == ("seqreader", True, True)
-    assert reader.nr_bytes == device.read_bytes
+    assert reader.nr_bytes == pytest.approx(device.read_bytes, rel=0.001)  # less metadata
     assert device.tick_ns == pytest.approx(20_000_000, rel=0.001)
     assert device.tick_bytes == 4 * 131072  # of 545,246 bytes a tick, whole requests of 128 KiB
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pageout.vocabulary.demand import PHASE_KEYS
 from pageout.vocabulary.scenario import (
-    PHASE_KEYS,
     Disk,
     File,
     Filesystem,
@@ -65,7 +65,8 @@ def of(struct: type[msgspec.Struct], kind: str | None, *without: str) -> st.Sear
 @st.composite
 def scenarios(draw):
     kind = draw(st.sampled_from(PLAIN_KINDS))
-    disk = Disk(kind=kind, name="vda", **draw(of(Disk, kind, "name", "members", "file", "size_bytes", "seek_min_us", "seek_avg_us",
+    disk = Disk(kind=kind, name="vda", size_bytes=draw(st.integers(1 << 34, 1 << 38)),
+                **draw(of(Disk, kind, "name", "size_bytes", "limit", "members", "file", "seek_min_us", "seek_avg_us",
                                                  "seek_max_us", "inner_mb_s", "outer_mb_s")))  # fmt: skip
     machine = Machine(
         disks=(disk,), filesystem=Filesystem(disk="vda", kind=draw(st.sampled_from(["xfs", "ext4", "ext2"]))),

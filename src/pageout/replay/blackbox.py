@@ -7,6 +7,7 @@ who wrote what nobody was looked at for. What is estimated has its interval.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -21,8 +22,7 @@ from pageout.replay.demand import ANONYMOUS, Writer, stretches, writers_of
 from pageout.replay.devices import Device, devices_of
 from pageout.replay.estimate import Estimate
 from pageout.replay.reads import Reader, Taken, readers_of, taken_of
-from pageout.replay.start import elsewhere_of, known_of
-from pageout.validate.kernels import design_for
+from pageout.replay.start import elsewhere_of, known_of, levels_of
 from pageout.validate.oracle import settings_of
 from pageout.vocabulary.errors import ScenarioError, TraceError
 from pageout.vocabulary.scenario import (
@@ -43,9 +43,11 @@ PAGE_BYTES = 4096
 PAGE_NS = ALLOC_NS + ADD_TO_CACHE_NS + DIRTY_NS + LOOKUP_NS
 MAX_WRITERS = 24
 LEAST_SHARE = 0.005  # of all that was dirtied, and of what is kept of readers
+BUSY = 0.8  # requests under way, on average
 CALL_BYTES = 64 * 1024  # assumed where nothing tells
 OTHER = "sdb"
 OTHER_FILESYSTEM = "other"
+DESIGNS = (((6, 14), "linux-6.18"), ((6, 7), "linux-6.12"), ((0, 0), "linux-6.1"))  # since which release
 FOLIOS = ("linux-6.12", "linux-6.18")
 
 
@@ -81,6 +83,7 @@ class Recorded(NamedTuple):
     cpus: int | None = None
     filesystem: str = "ext4"
     name: str = "recorded"
+    design: str = ""  # empty: by the release
 
 
 def black_box(
@@ -97,7 +100,7 @@ def black_box(
     """Return the scenario of a recording.  Raises TraceError if it shows no demand, ScenarioError if it cannot run.
 
     samples: bundle.samples.Samples or None; memory: None: as samples and thresholds say
-    more: fields of Recorded: device, cpus, filesystem, name
+    more: fields of Recorded: device, cpus, filesystem, name, design
     """
     columns, time_ns, samplers = None, None, frozenset[str]()
     if samples is not None:
@@ -116,7 +119,7 @@ class _Box:
         self.estimates: dict[str, Estimate] = {}
         self.files: list[File] = []
         self.tasks: list[Task] = []
-        self.design = design_for(known.kernel)
+        self.design = known.design or _design_of(known.kernel)
         self.devices = devices_of(known.events, known.samples, known.time_ns, self.tick_ns)
         self.main = self.devices.get(known.device or _most(self.devices)) or Device(known.device or "8:0")
 
@@ -206,30 +209,27 @@ class _Box:
         )
         self.tasks.append(
             Task(
-                name=name, rw="randwrite" if is_random else "write", norandommap=is_random,
+                name=name, rw="randwrite" if is_random else "write",
                 file=(len(self.files) - 1,), bs_bytes=min(call, size), io_bytes=total, phases=phases,
                 phase_clock="own" if clock == "own" else "clock", seed=task_seed(self.seed, len(self.tasks)),
                 end_fsync=self._is_synced(writer),
             )
         )  # fmt: skip
-        self.estimates[f"{name}.bytes"] = Estimate(total, total * 0.99, total * 1.01)
+        self.estimates[f"{name}.bytes"] = writer.bytes
 
     def _is_synced(self, writer: Writer) -> bool:
         """Was all on the device soon after the last page, though neither age nor the background threshold asked?"""
         if self._filesystem_of(writer.device):
             return False
-        states = self.known.events.frame("global_dirty_state").sort("time_ns")
-        last = int(writer.time_ns[-1])
-        if not len(states) or self.main.write_bps is None:
+        at, level = levels_of(self.known.events, self.known.samples, self.known.time_ns)
+        states = self.known.events.frame("global_dirty_state")
+        if not len(at) or not len(states) or self.main.write_bps is None:
             return False
-        at = states["time_ns"].to_numpy()
-        dirty = states["dirty"].to_numpy().astype(np.int64)
-        level = dirty + states["writeback"].to_numpy().astype(np.int64)
-        row = min(int(np.searchsorted(at, last)), len(at) - 1)
-        background = int(states["bg_thresh"][row] or 0)
-        expected = int(1.5e9 * level[row] * PAGE_BYTES / self.main.write_bps.value) + 1_000_000_000
+        last, background = int(writer.time_ns[-1]), int(states["bg_thresh"][-1] or 0)
+        there = float(level[min(int(np.searchsorted(at, last)), len(at) - 1)])
+        expected = int(1.5e9 * there * PAGE_BYTES / self.main.write_bps.value) + 1_000_000_000
         soon = (at > last) & (at <= last + expected)
-        return bool(soon.any()) and int(level[soon].min()) < background // 4
+        return bool(soon.any()) and float(level[soon].min()) < background / 4
 
     def _read(self, reader: Reader, start_ns: int) -> None:
         name = self._name(reader.comm)
@@ -249,7 +249,7 @@ class _Box:
                 bs_bytes=call, io_bytes=total, phases=phases, seed=task_seed(self.seed, len(self.tasks)),
             )
         )  # fmt: skip
-        self.estimates[f"{name}.bytes"] = Estimate(total, total * 0.99, total * 1.01)
+        self.estimates[f"{name}.bytes"] = Estimate(total, total, total)
 
     def _hog(self, taken: Taken) -> None:
         span = max(taken.end_s - taken.start_s, 1e-3)
@@ -344,11 +344,14 @@ class _Box:
             self.estimates["device.write_bps"] = device.write_bps
             rate = max(round(device.write_bps.value), PAGE_BYTES)
             wanted |= {"write_bps": rate, "read_bps": self._read_bps(device, rate), "limit": "slices"}
-        if device.tick_ns and device.tick_bytes and wanted["kind"] == "throttled":
+        fits = device.tick_bytes is not None and device.tick_bytes >= wanted.get("max_sectors_kb", 512) * 1024
+        if device.tick_ns and fits and wanted["kind"] == "throttled":
             wanted |= {"limit": "ticks", "tick_ns": device.tick_ns, "tick_bytes": device.tick_bytes}
             self.notes.append(f"the device lets {device.tick_bytes} bytes pass every {device.tick_ns / 1e6:.3g} ms")
-        if device.service_ns is not None:
-            wanted["latency_us"] = int(device.service_ns.value // 1000)
+        if _is_busy(device) and wanted.get("limit") == "slices":
+            wanted["limit"] = "bucket"
+        elif device.service_ns is not None:
+            wanted["latency_us"] = min(int(device.service_ns.value // 1000), 10**6)
         size = max(device.span_bytes * 2, 64 * GIB, sum(file.size_bytes for file in self.files) * 2)
         wanted["size_bytes"] = size
         return Disk(**{field: value for field, value in wanted.items() if field in Disk.__struct_fields__})
@@ -409,6 +412,19 @@ class _Box:
         except FieldError as problem:
             raise ScenarioError(f"{self.known.name}: cannot be simulated: {problem.where}: {problem}") from None
         return scenario
+
+
+def _is_busy(device: Device) -> bool:
+    """Is the device itself what limits, not something above it? Then a request is there all the time."""
+    if device.service_ns is None or device.write_iops is None:
+        return False
+    return device.service_ns.value * device.write_iops.value >= BUSY * 1e9
+
+
+def _design_of(kernel: str) -> str:
+    found = re.match(r"(\d{1,3})\.(\d{1,3})", kernel)
+    version = (int(found[1]), int(found[2])) if found else (999, 0)
+    return next(design for since, design in DESIGNS if version >= since)
 
 
 def _most(devices: Mapping[str, Device]) -> str:

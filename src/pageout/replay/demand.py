@@ -24,11 +24,12 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 BIN_NS = 20_000_000
-MOSTLY = 0.9
+MOSTLY = 0.75  # of looks; where memory is in pieces, some folios are single pages
 STEP_S = 0.1  # of a curve that phases are made of
 LEAST_PAGES = 8  # of an interval that tells a speed
 LEAST_INTERVALS = 8
 FREE_SHARE = 0.25  # of intervals without a sleep, those that nothing else held up
+STALL_NS = 100_000_000
 THINK_NS = 500_000_000  # what a task does of its own will takes longer than what others keep it from
 CPU_BOUND = 0.1  # of the CPU's own speed: such a writer only computes
 MAX_PHASES = 200
@@ -48,6 +49,13 @@ class Writer:
     waited_ns: Floats  # held back up to each moment
     page_ns: Estimate | None  # CPU time it takes for a page
     call_pages: int | None  # pages of one call, where folios tell
+    less: float = 0.0  # of its pages, those that may be another's
+    more: float = 0.0  # of others' pages, those that may be its own
+
+    @property
+    def bytes(self) -> Estimate:
+        """Return the bytes it dirtied; what several may have dirtied is in the interval of each."""
+        return Estimate(*(4096 * pages for pages in (self.total, self.total - self.less, self.total + self.more)))
 
     @property
     def total(self) -> float:
@@ -90,7 +98,7 @@ def _writer(pid: int, one: _Accounted, looks: _Looks | None, comm: str, device: 
     return Writer(
         pid, comm, device, np.append(one.start, one.time), np.append(0.0, np.cumsum(one.pages)),
         np.append(0.0, np.cumsum(one.waited)), _page_ns(looks) if looks is not None else None,
-        _call_pages(looks) if looks is not None else None,
+        _call_pages(looks) if looks is not None else None, one.less, one.more,
     )  # fmt: skip
 
 
@@ -100,6 +108,8 @@ class _Accounted:
     time: Ints
     pages: Floats
     waited: Floats
+    less: float = 0.0
+    more: float = 0.0
 
 
 def _looks(events: Events, samplers: set[str]) -> dict[int, _Looks]:
@@ -119,7 +129,7 @@ def _looks(events: Events, samplers: set[str]) -> dict[int, _Looks]:
         is_check = rows["is_check"].is_not_null().to_numpy()
         followed = np.append(is_check[1:], False)
         keep = is_check | ~followed  # a state that a check follows is of the same look
-        found[int(pid)] = _of_task(rows.filter(pl.Series(keep)))  # type: ignore[call-overload]
+        found[int(pid)] = _of_task(rows.filter(pl.Series(keep)))
     return found
 
 
@@ -130,8 +140,8 @@ def _of_task(rows: pl.DataFrame) -> _Looks:
         for name in ("dirtied", "paused", "pause", "period", "dirtied_pause")
     )
     pages = np.where(is_check, np.where(paused > 0, 0.0, dirtied), np.nan)
-    # who neither sleeps nor is charged a tick goes on with the same count
-    goes_on = is_check & (pause <= 0) & (pause > -1000) & (period == 0)
+    # who neither sleeps nor is charged a tick goes on with the same count; whoever slept in this call began anew
+    goes_on = is_check & (paused == 0) & (pause <= 0) & (pause > -1000) & (period == 0)
     pages[1:] -= np.where(goes_on[:-1] & is_check[1:], np.minimum(dirtied[:-1], dirtied[1:]), 0.0)
     return _Looks(rows["time_ns"].to_numpy(), pages, np.where(is_check & (pause > 0), pause * 1e6, 0.0), wanted)
 
@@ -144,9 +154,11 @@ def _accounted(looks: _Looks, tick_ns: int) -> _Accounted:
     own = np.maximum(gaps - looks.slept_ns[:-1], 0.0)
     work = pages[1:] * (a_page.value if a_page else 0.0)
     slept, over = looks.slept_ns[:-1] > 0, own - work
-    # A timer is late by a tick at most; a task that mostly goes on at once was then kept by other tasks or by locks.
+    # A timer is late by a tick at most. What else kept a task that mostly goes on at once: for a moment, other tasks,
+    # which are not played; for long, the kernel, which has its own reasons again.
     goes_on = slept.any() and float(np.median(over[slept])) <= 2 * tick_ns
-    late = np.where(slept & (over < THINK_NS), np.clip(over, 0.0, THINK_NS if goes_on else 1.25 * tick_ns), 0.0)
+    late = np.where(slept & (over < THINK_NS), np.clip(over, 0.0, 1.25 * tick_ns), 0.0)
+    late = np.where(slept & goes_on & (over > STALL_NS) & (over < THINK_NS), over, late)
     waited = np.minimum(looks.slept_ns[:-1] + late, gaps)
     first = int(looks.time_ns[0] - min(pages[0] * (a_page.value if a_page else 10_000.0), 1e9))
     return _Accounted(first, looks.time_ns, pages, np.append(0.0, waited))
@@ -162,14 +174,19 @@ def _page_ns(looks: _Looks) -> Estimate | None:
 
 
 def _call_pages(looks: _Looks) -> int | None:
-    """Pages of one call: since folios, a task is looked at between calls or folios, and dirties whole ones."""
+    """Pages of one call: since folios, a task is looked at between calls or folios, and dirties whole ones.
+
+    A step shows where a task could have been looked at elsewhere: it was to be, at a number of pages that is no
+    multiple of the step, or it was looked at early, because its CPU had dirtied enough.
+    """
     which = np.nan_to_num(looks.pages) > 0
-    told, wanted = looks.pages[which].astype(np.int64), looks.wanted[which]
-    if len(told) < LEAST_INTERVALS:
-        return None
-    if (told <= wanted).mean() >= MOSTLY:
-        return 1
-    return max(1 << power for power in range(9) if (told % (1 << power) == 0).mean() >= MOSTLY or power == 0)
+    told, wanted = looks.pages[which].astype(np.int64), looks.wanted[which].astype(np.int64)
+    for step in (256, 128, 64, 32, 16, 8, 4):
+        shows = (told < wanted) | (wanted % step != 0)
+        if int(shows.sum()) >= LEAST_INTERVALS and (told[shows] % step == 0).mean() >= MOSTLY:
+            return step
+    exact = (told == wanted) & (wanted % 2 != 0)
+    return 1 if int(exact.sum()) >= LEAST_INTERVALS else None
 
 
 def _counter(events: Events, samples: Mapping[str, Any] | None, time_ns: Ints | None) -> tuple[Ints, Floats] | None:
@@ -208,6 +225,8 @@ def _share_out(looks: dict[int, _Looks], found: dict[int, _Accounted], points: t
     for pid, weights in free.items():
         share = rest * np.divide(weights, given, out=np.zeros(nr), where=given > 0)
         _add(found[pid], edges, share)
+        others = np.where(weights > 0, rest - share, 0.0)
+        found[pid].less, found[pid].more = float(share[others > 0].sum()), float(others.sum())
     left = np.where(given > 0, 0.0, rest)
     _leave(found, edges, left)
 
@@ -247,6 +266,7 @@ def _leave(found: dict[int, _Accounted], edges: Ints, left: Floats) -> None:
         nobody.start = int(edges[:-1][left > 0][0])
         found[ANONYMOUS] = nobody
         _add(nobody, edges, left)
+        nobody.less = float(left.sum())
 
 
 def _names(events: Events) -> dict[int, tuple[str, str | None]]:

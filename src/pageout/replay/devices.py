@@ -20,7 +20,9 @@ Floats = NDArray[np.float64]
 
 SECTOR = 512
 WINDOWS_NS = (500_000_000, 200_000_000, 100_000_000)
-STEADY = 0.15
+LEAST_WINDOWS = 8
+ALIKE = 0.1  # median distance from the median, as a part of it
+STEADY = 0.25
 SMALL_BYTES = 16384
 BURST_NS = 1_000_000  # completions further apart belong to different ticks
 TICK_NS = (8_000_000, 250_000_000)
@@ -117,10 +119,10 @@ def _rates(times: Ints, sizes: Floats, waiting: tuple[Ints, Floats] | None) -> t
     """Return bytes and requests a second while something waited to be written, and which of them is the steadier."""
     for window_ns in WINDOWS_NS:
         nbytes, count = _full_windows(times, sizes, waiting, window_ns)
-        if len(count) < 4:
+        if len(count) < LEAST_WINDOWS:
             continue
         a_second = 1e9 / window_ns
-        bps, iops = (_with_mean(values * a_second) for values in (nbytes, count))
+        bps, iops = (_rate(values * a_second) for values in (nbytes, count))
         return bps, iops, _limited_by(nbytes, count, float(np.median(sizes)))
     return None, None, None
 
@@ -134,7 +136,7 @@ def _full_windows(
     if nr < 1:
         return np.zeros(0), np.zeros(0)
     where = np.searchsorted(edges, times, side="right") - 1
-    nbytes = np.bincount(where, weights=sizes, minlength=nr)[:nr]
+    nbytes = np.bincount(where, weights=sizes, minlength=nr)[:nr].astype(np.float64)
     count = np.bincount(where, minlength=nr)[:nr].astype(np.float64)
     full = count > 0
     if waiting is not None:
@@ -144,17 +146,17 @@ def _full_windows(
     return nbytes[full], count[full]
 
 
-def _with_mean(values: Floats) -> Estimate:
-    """The mean, since what a window lacks the next one has; low and high as a tenth of the windows have it."""
-    low, high = (float(end) for end in np.quantile(values, [0.1, 0.9]))
-    return Estimate(float(values.mean()), low, high)
+def _rate(values: Floats) -> Estimate:
+    """The median where most windows are alike; else the mean, since what a window lacks the next one has."""
+    low, middle, high = (float(end) for end in np.quantile(values, [0.1, 0.5, 0.9]))
+    return Estimate(middle if _variation(values) < ALIKE else float(values.mean()), low, high)
 
 
 def _limited_by(nbytes: Floats, count: Floats, size: float) -> str | None:
     vary_bytes, vary_count = _variation(nbytes), _variation(count)
     if min(vary_bytes, vary_count) >= STEADY:
         return None
-    if abs(vary_bytes - vary_count) < 0.02:  # all of one size: small ones are told by their number
+    if abs(vary_bytes - vary_count) < ALIKE / 2:  # all of one size: small ones are told by their number
         return "requests" if size <= SMALL_BYTES else "bytes"
     return "bytes" if vary_bytes <= vary_count else "requests"
 
@@ -168,6 +170,8 @@ def _tick(times: Ints, sizes: Floats, tick_ns: int) -> tuple[int | None, int | N
     """Return period and bytes of bursts, where completions come in bursts at a period of several timer ticks."""
     starts = np.flatnonzero(np.diff(times, prepend=times[0] - TICK_NS[1]) > BURST_NS)
     if len(starts) < 20:
+        return None, None
+    if np.median(np.diff(starts)) < 2:  # one request a burst is no more than a slow device
         return None, None
     gaps = np.diff(times[starts])
     period = float(np.median(gaps))

@@ -22,6 +22,7 @@ LEAST_BYTES = 4 << 20
 STEP_NS = 100_000_000
 REST_SHARE = 0.3  # of its time: who rests less reads on as soon as it can
 MAX_PHASES = 100
+NEAR_S = 0.2
 LEAST_PAGES = 1024  # of anonymous memory that somebody took
 
 
@@ -56,16 +57,18 @@ def readers_of(events: Events, start_ns: int, devices: Mapping[str, Device]) -> 
     first = issued.group_by("dev", "sector").agg(pl.col("time_ns").min().alias("issued_ns"))
     rows = done.join(owner, on=["dev", "sector"], how="left").join(first, on=["dev", "sector"], how="left")
     found = []
-    for (dev, _, comm), own in _by_task(rows).sort("line").group_by("dev", "pid", "comm", maintain_order=True):
+    for (dev, pid, comm), own in _by_task(rows).sort("line").group_by("dev", "pid", "comm", maintain_order=True):
         name = str(dev).replace(",", ":")
         if int(own["nr_sector"].sum()) * SECTOR >= LEAST_BYTES:
-            found.append(_reader(devices.get(name, Device(name)), str(comm or "reader"), own, start_ns))
+            found.append(
+                _reader(devices.get(name, Device(name)), str(comm) if comm and pid else "reader", own, start_ns)
+            )
     return sorted(found, key=lambda one: -one.nr_bytes)
 
 
 def _by_task(rows: pl.DataFrame) -> pl.DataFrame:
     """Give what kernel threads issued, or nobody known, to the task that read most from the device."""
-    is_own = pl.col("comm").is_not_null() & ~pl.col("comm").str.starts_with("kworker")
+    is_own = (pl.col("pid") > 0) & pl.col("comm").is_not_null() & ~pl.col("comm").str.starts_with("kworker")
     most = rows.filter(is_own).group_by("dev", "pid", "comm").agg(pl.col("nr_sector").sum()).sort("nr_sector", "pid")
     most = most.unique("dev", keep="last").select("dev", pl.col("pid").alias("most_pid"), pl.col("comm").alias("most"))
     rows = rows.join(most, on="dev", how="left")
@@ -133,5 +136,16 @@ def taken_of(samples: Mapping[str, Any] | None, time_ns: Ints | None, start_ns: 
         after = time > end
         top = float(np.interp(end, time, level))
         gone = np.flatnonzero(after & (level < top - pages / 2))
-        found.append(Taken(max(start, 0.0), end, pages, float(time[gone[0]]) if len(gone) else None))
+        one = Taken(max(start, 0.0), end, pages, float(time[gone[0]]) if len(gone) else None)
+        last = found[-1] if found else None
+        if last is not None and one.start_s - last.end_s < NEAR_S and _freed_together(last, one):
+            found[-1] = Taken(last.start_s, end, last.pages + pages, one.freed_s)
+        else:
+            found.append(one)
     return found
+
+
+def _freed_together(one: Taken, other: Taken) -> bool:
+    if one.freed_s is None or other.freed_s is None:
+        return one.freed_s == other.freed_s
+    return abs(one.freed_s - other.freed_s) < 5 * NEAR_S

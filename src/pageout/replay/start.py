@@ -99,7 +99,9 @@ def elsewhere_of(
 
     device: that matters; periods_ns: dirty_writeback_centisecs and dirty_expire_centisecs
     """
-    at_start = _level(events, samples, time_ns, start_ns)
+    at, level = levels_of(events, samples, time_ns)
+    before = int((at <= start_ns).sum())
+    at_start = int(level[max(before - 1, 0)]) if len(level) else 0
     checks = _of(events, "balance_dirty_pages", device or "").select(
         "time_ns", (pl.col("dirty").cast(pl.Int64) - pl.col("bdi_dirty").cast(pl.Int64)).alias("others")
     )
@@ -119,18 +121,20 @@ def elsewhere_of(
     return Elsewhere(pages, age)
 
 
-def _level(events: Events, samples: Mapping[str, Any] | None, time_ns: Ints | None, start_ns: int) -> int:
-    """Return pages dirty or under writeback just before a moment."""
-    states = events.frame("global_dirty_state").filter(pl.col("time_ns") <= start_ns).sort("time_ns")
-    if len(states):
-        return int(states["dirty"][-1] or 0) + int(states["writeback"][-1] or 0)
-    if samples is None or time_ns is None or not len(time_ns) or "nr_dirty" not in samples:
-        return 0
-    row = max(int((time_ns <= start_ns).sum()) - 1, 0)
-    both = float(np.nan_to_num(samples["nr_dirty"][row])) + float(
-        np.nan_to_num(samples.get("nr_writeback", [0])[row if "nr_writeback" in samples else 0])
+def levels_of(events: Events, samples: Mapping[str, Any] | None, time_ns: Ints | None) -> tuple[Ints, Floats]:
+    """Return pages dirty or under writeback over time, by events and samples together."""
+    states = events.frame("global_dirty_state").select(
+        "time_ns", (pl.col("dirty").cast(pl.Float64) + pl.col("writeback").cast(pl.Float64)).alias("both")
     )
-    return int(both)
+    told = states.drop_nulls()
+    times, values = [told["time_ns"].to_numpy()], [told["both"].to_numpy()]
+    if samples is not None and time_ns is not None and {"nr_dirty", "nr_writeback"} <= set(samples):
+        both = np.asarray(samples["nr_dirty"], np.float64) + np.asarray(samples["nr_writeback"], np.float64)
+        times.append(time_ns[np.isfinite(both)])
+        values.append(both[np.isfinite(both)])
+    at, level = np.concatenate(times), np.concatenate(values)
+    order = np.argsort(at, kind="stable")
+    return at[order], level[order]
 
 
 def _pressed(events: Events, at_ns: int) -> bool:

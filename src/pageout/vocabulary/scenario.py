@@ -34,7 +34,6 @@ from pageout.vocabulary.units import (
 )
 
 DAY_NS = 86400 * NS_PER_S
-MAX_PHASES = 4096
 DiskKind = Literal["disk", "ssd", "throttled", "null", "linear", "raid0", "raid1", "raid5", "iscsi", "loop"]
 _PLAIN = "disk ssd throttled null"
 TaskKind = Literal["io", "alloc", "select", "fork", "hog", "unlink", "hugepages", "poll", "sendfile", "nfsd"]
@@ -161,16 +160,10 @@ class Disk(msgspec.Struct, frozen=True, kw_only=True):
         Literal["ahci", "sata_mv"],
         note("host adapter; sata_mv polls for a cache flush from the submitter's stack, ahci does not"),
     ] = "ahci"
-    start_bandwidth: Annotated[
-        int, note("what the kernel believes it writes when the run starts; 0: 100 MiB/s, as of a new device", "rate")
-    ] = 0
+    start_bandwidth: Annotated[int, note("what the kernel believes it writes at the start; 0: 100 MiB/s", "rate")] = 0
     start_avg_bandwidth: Annotated[int, note("the same, smoothed; 0: as start_bandwidth", "rate")] = 0
-    start_ratelimit: Annotated[
-        int, note("rate its writers are held to when the run starts; 0: 100 MiB/s, as of a new device", "rate")
-    ] = 0
-    start_written_bytes: Annotated[
-        int, note("written of late when the run starts, halved each 3 s: its share of the limit", "size", 0, TIB)
-    ] = 0
+    start_ratelimit: Annotated[int, note("rate its writers are held to then; 0: 100 MiB/s", "rate")] = 0
+    start_written_bytes: Annotated[int, note("written of late, halved each 3 s: its share", "size", 0, TIB)] = 0
     write_error_every: Annotated[int, note("every n-th write request fails with EIO, 0 = never", "", 0, 10**12)] = 0
 
 
@@ -251,13 +244,6 @@ class Phase(NamedTuple):
     start_ns: int
     rate_bps: int
     amount_bytes: int
-
-
-PHASE_KEYS = (
-    Key("start", "start_ns", int, (), None, "", "duration", 0, 365 * DAY_NS, frozenset()),
-    Key("rate", "rate_bps", int, (), None, "", "rate", 0, 1 << 50, frozenset()),
-    Key("bytes", "amount_bytes", int, (), None, "", "size", 1, MAX_VALUE, frozenset()),
-)
 
 
 IO = " ".join(IO_KINDS)
@@ -454,21 +440,6 @@ def format_limit(key: Key, value: int) -> str:
     if key.unit == "size":
         return f"{value // 10**9} GB" if value and value % 10**9 == 0 else format_size(value)
     return str(value)
-
-
-def phases_of(where: str, rows: object) -> tuple[Phase, ...]:
-    """Return the phases of rows [start, rate, bytes].  Raises FieldError."""
-    if not isinstance(rows, list) or not 0 < len(rows) <= MAX_PHASES:
-        raise FieldError(where, f"must be a list of 1 to {MAX_PHASES} rows [start, rate, bytes]")
-    found = []
-    for number, row in enumerate(rows):
-        if not isinstance(row, list) or len(row) != len(PHASE_KEYS):
-            raise FieldError(where, f'row {number + 1}: must be [start, rate, bytes], such as ["5s", "30M", "1G"]')
-        try:
-            found.append(Phase(*(value_of(key, value) for key, value in zip(PHASE_KEYS, row, strict=True))))
-        except ValueError as error:
-            raise FieldError(where, f"row {number + 1}: {error}") from None
-    return tuple(found)
 
 
 def read_table(where: str, table: object, keys: dict[str, Key]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 
 from pageout.vocabulary import later_kernels, later_reclaim, old_kernels
+from pageout.vocabulary.demand import check_dirty, check_phases
 from pageout.vocabulary.errors import ScenarioError, SettingError, did_you_mean, shown
 from pageout.vocabulary.mounts import check_filesystems, check_room
 from pageout.vocabulary.scenario import (
@@ -434,12 +435,7 @@ def _check_files(scenario: Scenario) -> None:
     names = [file.name for file in scenario.files]
     _require(len(set(names)) == len(names), "file", "two files have the same name")
     _require(all(file.size_bytes > 0 for file in scenario.files), "file", "every file needs a size over 0")
-    unions = {filesystem.name for filesystem in scenario.machine.filesystems if filesystem.kind == "union"}
-    for index, file in enumerate(scenario.files):
-        where = f"{nth('file', index)}.dirty"
-        _require(file.dirty_bytes <= file.size_bytes, where, "is more than the file")
-        on_union = (file.filesystem or scenario.machine.filesystem.name) in unions
-        _require(not (file.dirty_bytes and on_union), where, "not on a union: give it to the file below")
+    check_dirty(scenario)
     check_room(scenario)
 
 
@@ -455,22 +451,12 @@ def _check_task(where: str, task: Task, scenario: Scenario) -> None:
         _require(task.offset_bytes + task.bs_bytes <= min(sizes), f"{where}.bs", "offset and bs reach beyond the file")
         _require(task.runtime_ns > 0 or not task.time_based, f"{where}.time_based", "needs a runtime")
         _check_distribution(where, task)
-        _check_phases(where, task)
+        check_phases(where, task)
     elif task.kind in PERIODIC_KINDS:
         bounded = task.interval_ns >= 1000 or task.count > 0
         _require(bounded, f"{where}.interval", "needs an interval of at least 1us, or a count")
     elif task.kind == "hog":
         _require(task.anon_bytes > 0, f"{where}.anon", "a hog needs memory to touch")
-
-
-def _check_phases(where: str, task: Task) -> None:
-    starts = [phase.start_ns for phase in task.phases]
-    _require(starts == sorted(starts), f"{where}.phases", "must be in the order of their starts")
-    _require(all(phase.amount_bytes > 0 for phase in task.phases), f"{where}.phases", "each needs bytes")
-    total = sum(phase.amount_bytes for phase in task.phases)
-    _require(total <= MAX_VALUE, f"{where}.phases", "more bytes than can be counted")
-    alone = not (task.rate_bps or task.time_based or task.loops > 1)
-    _require(not task.phases or alone, f"{where}.phases", "go neither with rate nor with loops or time_based")
 
 
 def _check_parents(scenario: Scenario, origins: Sequence[int] | None) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from pageout.vocabulary.demand import phases_of
 from pageout.vocabulary.errors import ScenarioError, SettingError, UsageError, did_you_mean, shown
 from pageout.vocabulary.machines import load_machine, parse_toml, read_machine, read_text
 from pageout.vocabulary.scenario import (
@@ -22,7 +23,6 @@ from pageout.vocabulary.scenario import (
     Task,
     keys_of,
     nth,
-    phases_of,
     read_table,
     task_seed,
 )

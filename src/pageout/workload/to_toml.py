@@ -49,8 +49,12 @@ def _lines(scenario: Scenario) -> Iterator[str]:
             yield from ("phases = [", *map(_phase, task.phases), "]")
 
 
+_TIMES = (("s", 10**9), ("ms", 10**6), ("us", 10**3), ("ns", 1))
+
+
 def _phase(phase: Phase) -> str:
-    return f'    ["{phase.start_ns}ns", {phase.rate_bps}, {phase.amount_bytes}],'
+    unit, length = next((name, ns) for name, ns in _TIMES if phase.start_ns % ns == 0)
+    return f'    ["{phase.start_ns // length}{unit}", {phase.rate_bps}, {phase.amount_bytes}],'
 
 
 def _section(head: str, struct: msgspec.Struct, plain: msgspec.Struct, *, always: tuple[str, ...], without: str = "\0"
