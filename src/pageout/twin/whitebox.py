@@ -13,7 +13,7 @@ from pageout.bundle.calls import job_text, log_latencies, of_values
 from pageout.bundle.evidence import window_of
 from pageout.bundle.meta import CaseTask
 from pageout.machine.memory_map import zones_of
-from pageout.twin.blackbox import program_of
+from pageout.replay.blackbox import Memory, black_box
 from pageout.twin.callcost import call_cost
 from pageout.twin.device import disk_of
 from pageout.twin.kernels import design_for
@@ -61,17 +61,14 @@ def scenario_of(bundle: Bundle, design: str | None = None, seed: int = 1, box: s
 
     box: white, by the workload it says; black, by trace and samples alone; auto: white if it says one
     """
-    notes: list[str] = []
-    machine = _machine(bundle, notes)
     if box == "auto":
         box = "white" if has_workload(bundle) else "black"
-    if box == "white":
-        files, tasks = _program(bundle, machine, seed, notes)
-        machine = _with_cost(bundle, machine, tasks, notes)
-    else:
-        program = program_of(bundle, machine, seed)
-        files, tasks = program.files, program.tasks
-        notes += program.notes
+    notes: list[str] = []
+    machine = _machine(bundle, notes)
+    if box == "black":
+        return _black(bundle, machine, design_named(design or design_for(bundle.kernel)), seed, notes)
+    files, tasks = _program(bundle, machine, seed, notes)
+    machine = _with_cost(bundle, machine, tasks, notes)
     design = design_named(design or design_for(bundle.kernel))
     floor_moved = DESIGNS[design_for(bundle.kernel)]["dirty.floor"] == "share"
     machine, files = with_start(bundle, machine, files, floor_moved, notes)
@@ -90,6 +87,21 @@ def scenario_of(bundle: Bundle, design: str | None = None, seed: int = 1, box: s
     except FieldError as problem:
         raise ScenarioError(f"{bundle.path}: cannot be simulated: {problem.where}: {problem}") from None
     return Twin(scenario, tuple(notes), box)
+
+
+def _black(bundle: Bundle, machine: Machine, design: str, seed: int, notes: list[str]) -> Twin:
+    """Return the scenario that trace and samples alone tell of, on the machine's memory and CPUs."""
+    if bundle.events is None:
+        raise TraceError(f"{bundle.path}: has no trace, and nothing says the workload: there is nothing to replay")
+    memory = Memory(machine.memory_bytes, machine.taken_bytes, _file_pages(bundle) * PAGE_BYTES)
+    found = black_box(
+        bundle.events, bundle.samples, _settings(bundle, []), bundle.kernel or "", machine.hz, memory,
+        seed=seed, design=design, device=bundle.device, cpus=machine.cpus, filesystem=machine.filesystem.kind,
+        name=bundle.name,
+    )  # fmt: skip
+    said = ["black box: the workload by trace and samples alone"]
+    said += [f"{what}: {one.value:.4g} ({one.low:.4g} to {one.high:.4g})" for what, one in found.estimates.items()]
+    return Twin(found.scenario, (*said, *found.notes), "black")
 
 
 def _settings(bundle: Bundle, notes: list[str]) -> dict[str, int]:
