@@ -56,7 +56,6 @@ def test_a_recording_that_says_nothing_is_replayed_as_it_was(recorded):
     ran, folder = recorded
     bundle = read_bundle(str(folder))
     twin = scenario_of(bundle, "ioless-throttle")
-    held = "held" in twin.notes[-2]
     told, found = measured(evidence_of(bundle)), measured(run(twin.scenario).evidence)
     task = twin.scenario.tasks[0]
 
@@ -69,7 +68,6 @@ def test_a_recording_that_says_nothing_is_replayed_as_it_was(recorded):
         assert found["throttle_count"] == pytest.approx(told["throttle_count"], rel=0.3)
         assert found["throttle_s"] == pytest.approx(told["throttle_s"], rel=0.3)
     assert found["plateau_mib"] == pytest.approx(told["plateau_mib"], rel=0.3)
-    assert held
 
 
 def test_where_nobody_wrote_there_is_nothing_to_replay(tmp_path):
@@ -85,7 +83,7 @@ def test_where_nobody_wrote_there_is_nothing_to_replay(tmp_path):
         scenario_of(read_bundle(str(path)))
     shutil.copy(path / "meta.json", path / "meta.json.kept")
     (path / "trace.txt").write_text(silent)
-    with pytest.raises(TraceError, match="nothing to replay"):
+    with pytest.raises(TraceError, match="no demand"):
         scenario_of(read_bundle(str(path)))
 
 
@@ -95,5 +93,5 @@ def test_a_white_recording_can_be_looked_at_black(tmp_path):
     assert scenario_of(bundle).box == "white"
     black = scenario_of(bundle, box="black")
     assert black.box == "black"
-    assert [task.name for task in black.scenario.tasks] == ["fio-9"]
+    assert [task.name for task in black.scenario.tasks] == ["fio"]
     assert bundle.events.frame("balance_dirty_pages").filter(pl.col("pause") > 0).height == 1

@@ -100,12 +100,12 @@ def _of_fio(bundle: Bundle, seconds: float) -> Window | None:
 
 
 def written_requests(events: Events, device: str | None) -> pl.DataFrame:
-    """Return time_ns and nr_sector of each write the device finished; an empty frame if no event says.
+    """Return time_ns, sector and nr_sector of each write the device finished; an empty frame if no event says.
 
     Completions: where a driver is busy 6.1 prints a request again each time it is given.
     """
     rows = events.frame("block_rq_complete").select(
-        "time_ns", "line", "nr_sector", "rwbs", pl.col("dev").cast(pl.String)
+        "time_ns", "line", "sector", "nr_sector", "rwbs", pl.col("dev").cast(pl.String)
     )
     if device is not None:
         rows = rows.filter(pl.col("dev") == device.replace(":", ","))

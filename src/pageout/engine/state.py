@@ -220,7 +220,7 @@ FILESYSTEM = tuple(
         "cow meta_inode "  # the inode that caches its metadata blocks; NIL: none
         # the journal: its inode (NIL: none), where it writes next, the running and the last committed transaction
         "journal_inode journal_head tid committed_tid commit_request trans_blocks trans_expires_ns commit_ns "
-        "ordered journald wait_queue "
+        "ordered journald wait_queue reserved_extents "
         "xfs"  # row of the table xfs; NIL if it is of another kind, or allocates when it writes
     ).split()
 )

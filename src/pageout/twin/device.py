@@ -14,8 +14,10 @@ from pageout.bundle.evidence import written_requests
 from pageout.bundle.meta import CaseDevice
 from pageout.vocabulary.scenario import Disk
 
-DISK_BYTES = 500 * 1000**3  # its size decides nothing where nothing seeks
+DISK_BYTES = 500 * 1000**3  # its size decides how large a journal is
 SECTORS_PER_KIB = 2
+SECTOR_BYTES = 512
+LEAST_BYTES = 1 << 30
 BUSY_ENOUGH_NS = 10_000_000
 
 
@@ -57,7 +59,8 @@ def disk_of(bundle: Bundle) -> Modelled:
 def _queue(bundle: Bundle, device: CaseDevice, notes: list[str]) -> dict[str, Any]:
     """Return size of requests, tags and scheduler; a limit on the size that nobody noted is the largest request met."""
     queue = bundle.queue
-    wanted: dict[str, Any] = {"name": "sda", "size_bytes": DISK_BYTES}
+    size = (queue.size if queue else None) or _size_touched(bundle, notes) or DISK_BYTES
+    wanted: dict[str, Any] = {"name": "sda", "size_bytes": min(max(int(size), LEAST_BYTES), DISK_BYTES)}
     kib = (queue.max_sectors_kb if queue else None) or device.max_request_kib
     if kib is None and bundle.events is not None:
         largest = written_requests(bundle.events, bundle.device)["nr_sector"].max()
@@ -75,6 +78,21 @@ def _queue(bundle: Bundle, device: CaseDevice, notes: list[str]) -> dict[str, An
     known = "mq-deadline" if "[mq-deadline]" in scheduler or scheduler == "mq-deadline" else "none"
     wanted["elevator"] = known if "tags" in Disk.__struct_fields__ else {"none": "noop"}.get(known, "deadline")
     return wanted | {"queue_depth": min(max(device.hw_queue_depth or tags or 32, 1), 1024)}
+
+
+def _size_touched(bundle: Bundle, notes: list[str]) -> int | None:
+    """Return the size of a device that nobody noted: the power of two that holds the last sector written."""
+    if bundle.events is None:
+        return None
+    ends = written_requests(bundle.events, bundle.device).select(
+        pl.col("sector").cast(pl.Int64, strict=False) + pl.col("nr_sector").cast(pl.Int64, strict=False)
+    )
+    last = ends.to_series().filter(ends.to_series() > 0).max()
+    if not isinstance(last, int):
+        return None
+    size = 1 << (last * SECTOR_BYTES - 1).bit_length()
+    notes.append(f"size of the device: {size >> 20} MiB, which holds the last sector written")
+    return size
 
 
 def _below(bundle: Bundle) -> dict[str, Any]:

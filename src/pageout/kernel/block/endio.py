@@ -27,6 +27,7 @@ from pageout.jit import kfn
 from pageout.kernel.block.bio import bio_free
 from pageout.kernel.drivers.stripes import stripe_io_done
 from pageout.kernel.drivers.wire import send_response
+from pageout.kernel.fs.journal import reserve_extent
 from pageout.kernel.fs.xfs_items import xfs_end_io
 from pageout.kernel.mm.dirty_limits import count_completion
 from pageout.kernel.mm.filemap import end_page_writeback, redirty_page, unlock_page
@@ -131,6 +132,8 @@ def ioend_put(k, whole):
         _end_pages(k, bio, k.bio[bio].failed)
         bio_free(k, bio)
         bio = following
+    if k.bio[whole].inode != NIL:
+        reserve_extent(k, k.inode[k.bio[whole].inode].fs, -1)
     bio_free(k, whole)
 
 

@@ -7,10 +7,13 @@ fills up, since metadata is written in place by the flusher within its usual tim
 """
 
 from pageout.engine.constants import NEVER, NIL
-from pageout.engine.waitqueue import wake_task
+from pageout.engine.waitqueue import wake_all, wake_task
 from pageout.jit import kfn
 
 BLOCKS_OF_AN_INODE = 1  # its block of the inode table
+# What the end of an extent's write may change: two blocks of an extent tree one level deep (assumed), the bitmaps of
+# three groups, a block of descriptors, inode, superblock and xattrs (6), and one.  Source: ext4_meta_trans_blocks.
+RESERVED_CREDITS = 2 + 3 + 1 + 6 + 1
 SHARED_BLOCKS = 2  # a transaction that allocates: a block bitmap and a group descriptor
 
 
@@ -41,6 +44,29 @@ def join_transaction(k, inode):
     begin_transaction(k, file.fs)
     file.trans_id = fs.tid
     fs.trans_blocks += BLOCKS_OF_AN_INODE
+
+
+@kfn
+def may_reserve(k, number):
+    """May one more extent be written whose blocks are turned into written ones when it is done?
+
+    Each under way holds reserved credits, and half a transaction at most is reserved; a transaction takes a quarter of
+    the journal.  Source: Linux v6.1 fs/jbd2/transaction.c:add_transaction_credits, fs/ext4/inode.c:ext4_writepages.
+    """
+    fs = k.fs[number]
+    if fs.journal_inode == NIL:
+        return True
+    half = k.inode[fs.journal_inode].nr_slots // 4 // 2
+    return fs.reserved_extents == 0 or (fs.reserved_extents + 1) * RESERVED_CREDITS <= half
+
+
+@kfn
+def reserve_extent(k, number, change):
+    """An extent begins (1) or is done (-1); who waits to begin one looks again."""
+    fs = k.fs[number]
+    fs.reserved_extents += change
+    if change < 0:
+        wake_all(k, fs.wait_queue)
 
 
 @kfn

@@ -23,12 +23,13 @@ from pageout.engine.constants import (
     YIELD,
 )
 from pageout.engine.kstack import call, ret
+from pageout.engine.waitqueue import sleep_on
 from pageout.jit import kfn
 from pageout.kernel.block.bio import bio_fits, ioend_add, ioend_alloc
 from pageout.kernel.block.endio import ioend_put
 from pageout.kernel.frames import FN
 from pageout.kernel.fs.ext4 import MAX_MBALLOC, allocate_extent, extent_length, group_ready
-from pageout.kernel.fs.journal import join_transaction
+from pageout.kernel.fs.journal import join_transaction, may_reserve, reserve_extent
 from pageout.kernel.fs.writepage import add_page, count_written
 from pageout.kernel.fs.xfs_items import inode_locked, sleep_on_inode
 from pageout.kernel.mm.filemap import block_of, clear_page_dirty_for_io, find_page, next_dirty
@@ -153,6 +154,10 @@ def _map(k, t, f, resume):
             f.pc = resume
             return sleep_on_inode(k, t, f.inode)
         return call(k, t, f, FN.xfs_iomap_write_allocate, resume, f.inode, f.index, 0)
+    number = k.inode[f.inode].fs
+    if not may_reserve(k, number):
+        f.pc = resume
+        return sleep_on(k, t, k.fs[number].wait_queue, 0, 0)
     most = MAX_MBALLOC
     if not k.task[t].wbc_sync and f.nr_to_write < most:
         most = f.nr_to_write
@@ -165,6 +170,8 @@ def _map(k, t, f, resume):
         f.c = f.index + extent_length(k, f.inode, f.index, most, f.left)
         allocate_extent(k, t, f.inode, f.index, f.c)
     f.work = ioend_alloc(k, f.b)
+    k.bio[f.work].inode = f.inode
+    reserve_extent(k, number, 1)
     return -1
 
 
