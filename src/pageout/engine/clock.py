@@ -40,23 +40,22 @@ def jiffies_of(k, ns):
     return ns // k.param.jiffy_ns
 
 
+WHEEL_LEVELS = 8  # above the first
+
+
 @kfn
 def wheel(now, expires):
     """The jiffy at which a timer of the wheel fires (since 4.8): never early, so one later than asked.
 
-    It is more where the timer lies far ahead: from 63 jiffies on by up to 8, from 504 by up to 64, from 4032 by up to
-    512.  Source: Linux v6.1 kernel/time/timer.c:calc_wheel_index.
+    It is more where the timer lies far ahead: from 63 jiffies on by up to 8, from 504 by up to 64, and so on over nine
+    levels.  Source: Linux v6.1 kernel/time/timer.c:calc_wheel_index.
     """
     ahead = expires - now
     if ahead < 0:
         return now + 1
     shift = 0
-    if ahead >= 4032:
-        shift = 9
-    elif ahead >= 504:
-        shift = 6
-    elif ahead >= 63:
-        shift = 3
+    while shift < WHEEL_LEVELS * 3 and ahead >= 63 << shift:
+        shift += 3
     return ((expires >> shift) + 1) << shift
 
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Wait queues, the run queue, sleeping and waking."""
 
-from pageout.engine.clock import jiffies_of, now_of, post
+from pageout.engine.clock import jiffies_of, now_of, post, wheel
 from pageout.engine.constants import (
     EV_TIMER,
     EV_WAKE,
@@ -73,15 +73,9 @@ def wake_task(k, t):
 def _expiry(k, now, jiffies):
     """The tick at which a timer set now ends.
 
-    timer.expiry=late: never before its time, so one tick later than it seems; beyond 63 ticks at every 8th, beyond 511
-    at every 64th, and so on.  Source: Linux v6.1 kernel/time/timer.c:calc_wheel_index.
+    timer.expiry=late: never before its time, so a tick later than it seems, or more where it lies far ahead.
     """
-    if k.param.timer_expiry != TIMER_LATE:
-        return now + jiffies
-    shift, most = 0, 63
-    while jiffies >= most and shift < 24:
-        shift, most = shift + 3, most << 3
-    return ((now + jiffies >> shift) + 1) << shift
+    return wheel(now, now + jiffies) if k.param.timer_expiry == TIMER_LATE else now + jiffies
 
 
 @kfn
