@@ -9,11 +9,11 @@ import polars as pl
 
 from pageout.readers.read import Input, read_input, read_pieces
 from pageout.vocabulary.prints import GFP_6_FLAGS, INODE_STATE_6_FLAGS, rows_of
+from pageout.vocabulary.trace_flags import LRU_FLAGS, THROTTLE_FLAGS, ZONE_FLAGS
 from pageout.vocabulary.tracepoints import (
     FIRST_NAME,
     GFP_FLAGS,
     INODE_STATE_FLAGS,
-    LRU_FLAGS,
     NO_DEVICE,
     NULL_PAGE_PFN,
     NULL_PFN,
@@ -22,8 +22,6 @@ from pageout.vocabulary.tracepoints import (
     ROWS,
     RWBS_FLAGS,
     SHRINKERS,
-    THROTTLE_FLAGS,
-    ZONE_FLAGS,
     disk_of,
 )
 from tests.events.recording import COMMON, OtherEvent, Recording, columns

@@ -23,16 +23,14 @@ from pageout.vocabulary.prints import (
     is_later,
     rows_of,
 )
+from pageout.vocabulary.trace_flags import LRU_FLAGS, THROTTLE_FLAGS, ZONE_FLAGS
 from pageout.vocabulary.tracepoints import (
     GFP_FLAGS,
     INODE_STATE_FLAGS,
-    LRU_FLAGS,
     REASONS,
     RECLAIM_FLAGS,
     RWBS_FLAGS,
     SHRINKERS,
-    THROTTLE_FLAGS,
-    ZONE_FLAGS,
     Tracepoint,
 )
 

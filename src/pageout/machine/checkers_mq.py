@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from pageout.engine import constants as c
+from pageout.kernel.frames import FN
 
 
 def _chain(table: Any, head: int, most: int) -> list[int]:
@@ -36,6 +37,16 @@ def check_plugs(arrays: dict[str, Any]) -> Iterator[str]:
             yield f"task {t} sleeps with {nr} requests in its plug"
 
 
+def _woken_for_a_tag(arrays: dict[str, Any], queue: int) -> bool:
+    """Say whether a task that waited for a tag of this queue has been woken and has yet to run."""
+    task = arrays["task"]
+    for t in np.flatnonzero((task["state"] == c.T_RUNNABLE) & (task["depth"] > 0)):
+        frame = arrays["frame"][int(t) * c.MAX_DEPTH + int(task["depth"][t])]
+        if frame["fn"] == FN.blk_mq_get_tag and frame["a"] == queue:
+            return True
+    return False
+
+
 def check_tags(arrays: dict[str, Any]) -> Iterator[str]:
     """A tag in use is a request at the device, in a plug, sorted, or in line; and each is in one place."""
     request = arrays["request"]
@@ -56,7 +67,7 @@ def check_tags(arrays: dict[str, Any]) -> Iterator[str]:
             yield f"queue {q}: {tags} tags in use, {placed} requests plugged, queued or at the device"
         if len(_chain(request, int(row["list_head"]), nr_list)) != nr_list:
             yield f"queue {q}: its line counts {nr_list} requests, a recount finds others"
-        if arrays["wait"]["head"][row["tag_wait"]] != c.NIL and not tags:
+        if arrays["wait"]["head"][row["tag_wait"]] != c.NIL and not tags and not _woken_for_a_tag(arrays, int(q)):
             yield f"queue {q}: a task waits for a tag, and none is in use"
         counted = int((own & (request["tracked"] == 1)).sum()) + int(
             ((arrays["bio"]["used"] == 1) & (arrays["bio"]["queue"] == q) & (arrays["bio"]["tracked"] == 1)).sum()

@@ -228,9 +228,7 @@ class File(msgspec.Struct, frozen=True, kw_only=True):
     name: Annotated[str, note("name, used by the tasks' `file =`")]
     size_bytes: Annotated[int, note("the size that random offsets and wrapping round go by", "size", 1, 64 * TIB)]
     exists: Annotated[bool, note("its blocks are on disk before the run starts")] = False
-    unwritten: Annotated[
-        bool, note("its blocks are its own before the run starts, but hold nothing yet, as fallocate() leaves them")
-    ] = False
+    unwritten: Annotated[bool, note("its blocks are its own, but hold nothing yet, as fallocate() leaves them")] = False
     filesystem: Annotated[str, note("the filesystem it is on, by name; unset: the first")] = ""
     dirty_bytes: Annotated[
         int, note("of its beginning, in memory and not yet written when the run starts; it exists then", "size")

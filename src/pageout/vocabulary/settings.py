@@ -60,9 +60,7 @@ SYSCTLS = {
     "vm.panic_on_oom": Sysctl(0, 0, 2, False, "1 or 2: panic in place of killing a task"),
     "vm.oom_kill_allocating_task": Sysctl(0, 0, 1, False, "1: kill the task that asks for memory, if it can be killed"),
     "vm.oom_dump_tasks": Sysctl(0, 0, 1, False, "1: the kernel's report of an OOM lists all tasks"),
-    "kernel.hung_task_timeout_secs": Sysctl(
-        120, 0, 10**6, False, "how long a task may be blocked unreported, 0 = ever"
-    ),
+    "kernel.hung_task_timeout_secs": Sysctl(120, 0, 10**6, False, "time a task may be blocked unreported, 0 = ever"),
     "vm.vfs_cache_pressure": Sysctl(100, 0, 10**9, False, "accepted, without effect: slab caches are not modelled"),
 }
 

@@ -188,16 +188,6 @@ RWBS_FLAGS: tuple[tuple[int, str], ...] = (
     (RWBS_SECURE, "E"),
 )
 
-LRU_FLAGS: tuple[tuple[int, str], ...] = tuple(
-    (1 << n, name) for n, name in enumerate(("inactive_anon", "active_anon", "inactive_file", "active_file"))
-)
-THROTTLE_FLAGS: tuple[tuple[int, str], ...] = tuple(
-    (1 << n, f"VMSCAN_THROTTLE_{name}") for n, name in enumerate(("WRITEBACK", "ISOLATED", "NOPROGRESS", "CONGESTED"))
-)
-ZONE_FLAGS: tuple[tuple[int, str], ...] = tuple(
-    (1 << n, f"{name:8}") for n, name in enumerate(("DMA", "DMA32", "Normal"))
-)
-
 # assumed: sizes and addresses, which differ from build to build; only the symbols mean something.
 SHRINKERS = (
     "shrink_dcache_memory+0x0/0x200 ffffffff81a2a780",
