@@ -83,7 +83,7 @@ def test_where_nobody_wrote_there_is_nothing_to_replay(tmp_path):
         scenario_of(read_bundle(str(path)))
     shutil.copy(path / "meta.json", path / "meta.json.kept")
     (path / "trace.txt").write_text(silent)
-    with pytest.raises(TraceError, match="no demand"):
+    with pytest.raises(TraceError, match="no event in it"):
         scenario_of(read_bundle(str(path)))
 
 
