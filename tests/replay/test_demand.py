@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from pageout.bundle.bundle import Bundle, read_bundle
 from pageout.readers.read import read_input
 from pageout.replay.demand import ANONYMOUS, Writer, stretches, writers_of
-from pageout.replay.devices import devices_of
+from pageout.replay.devices import Device, devices_of
 from pageout.replay.estimate import segments
 from pageout.replay.reads import readers_of, taken_of
+from pageout.replay.start import known_of
 from tests.conftest import ROOT
 
 SHARED = ROOT.parent / "shared" / "groundtruth"
@@ -226,3 +227,29 @@ def test_a_device_s_limit_is_found_in_its_completions(name: str, limit: str, rat
     assert estimate is not None
     assert estimate.value == pytest.approx(rate, rel=0.06)
     assert estimate.low <= rate <= estimate.high
+
+
+def turn(time: float, to_write: int) -> str:
+    return (
+        f"      kworker/u4:1-35     [000] .....  {time:.6f}: writeback_single_inode: bdi 8:0: ino=12 "
+        f"state=I_DIRTY_PAGES|I_SYNC dirtied_when=1 age=0 index=0 to_write={to_write} wrote=9 cgroup_ino=1\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("to_write", "pages_a_second"),
+    # half a second's bandwidth and 1024 pages, in whole 1024: from 2 * (n - 1024) up to 2 * n; the middle stands for it
+    [(1024, 1024), (2048, 3072), (4096, 7168), (1024 + 32768 // 8, 0), (9223372036854775807, 0), (7, 0)],
+)
+def test_a_device_no_update_was_printed_of_is_known_by_the_flusher_s_first_turn(tmp_path, to_write, pages_a_second):
+    trace = tmp_path / "trace"
+    trace.write_text(HEAD + state(1.0, 10).replace("limit=4096", "limit=32768") + turn(2.0, to_write) + turn(3.0, 2048))
+    events = read_input(str(trace)).events
+    assert events is not None
+
+    known = known_of(events, Device("8:0"), floor_moved=True)
+
+    if to_write in (9223372036854775807, 7):  # says nothing: the next turn does
+        pages_a_second = 3072
+    assert known.bandwidth == known.avg_bandwidth == pages_a_second * 4096
+    assert known.ratelimit == 0

@@ -17,6 +17,9 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 LEAST_PAGES = 64
+PAGE_BYTES = 4096
+TURN_PAGES = 1024
+WHOLE = 1 << 40  # work that asks for all there is
 FIRST_NS = 3_000_000_000  # shares are halved after so long
 FLOOR_OVER = 1.1
 
@@ -49,8 +52,24 @@ def known_of(events: Events, device: Device, floor_moved: bool) -> Known:
         found = found._replace(written=written, others_written=others)
     if len(updates):
         bandwidth, average = (int(updates[name][0] or 0) * 1024 for name in ("write_bw", "awrite_bw"))
-        found = found._replace(bandwidth=bandwidth, avg_bandwidth=average)
-    return found
+        return found._replace(bandwidth=bandwidth, avg_bandwidth=average)
+    seen = _by_turns(events, device.name)
+    return found._replace(bandwidth=seen, avg_bandwidth=seen)
+
+
+def _by_turns(events: Events, device: str) -> int:
+    """Return bytes a second by the first turn of the flusher, 0 if that says nothing.
+
+    A turn is half a second's bandwidth and 1024 pages more, in whole 1024 pages, and at most an eighth of the limit.
+    Source: Linux v6.1 fs/fs-writeback.c:writeback_chunk_size.
+    """
+    turns = _of(events, "writeback_single_inode", device)["to_write"].cast(pl.Int64).drop_nulls()
+    limits = events.frame("global_dirty_state")["limit"].cast(pl.Int64).drop_nulls()
+    turns = turns.filter((turns >= TURN_PAGES) & (turns < WHOLE))
+    if not len(turns) or not len(limits):
+        return 0
+    first, most = int(turns[0]), (int(limits[0]) // 8 + TURN_PAGES) // TURN_PAGES * TURN_PAGES
+    return 0 if first >= most else 2 * (first - TURN_PAGES // 2) * PAGE_BYTES
 
 
 def _of(events: Events, name: str, device: str) -> pl.DataFrame:
