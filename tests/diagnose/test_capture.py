@@ -12,6 +12,7 @@ import pytest
 
 from pageout.diagnose.capture import RECIPES
 from pageout.vocabulary.schema import event_of
+from tests.record.machine import alone
 
 TRACEFS = Path("/sys/kernel/tracing")
 TRACED = [name for name, recipe in RECIPES.items() if "set_event" in recipe.command]
@@ -38,10 +39,11 @@ def test_a_recipe_records_events_the_readers_know(name: str) -> None:
 
 @pytest.fixture
 def mounted() -> Iterator[None]:
-    was = os.path.ismount(TRACEFS)
-    yield
-    if not was and os.path.ismount(TRACEFS):
-        subprocess.run(["umount", str(TRACEFS)])
+    with alone():
+        was = os.path.ismount(TRACEFS)
+        yield
+        if not was and os.path.ismount(TRACEFS):
+            subprocess.run(["umount", str(TRACEFS)])
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")

@@ -71,11 +71,13 @@ class Recorder:
     process: subprocess.Popen[str] = field(init=False)
 
     def __post_init__(self) -> None:
+        before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # these tests may run under nohup
         self.process = subprocess.Popen(
             [sys.executable, "-m", "pageout", "record", *self.arguments],
             cwd=self.folder, env=os.environ | {"PYTHONPATH": str(ROOT / "src")}, stdout=subprocess.PIPE,
             stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
+        signal.signal(signal.SIGHUP, before)
 
     @property
     def pid(self) -> int:
