@@ -328,9 +328,7 @@ class _Box:
 
     def _disk(self, device: Device, name: str) -> Disk:
         """Return the device that matters."""
-        wanted: dict[str, Any] = {"name": name, "kind": "throttled", "queue_depth": 32, "elevator": "noop"}
-        if "tags" in Disk.__struct_fields__:
-            wanted["elevator"] = "none"
+        wanted: dict[str, Any] = {"name": name, "kind": "throttled", "queue_depth": 32, "elevator": "none"}
         if device.largest_bytes:
             kib = min(max(device.largest_bytes // 4096 * 4, 4), 4096)
             wanted |= {"max_sectors_kb": kib, "max_segments": kib // 4}
@@ -354,7 +352,7 @@ class _Box:
             wanted["latency_us"] = min(int(device.service_ns.value // 1000), 10**6)
         size = max(device.span_bytes * 2, 64 * GIB, sum(file.size_bytes for file in self.files) * 2)
         wanted["size_bytes"] = size
-        return Disk(**{field: value for field, value in wanted.items() if field in Disk.__struct_fields__})
+        return Disk(**wanted)
 
     def _read_bps(self, device: Device, rate: int) -> int:
         """Return the limit of reads: that of writes where reads came no faster; 0 where they did, or none were."""

@@ -36,13 +36,10 @@ def disk_of(bundle: Bundle) -> Modelled:
     wanted = _queue(bundle, device, notes)
     limits = bundle.limits
     if device.model == "tick_throttle" and device.bytes_per_tick and device.tick_ms:
-        rate = int(device.bytes_per_tick * 1000 / device.tick_ms)
         wanted |= {
             "kind": "throttled", "limit": "ticks", "tick_ns": int(device.tick_ms * 1e6),
             "tick_bytes": device.bytes_per_tick, "latency_us": (device.completion_ns or 0) // 1000,
         }  # fmt: skip
-        if "tick_bytes" not in Disk.__struct_fields__:
-            wanted |= {"write_bps": rate, "read_bps": rate}
     elif limits is not None and any(value for value in msgspec.structs.astuple(limits)):
         wanted |= {
             "kind": "throttled", "limit": "slices",
@@ -52,8 +49,7 @@ def disk_of(bundle: Bundle) -> Modelled:
         wanted |= _below(bundle)
     else:
         wanted |= _by_itself(bundle, notes)
-    known = {name: value for name, value in wanted.items() if name in Disk.__struct_fields__}
-    return Modelled(Disk(**known), notes)
+    return Modelled(Disk(**wanted), notes)
 
 
 def _queue(bundle: Bundle, device: CaseDevice, notes: list[str]) -> dict[str, Any]:
@@ -75,8 +71,8 @@ def _queue(bundle: Bundle, device: CaseDevice, notes: list[str]) -> dict[str, An
     if tags:
         wanted |= {"nr_requests": min(max(tags, 4), 4096), "tags": tags}
     scheduler = (queue.scheduler if queue else None) or device.scheduler or "none"
-    known = "mq-deadline" if "[mq-deadline]" in scheduler or scheduler == "mq-deadline" else "none"
-    wanted["elevator"] = known if "tags" in Disk.__struct_fields__ else {"none": "noop"}.get(known, "deadline")
+    is_sorted = "[mq-deadline]" in scheduler or scheduler == "mq-deadline"
+    wanted["elevator"] = "mq-deadline" if is_sorted else "none"
     return wanted | {"queue_depth": min(max(device.hw_queue_depth or tags or 32, 1), 1024)}
 
 
