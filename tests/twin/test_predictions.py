@@ -17,10 +17,10 @@ from pageout.machine.memory_map import zones_of
 from pageout.machine.simulate import simulate
 from pageout.twin import judge, whatif
 from pageout.twin.baseline import baseline
-from pageout.twin.kernels import design_for
 from pageout.twin.simulated import evidence_of_run, run
 from pageout.twin.whitebox import scenario_of
 from pageout.vocabulary.errors import ScenarioError, TraceError
+from pageout.vocabulary.later_kernels import design_for
 from pageout.vocabulary.scenario import Disk, Filesystem, Machine
 from pageout.vocabulary.settings import DESIGNS
 from pageout.vocabulary.units import MIB
@@ -149,13 +149,13 @@ def test_a_bundle_that_says_no_workload_is_refused(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("release", "modern", "older"),
-    [("6.18.44-fc", "linux-6.18", "ioless-throttle"), ("6.12.3", "linux-6.12", "ioless-throttle"),
-     ("6.1.0-56-cloud-amd64", "linux-6.1", "ioless-throttle"), ("5.10.0", "linux-6.1", "ioless-throttle"),
-     ("2.6.34", "linux-2.6.34", "linux-2.6.34"), (None, "linux-6.18", "ioless-throttle")],
+    ("release", "design"),
+    [("6.18.44-fc", "linux-6.18"), ("6.12.3", "linux-6.12"), ("6.1.0-56-cloud-amd64", "linux-6.1"),
+     ("5.10.0", "linux-6.1"), ("2.6.34", "linux-2.6.34"), (None, "linux-6.18")],
 )  # fmt: skip
-def test_a_release_has_the_design_that_behaves_as_it_does(release, modern, older):
-    assert design_for(release) == (modern if modern in DESIGNS else older)
+def test_a_release_has_the_design_that_behaves_as_it_does(release, design):
+    assert design_for(release) == design
+    assert design in DESIGNS
 
 
 VALUES = st.none() | st.floats(0, 1e9) | st.integers(0, 10**9)

@@ -16,7 +16,6 @@ from pageout.events.tables import Events
 
 FIO_COMM = "fio"
 NEAR_NS = 1_000_000_000  # fio's own runtime and the trace tell of one start if they are no further apart
-AFTER_NS = 60_000_000_000
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,6 @@ from pageout.engine import constants as c
 from pageout.engine.state import NODE_COUNTERS
 from pageout.kernel.frames import FN
 
-MAX_RETRIES = 16
-
 
 def is_node(arrays: dict[str, Any]) -> bool:
     """Are the node's lists in use, in place of the zones'?"""

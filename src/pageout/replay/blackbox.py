@@ -7,7 +7,6 @@ who wrote what nobody was looked at for. What is estimated has its interval.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -25,6 +24,7 @@ from pageout.replay.reads import Reader, Taken, readers_of, taken_of
 from pageout.replay.start import elsewhere_of, known_of, levels_of
 from pageout.validate.oracle import settings_of
 from pageout.vocabulary.errors import ScenarioError, TraceError
+from pageout.vocabulary.later_kernels import design_for
 from pageout.vocabulary.scenario import (
     Disk,
     FieldError,
@@ -36,7 +36,7 @@ from pageout.vocabulary.scenario import (
     Task,
     task_seed,
 )
-from pageout.vocabulary.settings import SYSCTLS, check, min_free_kbytes, with_sysctl
+from pageout.vocabulary.settings import DESIGNS, SYSCTLS, check, min_free_kbytes, with_sysctl
 from pageout.vocabulary.units import GIB, MIB
 
 PAGE_BYTES = 4096
@@ -47,8 +47,6 @@ BUSY = 0.8  # requests under way, on average
 CALL_BYTES = 64 * 1024  # assumed where nothing tells
 OTHER = "sdb"
 OTHER_FILESYSTEM = "other"
-DESIGNS = (((6, 14), "linux-6.18"), ((6, 7), "linux-6.12"), ((0, 0), "linux-6.1"))  # since which release
-FOLIOS = ("linux-6.12", "linux-6.18")
 
 
 class Memory(NamedTuple):
@@ -119,7 +117,8 @@ class _Box:
         self.estimates: dict[str, Estimate] = {}
         self.files: list[File] = []
         self.tasks: list[Task] = []
-        self.design = known.design or _design_of(known.kernel)
+        self.design = known.design or design_for(known.kernel)
+        self.in_folios = DESIGNS[self.design]["write.folios"] != "none"  # a check is of whole folios
         self.devices = devices_of(known.events, known.samples, known.time_ns, self.tick_ns)
         self.main = self.devices.get(known.device or _most(self.devices)) or Device(known.device or "8:0")
 
@@ -188,7 +187,7 @@ class _Box:
 
     def _write(self, writer: Writer, start_ns: int, cpu_ns: float | None) -> None:
         clock, pieces = stretches(writer, start_ns, cpu_ns)
-        call = PAGE_BYTES * writer.call_pages if writer.call_pages and self.design in FOLIOS else 0
+        call = PAGE_BYTES * writer.call_pages if writer.call_pages and self.in_folios else 0
         is_random = self.main.is_sequential is False and self._filesystem_of(writer.device) == ""
         if is_random:
             call = int(self.main.write_bytes.low) if self.main.write_bytes else PAGE_BYTES
@@ -311,7 +310,7 @@ class _Box:
     def _with_cpu(self, machine: Machine, cpu_ns: float | None, writers: list[Writer]) -> Machine:
         if cpu_ns is None:
             return machine
-        small = [one for one in writers if one.call_pages == 1 and one.page_ns and self.design in FOLIOS]
+        small = [one for one in writers if one.call_pages == 1 and one.page_ns and self.in_folios]
         cost = max((one.page_ns.value for one in small if one.page_ns), default=cpu_ns) - cpu_ns
         call_ns = min(int(cost), 1_000_000) if cost > machine.syscall_ns else machine.syscall_ns
         copy_ns = max(cpu_ns - PAGE_NS, 5.0)
@@ -417,12 +416,6 @@ def _is_busy(device: Device) -> bool:
     if device.service_ns is None or device.write_iops is None:
         return False
     return device.service_ns.value * device.write_iops.value >= BUSY * 1e9
-
-
-def _design_of(kernel: str) -> str:
-    found = re.match(r"(\d{1,3})\.(\d{1,3})", kernel)
-    version = (int(found[1]), int(found[2])) if found else (999, 0)
-    return next(design for since, design in DESIGNS if version >= since)
 
 
 def _most(devices: Mapping[str, Device]) -> str:

@@ -16,9 +16,9 @@ from pageout.machine.memory_map import zones_of
 from pageout.replay.blackbox import Memory, black_box
 from pageout.twin.callcost import call_cost
 from pageout.twin.device import disk_of
-from pageout.twin.kernels import design_for
 from pageout.twin.started import with_start
 from pageout.vocabulary.errors import ScenarioError, TraceError
+from pageout.vocabulary.later_kernels import design_for
 from pageout.vocabulary.scenario import FieldError, File, Filesystem, Machine, Scenario, Task, task_seed
 from pageout.vocabulary.settings import DESIGNS, SYSCTLS, check, design_named, min_free_kbytes, with_sysctl
 from pageout.vocabulary.units import MIB

@@ -6,6 +6,8 @@ What of each kernel is modelled and what is not: docs/model-support.md, and each
 
 from __future__ import annotations
 
+import re
+
 from pageout.vocabulary import later_reclaim
 
 CHOICES: dict[str, tuple[tuple[str, ...], str]] = {
@@ -92,3 +94,13 @@ DESIGNS: dict[str, dict[str, str | int]] = {
     "linux-6.12": _LINUX_6_12,
     "linux-6.18": _LINUX_6_18,
 }
+# Since which release a kernel is nearer to a design than to the one below it.
+_SINCE = (((6, 14), "linux-6.18"), ((6, 7), "linux-6.12"), ((3, 2), "linux-6.1"), ((0, 0), "linux-2.6.34"))
+_RELEASE = re.compile(r"(\d{1,3})\.(\d{1,3})")
+
+
+def design_for(release: str | None) -> str:
+    """Return the design that stands for a release as uname -r says it; of none, the newest."""
+    found = _RELEASE.match(release or "")
+    version = (int(found[1]), int(found[2])) if found else (999, 0)
+    return next(design for since, design in _SINCE if version >= since)

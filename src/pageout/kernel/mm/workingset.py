@@ -11,7 +11,6 @@ from pageout.engine.constants import (
     LRU_ACTIVE_FILE,
     LRU_INACTIVE_ANON,
     LRU_INACTIVE_FILE,
-    NIL,
     PG_ACTIVE,
     PG_SWAPBACKED,
     PG_WORKINGSET,
@@ -112,9 +111,3 @@ def workingset_refault(k, shadow, pflags):
         node.workingset_restore_anon += 1
     lru_note_cost(k, is_file, 1, 0)
     return PG_ACTIVE | PG_WORKINGSET
-
-
-@kfn
-def is_shadow(slot_page):
-    """Does a file's slot hold what a reclaimed page left?"""
-    return slot_page < NIL
