@@ -286,7 +286,7 @@ PARAM = tuple(
         "stack_limit stack_overflow stack_diet "
         "reclaim_engine file_writepage scan_cost trim_retry watermark_marks watermark_hugepages pvec_size pcp_mode "
         "compaction oom_score isolate_mode "
-        "block_layer throttle_rules"
+        "block_layer throttle_rules busy_percent run_delay_ns"
     ).split()
 )
 
@@ -310,7 +310,8 @@ STAT = tuple(
         "free_segment segments_used "
         "metadata_reads journal_commits writepage_refused reclaim_refused copyups "
         "dirty_limit dirty_limit_stamp written_events written_period "
-        "overflow_nr overflow_task kmalloc_page kmalloc_pages kmalloc_free kmalloc_reaped_ns"
+        "overflow_nr overflow_task kmalloc_page kmalloc_pages kmalloc_free kmalloc_reaped_ns "
+        "busy_from_ns busy_until_ns rng0 rng1 rng2 rng3"
     ).split()
 )
 

@@ -14,6 +14,7 @@ from pageout.bundle.evidence import window_of
 from pageout.bundle.meta import CaseTask
 from pageout.machine.memory_map import zones_of
 from pageout.replay.blackbox import Memory, black_box
+from pageout.replay.lateness import run_delay
 from pageout.twin.callcost import call_cost
 from pageout.twin.device import disk_of
 from pageout.twin.started import with_start
@@ -99,6 +100,12 @@ def _black(bundle: Bundle, machine: Machine, design: str, seed: int, notes: list
         seed=seed, design=design, device=bundle.device, cpus=machine.cpus, filesystem=machine.filesystem.kind,
         name=bundle.name,
     )  # fmt: skip
+    late = {name: getattr(machine, name) for name in ("busy_percent", "run_delay_ns")}
+    found = found._replace(
+        scenario=msgspec.structs.replace(
+            found.scenario, machine=msgspec.structs.replace(found.scenario.machine, **late)
+        )
+    )
     said = ["black box: the workload by trace and samples alone"]
     said += [f"{what}: {one.value:.4g} ({one.low:.4g} to {one.high:.4g})" for what, one in found.estimates.items()]
     return Twin(found.scenario, (*said, *found.notes), "black")
@@ -133,15 +140,27 @@ def _machine(bundle: Bundle, notes: list[str]) -> Machine:
     if nearest != hz:
         notes.append(f"timer ticks: {nearest} a second, the model has no {hz}")
     memory, taken = _memory(bundle, notes)
+    late = _run_delay(bundle, notes)
     return Machine(
         name="recorded",
         memory_bytes=memory,
         taken_bytes=taken,
+        **late,
         cpus=min(max(bundle.meta.cpus or (case.cpus if case else None) or _cpus(bundle, notes), 1), 256),
         hz=nearest,  # type: ignore[arg-type]
         disks=(disk.disk,),
         filesystem=Filesystem(kind=_filesystem(bundle, notes), disk=disk.disk.name),  # type: ignore[arg-type]
     )
+
+
+def _run_delay(bundle: Bundle, notes: list[str]) -> dict[str, Any]:
+    """Return how late woken tasks ran, as fields of a Machine."""
+    samples, window = bundle.samples, window_of(bundle)
+    late = run_delay(samples.time_ns, window.start_ns, window.end_ns) if samples is not None and window else None
+    if late is None:
+        return {}
+    notes.append(late.said)
+    return late._asdict()
 
 
 def _cpus(bundle: Bundle, notes: list[str]) -> int:
