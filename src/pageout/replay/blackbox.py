@@ -18,7 +18,7 @@ from pageout.events.tables import Events
 from pageout.kernel.costs import ADD_TO_CACHE_NS, ALLOC_NS, DIRTY_NS, LOOKUP_NS
 from pageout.machine.memory_map import zones_of
 from pageout.replay.demand import ANONYMOUS, Writer, stretches, writers_of
-from pageout.replay.devices import Device, devices_of
+from pageout.replay.devices import Device, devices_of, most_segments
 from pageout.replay.estimate import Estimate
 from pageout.replay.reads import Reader, Taken, readers_of, taken_of
 from pageout.replay.start import elsewhere_of, known_of, levels_of
@@ -330,7 +330,7 @@ class _Box:
         wanted: dict[str, Any] = {"name": name, "kind": "throttled", "queue_depth": 32, "elevator": "none"}
         if device.largest_bytes:
             kib = min(max(device.largest_bytes // 4096 * 4, 4), 4096)
-            wanted |= {"max_sectors_kb": kib, "max_segments": kib // 4}
+            wanted |= {"max_sectors_kb": kib, "max_segments": most_segments(self.design, kib)}
         if device.write_bps is None:
             self.notes.append("the device was never busy for long: it is taken to answer at once")
             wanted["kind"] = "null"
