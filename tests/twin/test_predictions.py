@@ -17,8 +17,8 @@ from pageout.machine.memory_map import zones_of
 from pageout.machine.simulate import simulate
 from pageout.twin import judge, whatif
 from pageout.twin.baseline import baseline
+from pageout.twin.boxes import scenario_of
 from pageout.twin.simulated import evidence_of_run, run
-from pageout.twin.whitebox import scenario_of
 from pageout.vocabulary.errors import ScenarioError, TraceError
 from pageout.vocabulary.later_kernels import design_for
 from pageout.vocabulary.scenario import Disk, Filesystem, Machine

@@ -124,8 +124,8 @@ def _validated(
 def read_one(path: str, design: str | None, box: str, seed: int, progress: Progress) -> "Recorded":
     """Read and measure one bundle, and make its scenario; its warnings go to standard error."""
     from pageout.bundle.bundle import read_bundle
+    from pageout.twin.boxes import scenario_of
     from pageout.twin.judge import recorded
-    from pageout.twin.whitebox import scenario_of
 
     bundle = read_bundle(path, progress)
     one = recorded(bundle, scenario_of(bundle, design, seed, box))

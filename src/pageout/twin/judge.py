@@ -15,7 +15,8 @@ from pageout.bundle.evidence import Evidence, evidence_of
 from pageout.bundle.levels import PAGES_PER_MIB, levels_of
 from pageout.bundle.measured import FIGURES, LEAST_P99_US, Value, figure_of, measured
 from pageout.twin.baseline import baseline
-from pageout.twin.whitebox import JOB_FILE, Twin
+from pageout.twin.boxes import Twin
+from pageout.twin.whitebox import JOB_FILE
 
 # Where the measured value is 0 an error is absolute, and this much is near enough.
 ABSOLUTE = {"s": 0.1, "MiB": 1.0, "": 1.0, "pages": 1.0, "MB/s": 1.0, "ms": 1.0, "us": 1000.0, "KiB": 1.0}

@@ -16,13 +16,12 @@ from numpy.typing import NDArray
 
 from pageout.events.tables import Events
 from pageout.kernel.costs import ADD_TO_CACHE_NS, ALLOC_NS, DIRTY_NS, LOOKUP_NS
-from pageout.machine.memory_map import zones_of
-from pageout.replay.demand import ANONYMOUS, Writer, stretches, writers_of
-from pageout.replay.devices import Device, devices_of
-from pageout.replay.estimate import Estimate
-from pageout.replay.reads import Reader, Taken, readers_of, taken_of
-from pageout.replay.start import elsewhere_of, known_of, levels_of
-from pageout.validate.oracle import settings_of
+from pageout.twin.completions import Device, devices_of
+from pageout.twin.conditions import PAGE_BYTES, Memory, cpus_of, memory_holding, settings_in_force, ticks_of
+from pageout.twin.demand import ANONYMOUS, Writer, stretches, writers_of
+from pageout.twin.estimate import Estimate
+from pageout.twin.reads import Reader, Taken, readers_of, taken_of
+from pageout.twin.start import ELSEWHERE, levels_of, start_of, with_start
 from pageout.vocabulary.errors import ScenarioError, TraceError
 from pageout.vocabulary.later_kernels import design_for
 from pageout.vocabulary.scenario import (
@@ -36,25 +35,14 @@ from pageout.vocabulary.scenario import (
     Task,
     task_seed,
 )
-from pageout.vocabulary.settings import DESIGNS, SYSCTLS, check, min_free_kbytes, with_sysctl
+from pageout.vocabulary.settings import DESIGNS, SYSCTLS, check
 from pageout.vocabulary.units import GIB, MIB
 
-PAGE_BYTES = 4096
 PAGE_NS = ALLOC_NS + ADD_TO_CACHE_NS + DIRTY_NS + LOOKUP_NS
 MAX_WRITERS = 24
 LEAST_SHARE = 0.005  # of all that was dirtied, and of what is kept of readers
 BUSY = 0.8  # requests under way, on average
 CALL_BYTES = 64 * 1024  # assumed where nothing tells
-OTHER = "sdb"
-OTHER_FILESYSTEM = "other"
-
-
-class Memory(NamedTuple):
-    """RAM, of it in use for good, and page cache when the tasks began; bytes."""
-
-    memory_bytes: int
-    taken_bytes: int = 0
-    cache_bytes: int = 0
 
 
 class BlackBox(NamedTuple):
@@ -66,7 +54,7 @@ class BlackBox(NamedTuple):
     notes: tuple[str, ...]
 
 
-class Recorded(NamedTuple):
+class Inputs(NamedTuple):
     """What a black box is opened with."""
 
     events: Events
@@ -75,7 +63,7 @@ class Recorded(NamedTuple):
     samplers: frozenset[str]  # tasks that did nothing but sample
     settings: Mapping[str, int]  # sysctls by their full names
     kernel: str  # uname -r
-    hz: int
+    hz: int | None
     memory: Memory | None = None
     device: str | None = None  # "7:0"; None: where writers were held, else the most written
     cpus: int | None = None
@@ -89,7 +77,7 @@ def black_box(
     samples: Any,
     settings: Mapping[str, int],
     kernel: str,
-    hz: int,
+    hz: int | None,
     memory: Memory | None = None,
     *,
     seed: int = 1,
@@ -98,21 +86,21 @@ def black_box(
     """Return the scenario of a recording.  Raises TraceError if it shows no demand, ScenarioError if it cannot run.
 
     samples: bundle.samples.Samples or None; memory: None: as samples and thresholds say
-    more: fields of Recorded: device, cpus, filesystem, name, design
+    more: fields of Inputs: device, cpus, filesystem, name, design
     """
     columns, time_ns, samplers = None, None, frozenset[str]()
     if samples is not None:
         columns, time_ns, samplers = samples.columns, samples.time_ns, samples.samplers
-    known = Recorded(events, columns, time_ns, samplers, settings, kernel, hz, memory, **more)
+    known = Inputs(events, columns, time_ns, samplers, settings, kernel, hz, memory, **more)
     return _Box(known, seed).open()
 
 
 class _Box:
     """The parts of a black box, and what is said of them."""
 
-    def __init__(self, known: Recorded, seed: int) -> None:
+    def __init__(self, known: Inputs, seed: int) -> None:
         self.known, self.seed = known, seed
-        self.tick_ns = 1_000_000_000 // known.hz
+        self.tick_ns = 1_000_000_000 // (known.hz or 250)
         self.notes: list[str] = []
         self.estimates: dict[str, Estimate] = {}
         self.files: list[File] = []
@@ -139,7 +127,6 @@ class _Box:
             self._read(reader, start_ns)
         for taken in taken_of(known.samples, known.time_ns, start_ns):
             self._hog(taken)
-        self._dirty_elsewhere(start_ns)
         scenario = self._scenario(self._machine(start_ns, cpu_ns, writers))
         return BlackBox(scenario, start_ns, self.estimates, tuple(self.notes))
 
@@ -174,14 +161,14 @@ class _Box:
         return next(name for name in (plain, *(f"{plain}-{n}" for n in range(2, 4096))) if name not in taken)
 
     def _filesystem_of(self, device: str | None) -> str:
-        return "" if device in (None, self.main.name) else OTHER_FILESYSTEM
+        return "" if device in (None, self.main.name) else ELSEWHERE
 
     def _place_unknown(self, writers: list[Writer]) -> None:
         """Who was never looked at above free run wrote to the device that matters, unless that is accounted for."""
         known = sum(writer.total for writer in writers if writer.device == self.main.name) * PAGE_BYTES
         for writer in writers:
             if writer.device is None and known + writer.total * PAGE_BYTES / 2 > self.main.written_bytes > 0:
-                writer.device = OTHER_FILESYSTEM
+                writer.device = ELSEWHERE
             elif writer.device is None:
                 known += writer.total * PAGE_BYTES
 
@@ -262,49 +249,21 @@ class _Box:
             )
         )  # fmt: skip
 
-    def _dirty_elsewhere(self, start_ns: int) -> None:
-        known = self.known
-        every, expire = (
-            known.settings.get(f"vm.dirty_{which}_centisecs", SYSCTLS[f"vm.dirty_{which}_centisecs"].default) * 10**7
-            for which in ("writeback", "expire")
-        )
-        found = elsewhere_of(known.events, known.samples, known.time_ns, self.main.name, start_ns, (every, expire))
-        if found.pages:
-            nbytes = found.pages * PAGE_BYTES
-            name = next(n for n in ("before", "before-2") if n not in {file.name for file in self.files})
-            self.files.append(
-                File(
-                    name=name,
-                    size_bytes=nbytes,
-                    filesystem=OTHER_FILESYSTEM,
-                    dirty_bytes=nbytes,
-                    dirty_age_ns=found.age_ns,
-                )
-            )
-
     # Machine
 
     def _machine(self, start_ns: int, cpu_ns: float | None, writers: list[Writer]) -> Machine:
-        floor = settings_of(self.known.kernel, self.known.hz, {}).floor_moved
-        start = known_of(self.known.events, self.main, floor)
-        disk = self._disk(self.main, "sda")
-        fields = {
-            "start_bandwidth": start.bandwidth, "start_avg_bandwidth": start.avg_bandwidth,
-            "start_ratelimit": start.ratelimit, "start_written_bytes": start.written,
-        }  # fmt: skip
-        disks, more = [msgspec.structs.replace(disk, **fields)], []
-        if any(file.filesystem for file in self.files) or start.others_written:
-            other = Disk(name=OTHER, kind="ssd", queue_depth=32, start_written_bytes=start.others_written)
-            disks.append(other)
-            more.append(Filesystem(name=OTHER_FILESYSTEM, kind="ext4", disk=OTHER))
-        machine = Machine(
-            name="recorded", hz=self._hz(), cpus=self.known.cpus or self._cpus(), disks=tuple(disks),
-            filesystem=Filesystem(kind=self.known.filesystem, disk="sda"),  # type: ignore[arg-type]
-            more_filesystems=tuple(more),
-        )  # fmt: skip
-        memory = self.known.memory or self._memory(start_ns)
+        known = self.known
+        memory = known.memory or self._memory(start_ns)
         self.cache_bytes = memory.cache_bytes
-        machine = msgspec.structs.replace(machine, memory_bytes=memory.memory_bytes, taken_bytes=memory.taken_bytes)
+        machine = Machine(
+            name="recorded", hz=ticks_of(known.hz, self.notes), cpus=cpus_of(known.cpus, known.events, self.notes),
+            memory_bytes=memory.memory_bytes, taken_bytes=memory.taken_bytes, disks=(self._disk(self.main, "sda"),),
+            filesystem=Filesystem(kind=known.filesystem, disk="sda"),  # type: ignore[arg-type]
+        )  # fmt: skip
+        samples = known.samples, known.time_ns
+        start = start_of(known.events, samples, self.main, start_ns, known.settings, known.kernel)
+        machine, files = with_start(machine, tuple(self.files), start, self.notes)
+        self.files = list(files)
         return self._with_cpu(machine, cpu_ns, writers)
 
     def _with_cpu(self, machine: Machine, cpu_ns: float | None, writers: list[Writer]) -> Machine:
@@ -317,13 +276,6 @@ class _Box:
         return msgspec.structs.replace(
             machine, copy_mb_s=min(max(round(PAGE_BYTES * 1000 / copy_ns), 1), 10**6), syscall_ns=call_ns
         )
-
-    def _hz(self) -> Any:
-        return min((100, 250, 1000), key=lambda one: abs(one - self.known.hz))
-
-    def _cpus(self) -> int:
-        highest = [most for frame in self.known.events.frames.values() if isinstance(most := frame["cpu"].max(), int)]
-        return min(max(highest, default=0) + 1, 256)
 
     def _disk(self, device: Device, name: str) -> Disk:
         """Return the device that matters."""
@@ -369,13 +321,9 @@ class _Box:
         free = free if free is not None else avail or 0
         if lists == [None, None] and avail is not None and known.memory is None:
             cache = max(avail - free, 0)
-        kept = known.settings.get("vm.min_free_kbytes") or min_free_kbytes((free + cache) * PAGE_BYTES, {})
-        memory = max((free + cache) * PAGE_BYTES, 64 * MIB)
-        for _ in range(4):
-            present = sum(zone.present for zone in zones_of(memory, kept))
-            memory = max(memory + (free + cache - present) * PAGE_BYTES, 64 * MIB)
-        self.notes.append(f"memory: {memory // MIB:,} MiB, what was free or page cache")
-        return Memory(memory, 0, cache * PAGE_BYTES)
+        memory = memory_holding(free + cache, 0, cache, known.settings)
+        self.notes.append(f"memory: {memory.memory_bytes // MIB:,} MiB, what was free or page cache")
+        return memory
 
     def _dirtyable(self) -> int | None:
         """Return the pages that thresholds are parts of, None where they are bytes or not printed."""
@@ -386,23 +334,10 @@ class _Box:
         return int(states["thresh"][0]) * 4096 // ratio if len(states) and ratio else None
 
     def _scenario(self, machine: Machine) -> Scenario:
-        settings: dict[str, int] = {}
-        for name, value in self.known.settings.items():
-            beside = name.endswith("_ratio") and self.known.settings.get(name.replace("_ratio", "_bytes"), 0) > 0
-            if (
-                name not in SYSCTLS
-                or beside
-                or SYSCTLS[name].default == value
-                or (name.endswith("_bytes") and not value)
-            ):
-                continue
-            try:
-                settings = with_sysctl(settings, name, value)
-            except ValueError as error:
-                self.notes.append(f"{name} = {value} is left out: {error}")
         scenario = Scenario(
             name=self.known.name, machine=machine, files=tuple(self.files), tasks=tuple(self.tasks),
-            settings=settings, design=self.design, seed=self.seed, prefill_bytes=self.cache_bytes,
+            settings=settings_in_force(self.known.settings, self.notes), design=self.design, seed=self.seed,
+            prefill_bytes=self.cache_bytes,
         )  # fmt: skip
         try:
             check(scenario)

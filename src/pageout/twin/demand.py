@@ -18,7 +18,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from pageout.events.tables import Events
-from pageout.replay.estimate import Estimate, of_values, segments
+from pageout.twin.estimate import Estimate, of_values, segments
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
