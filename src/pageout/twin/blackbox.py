@@ -60,7 +60,7 @@ class Inputs(NamedTuple):
     events: Events
     samples: Mapping[str, Any] | None  # counters of /proc/vmstat; pages
     time_ns: NDArray[np.int64] | None  # of the samples, on the trace's clock
-    samplers: frozenset[str]  # tasks that did nothing but sample
+    samplers: frozenset[int]  # pids that did nothing but sample
     settings: Mapping[str, int]  # sysctls by their full names
     kernel: str  # uname -r
     hz: int | None
@@ -70,6 +70,7 @@ class Inputs(NamedTuple):
     filesystem: str = "ext4"
     name: str = "recorded"
     design: str = ""  # empty: by the release
+    jobs: tuple[str, ...] = ()  # what writers are called, in the order in which they were begun; empty: as their comm
 
 
 def black_box(
@@ -86,9 +87,9 @@ def black_box(
     """Return the scenario of a recording.  Raises TraceError if it shows no demand, ScenarioError if it cannot run.
 
     samples: bundle.samples.Samples or None; memory: None: as samples and thresholds say
-    more: fields of Inputs: device, cpus, filesystem, name, design
+    more: fields of Inputs: device, cpus, filesystem, name, design, jobs
     """
-    columns, time_ns, samplers = None, None, frozenset[str]()
+    columns, time_ns, samplers = None, None, frozenset[int]()
     if samples is not None:
         columns, time_ns, samplers = samples.columns, samples.time_ns, samples.samplers
     known = Inputs(events, columns, time_ns, samplers, settings, kernel, hz, memory, **more)
@@ -103,6 +104,7 @@ class _Box:
         self.tick_ns = 1_000_000_000 // (known.hz or 250)
         self.notes: list[str] = []
         self.estimates: dict[str, Estimate] = {}
+        self.called: dict[int, str] = {}
         self.files: list[File] = []
         self.tasks: list[Task] = []
         self.design = known.design or design_for(known.kernel)
@@ -114,6 +116,7 @@ class _Box:
         known = self.known
         writers = self._kept(writers_of(known.events, known.samples, known.time_ns, known.samplers, self.tick_ns))
         self._place_unknown(writers)
+        self.called = self._called(writers)
         readers = [one for one in readers_of(known.events, 0, self.devices) if one.device == self.main.name]
         begun = [int(one.time_ns[0]) for one in writers if one.total >= 0.05 * sum(w.total for w in writers)]
         begun += [int(one.stretches[0][0] * 1e9) for one in readers]
@@ -160,6 +163,15 @@ class _Box:
         taken = {task.name for task in self.tasks}
         return next(name for name in (plain, *(f"{plain}-{n}" for n in range(2, 4096))) if name not in taken)
 
+    def _called(self, writers: list[Writer]) -> dict[int, str]:
+        """Return the names of the jobs that writers are, by pid: the largest of the device, numbered as they began."""
+        pids = [one.pid for one in writers if one.pid != ANONYMOUS and self._filesystem_of(one.device) == ""]
+        jobs = self.known.jobs
+        if len(jobs) < 2 or len(pids) < len(jobs):
+            return {}
+        self.notes.append("writers of one name: taken to be the jobs in the order of their pids")
+        return dict(zip(sorted(pids[: len(jobs)]), jobs, strict=True))
+
     def _filesystem_of(self, device: str | None) -> str:
         return "" if device in (None, self.main.name) else ELSEWHERE
 
@@ -185,7 +197,7 @@ class _Box:
         if not phases:
             return
         total = sum(phase.amount_bytes for phase in phases)
-        name = self._name(writer.comm)
+        name = self._name(self.called.get(writer.pid, writer.comm))
         size = max(total, call)
         if is_random:
             size = max(min(self.main.span_bytes, 64 * total), size if self.main.span_bytes < call else call)
