@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from typing import NamedTuple
 
 from pageout.bundle.bundle import Bundle
@@ -21,7 +22,7 @@ from pageout.twin.conditions import (
 from pageout.twin.device import disk_of
 from pageout.twin.start import start_of, with_start
 from pageout.twin.whitebox import has_workload, program_of, with_cost
-from pageout.vocabulary.errors import ScenarioError, TraceError
+from pageout.vocabulary.errors import JobFileError, ScenarioError, TraceError
 from pageout.vocabulary.later_kernels import design_for
 from pageout.vocabulary.scenario import FieldError, File, Filesystem, Machine, Scenario
 from pageout.vocabulary.settings import check, design_named
@@ -41,14 +42,24 @@ class Twin(NamedTuple):
 def scenario_of(bundle: Bundle, design: str | None = None, seed: int = 1, box: str = "auto") -> Twin:
     """Return the scenario of a recording.  Raises TraceError, ScenarioError, JobFileError.
 
-    box: white, by the workload it says; black, by trace and samples alone; auto: white if it says one
+    box: white, by the workload it says; black, by trace and samples alone; auto: white where it can be played
     """
-    if box == "auto":
-        box = "white" if has_workload(bundle) else "black"
     notes: list[str] = []
     design = design_named(design) if design is not None else _design(bundle.kernel, notes)
-    if box == "black":
-        return _black(bundle, design, seed, notes)
+    if box == "white" or (box == "auto" and bundle.events is None):
+        return _white(bundle, design, seed, notes)
+    if box == "auto" and has_workload(bundle):
+        try:
+            return _white(bundle, design, seed, list(notes))
+        except (JobFileError, ScenarioError) as error:
+            with suppress(TraceError, ScenarioError):
+                return _black(bundle, design, seed, [*notes, f"the workload it says cannot be played: {error}"])
+            raise
+    return _black(bundle, design, seed, notes)
+
+
+def _white(bundle: Bundle, design: str, seed: int, notes: list[str]) -> Twin:
+    """Return the scenario of the workload that a recording says."""
     memory = _memory(bundle, notes)
     machine = _machine(bundle, memory, notes)
     files, tasks = program_of(bundle, machine, seed, notes)
@@ -67,7 +78,7 @@ def scenario_of(bundle: Bundle, design: str | None = None, seed: int = 1, box: s
         check(scenario)
     except FieldError as problem:
         raise ScenarioError(f"{bundle.path}: cannot be simulated: {problem.where}: {problem}") from None
-    return Twin(scenario, tuple(notes), box)
+    return Twin(scenario, tuple(notes), "white")
 
 
 def _black(bundle: Bundle, design: str, seed: int, notes: list[str]) -> Twin:
