@@ -75,7 +75,8 @@ def _replayed(
     from pageout.workload.to_toml import scenario_toml
 
     progress.part(0, 3, f"reading {path}")
-    one = judge.recorded(*read_twin(path, None, common.box, common.seed, progress))
+    bundle, twin = read_twin(path, None, common.box, common.seed, progress)
+    one = judge.recorded(bundle, twin, twin.window)
     plain = one.twin.scenario
     chosen = with_design(plain, design_named(common.design)) if common.design is not None else plain
     other = apply_settings(chosen, settings)

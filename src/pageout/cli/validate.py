@@ -118,18 +118,19 @@ def _read(paths: list[str], source: str | None, common: OfRecording, progress: P
         for number, path in enumerate(paths):
             progress.part(number, 2 * len(paths), f"reading {path}")
             bundle, twin = read_twin(path, common.design, common.box, common.seed, progress)
-            found.append(_Asked(judge.recorded(bundle, twin)))
+            found.append(_Asked(judge.recorded(bundle, twin, twin.window)))
         return found
     box = "black" if common.box == "auto" else common.box
     bundle, twin = read_twin(source, common.design, box, common.seed, progress)
-    ours, before = between.conditions_of(bundle), between.rates_of(judge.recorded(bundle, twin))
+    ours, before = between.conditions_of(bundle), between.rates_of(judge.recorded(bundle, twin, twin.window))
     found = []
     for number, path in enumerate(paths):
         progress.part(number, 2 * len(paths), f"reading {path}")
         other = read_bundle(path, progress)
         warn(other.warnings)
         moved = between.moved(twin, ours, between.conditions_of(other), common.design)
-        found.append(_Asked(between.rates_of(judge.recorded(other, moved.twin)), moved.changes, before))
+        measured = judge.recorded(other, moved.twin, between.window_of(other))
+        found.append(_Asked(between.rates_of(measured), moved.changes, before))
     return found
 
 

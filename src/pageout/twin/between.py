@@ -8,17 +8,19 @@ written, so that runs of one length are compared. What else differs is said, and
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import NamedTuple
 
 import msgspec
 
 from pageout.bundle.bundle import Bundle
+from pageout.bundle.evidence import Window
 from pageout.bundle.measured import Value, per_second
 from pageout.bundle.meta import Limits
-from pageout.twin.boxes import Twin
+from pageout.twin.boxes import Twin, scenario_of
 from pageout.twin.conditions import PAGE_BYTES, settings_in_force
 from pageout.twin.judge import Recorded
-from pageout.vocabulary.errors import ScenarioError
+from pageout.vocabulary.errors import ScenarioError, TraceError
 from pageout.vocabulary.later_kernels import design_for
 from pageout.vocabulary.scenario import Disk, FieldError, Phase, Scenario, Task
 from pageout.vocabulary.settings import SYSCTLS, check
@@ -50,12 +52,7 @@ def conditions_of(bundle: Bundle) -> Conditions:
     if device is not None and device.bytes_per_tick and device.tick_ms:
         tick = device.bytes_per_tick, int(device.tick_ms * 1e6)
     written = sum(calls.nbytes for calls in bundle.calls if calls.is_write) or None
-    mounted = next((one.type for one in bundle.meta.mounts if one.dev is not None and one.dev == bundle.device), None)
-    machine = {
-        "filesystem": (case.fs if case is not None else None) or mounted,
-        "CPUs": bundle.meta.cpus or (case.cpus if case is not None else None),
-        "timer ticks a second": bundle.hz,
-    }
+    machine = {"filesystem": bundle.filesystem, "CPUs": bundle.cpus, "timer ticks a second": bundle.hz}
     return Conditions(bundle.path, bundle.sysctl, bundle.limits or Limits(), tick, bundle.kernel, machine, written)
 
 
@@ -89,6 +86,15 @@ def moved(twin: Twin, one: Conditions, other: Conditions, design: str | None = N
     except FieldError as problem:
         raise ScenarioError(f"{other.path}: cannot be predicted from {one.path}: {problem.where}: {problem}") from None
     return Moved(Twin(scenario, tuple(notes), twin.box), tuple(changes))
+
+
+def window_of(bundle: Bundle) -> Window | None:
+    """Return when the tasks of a recording worked that say nothing of themselves; None where nothing tells."""
+    if bundle.calls:
+        return None
+    with suppress(TraceError, ScenarioError):
+        return scenario_of(bundle, box="black").window
+    return None
 
 
 def rates_of(one: Recorded) -> Recorded:

@@ -46,10 +46,11 @@ CALL_BYTES = 64 * 1024  # assumed where nothing tells
 
 
 class BlackBox(NamedTuple):
-    """A scenario, where its time 0 lies on the trace's clock, what was estimated, and what was assumed."""
+    """A scenario, where its time 0 and the end of its tasks lie on the trace's clock, what was estimated or assumed."""
 
     scenario: Scenario
     start_ns: int
+    end_ns: int
     estimates: dict[str, Estimate]
     notes: tuple[str, ...]
 
@@ -124,6 +125,7 @@ class _Box:
             raise TraceError("the recording shows no demand: nobody dirtied pages or read, or no event or sample says")
         start_ns = min(begun)
         cpu_ns = self._cpu(writers)
+        self.end_ns = start_ns
         for writer in writers:
             self._write(writer, start_ns, cpu_ns)
         for reader in readers:
@@ -131,7 +133,7 @@ class _Box:
         for taken in taken_of(known.samples, known.time_ns, start_ns):
             self._hog(taken)
         scenario = self._scenario(self._machine(start_ns, cpu_ns, writers))
-        return BlackBox(scenario, start_ns, self.estimates, tuple(self.notes))
+        return BlackBox(scenario, start_ns, self.end_ns, self.estimates, tuple(self.notes))
 
     # Demand
 
@@ -197,6 +199,9 @@ class _Box:
         if not phases:
             return
         total = sum(phase.amount_bytes for phase in phases)
+        synced_ns = self._synced_at(writer)
+        if self._filesystem_of(writer.device) == "":
+            self.end_ns = max(self.end_ns, synced_ns or int(writer.time_ns[-1]))
         name = self._name(self.called.get(writer.pid, writer.comm))
         size = max(total, call)
         if is_random:
@@ -210,24 +215,24 @@ class _Box:
                 name=name, rw="randwrite" if is_random else "write",
                 file=(len(self.files) - 1,), bs_bytes=min(call, size), io_bytes=total, phases=phases,
                 phase_clock="own" if clock == "own" else "clock", seed=task_seed(self.seed, len(self.tasks)),
-                end_fsync=self._is_synced(writer),
+                end_fsync=synced_ns is not None,
             )
         )  # fmt: skip
         self.estimates[f"{name}.bytes"] = writer.bytes
 
-    def _is_synced(self, writer: Writer) -> bool:
-        """Was all on the device soon after the last page, though neither age nor the background threshold asked?"""
+    def _synced_at(self, writer: Writer) -> int | None:
+        """Return when all was on the device, if soon after the last page and neither age nor the threshold asked."""
         if self._filesystem_of(writer.device):
-            return False
+            return None
         at, level = levels_of(self.known.events, self.known.samples, self.known.time_ns)
         states = self.known.events.frame("global_dirty_state")
         if not len(at) or not len(states) or self.main.write_bps is None:
-            return False
+            return None
         last, background = int(writer.time_ns[-1]), int(states["bg_thresh"][-1] or 0)
         there = float(level[min(int(np.searchsorted(at, last)), len(at) - 1)])
         expected = int(1.5e9 * there * PAGE_BYTES / self.main.write_bps.value) + 1_000_000_000
-        soon = (at > last) & (at <= last + expected)
-        return bool(soon.any()) and float(level[soon].min()) < background / 4
+        clean = at[(at > last) & (at <= last + expected) & (level < background / 4)]
+        return int(clean[0]) if len(clean) else None
 
     def _read(self, reader: Reader, start_ns: int) -> None:
         name = self._name(reader.comm)
@@ -238,6 +243,7 @@ class _Box:
         phases = _phases(rows)
         if not phases:
             return
+        self.end_ns = max(self.end_ns, int(reader.stretches[-1][1] * 1e9))
         total = sum(phase.amount_bytes for phase in phases)
         call = CALL_BYTES if reader.is_sequential else max(reader.request_bytes, PAGE_BYTES)
         self.files.append(File(name=name, size_bytes=max(total, call), exists=True))

@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from pageout.bundle.bundle import Bundle
-from pageout.bundle.evidence import window_of
+from pageout.bundle.evidence import Window, window_of
 from pageout.twin.blackbox import black_box
 from pageout.twin.completions import devices_of
 from pageout.twin.conditions import (
@@ -37,6 +37,7 @@ class Twin(NamedTuple):
     scenario: Scenario
     notes: tuple[str, ...]
     box: str  # white: the workload as it was said; black: by trace and samples
+    window: Window | None = None  # black: from the start of its tasks to their end, on the trace's clock
 
 
 def scenario_of(bundle: Bundle, design: str | None = None, seed: int = 1, box: str = "auto") -> Twin:
@@ -87,12 +88,12 @@ def _black(bundle: Bundle, design: str, seed: int, notes: list[str]) -> Twin:
         raise TraceError(f"{bundle.path}: has no trace, and nothing says the workload: there is nothing to replay")
     found = black_box(
         bundle.events, bundle.samples, bundle.sysctl, bundle.kernel or "", bundle.hz, _memory(bundle, notes),
-        seed=seed, design=design, device=bundle.device, cpus=_cpus(bundle), filesystem=_filesystem(bundle, notes),
+        seed=seed, design=design, device=bundle.device, cpus=bundle.cpus, filesystem=filesystem_of(bundle.filesystem, notes),
         name=bundle.name, jobs=tuple(calls.name for calls in bundle.calls if calls.is_write),
     )  # fmt: skip
     said = ["black box: the workload by trace and samples alone", *notes]
     said += [f"{what}: {one.value:.4g} ({one.low:.4g} to {one.high:.4g})" for what, one in found.estimates.items()]
-    return Twin(found.scenario, (*said, *found.notes), "black")
+    return Twin(found.scenario, (*said, *found.notes), "black", Window(found.start_ns, found.end_ns))
 
 
 def _design(kernel: str | None, notes: list[str]) -> str:
@@ -113,10 +114,10 @@ def _machine(bundle: Bundle, memory: Memory, notes: list[str]) -> Machine:
         name="recorded",
         memory_bytes=memory.memory_bytes,
         taken_bytes=memory.taken_bytes,
-        cpus=cpus_of(_cpus(bundle), bundle.events, notes),
+        cpus=cpus_of(bundle.cpus, bundle.events, notes),
         hz=ticks_of(bundle.hz, notes),
         disks=(disk.disk,),
-        filesystem=Filesystem(kind=_filesystem(bundle, notes), disk=disk.disk.name),  # type: ignore[arg-type]
+        filesystem=Filesystem(kind=filesystem_of(bundle.filesystem, notes), disk=disk.disk.name),
     )
 
 
@@ -133,15 +134,6 @@ def _with_start(
         return machine, files
     start = start_of(events, (columns, time_ns), device, window.start_ns, bundle.sysctl, bundle.kernel)
     return with_start(machine, files, start, notes)
-
-
-def _cpus(bundle: Bundle) -> int | None:
-    return bundle.meta.cpus or (bundle.case.cpus if bundle.case else None)
-
-
-def _filesystem(bundle: Bundle, notes: list[str]) -> str:
-    mounted = next((one.type for one in bundle.meta.mounts if one.dev is not None and one.dev == bundle.device), None)
-    return str(filesystem_of((bundle.case.fs if bundle.case else None) or mounted, notes))
 
 
 def _at_start(bundle: Bundle, name: str) -> int | None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from statistics import median
 from typing import Any, NamedTuple
 
 import msgspec
 
 from pageout.bundle.bundle import Bundle
-from pageout.bundle.evidence import Evidence, evidence_of
+from pageout.bundle.evidence import Evidence, Window, evidence_of
 from pageout.bundle.levels import PAGES_PER_MIB, levels_of
 from pageout.bundle.measured import LEAST_P99_US, Value, figure_of, measured, per_second
 from pageout.twin.baseline import baseline
@@ -43,9 +44,11 @@ class Recorded(NamedTuple):
     seconds: float | None  # from the start of the tasks to the end of the last one's fsync
 
 
-def recorded(bundle: Bundle, twin: Twin) -> Recorded:
-    """Measure a recording."""
+def recorded(bundle: Bundle, twin: Twin, window: Window | None = None) -> Recorded:
+    """Measure a recording.  window: when its tasks worked, for one whose tasks say nothing of themselves"""
     evidence = evidence_of(bundle)
+    if window is not None and not bundle.calls:
+        evidence = replace(evidence, window=window)
     tick_ms = 1000 / (bundle.hz or twin.scenario.machine.hz)
     return Recorded(
         bundle.path, bundle.name, twin, measured(evidence), tick_ms, key_of(bundle), curve_of(evidence),
