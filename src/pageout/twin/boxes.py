@@ -88,8 +88,9 @@ def _black(bundle: Bundle, design: str, seed: int, notes: list[str]) -> Twin:
         raise TraceError(f"{bundle.path}: has no trace, and nothing says the workload: there is nothing to replay")
     found = black_box(
         bundle.events, bundle.samples, bundle.sysctl, bundle.kernel or "", bundle.hz, _memory(bundle, notes),
-        seed=seed, design=design, device=bundle.device, cpus=bundle.cpus, filesystem=filesystem_of(bundle.filesystem, notes),
-        name=bundle.name, jobs=tuple(calls.name for calls in bundle.calls if calls.is_write),
+        seed=seed, design=design, device=bundle.device, cpus=bundle.cpus,
+        filesystem=filesystem_of(bundle.filesystem, notes), name=bundle.name,
+        jobs=tuple(calls.name for calls in bundle.calls if calls.is_write),
     )  # fmt: skip
     said = ["black box: the workload by trace and samples alone", *notes]
     said += [f"{what}: {one.value:.4g} ({one.low:.4g} to {one.high:.4g})" for what, one in found.estimates.items()]

@@ -14,8 +14,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from pageout.bundle.measured import Value
-from pageout.engine.rng import seed_words
-from pageout.vocabulary.scenario import Disk, Scenario
+from pageout.vocabulary.scenario import Disk, Scenario, task_seed
 
 SLICE_NS = 100_000_000  # of blk-throttle: HZ / 10
 ENDS = (0.05, 0.95)
@@ -44,7 +43,7 @@ def from_seed(scenario: Scenario, seed: int) -> Scenario:
     moved = seed - scenario.seed
     if not moved:
         return scenario
-    shift = seed_words(seed, SHIFTS)[0] % _turn_ns(scenario.machine.disks[0], scenario.machine.hz)
+    shift = task_seed(seed, SHIFTS) % _turn_ns(scenario.machine.disks[0], scenario.machine.hz)
     tasks = tuple(
         msgspec.structs.replace(task, seed=abs(task.seed + moved), start_delay_ns=task.start_delay_ns + shift)
         for task in scenario.tasks
