@@ -43,6 +43,7 @@ MAX_WRITERS = 24
 LEAST_SHARE = 0.005  # of all that was dirtied, and of what is kept of readers
 BUSY = 0.8  # requests under way, on average
 CALL_BYTES = 64 * 1024  # assumed where nothing tells
+LEAST_PAST, LEAST_PAST_BYTES = 0.25, 64 * MIB  # written past the page cache: said from there on
 
 
 class BlackBox(NamedTuple):
@@ -117,6 +118,7 @@ class _Box:
         known = self.known
         writers = self._kept(writers_of(known.events, known.samples, known.time_ns, known.samplers, self.tick_ns))
         self._place_unknown(writers)
+        self._note_unplayed(writers)
         self.called = self._called(writers)
         readers = [one for one in readers_of(known.events, 0, self.devices) if one.device == self.main.name]
         begun = [int(one.time_ns[0]) for one in writers if one.total >= 0.05 * sum(w.total for w in writers)]
@@ -164,6 +166,15 @@ class _Box:
         plain = "".join(letter if letter.isprintable() else "?" for letter in comm).strip() or "task"
         taken = {task.name for task in self.tasks}
         return next(name for name in (plain, *(f"{plain}-{n}" for n in range(2, 4096))) if name not in taken)
+
+    def _note_unplayed(self, writers: list[Writer]) -> None:
+        """Say so where the device was written much more than was dirtied: O_DIRECT, or what was dirty before."""
+        dirtied = sum(one.total for one in writers if self._filesystem_of(one.device) == "") * PAGE_BYTES
+        past = self.main.written_bytes - dirtied
+        if past > max(LEAST_PAST * dirtied, LEAST_PAST_BYTES):
+            self.notes.append(
+                f"{past / MIB:,.0f} MiB were written that nobody dirtied meanwhile (O_DIRECT?): not played"
+            )
 
     def _called(self, writers: list[Writer]) -> dict[int, str]:
         """Return the names of the jobs that writers are, by pid: the largest of the device, numbered as they began."""
