@@ -15,10 +15,10 @@ from pageout.bundle.measured import FIGURES, measured
 from pageout.cli.app import main
 from pageout.machine.memory_map import zones_of
 from pageout.machine.simulate import simulate
-from pageout.twin import judge, whatif
+from pageout.twin import judge, seeds, whatif
 from pageout.twin.baseline import baseline
+from pageout.twin.boxes import scenario_of
 from pageout.twin.simulated import evidence_of_run, run
-from pageout.twin.whitebox import scenario_of
 from pageout.vocabulary.errors import ScenarioError, TraceError
 from pageout.vocabulary.later_kernels import design_for
 from pageout.vocabulary.scenario import Disk, Filesystem, Machine
@@ -186,11 +186,11 @@ def test_where_nothing_was_measured_the_tolerance_is_absolute():
 
 def test_several_seeds_give_a_median_and_a_range():
     runs = [{"throttle_count": n, "write_mb_s": None} for n in (3, 1, 2, 5, 4)]
-    predicted, ranges = judge.together(runs)
+    predicted, ranges = seeds.together(runs)
 
     assert predicted == {"throttle_count": 3, "write_mb_s": None}
-    assert ranges == {"throttle_count": {"low": 1, "high": 5}}
-    assert judge.together(runs[:1]) == (runs[0], {})
+    assert ranges == {"throttle_count": (1, 5)}
+    assert seeds.together(runs[:1]) == (runs[0], {})
 
 
 def test_twins_tell_the_spread(tmp_path):

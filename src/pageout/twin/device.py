@@ -12,7 +12,7 @@ from pageout.analysis.block import df_requests
 from pageout.bundle.bundle import Bundle
 from pageout.bundle.evidence import written_requests
 from pageout.bundle.meta import CaseDevice
-from pageout.replay.devices import most_segments
+from pageout.twin.completions import most_segments
 from pageout.vocabulary.later_kernels import design_for
 from pageout.vocabulary.scenario import Disk
 

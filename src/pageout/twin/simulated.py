@@ -80,9 +80,9 @@ def evidence_of_run(result: Result) -> Evidence:
 
 
 def _is_elsewhere(scenario: Scenario, task: Task) -> bool:
-    """Say whether a task works in the background on another filesystem than the one that is looked at."""
+    """Say whether a task works on another filesystem than the one that is looked at."""
     first = ("", scenario.machine.filesystem.name)
-    return task.background and all(scenario.files[number].filesystem not in first for number in task.file)
+    return bool(task.file) and all(scenario.files[number].filesystem not in first for number in task.file)
 
 
 def device_number(scenario: Scenario) -> str:

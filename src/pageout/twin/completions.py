@@ -13,7 +13,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from pageout.events.tables import Events
-from pageout.replay.estimate import Estimate, of_values
+from pageout.twin.estimate import Estimate, of_values
 from pageout.vocabulary.settings import DESIGNS
 
 Ints = NDArray[np.int64]

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from pageout.bundle.bundle import Bundle, read_bundle
 from pageout.readers.read import read_input
-from pageout.replay.demand import ANONYMOUS, Writer, stretches, writers_of
-from pageout.replay.devices import Device, devices_of
-from pageout.replay.estimate import segments
-from pageout.replay.reads import readers_of, taken_of
-from pageout.replay.start import known_of
+from pageout.twin.completions import Device, devices_of
+from pageout.twin.demand import ANONYMOUS, Writer, stretches, writers_of
+from pageout.twin.estimate import segments
+from pageout.twin.reads import readers_of, taken_of
+from pageout.twin.start import known_of
 from tests.conftest import ROOT
 
 SHARED = ROOT.parent / "shared" / "groundtruth"

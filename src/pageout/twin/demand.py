@@ -18,7 +18,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from pageout.events.tables import Events
-from pageout.replay.estimate import Estimate, of_values, segments
+from pageout.twin.estimate import Estimate, of_values, segments
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -74,11 +74,11 @@ class _Looks:
 
 
 def writers_of(
-    events: Events, samples: Mapping[str, Any] | None, time_ns: Ints | None, samplers: Iterable[str], tick_ns: int
+    events: Events, samples: Mapping[str, Any] | None, time_ns: Ints | None, samplers: Iterable[int], tick_ns: int
 ) -> list[Writer]:
     """Return the writers, those of most pages first; what nobody accounts for is written by one with pid ANONYMOUS.
 
-    samples, time_ns: counters of /proc/vmstat over time, on the trace's clock; samplers: tasks that only sampled
+    samples, time_ns: counters of /proc/vmstat over time, on the trace's clock; samplers: pids that only sampled
     """
     looks = _looks(events, set(samplers))
     points = _counter(events, samples, time_ns)
@@ -112,7 +112,7 @@ class _Accounted:
     more: float = 0.0
 
 
-def _looks(events: Events, samplers: set[str]) -> dict[int, _Looks]:
+def _looks(events: Events, samplers: set[int]) -> dict[int, _Looks]:
     """Bring checks and the states without a check together, task by task."""
     checks = events.frame("balance_dirty_pages").select(
         "line", "time_ns", "pid", pl.col("comm").cast(pl.String), "dirtied", "dirtied_pause", "paused", "pause",
@@ -121,9 +121,9 @@ def _looks(events: Events, samplers: set[str]) -> dict[int, _Looks]:
     checks = checks.with_columns(pl.lit(1).alias("is_check"))
     states = events.frame("global_dirty_state").select("line", "time_ns", "pid", pl.col("comm").cast(pl.String))
     both = pl.concat([checks, states], how="diagonal").sort("pid", "line")
-    both = both.filter(~pl.col("comm").is_in(list(samplers)) & ~pl.col("comm").str.starts_with("kworker"))
     flushers = {pid for name in FLUSHERS for pid in events.frame(name)["pid"].unique().to_list()}
-    both = both.filter(~pl.col("pid").is_in(list(flushers)) & (pl.col("pid") > 0))
+    others = list(samplers | flushers)
+    both = both.filter(~pl.col("pid").is_in(others) & (pl.col("pid") > 0) & ~pl.col("comm").str.starts_with("kworker"))
     found = {}
     for (pid,), rows in both.group_by("pid", maintain_order=True):
         is_check = rows["is_check"].is_not_null().to_numpy()
