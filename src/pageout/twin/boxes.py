@@ -22,12 +22,13 @@ from pageout.twin.conditions import (
     ticks_of,
 )
 from pageout.twin.device import disk_of
+from pageout.twin.elsewhere import activity_of, with_activity
 from pageout.twin.lateness import run_delay
 from pageout.twin.start import start_of, with_start
 from pageout.twin.whitebox import has_workload, program_of, with_cost
 from pageout.vocabulary.errors import JobFileError, ScenarioError, TraceError
 from pageout.vocabulary.later_kernels import design_for
-from pageout.vocabulary.scenario import FieldError, File, Filesystem, Machine, Scenario
+from pageout.vocabulary.scenario import FieldError, File, Filesystem, Machine, Scenario, Task, task_seed
 from pageout.vocabulary.settings import check, design_named
 
 _MEMINFO = re.compile(r"^(\w{1,40}(?:\(\w{1,20}\))?):\s{1,40}(\d{1,18})", re.MULTILINE)
@@ -67,7 +68,8 @@ def _white(bundle: Bundle, design: str, seed: int, notes: list[str]) -> Twin:
     memory = _memory(bundle, notes)
     machine = _machine(bundle, memory, notes)
     files, tasks = program_of(bundle, machine, seed, notes)
-    machine, files = _with_start(bundle, with_cost(bundle, machine, tasks, notes), files, notes)
+    machine = with_cost(bundle, machine, tasks, notes)
+    machine, files, tasks = _with_others(bundle, machine, files, tasks, seed, notes)
     machine = _as_busy(bundle, machine, window_of(bundle), notes)
     scenario = Scenario(
         name=bundle.name,
@@ -139,19 +141,24 @@ def _as_busy(bundle: Bundle, machine: Machine, window: Window | None, notes: lis
     return msgspec.structs.replace(machine, busy_percent=late.busy_percent, run_delay_ns=late.run_delay_ns)
 
 
-def _with_start(
-    bundle: Bundle, machine: Machine, files: tuple[File, ...], notes: list[str]
-) -> tuple[Machine, tuple[File, ...]]:
-    """Return machine and files with what was so before, as far as events say it."""
+def _with_others(
+    bundle: Bundle, machine: Machine, files: tuple[File, ...], tasks: tuple[Task, ...], seed: int, notes: list[str]
+) -> tuple[Machine, tuple[File, ...], tuple[Task, ...]]:
+    """Return all with what was so before, and with what others wrote meanwhile, as far as events say it."""
     window, samples, events = window_of(bundle), bundle.samples, bundle.events
     if events is None or bundle.device is None or window is None:
-        return machine, files
+        return machine, files, tasks
     columns, time_ns = (samples.columns, samples.time_ns) if samples is not None else (None, None)
-    device = devices_of(events, columns, time_ns, 10**9 // machine.hz).get(bundle.device)
+    devices = devices_of(events, columns, time_ns, 10**9 // machine.hz)
+    device = devices.get(bundle.device)
     if device is None:
-        return machine, files
+        return machine, files, tasks
     start = start_of(events, (columns, time_ns), device, window.start_ns, bundle.sysctl, bundle.kernel)
-    return with_start(machine, files, start, notes)
+    machine, files = with_start(machine, files, start, notes)
+    activity = activity_of(events, devices, device, window.start_ns, window.end_ns)
+    if activity is None:
+        return machine, files, tasks
+    return with_activity(machine, files, tasks, activity, task_seed(seed, len(tasks)), notes)
 
 
 def _at_start(bundle: Bundle, name: str) -> int | None:
