@@ -10,7 +10,8 @@ from typing import NamedTuple
 import msgspec
 
 from pageout.bundle.bundle import Bundle
-from pageout.bundle.evidence import Window, window_of
+from pageout.bundle.evidence import Window, evidence_of, window_of
+from pageout.bundle.levels import levels_of
 from pageout.twin.blackbox import black_box
 from pageout.twin.completions import devices_of
 from pageout.twin.conditions import (
@@ -155,7 +156,7 @@ def _with_others(
         return machine, files, tasks
     start = start_of(events, (columns, time_ns), device, window.start_ns, bundle.sysctl, bundle.kernel)
     machine, files = with_start(machine, files, start, notes)
-    activity = activity_of(events, devices, device, window.start_ns, window.end_ns)
+    activity = activity_of(levels_of(evidence_of(bundle)), devices, device, window.start_ns, window.end_ns)
     if activity is None:
         return machine, files, tasks
     return with_activity(machine, files, tasks, activity, task_seed(seed, len(tasks)), notes)

@@ -10,13 +10,12 @@ moment, somebody waits for them: the writer calls fsync as often.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
-from pageout.events.tables import Events
+from pageout.bundle.levels import Levels
 from pageout.twin.completions import Device
 from pageout.twin.conditions import PAGE_BYTES
 from pageout.twin.start import ELSEWHERE, mounted_elsewhere
@@ -28,8 +27,7 @@ Floats = NDArray[np.float64]
 
 SLOT_NS = 250_000_000
 CALL_BYTES = 65536
-SMOOTHED = 9  # checks: bdi_dirty and dirty are read one after the other
-LEAST_BYTES = 16 * MIB
+LEAST_BYTES = 4 * MIB
 LEAST_SHARE = 0.01  # of what the device that matters wrote
 MOST_FILE_BYTES = 256 * MIB
 SOON_S = 1.0  # pages that stay dirty no longer are waited for
@@ -44,20 +42,22 @@ class Activity(NamedTuple):
 
 
 def activity_of(
-    events: Events, devices: Mapping[str, Device], main: Device, start_ns: int, end_ns: int
+    levels: Levels | None, devices: Mapping[str, Device], main: Device, start_ns: int, end_ns: int
 ) -> Activity | None:
-    """Return what others wrote between two times; None if that is too little to matter, or nothing tells."""
-    at, held = _held(events, main.name)
-    if not len(at) or end_ns - start_ns < 2 * SLOT_NS:
+    """Return what others wrote between two times; None if that is too little to matter, or nothing tells.
+
+    levels: what of the machine's dirty pages others held
+    """
+    if levels is None or end_ns - start_ns < 2 * SLOT_NS:
         return None
     edges = np.append(np.arange(start_ns, end_ns, SLOT_NS), end_ns)
     written = sum((_written(one, edges) for one in devices.values() if one.name != main.name), np.zeros(len(edges)))
-    held_then = np.interp(edges, at, held) * PAGE_BYTES
+    held_then = np.interp(edges, levels.time_ns, levels.others) * PAGE_BYTES
     dirtied = np.maximum.accumulate(written - written[0] + held_then - held_then[0])
     total = int(dirtied[-1])
     if total < max(LEAST_BYTES, LEAST_SHARE * main.written_bytes):
         return None
-    amounts = np.diff(dirtied).astype(np.int64) // CALL_BYTES * CALL_BYTES
+    amounts = np.diff(dirtied.astype(np.int64) // CALL_BYTES * CALL_BYTES)
     phases = tuple(
         Phase(int(edges[n] - start_ns), int(amount * 10**9 // SLOT_NS), int(amount))
         for n, amount in enumerate(amounts)
@@ -88,15 +88,6 @@ def with_activity(
 
 def _free(name: str, taken: set[str]) -> str:
     return next(one for one in (name, *(f"{name}-{n}" for n in range(2, 4096))) if one not in taken)
-
-
-def _held(events: Events, device: str) -> tuple[Ints, Floats]:
-    """Return pages that other devices hold, at each check of a writer of this one."""
-    checks = events.frame("balance_dirty_pages").filter(pl.col("bdi").cast(pl.String) == device).sort("time_ns")
-    apart = (pl.col("dirty").cast(pl.Float64) - pl.col("bdi_dirty").cast(pl.Float64)).clip(0).alias("others")
-    rows: Any = checks.select("time_ns", apart).drop_nulls()
-    smooth = rows["others"].rolling_median(SMOOTHED, min_samples=1, center=True)
-    return rows["time_ns"].to_numpy(), smooth.to_numpy()
 
 
 def _written(device: Device, edges: Ints) -> Floats:
