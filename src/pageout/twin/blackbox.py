@@ -107,6 +107,7 @@ class _Box:
         self.notes: list[str] = []
         self.estimates: dict[str, Estimate] = {}
         self.called: dict[int, str] = {}
+        self.calls_assumed: list[str] = []
         self.files: list[File] = []
         self.tasks: list[Task] = []
         self.design = known.design or design_for(known.kernel)
@@ -130,6 +131,8 @@ class _Box:
         self.end_ns = start_ns
         for writer in writers:
             self._write(writer, start_ns, cpu_ns)
+        if self.calls_assumed:
+            self.notes.append(f"calls of {CALL_BYTES // 1024} KiB are assumed of {', '.join(self.calls_assumed)}")
         for reader in readers:
             self._read(reader, start_ns)
         for taken in taken_of(known.samples, known.time_ns, start_ns):
@@ -172,9 +175,7 @@ class _Box:
         dirtied = sum(one.total for one in writers if self._filesystem_of(one.device) == "") * PAGE_BYTES
         past = self.main.written_bytes - dirtied
         if past > max(LEAST_PAST * dirtied, LEAST_PAST_BYTES):
-            self.notes.append(
-                f"{past / MIB:,.0f} MiB were written that nobody dirtied meanwhile (O_DIRECT?): not played"
-            )
+            self.notes.append(f"{past / MIB:,.0f} MiB were written that nobody dirtied meanwhile (O_DIRECT?)")
 
     def _called(self, writers: list[Writer]) -> dict[int, str]:
         """Return the names of the jobs that writers are, by pid: the largest of the device, numbered as they began."""
@@ -203,8 +204,7 @@ class _Box:
         is_random = self.main.is_sequential is False and self._filesystem_of(writer.device) == ""
         if is_random:
             call = int(self.main.write_bytes.low) if self.main.write_bytes else PAGE_BYTES
-        if not call:
-            self.notes.append(f"{writer.comm}: calls of {CALL_BYTES // 1024} KiB are assumed")
+        is_assumed = not call
         call = max(call or CALL_BYTES, PAGE_BYTES)
         phases = _phases([(one.start_s, one.pages * PAGE_BYTES, _bps(one.rate)) for one in pieces])
         if not phases:
@@ -214,6 +214,8 @@ class _Box:
         if self._filesystem_of(writer.device) == "":
             self.end_ns = max(self.end_ns, synced_ns or int(writer.time_ns[-1]))
         name = self._name(self.called.get(writer.pid, writer.comm))
+        if is_assumed:
+            self.calls_assumed.append(name)
         size = max(total, call)
         if is_random:
             size = max(min(self.main.span_bytes, 64 * total), size if self.main.span_bytes < call else call)

@@ -20,12 +20,14 @@ from pageout.twin.conditions import (
     ticks_of,
 )
 from pageout.twin.device import disk_of
+from pageout.twin.estimate import Estimate
 from pageout.twin.start import start_of, with_start
 from pageout.twin.whitebox import has_workload, program_of, with_cost
 from pageout.vocabulary.errors import JobFileError, ScenarioError, TraceError
 from pageout.vocabulary.later_kernels import design_for
 from pageout.vocabulary.scenario import FieldError, File, Filesystem, Machine, Scenario
 from pageout.vocabulary.settings import check, design_named
+from pageout.vocabulary.units import MIB
 
 _MEMINFO = re.compile(r"^(\w{1,40}(?:\(\w{1,20}\))?):\s{1,40}(\d{1,18})", re.MULTILINE)
 _RELEASE = re.compile(r"\d{1,3}\.\d{1,3}")
@@ -93,8 +95,16 @@ def _black(bundle: Bundle, design: str, seed: int, notes: list[str]) -> Twin:
         jobs=tuple(calls.name for calls in bundle.calls if calls.is_write),
     )  # fmt: skip
     said = ["black box: the workload by trace and samples alone", *notes]
-    said += [f"{what}: {one.value:.4g} ({one.low:.4g} to {one.high:.4g})" for what, one in found.estimates.items()]
+    bytes_of = {what: one for what, one in found.estimates.items() if what.endswith(".bytes")}
+    said.append("demand, MiB: " + ", ".join(f"{what[:-6]} {_told(one, MIB)}" for what, one in bytes_of.items()))
+    said += [f"{what}: {_told(one)}" for what, one in found.estimates.items() if what not in bytes_of]
     return Twin(found.scenario, (*said, *found.notes), "black", Window(found.start_ns, found.end_ns))
+
+
+def _told(one: Estimate, unit: int = 1) -> str:
+    """Return an estimate, and the interval where it has one."""
+    value, low, high = (f"{number / unit:.4g}" for number in one)
+    return value if low == high else f"{value} ({low} to {high})"
 
 
 def _design(kernel: str | None, notes: list[str]) -> str:
