@@ -92,6 +92,7 @@ def _black(bundle: Bundle, design: str, seed: int, notes: list[str]) -> Twin:
         bundle.events, bundle.samples, bundle.sysctl, bundle.kernel or "", bundle.hz, _memory(bundle, notes),
         seed=seed, design=design, device=bundle.device, cpus=bundle.cpus,
         filesystem=filesystem_of(bundle.filesystem, notes), name=bundle.name,
+        limit_bps=int(bundle.limits.wbps or 0) if bundle.limits is not None else 0,
         jobs=tuple(calls.name for calls in bundle.calls if calls.is_write),
     )  # fmt: skip
     said = ["black box: the workload by trace and samples alone", *notes]
