@@ -49,7 +49,7 @@ def scenario_of(bundle: Bundle, design: str | None = None, seed: int = 1, box: s
     """
     notes: list[str] = []
     design = design_named(design) if design is not None else _design(bundle.kernel, notes)
-    if box == "white" or (box == "auto" and bundle.events is None):
+    if box == "white":
         return _white(bundle, design, seed, notes)
     if box == "auto" and has_workload(bundle):
         try:
