@@ -168,8 +168,9 @@ def test_a_filesystem_the_model_has_not_has_one_that_stands_for_it(
     assert ("filesystem:" in notes(document)) == (kind not in ("xfs", "ext2", "ext3", "btrfs"))
 
 
-@pytest.mark.parametrize("hz", [100, 300, 1000, 10000, None])
-@pytest.mark.parametrize("cpus", [1, 64, 1000, None])
+@pytest.mark.parametrize(
+    ("hz", "cpus"), [(100, 1), (300, 64), (1000, 1000), (10000, None), (None, 2), (300, None), (250, 16)]
+)
 def test_ticks_and_cpus_the_model_has_not_are_said(
     folder: Path, capsys: pytest.CaptureFixture[str], hz: int | None, cpus: int | None
 ) -> None:
@@ -197,15 +198,17 @@ def test_any_settings_are_taken_or_left_out_with_a_word(
         answer(capsys, "validate", str(folder), "--box", box)
 
 
-@pytest.mark.parametrize("dev", [None, "7:0", "nonsense"])
-@pytest.mark.parametrize("limits", [None, {}, {"wbps": 1}, {"wiops": 5}, {"wbps": 1 << 60}, {"rbps": 1000}])
+@pytest.mark.parametrize(
+    ("dev", "limits"),
+    [(None, None), ("7:0", {}), ("nonsense", {"wbps": 1 << 60}), ("8:0", {"rbps": 1000}), (None, {"wiops": 10_000}),
+     ("7:0", {"wbps": 50 * MIB}), ("8:0", None)],
+    ids=str,
+)  # fmt: skip
 def test_any_device_is_taken(
     folder: Path, capsys: pytest.CaptureFixture[str], dev: str | None, limits: dict[str, int] | None
 ) -> None:
     change(folder, lambda meta: meta["case"].pop("wbps"))
     change(folder, lambda meta: meta.update(dev=dev, devices={dev or "8:0": {"limits": limits, "nr_requests": 1}}))
-    if limits in ({"wbps": 1}, {"wiops": 5}):  # weeks and minutes of a machine
-        return
     answer(capsys, "validate", str(folder))
 
 

@@ -29,7 +29,7 @@ CASES = {
     "plain": (16, 4, 20, 120),
     "tight": (4, 1, 20, 120),
     "loose": (48, 16, 20, 180),
-    "slow": (16, 4, 10, 60),
+    "slow": (16, 4, 10, 120),
 }
 needs_engine = pytest.mark.skipif(INTERPRETED, reason="seconds of a machine, interpreted, take minutes")
 

@@ -15,7 +15,7 @@ from pageout.twin.boxes import scenario_of
 from pageout.twin.simulated import run
 from pageout.twin.whitebox import has_workload
 from pageout.vocabulary.errors import TraceError
-from pageout.vocabulary.scenario import Disk, Filesystem, Machine
+from pageout.vocabulary.scenario import Disk, File, Filesystem, Machine, Scenario, Task
 from pageout.vocabulary.units import MIB
 from pageout.workload.fio import read_fio
 from tests.bundle.made import TRACE, of_run, small
@@ -96,3 +96,48 @@ def test_a_white_recording_can_be_looked_at_black(tmp_path):
     assert black.box == "black"
     assert [task.name for task in black.scenario.tasks] == ["fio"]
     assert bundle.events.frame("balance_dirty_pages").filter(pl.col("pause") > 0).height == 1
+
+
+def test_jobs_that_share_a_comm_stay_apart_and_keep_their_names(tmp_path):
+    job = "[global]\nend_fsync=1\nrw=write\nsize=24m\n[small]\nbs=4k\n[large]\nbs=128k\n"
+    scenario = msgspec.structs.replace(
+        read_fio("job.fio", job, MACHINE, environ={}), design="linux-6.1", settings=LIMITS
+    )
+    ran = run(scenario, trace=tmp_path / "trace.txt")
+    trace = tmp_path / "as-fio.txt"
+    text = (tmp_path / "trace.txt").read_text()
+    for name in ("small", "large"):
+        text = text.replace(f" {name}-", " " * (len(name) - 2) + "fio-")
+    trace.write_text(text)
+    bundle = read_bundle(str(of_run(tmp_path / "b", ran, trace, scenario, job)))
+    twin = scenario_of(bundle, box="black")
+    told, found = measured(evidence_of(bundle)), measured(run(twin.scenario).evidence)
+
+    assert {task.name for task in twin.scenario.tasks} == {"small", "large"}
+    assert any("order of their pids" in note for note in twin.notes)
+    for name in ("write_mb_s.small", "write_mb_s.large"):
+        assert found[name] == pytest.approx(told[name], rel=0.15)
+
+
+def test_clones_of_one_fio_job_are_numbered(tmp_path):
+    job = {"jobname": "w", "write": {"io_bytes": 1 << 20, "runtime": 200, "total_ios": 16}}
+    other = {"jobname": "x", "write": {"io_bytes": 1 << 20, "runtime": 400, "total_ios": 16}}
+    bundle = read_bundle(str(small(tmp_path / "b", fio__json={"jobs": [job, other, job]})))
+
+    assert [calls.name for calls in bundle.calls] == ["w.0", "x", "w.1"]
+
+
+def test_what_is_written_to_another_device_is_not_the_workloads():
+    other = Disk(name="sdb", kind="ssd")
+    machine = msgspec.structs.replace(
+        MACHINE, disks=(*MACHINE.disks, other), more_filesystems=(Filesystem(name="log", kind="ext4", disk="sdb"),)
+    )
+    scenario = Scenario(
+        name="two", machine=machine, design="linux-6.1", settings=LIMITS,
+        files=(File(name="a", size_bytes=16 * MIB), File(name="b", size_bytes=16 * MIB, filesystem="log")),
+        tasks=tuple(Task(name=n, file=(i,), rw="write", bs_bytes=65536, io_bytes=16 * MIB) for i, n in enumerate("ab")),
+    )  # fmt: skip
+    ran = run(scenario)
+
+    assert [calls.name for calls in ran.evidence.calls] == ["a"]
+    assert not any(name.startswith("write_mb_s.") for name in measured(ran.evidence))

@@ -23,7 +23,7 @@ LEGEND = (
 )
 
 LEGEND_FROM = (
-    "before: of the recording predicted from, as if nothing had changed. Half again the tolerance, or the\n"
+    "before: in the recording predicted from, as if nothing had changed. Half again the tolerance, or the\n"
     "spread, is allowed. _per_s: runs of different length are compared by the second."
 )
 
@@ -67,7 +67,18 @@ def _times(width: float | None) -> str:
 def validation_tables(document: Document) -> Group:
     """Return a table a recording, what was assumed below it."""
     legend = LEGEND + (f"\n{LEGEND_FROM}" if "from" in document else "")
-    return Group(*(part for bundle in document["bundles"] for part in _of_bundle(bundle)), Text(legend))
+    parts = [part for bundle in document["bundles"] for part in _of_bundle(bundle)]
+    return Group(*parts, *_assumed(document["bundles"]), Text(legend))
+
+
+def _assumed(bundles: Sequence[Document]) -> list[Text]:
+    """Return what was assumed: of all recordings first, then what is of one only."""
+    common = [note for note in bundles[0]["notes"] if all(note in bundle["notes"] for bundle in bundles)]
+    lines = ["assumed:", *(f"- {plain(note)}" for note in common)]
+    for bundle in bundles:
+        own = [f"- {plain(note)}" for note in bundle["notes"] if note not in common]
+        lines += [plain(bundle["path"]), *own] if own else []
+    return [Text("\n".join(lines)), Text("")] if len(lines) > 1 else []
 
 
 def _of_bundle(bundle: Document) -> list[Any]:
@@ -80,18 +91,17 @@ def _of_bundle(bundle: Document) -> list[Any]:
     parts.append(_figures(bundle))
     if bundle["seeds"] > 1:
         parts += [Text(""), _ranges(bundle)]
-    parts += [Text(f"- {plain(note)}") for note in bundle["notes"]]
     return [*parts, Text("")]
 
 
 def _figures(bundle: Document) -> Table:
-    before = ("before",) if "changes" in bundle else ()
-    table = _table("figure", "unit", *before, "measured", "predicted", "error", "spread", "baseline", "")
+    other = "before" if "changes" in bundle else "baseline"
+    table = _table("figure", "unit", "measured", "predicted", "error", "spread", other, "")
     for row in bundle["figures"]:
         table.add_row(
-            plain(row["name"])[:28], row["unit"], *(_number(row[name]) for name in (*before, "measured", "predicted")),
+            plain(row["name"])[:28], row["unit"], _number(row["measured"]), _number(row["predicted"]),
             _error(row["error"], row["measured"]), _error(row["spread"], row["measured"], sign=False),
-            _number(row["baseline"]), {True: "ok", False: "MISS", None: "-"}[row["within"]],
+            _number(row[other]), {True: "ok", False: "MISS", None: "-"}[row["within"]],
         )  # fmt: skip
     return table
 

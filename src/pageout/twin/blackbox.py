@@ -42,6 +42,7 @@ PAGE_NS = ALLOC_NS + ADD_TO_CACHE_NS + DIRTY_NS + LOOKUP_NS
 MAX_WRITERS = 24
 LEAST_SHARE = 0.005  # of all that was dirtied, and of what is kept of readers
 BUSY = 0.8  # requests under way, on average
+AS_NOTED = 0.1  # a device no further from its limit was held by it
 CALL_BYTES = 64 * 1024  # assumed where nothing tells
 LEAST_PAST, LEAST_PAST_BYTES = 0.25, 64 * MIB  # written past the page cache: said from there on
 
@@ -72,6 +73,7 @@ class Inputs(NamedTuple):
     filesystem: str = "ext4"
     name: str = "recorded"
     design: str = ""  # empty: by the release
+    limit_bps: int = 0  # of writes to the device, where that was noted
     jobs: tuple[str, ...] = ()  # what writers are called, in the order in which they were begun; empty: as their comm
 
 
@@ -89,7 +91,7 @@ def black_box(
     """Return the scenario of a recording.  Raises TraceError if it shows no demand, ScenarioError if it cannot run.
 
     samples: bundle.samples.Samples or None; memory: None: as samples and thresholds say
-    more: fields of Inputs: device, cpus, filesystem, name, design, jobs
+    more: fields of Inputs: device, cpus, filesystem, name, design, limit_bps, jobs
     """
     columns, time_ns, samplers = None, None, frozenset[int]()
     if samples is not None:
@@ -107,6 +109,7 @@ class _Box:
         self.notes: list[str] = []
         self.estimates: dict[str, Estimate] = {}
         self.called: dict[int, str] = {}
+        self.calls_assumed: list[str] = []
         self.files: list[File] = []
         self.tasks: list[Task] = []
         self.design = known.design or design_for(known.kernel)
@@ -130,6 +133,8 @@ class _Box:
         self.end_ns = start_ns
         for writer in writers:
             self._write(writer, start_ns, cpu_ns)
+        if self.calls_assumed:
+            self.notes.append(f"calls of {CALL_BYTES // 1024} KiB are assumed of {', '.join(self.calls_assumed)}")
         for reader in readers:
             self._read(reader, start_ns)
         for taken in taken_of(known.samples, known.time_ns, start_ns):
@@ -172,9 +177,7 @@ class _Box:
         dirtied = sum(one.total for one in writers if self._filesystem_of(one.device) == "") * PAGE_BYTES
         past = self.main.written_bytes - dirtied
         if past > max(LEAST_PAST * dirtied, LEAST_PAST_BYTES):
-            self.notes.append(
-                f"{past / MIB:,.0f} MiB were written that nobody dirtied meanwhile (O_DIRECT?): not played"
-            )
+            self.notes.append(f"{past / MIB:,.0f} MiB were written that nobody dirtied meanwhile (O_DIRECT?)")
 
     def _called(self, writers: list[Writer]) -> dict[int, str]:
         """Return the names of the jobs that writers are, by pid: the largest of the device, numbered as they began."""
@@ -198,13 +201,14 @@ class _Box:
                 known += writer.total * PAGE_BYTES
 
     def _write(self, writer: Writer, start_ns: int, cpu_ns: float | None) -> None:
-        clock, pieces = stretches(writer, start_ns, cpu_ns)
+        device = self.devices.get(writer.device or "")
+        rate = device.write_bps.value / PAGE_BYTES if device is not None and device.write_bps is not None else None
+        clock, pieces = stretches(writer, start_ns, cpu_ns, rate)
         call = PAGE_BYTES * writer.call_pages if writer.call_pages and self.in_folios else 0
         is_random = self.main.is_sequential is False and self._filesystem_of(writer.device) == ""
         if is_random:
             call = int(self.main.write_bytes.low) if self.main.write_bytes else PAGE_BYTES
-        if not call:
-            self.notes.append(f"{writer.comm}: calls of {CALL_BYTES // 1024} KiB are assumed")
+        is_assumed = not call
         call = max(call or CALL_BYTES, PAGE_BYTES)
         phases = _phases([(one.start_s, one.pages * PAGE_BYTES, _bps(one.rate)) for one in pieces])
         if not phases:
@@ -214,6 +218,8 @@ class _Box:
         if self._filesystem_of(writer.device) == "":
             self.end_ns = max(self.end_ns, synced_ns or int(writer.time_ns[-1]))
         name = self._name(self.called.get(writer.pid, writer.comm))
+        if is_assumed:
+            self.calls_assumed.append(name)
         size = max(total, call)
         if is_random:
             size = max(min(self.main.span_bytes, 64 * total), size if self.main.span_bytes < call else call)
@@ -321,6 +327,9 @@ class _Box:
         else:
             self.estimates["device.write_bps"] = device.write_bps
             rate = max(round(device.write_bps.value), PAGE_BYTES)
+            if self.known.limit_bps and abs(rate - self.known.limit_bps) <= AS_NOTED * self.known.limit_bps:
+                rate = self.known.limit_bps
+                self.notes.append(f"device.write_bps: {rate}, its limit, near which it was")
             wanted |= {"write_bps": rate, "read_bps": self._read_bps(device, rate), "limit": "slices"}
         fits = device.tick_bytes is not None and device.tick_bytes >= wanted.get("max_sectors_kb", 512) * 1024
         if device.tick_ns and fits and wanted["kind"] == "throttled":

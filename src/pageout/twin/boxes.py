@@ -24,6 +24,7 @@ from pageout.twin.conditions import (
 )
 from pageout.twin.device import disk_of
 from pageout.twin.elsewhere import activity_of, with_activity
+from pageout.twin.estimate import Estimate
 from pageout.twin.lateness import run_delay
 from pageout.twin.start import start_of, with_start
 from pageout.twin.whitebox import has_workload, program_of, with_cost
@@ -31,6 +32,7 @@ from pageout.vocabulary.errors import JobFileError, ScenarioError, TraceError
 from pageout.vocabulary.later_kernels import design_for
 from pageout.vocabulary.scenario import FieldError, File, Filesystem, Machine, Scenario, Task, task_seed
 from pageout.vocabulary.settings import check, design_named
+from pageout.vocabulary.units import MIB
 
 _MEMINFO = re.compile(r"^(\w{1,40}(?:\(\w{1,20}\))?):\s{1,40}(\d{1,18})", re.MULTILINE)
 _RELEASE = re.compile(r"\d{1,3}\.\d{1,3}")
@@ -52,7 +54,7 @@ def scenario_of(bundle: Bundle, design: str | None = None, seed: int = 1, box: s
     """
     notes: list[str] = []
     design = design_named(design) if design is not None else _design(bundle.kernel, notes)
-    if box == "white" or (box == "auto" and bundle.events is None):
+    if box == "white":
         return _white(bundle, design, seed, notes)
     if box == "auto" and has_workload(bundle):
         try:
@@ -97,14 +99,23 @@ def _black(bundle: Bundle, design: str, seed: int, notes: list[str]) -> Twin:
         bundle.events, bundle.samples, bundle.sysctl, bundle.kernel or "", bundle.hz, _memory(bundle, notes),
         seed=seed, design=design, device=bundle.device, cpus=bundle.cpus,
         filesystem=filesystem_of(bundle.filesystem, notes), name=bundle.name,
+        limit_bps=int(bundle.limits.wbps or 0) if bundle.limits is not None else 0,
         jobs=tuple(calls.name for calls in bundle.calls if calls.is_write),
     )  # fmt: skip
     window = Window(found.start_ns, found.end_ns)
     machine = _as_busy(bundle, found.scenario.machine, window, notes)
     said = ["black box: the workload by trace and samples alone", *notes]
-    said += [f"{what}: {one.value:.4g} ({one.low:.4g} to {one.high:.4g})" for what, one in found.estimates.items()]
+    bytes_of = {what: one for what, one in found.estimates.items() if what.endswith(".bytes")}
+    said.append("demand, MiB: " + ", ".join(f"{what[:-6]} {_told(one, MIB)}" for what, one in bytes_of.items()))
+    said += [f"{what}: {_told(one)}" for what, one in found.estimates.items() if what not in bytes_of]
     scenario = msgspec.structs.replace(found.scenario, machine=machine)
     return Twin(scenario, (*said, *found.notes), "black", window)
+
+
+def _told(one: Estimate, unit: int = 1) -> str:
+    """Return an estimate, and the interval where it has one."""
+    value, low, high = (f"{number / unit:.4g}" for number in one)
+    return value if low == high else f"{value} ({low} to {high})"
 
 
 def _design(kernel: str | None, notes: list[str]) -> str:
