@@ -15,7 +15,7 @@ from pageout.kernel.sched.highorder import JOB_HUGEPAGES
 from pageout.machine.filesystems import Inode, Mounts
 from pageout.machine.tables import pareto_table, zipf_table
 from pageout.vocabulary.errors import UsageError
-from pageout.vocabulary.mounts import number_of
+from pageout.vocabulary.mounts import number_of, prefill_home
 from pageout.vocabulary.scenario import IO_KINDS, Scenario, Task
 
 PAGE = 4096
@@ -64,8 +64,7 @@ def inodes_of(scenario: Scenario, mounts: Mounts) -> list[Inode]:
     inodes += [Inode(-(-task.anon_bytes // PAGE), False, True) for task in scenario.tasks if task.kind == "hog"]
     if scenario.prefill_bytes:
         pages = min(scenario.prefill_bytes, machine.memory_bytes) // PAGE
-        first = next(i for i, filesystem in enumerate(machine.filesystems) if filesystem.kind != "union")
-        inodes.append(mounts.file(max(1, pages), True, first))
+        inodes.append(mounts.file(max(1, pages), True, prefill_home(machine, pages * PAGE)))
     return mounts.with_hidden(scenario, inodes)
 
 

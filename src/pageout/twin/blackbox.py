@@ -21,7 +21,7 @@ from pageout.twin.conditions import PAGE_BYTES, Memory, cpus_of, memory_holding,
 from pageout.twin.demand import ANONYMOUS, Writer, stretches, writers_of
 from pageout.twin.estimate import Estimate
 from pageout.twin.reads import Reader, Taken, readers_of, taken_of
-from pageout.twin.start import ELSEWHERE, levels_of, start_of, with_start
+from pageout.twin.start import ELSEWHERE, levels_of, start_of, with_room, with_start
 from pageout.vocabulary.errors import ScenarioError, TraceError
 from pageout.vocabulary.later_kernels import design_for
 from pageout.vocabulary.scenario import (
@@ -373,7 +373,8 @@ class _Box:
 
     def _scenario(self, machine: Machine) -> Scenario:
         scenario = Scenario(
-            name=self.known.name, machine=machine, files=tuple(self.files), tasks=tuple(self.tasks),
+            name=self.known.name, machine=with_room(machine, self.cache_bytes), files=tuple(self.files),
+            tasks=tuple(self.tasks),
             settings=settings_in_force(self.known.settings, self.notes), design=self.design, seed=self.seed,
             prefill_bytes=self.cache_bytes,
         )  # fmt: skip

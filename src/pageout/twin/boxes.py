@@ -26,7 +26,7 @@ from pageout.twin.device import disk_of
 from pageout.twin.elsewhere import activity_of, with_activity
 from pageout.twin.estimate import Estimate
 from pageout.twin.lateness import run_delay
-from pageout.twin.start import start_of, with_start
+from pageout.twin.start import start_of, with_room, with_start
 from pageout.twin.whitebox import has_workload, program_of, with_cost
 from pageout.vocabulary.errors import JobFileError, ScenarioError, TraceError
 from pageout.vocabulary.later_kernels import design_for
@@ -73,7 +73,7 @@ def _white(bundle: Bundle, design: str, seed: int, notes: list[str]) -> Twin:
     files, tasks = program_of(bundle, machine, seed, notes)
     machine = with_cost(bundle, machine, tasks, notes)
     machine, files, tasks = _with_others(bundle, machine, files, tasks, seed, notes)
-    machine = _as_busy(bundle, machine, window_of(bundle), notes)
+    machine = with_room(_as_busy(bundle, machine, window_of(bundle), notes), memory.cache_bytes)
     scenario = Scenario(
         name=bundle.name,
         machine=machine,

@@ -34,11 +34,12 @@ class CallCost(NamedTuple):
 
 
 def call_cost(
-    calls: Sequence[Calls], sizes: Mapping[str, int], events: Events | None, syscall_ns: int
+    calls: Sequence[Calls], sizes: Mapping[str, int], events: Events | None, syscall_ns: int, tick_us: float
 ) -> CallCost | None:
     """Return the cost by the write calls whose block size is known (else by the read calls); None if there is none.
 
-    sizes: bytes of one call, by task; syscall_ns: what a call costs beside its pages, unless two block sizes tell
+    sizes: bytes of one call, by task; syscall_ns: what a call costs beside its pages, unless two block sizes tell;
+    tick_us: the shortest pause, so that calls of which even the quarter took as long were all held up
     """
     first_pause_ns = _first_pause(events)
     for is_write in (True, False):
@@ -46,7 +47,7 @@ def call_cost(
             (sizes[one.name] / PAGE_BYTES, free)
             for one in calls
             if one.is_write == is_write and sizes.get(one.name, 0) > 0
-            and (free := _free_us(one, first_pause_ns)) is not None
+            and (free := _free_us(one, first_pause_ns)) is not None and free < tick_us
         ]  # fmt: skip
         if rows:
             return _cost(rows, syscall_ns, "write" if is_write else "read")

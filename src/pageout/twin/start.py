@@ -102,6 +102,12 @@ def with_start(
     return mounted_elsewhere(machine, known.others_written), files
 
 
+def with_room(machine: Machine, cache_bytes: int) -> Machine:
+    """Return the machine with a disk that what is in the page cache can be of, where its own is too small for that."""
+    small = machine.disks[0].size_bytes < 2 * min(cache_bytes, machine.memory_bytes)
+    return mounted_elsewhere(machine, 0) if small else machine
+
+
 def mounted_elsewhere(machine: Machine, written: int) -> Machine:
     """Return the machine with a disk that stands for all other devices, if it has none, which wrote so much of late."""
     if machine.more_filesystems:

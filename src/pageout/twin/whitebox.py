@@ -122,7 +122,7 @@ def with_cost(bundle: Bundle, machine: Machine, tasks: tuple[Task, ...], notes: 
     sizes = {task.name: task.bs_bytes for task in tasks if task.kind == "io"}
     for task in tasks:  # clones of one job share its name in fio's own output
         sizes.setdefault(task.name.rpartition(".")[0] or task.name, task.bs_bytes)
-    cost = call_cost(bundle.calls, sizes, bundle.events, machine.syscall_ns)
+    cost = call_cost(bundle.calls, sizes, bundle.events, machine.syscall_ns, 1e6 / machine.hz)
     if cost is None:
         notes.append(f"CPU: copies {machine.copy_mb_s} MB/s, no call was timed")
         return machine

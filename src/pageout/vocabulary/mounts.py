@@ -113,6 +113,13 @@ def _check_union(where: str, filesystem: Filesystem, mounted: Sequence[Filesyste
         _require(kinds[name] != "union", f"{where}.{key}", "a union on a union is not modelled: name what lies below")
 
 
+def prefill_home(machine: Machine, nbytes: int) -> int:
+    """Return the number of the filesystem that holds the file read in before the run: the first it takes half of."""
+    room = [place.nr_blocks * PAGE_BYTES for place in places_of(machine)]
+    plain = [number for number, filesystem in enumerate(machine.filesystems) if filesystem.kind != "union"]
+    return next((number for number in plain if room[number] >= 2 * nbytes), max(plain, key=lambda number: room[number]))
+
+
 def check_room(scenario: Scenario) -> None:
     """Check that files name filesystems there are, and that what is laid out before the run fits.  FieldError."""
     machine = scenario.machine
@@ -130,7 +137,7 @@ def check_room(scenario: Scenario) -> None:
             home = number_of(machine, filesystem.name)
         laid_out[home] += file.size_bytes if file.exists or file.unwritten or file.dirty_bytes else 0
     filled = min(scenario.prefill_bytes, machine.memory_bytes)
-    laid_out[next(i for i, filesystem in enumerate(machine.filesystems) if filesystem.kind != "union")] += filled
+    laid_out[prefill_home(machine, filled)] += filled
     for filesystem, taken, size in zip(machine.filesystems, laid_out, room, strict=True):
         own = size // XFS_OWN_SHARE if filesystem.kind == "xfs" else 0
         what = "files laid out before the run" + (", with what run.prefill reads," if filled else "")
