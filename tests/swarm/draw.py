@@ -21,7 +21,7 @@ def _disk(r: random.Random, name: str) -> Disk:
     kind = r.choice(["disk", "ssd", "throttled", "null"])
     return Disk(
         name=name, kind=kind, size_bytes=r.choice([1, 4]) << 30, nr_requests=r.choice([4, 16, 128]),  # type: ignore[arg-type]
-        elevator=r.choice(["deadline", "noop"]), max_sectors_kb=r.choice([4, 64, 512]),  # type: ignore[arg-type]
+        elevator=r.choice(["deadline", "noop"]), max_sectors_kb=r.choice([4, 64, 512]), read_ahead_kb=r.choice([4, 128, 128, 2560]),  # type: ignore[arg-type]
         queue_depth=r.choice([1, 4, 32]), write_bps=r.choice([0, 5, 50]) * MIB if kind == "throttled" else 0,
         write_iops=r.choice([0, 500]) if kind == "throttled" else 0,
     )  # fmt: skip

@@ -164,7 +164,7 @@ QUEUE = tuple(
         # and in a request; tags, and how many were freed while tasks waited for
         # one; requests put back or not sorted; where each direction's last request of mq-deadline began
         "mq bio_pages bio_segs max_segs nr_tags tags_used tag_batch tags_freed tag_wait list_head list_tail nr_list "
-        "read_pos write_pos "
+        "read_pos write_pos ra_pages "
         # how its limits work, its own time a request and a page; ticks: bytes of one, what is left of it (stopped: a
         # request waits for the next); slices: their length in jiffies, when the timer is due, its number, the thread
         "limit latency_ns service_page_ns tick_ns tick_bytes tick_left tick_armed stopped slice_jiffies throttle_gen "

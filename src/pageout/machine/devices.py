@@ -51,6 +51,7 @@ def queue_fields(disk: Disk) -> dict[str, int]:
         "on_threshold": on,
         "off_threshold": off,
         "max_pages": max(1, disk.max_sectors_kb * 1024 // PAGE),
+        "ra_pages": disk.read_ahead_kb // 4,
         "elevator": ELEVATORS[disk.elevator],
         "depth": disk.queue_depth,
         "nr_blocks": disk.size_bytes // PAGE,
@@ -101,7 +102,8 @@ class Stacks:
         ]
         self.workers += [Worker(*worker) for worker in devices_mq.mq_workers(scenario, FN.kthrotld)]
         held = sum(devices_mq.bios_held(scenario, disk) for disk in self.disks)
-        self.nr_bios = sum(self._bios(disk) for disk in self.disks) + 16384 + held
+        ahead = len(scenario.tasks) * max(disk.read_ahead_kb // 4 for disk in self.disks)  # windows being filled
+        self.nr_bios = sum(self._bios(disk) for disk in self.disks) + 16384 + held + ahead
         self._raid5 = [(q, len(disk.members)) for q, disk in enumerate(self.disks) if disk.kind == "raid5"]
         self._iscsi = [(q, disk) for q, disk in enumerate(self.disks) if disk.kind == "iscsi"]
 

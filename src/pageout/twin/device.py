@@ -69,6 +69,9 @@ def _queue(bundle: Bundle, device: CaseDevice, notes: list[str]) -> dict[str, An
         wanted["max_sectors_kb"] = min(max(kib // 4 * 4, 4), 4096)
         segments = queue.max_segments if queue else None
         wanted["max_segments"] = min(max(segments or most_segments(design_for(bundle.kernel), kib), 1), 4096)
+    ahead = (queue.read_ahead_kb if queue else None) or device.read_ahead_kib
+    if ahead:
+        wanted["read_ahead_kb"] = min(max(ahead, 4), 65536)
     tags = (queue.nr_requests if queue else None) or device.tags
     if tags:
         wanted |= {"nr_requests": min(max(tags, 4), 4096), "tags": tags}

@@ -94,6 +94,7 @@ class Disk(msgspec.Struct, frozen=True, kw_only=True):
         note("I/O scheduler; noop sorts and merges only; of each pair, blk-mq takes the second, 2.6 the first"),
     ] = "deadline"
     max_sectors_kb: Annotated[int, note("largest request, in KiB", "", 4, 4096)] = 512
+    read_ahead_kb: Annotated[int, note("how far a file is read ahead at most, in KiB", "", 4, 65536)] = 128
     wbt: Annotated[bool, note("blk-mq throttles writeback so that reads stay quick (blk-wbt)")] = False
     wbt_lat_us: Annotated[
         int,

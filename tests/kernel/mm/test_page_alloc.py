@@ -224,24 +224,29 @@ def plan(m, index: int, asked: int = 1, marker: int = 0):
     return plan_readahead(m.k, USER, 0, index, asked, marker)
 
 
-@pytest.mark.parametrize("asked", range(1, 40))
-def test_the_first_window_of_a_file_is_a_multiple_of_what_was_asked(asked: int) -> None:
-    m = lab()
-    size = blocks.initial_window(asked)
+AHEAD_KB = st.sampled_from([4, 64, 128, 132, 512, 2560, 8192])
+
+
+@many
+@given(st.integers(1, 40), AHEAD_KB)
+def test_the_first_window_of_a_file_is_a_multiple_of_what_was_asked(asked: int, kb: int) -> None:
+    m = lab(disk=(("read_ahead_kb", kb),))
+    most = kb // 4
+    size = blocks.initial_window(asked, most)
     ahead = size - asked if size > asked else size
     if ahead == size:
-        ahead = blocks.next_window(size)
+        ahead = blocks.next_window(size, most)
         size += ahead
     assert plan(m, 0, asked) == (0, size, ahead)
 
 
 @many
-@given(st.integers(1, 32))
-def test_each_next_window_grows_to_the_largest(asked) -> None:
-    m = lab()
+@given(st.integers(1, 32), AHEAD_KB)
+def test_each_next_window_grows_to_the_largest(asked, kb) -> None:
+    m = lab(disk=(("read_ahead_kb", kb),))
     start, size, ahead = plan(m, 0, asked)
-    for _ in range(4):
-        following = blocks.next_window(size)
+    for _ in range(6):
+        following = blocks.next_window(size, kb // 4)
         assert plan(m, start + size - ahead, 1, 1) == (start + size, following, following)
         start, size, ahead = start + size, following, following
 

@@ -36,7 +36,7 @@ from pageout.kernel.fs.xfs_items import inode_locked, sleep_on_inode
 from pageout.kernel.mm.buddy import free_page, try_alloc
 from pageout.kernel.mm.filemap import add_to_page_cache, find_page, remove_from_page_cache, set_page_dirty
 from pageout.kernel.mm.page_writeback import ratelimit_reached
-from pageout.kernel.mm.readahead import MAX_PAGES, plan_readahead
+from pageout.kernel.mm.readahead import plan_readahead, ra_pages
 from pageout.kernel.mm.swap import lru_del, lru_drain_page
 from pageout.kernel.mm.swapfile import free_swap_slot
 
@@ -76,15 +76,16 @@ def _read_around(k, t, f, resume):
     """
     task = k.task[t]
     task.readahead_mark = 0
+    most = ra_pages(k, f.a)
     if f.b == task.prev_index + 1:
-        start, nr_pages, mark = plan_readahead(k, t, f.a, f.b, MAX_PAGES, 0)
+        start, nr_pages, mark = plan_readahead(k, t, f.a, f.b, most, 0)
         task.readahead_mark = mark
         return call(k, t, f, FN.do_readahead, resume, f.a, start, nr_pages)
     task.mmap_miss += 1
     if task.mmap_miss > MMAP_LOTSAMISS:
         return call(k, t, f, FN.do_readahead, resume, f.a, f.b, 1)
-    first = f.b - MAX_PAGES // 2
-    return call(k, t, f, FN.do_readahead, resume, f.a, first if first > 0 else 0, MAX_PAGES)
+    first = f.b - most // 2
+    return call(k, t, f, FN.do_readahead, resume, f.a, first if first > 0 else 0, most)
 
 
 @kfn

@@ -28,26 +28,31 @@ from pageout.kernel.fs.xfs_items import inode_locked, sleep_on_inode
 from pageout.kernel.mm.buddy import free_page, try_alloc
 from pageout.kernel.mm.filemap import add_to_page_cache, find_page
 
-MAX_PAGES = 32  # VM_MAX_READAHEAD: 128 KiB
 GFP_READAHEAD = GFP_HIGHUSER_MOVABLE | GFP_COLD
 
 
 @kfn
-def _initial_size(nr_asked):
-    size = 1
-    while size < nr_asked:
-        size <<= 1
-    if size <= MAX_PAGES // 32:
-        return size * 4
-    if size <= MAX_PAGES // 4:
-        return size * 2
-    return MAX_PAGES
+def ra_pages(k, inode):
+    """Pages that are read ahead of this file at most: its device's read_ahead_kb."""
+    return k.queue[k.bdi[k.inode[inode].bdi].queue].ra_pages
 
 
 @kfn
-def _next_size(size):
-    size = size * 4 if size < MAX_PAGES // 16 else size * 2
-    return size if size < MAX_PAGES else MAX_PAGES
+def _initial_size(nr_asked, most):
+    size = 1
+    while size < nr_asked:
+        size <<= 1
+    if size <= most // 32:
+        return size * 4
+    if size <= most // 4:
+        return size * 2
+    return most
+
+
+@kfn
+def _next_size(size, most):
+    size = size * 4 if size < most // 16 else size * 2
+    return size if size < most else most
 
 
 @kfn
@@ -62,28 +67,29 @@ def _next_hole(k, inode, index, limit):
 def plan_readahead(k, t, inode, index, nr_asked, hit_marker):
     """Choose the window to read now. Returns (start, pages, place of its marker from its end); 0 pages: none."""
     task = k.task[t]
+    most = ra_pages(k, inode)
     if task.ra_inode != inode:
         task.ra_inode, task.ra_start, task.ra_size, task.ra_async = inode, 0, 0, 0
     end = task.ra_start + task.ra_size
     if index > 0 and (index == end - task.ra_async or index == end) and task.ra_size > 0:
         task.ra_start = end
-        task.ra_size = _next_size(task.ra_size)
+        task.ra_size = _next_size(task.ra_size, most)
         task.ra_async = task.ra_size
     elif hit_marker:
-        start = _next_hole(k, inode, index + 1, MAX_PAGES)
+        start = _next_hole(k, inode, index + 1, most)
         if start == NIL:
             return 0, 0, 0
         task.ra_start = start
-        task.ra_size = _next_size(start - index + nr_asked)
+        task.ra_size = _next_size(start - index + nr_asked, most)
         task.ra_async = task.ra_size
-    elif index == 0 or nr_asked > MAX_PAGES or 0 <= index - task.prev_index <= 1:
+    elif index == 0 or nr_asked > most or 0 <= index - task.prev_index <= 1:
         task.ra_start = index
-        task.ra_size = _initial_size(nr_asked)
+        task.ra_size = _initial_size(nr_asked, most)
         task.ra_async = task.ra_size - nr_asked if task.ra_size > nr_asked else task.ra_size
     else:
         return index, nr_asked, 0
     if index == task.ra_start and task.ra_size == task.ra_async:
-        task.ra_async = _next_size(task.ra_size)
+        task.ra_async = _next_size(task.ra_size, most)
         task.ra_size += task.ra_async
     return task.ra_start, task.ra_size, task.ra_async
 
