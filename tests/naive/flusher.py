@@ -57,8 +57,8 @@ class Flusher:
                 self.queue_io(before)
             done, pages = self.batch(kind, pages, script)
             total += done
-            if done == 0 and (filled or not self.by_age):
-                return total
+            if done == 0 and (filled or not self.by_age) and not self.more:
+                return total  # who is on b_more_io is waited for, then tried again
 
     def batch(self, kind, left, script):
         begun, done = self.now, 0

@@ -4,7 +4,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.kernel.lab import FLUSHER, called, lab, some
+from tests.kernel.lab import FLUSHER, USER, called, lab, some
 from tests.naive import flusher as naive
 
 from pageout.engine import constants as c
@@ -256,3 +256,33 @@ def test_blocks_are_chosen_for_at_most_2048_pages_of_a_run_and_not_beyond_the_bu
     assert chosen == extents
     assert m.task.wbc_nr == budget - min(budget, sum(end - start for start, end in extents))
     assert m.k.inode[0].writeback_index == extents[-1][1] or budget == 9000
+
+
+def undelay(m, index: int, end: int) -> None:
+    for n in range(index, end):
+        m.k.page[find_page(m.k, 0, n)].pflags &= ~c.PG_DELAYED
+
+
+def test_who_writes_the_same_file_waits_for_an_extent_that_another_has_mapped_and_goes_on_behind_it(
+    monkeypatch,
+) -> None:
+    """Else both would take its pages in turn, and each bio would hold but one."""
+    m = lab(fs="ext4", files=1, file_pages=64, memory_mb=32)
+    for index in range(40):
+        m.place(m.block(0), c.PG_DELAYED if index < 20 else 0, index=index, block=1000 + index, dirty=True)
+    monkeypatch.setattr(passes, "group_ready", lambda k, inode, index: True)
+    monkeypatch.setattr(passes, "allocate_extent", lambda k, t, inode, index, end: undelay(m, index, end))
+    monkeypatch.setattr(passes, "out_of_slice", lambda k, t: True)
+
+    m.act_as(FLUSHER)
+    m.task.wbc_nr, m.task.wbc_cyclic, m.task.wbc_sync = 9000, 1, 0
+    m.enter("ext4_da_writepages", 0, SUBMIT_FLUSHER)
+    assert m.step(passes.writepages).kind == "yield"  # its time is up after one page
+    locked = [index for index in range(40) if m.k.page[find_page(m.k, 0, index)].pflags & c.PG_LOCKED]
+    assert locked == list(range(1, 20))
+
+    m.act_as(USER)
+    m.task.wbc_nr, m.task.wbc_cyclic, m.task.wbc_sync = 9000, 0, 1
+    m.enter("ext4_da_writepages", 0, SUBMIT_FLUSHER)
+    step = m.step(passes.writepages)
+    assert (step.kind, step.name, step.args[0]) == ("call", "wait_on_page", find_page(m.k, 0, 1))

@@ -2,8 +2,8 @@
 """Writing an inode's dirty pages as ext4 and XFS do since Linux 3.x: pages are counted, extents mapped, bios filled.
 
 The budget is pages, not calls, and is kept to; blocks are chosen for a whole delayed run at once; a bio goes out when
-it is full or the run ends; pages of one extent end together, when its last bio has. What 2.6.34 did stands in ext4.py
-and fs_writeback.py:write_cache_pages.
+it is full or the run ends; pages of one extent are locked together, and end together, when its last bio has. What
+2.6.34 did stands in ext4.py and fs_writeback.py:write_cache_pages.
 Source: Linux v6.1 fs/ext4/inode.c (ext4_writepages, mpage_prepare_extent_to_map), fs/ext4/page-io.c,
 fs/iomap/buffered-io.c (iomap_writepages), mm/page-writeback.c:write_cache_pages.  Differs: pages are not tagged TOWRITE
 when a sync write begins, so it also takes what was dirtied behind its place meanwhile;
@@ -70,7 +70,7 @@ def writepages(k, t, f):
         if pflags & PG_WRITEBACK and not task.wbc_sync:
             f.index = index + 1
             continue
-        busy = pflags & (PG_LOCKED | PG_WRITEBACK)
+        busy = pflags & (PG_WRITEBACK if index < f.c else PG_LOCKED | PG_WRITEBACK)
         is_unmapped = pflags & (PG_DELAYED | PG_BH_DELAY) and index >= f.c and _is_mapping(k, f.inode, pflags)
         if f.count > 0 and (busy or is_unmapped):
             return _submit(k, t, f, SUBMITTED)
@@ -169,6 +169,8 @@ def _map(k, t, f, resume):
     else:
         f.c = f.index + extent_length(k, f.inode, f.index, most, f.left)
         allocate_extent(k, t, f.inode, f.index, f.c)
+    for index in range(f.index, f.c):
+        k.page[find_page(k, f.inode, index)].pflags |= PG_LOCKED
     f.work = ioend_alloc(k, f.b)
     k.bio[f.work].inode = f.inode
     reserve_extent(k, number, 1)
