@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pageout.analysis.block import df_requests
 from pageout.events.tables import Events
 from pageout.kernel.costs import ADD_TO_CACHE_NS, ALLOC_NS, DIRTY_NS, LOOKUP_NS
-from pageout.twin.completions import SECTOR, Device, busy_rate, devices_of
+from pageout.twin.completions import SECTOR, Device, busy_rate, devices_of, most_segments
 from pageout.twin.conditions import PAGE_BYTES, Memory, cpus_of, memory_holding, settings_in_force, ticks_of
 from pageout.twin.demand import ANONYMOUS, Writer, stretches, writers_of
 from pageout.twin.estimate import Estimate
@@ -348,7 +348,7 @@ class _Box:
         wanted: dict[str, Any] = {"name": name, "kind": "throttled", "queue_depth": 32, "elevator": "none"}
         if device.largest_bytes:
             kib = min(max(device.largest_bytes // 4096 * 4, 4), 4096)
-            wanted |= {"max_sectors_kb": kib, "max_segments": kib // 4}
+            wanted |= {"max_sectors_kb": kib, "max_segments": most_segments(self.design, kib)}
         if device.write_bps is None and (busy := busy_rate(self.known.events, device.name)) is not None:
             self.notes.append(f"the device was never busy for long; while it was, {busy / 1e6:.4g} MB/s passed")
             wanted |= {"write_bps": max(int(busy), PAGE_BYTES), "limit": "bucket"}

@@ -7,8 +7,11 @@ import re
 from contextlib import suppress
 from typing import NamedTuple
 
+import msgspec
+
 from pageout.bundle.bundle import Bundle
-from pageout.bundle.evidence import Window, window_of
+from pageout.bundle.evidence import Window, evidence_of, window_of
+from pageout.bundle.levels import levels_of
 from pageout.twin.blackbox import black_box
 from pageout.twin.completions import devices_of
 from pageout.twin.conditions import (
@@ -20,12 +23,14 @@ from pageout.twin.conditions import (
     ticks_of,
 )
 from pageout.twin.device import disk_of
+from pageout.twin.elsewhere import activity_of, with_activity
 from pageout.twin.estimate import Estimate
+from pageout.twin.lateness import run_delay
 from pageout.twin.start import start_of, with_start
 from pageout.twin.whitebox import has_workload, program_of, with_cost
 from pageout.vocabulary.errors import JobFileError, ScenarioError, TraceError
 from pageout.vocabulary.later_kernels import design_for
-from pageout.vocabulary.scenario import FieldError, File, Filesystem, Machine, Scenario
+from pageout.vocabulary.scenario import FieldError, File, Filesystem, Machine, Scenario, Task, task_seed
 from pageout.vocabulary.settings import check, design_named
 from pageout.vocabulary.units import MIB
 
@@ -66,7 +71,9 @@ def _white(bundle: Bundle, design: str, seed: int, notes: list[str]) -> Twin:
     memory = _memory(bundle, notes)
     machine = _machine(bundle, memory, notes)
     files, tasks = program_of(bundle, machine, seed, notes)
-    machine, files = _with_start(bundle, with_cost(bundle, machine, tasks, notes), files, notes)
+    machine = with_cost(bundle, machine, tasks, notes)
+    machine, files, tasks = _with_others(bundle, machine, files, tasks, seed, notes)
+    machine = _as_busy(bundle, machine, window_of(bundle), notes)
     scenario = Scenario(
         name=bundle.name,
         machine=machine,
@@ -95,11 +102,14 @@ def _black(bundle: Bundle, design: str, seed: int, notes: list[str]) -> Twin:
         limit_bps=int(bundle.limits.wbps or 0) if bundle.limits is not None else 0,
         jobs=tuple(calls.name for calls in bundle.calls if calls.is_write),
     )  # fmt: skip
+    window = Window(found.start_ns, found.end_ns)
+    machine = _as_busy(bundle, found.scenario.machine, window, notes)
     said = ["black box: the workload by trace and samples alone", *notes]
     bytes_of = {what: one for what, one in found.estimates.items() if what.endswith(".bytes")}
     said.append("demand, MiB: " + ", ".join(f"{what[:-6]} {_told(one, MIB)}" for what, one in bytes_of.items()))
     said += [f"{what}: {_told(one)}" for what, one in found.estimates.items() if what not in bytes_of]
-    return Twin(found.scenario, (*said, *found.notes), "black", Window(found.start_ns, found.end_ns))
+    scenario = msgspec.structs.replace(found.scenario, machine=machine)
+    return Twin(scenario, (*said, *found.notes), "black", window)
 
 
 def _told(one: Estimate, unit: int = 1) -> str:
@@ -133,19 +143,34 @@ def _machine(bundle: Bundle, memory: Memory, notes: list[str]) -> Machine:
     )
 
 
-def _with_start(
-    bundle: Bundle, machine: Machine, files: tuple[File, ...], notes: list[str]
-) -> tuple[Machine, tuple[File, ...]]:
-    """Return machine and files with what was so before, as far as events say it."""
+def _as_busy(bundle: Bundle, machine: Machine, window: Window | None, notes: list[str]) -> Machine:
+    """Return the machine as busy with other things as it was."""
+    samples = bundle.samples
+    late = run_delay(samples.time_ns, window.start_ns, window.end_ns) if samples is not None and window else None
+    if late is None:
+        return machine
+    notes.append(late.said)
+    return msgspec.structs.replace(machine, busy_percent=late.busy_percent, run_delay_ns=late.run_delay_ns)
+
+
+def _with_others(
+    bundle: Bundle, machine: Machine, files: tuple[File, ...], tasks: tuple[Task, ...], seed: int, notes: list[str]
+) -> tuple[Machine, tuple[File, ...], tuple[Task, ...]]:
+    """Return all with what was so before, and with what others wrote meanwhile, as far as events say it."""
     window, samples, events = window_of(bundle), bundle.samples, bundle.events
     if events is None or bundle.device is None or window is None:
-        return machine, files
+        return machine, files, tasks
     columns, time_ns = (samples.columns, samples.time_ns) if samples is not None else (None, None)
-    device = devices_of(events, columns, time_ns, 10**9 // machine.hz).get(bundle.device)
+    devices = devices_of(events, columns, time_ns, 10**9 // machine.hz)
+    device = devices.get(bundle.device)
     if device is None:
-        return machine, files
+        return machine, files, tasks
     start = start_of(events, (columns, time_ns), device, window.start_ns, bundle.sysctl, bundle.kernel)
-    return with_start(machine, files, start, notes)
+    machine, files = with_start(machine, files, start, notes)
+    activity = activity_of(levels_of(evidence_of(bundle)), devices, device, window.start_ns, window.end_ns)
+    if activity is None:
+        return machine, files, tasks
+    return with_activity(machine, files, tasks, activity, task_seed(seed, len(tasks)), notes)
 
 
 def _at_start(bundle: Bundle, name: str) -> int | None:

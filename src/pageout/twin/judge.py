@@ -12,12 +12,11 @@ from typing import Any, NamedTuple
 import msgspec
 
 from pageout.bundle.bundle import Bundle
-from pageout.bundle.evidence import Evidence, Window, evidence_of
+from pageout.bundle.evidence import JOB_FILE, Evidence, Window, evidence_of
 from pageout.bundle.levels import PAGES_PER_MIB, levels_of
 from pageout.bundle.measured import LEAST_P99_US, Value, figure_of, measured, per_second
 from pageout.twin.baseline import baseline
 from pageout.twin.boxes import Twin
-from pageout.twin.whitebox import JOB_FILE
 
 # Where the measured value is 0 an error is absolute, and this much is near enough.
 ABSOLUTE = {

@@ -99,9 +99,16 @@ def with_start(
         files = (*files, old)
     if not known.others_written and all(file.filesystem != ELSEWHERE for file in files):
         return machine, files
-    other = msgspec.structs.replace(OTHER_DISK, start_written_bytes=known.others_written)
+    return mounted_elsewhere(machine, known.others_written), files
+
+
+def mounted_elsewhere(machine: Machine, written: int) -> Machine:
+    """Return the machine with a disk that stands for all other devices, if it has none, which wrote so much of late."""
+    if machine.more_filesystems:
+        return machine
+    other = msgspec.structs.replace(OTHER_DISK, start_written_bytes=written)
     mounted = Filesystem(name=ELSEWHERE, kind=machine.filesystem.kind, disk=other.name)
-    return msgspec.structs.replace(machine, disks=(*machine.disks, other), more_filesystems=(mounted,)), files
+    return msgspec.structs.replace(machine, disks=(*machine.disks, other), more_filesystems=(mounted,))
 
 
 def known_of(events: Events, device: Device, floor_moved: bool) -> Known:

@@ -9,7 +9,8 @@ from typing import Any
 import msgspec
 
 from pageout.bundle.bundle import Bundle
-from pageout.bundle.calls import job_text, log_latencies, of_values
+from pageout.bundle.calls import log_latencies, of_values
+from pageout.bundle.evidence import JOB_FILE, fio_text
 from pageout.bundle.meta import CaseTask
 from pageout.twin.callcost import call_cost
 from pageout.twin.conditions import PAGE_BYTES
@@ -17,7 +18,6 @@ from pageout.vocabulary.errors import TraceError
 from pageout.vocabulary.scenario import File, Machine, Task, task_seed
 from pageout.workload.fio import read_fio
 
-JOB_FILE = "job.fio"
 # fio: extend_file() in filesetup.c preallocates what a job will write, by the native call where there is one.
 _NO_FALLOCATE = re.compile(r"^\s{0,20}fallocate\s{0,20}=\s{0,20}(?:none|0)\b", re.MULTILINE)
 
@@ -26,14 +26,6 @@ def has_workload(bundle: Bundle) -> bool:
     """Say whether a recording says its workload."""
     case = bundle.case
     return fio_text(bundle) is not None or (case is not None and bool(case.tasks))
-
-
-def fio_text(bundle: Bundle) -> str | None:
-    """Return the fio job that ran: of the case, as kept, or as fio's own output tells of it."""
-    case = bundle.case
-    if case is not None and case.fio is not None:
-        return case.fio
-    return bundle.files.text(JOB_FILE) if JOB_FILE in bundle.files.names else job_text(bundle.files)
 
 
 def program_of(
