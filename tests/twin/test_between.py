@@ -225,11 +225,16 @@ FAMILY = ("seq-40M.1", "seq-40M-tight.1", "seq-40M-loose.1")
 ACROSS = [(one, other) for one in FAMILY for other in FAMILY if one != other]
 
 
+@cache
+def real(name: str) -> Bundle:
+    return read_bundle(str(TRUTH / name))
+
+
 @needs_engine
 @pytest.mark.skipif(not TRUTH.is_dir(), reason="no recordings of real kernels beside the repository")
 @pytest.mark.parametrize(("source", "target"), ACROSS)
 def test_real_recordings_predict_each_other_better_than_no_change(source: str, target: str) -> None:
-    one, other = (read_bundle(str(TRUTH / name)) for name in (source, target))
+    one, other = real(source), real(target)
     twin = scenario_of(one, box="black")
     moved = between.moved(twin, between.conditions_of(one), between.conditions_of(other))
     ran = run(moved.twin.scenario)
