@@ -16,7 +16,7 @@ from pageout.jit import INTERPRETED
 from pageout.twin import between, judge
 from pageout.twin.boxes import scenario_of
 from pageout.twin.simulated import run
-from pageout.vocabulary.scenario import Disk, Filesystem, Machine, Phase, Scenario
+from pageout.vocabulary.scenario import Disk, File, Filesystem, Machine, Phase, Scenario
 from pageout.vocabulary.units import MIB
 from pageout.workload.fio import read_fio
 from tests.bundle.made import META, of_run, small
@@ -189,11 +189,19 @@ def test_the_last_stretch_of_demand_is_as_long_as_the_other_wrote(written: int, 
     scenario, _ = scenario_named("plain")
     phases = (Phase(0, 0, 10 * MIB), Phase(10**9, 5 * MIB, 10 * MIB))
     task = msgspec.structs.replace(scenario.tasks[0], io_bytes=20 * MIB, phases=phases)
-    twin = between.Twin(msgspec.structs.replace(scenario, tasks=(task,)), (), "black")
+    other = msgspec.structs.replace(task, name="other", file=(1,))
+    machine = msgspec.structs.replace(
+        scenario.machine, disks=(*scenario.machine.disks, Disk(name="sdb", kind="ssd")),
+        more_filesystems=(Filesystem(name="log", kind="ext4", disk="sdb"),),
+    )  # fmt: skip
+    files = (*scenario.files, File(name="log", size_bytes=20 * MIB, filesystem="log"))
+    made = msgspec.structs.replace(scenario, machine=machine, tasks=(task, other), files=files)
+    twin = between.Twin(made, (), "black")
     moved = between.moved(twin, conditions(written=20 * MIB), conditions(written=written * MIB)).twin.scenario
 
     assert tuple(phase.amount_bytes // MIB for phase in moved.tasks[0].phases) == amounts
     assert moved.tasks[0].io_bytes == written * MIB
+    assert moved.tasks[1] == other  # on another device
     assert moved.files[0].size_bytes >= written * MIB
 
 
@@ -217,11 +225,16 @@ FAMILY = ("seq-40M.1", "seq-40M-tight.1", "seq-40M-loose.1")
 ACROSS = [(one, other) for one in FAMILY for other in FAMILY if one != other]
 
 
+@cache
+def real(name: str) -> Bundle:
+    return read_bundle(str(TRUTH / name))
+
+
 @needs_engine
 @pytest.mark.skipif(not TRUTH.is_dir(), reason="no recordings of real kernels beside the repository")
 @pytest.mark.parametrize(("source", "target"), ACROSS)
 def test_real_recordings_predict_each_other_better_than_no_change(source: str, target: str) -> None:
-    one, other = (read_bundle(str(TRUTH / name)) for name in (source, target))
+    one, other = real(source), real(target)
     twin = scenario_of(one, box="black")
     moved = between.moved(twin, between.conditions_of(one), between.conditions_of(other))
     ran = run(moved.twin.scenario)

@@ -141,3 +141,22 @@ def test_what_is_written_to_another_device_is_not_the_workloads():
 
     assert [calls.name for calls in ran.evidence.calls] == ["a"]
     assert not any(name.startswith("write_mb_s.") for name in measured(ran.evidence))
+
+
+@pytest.mark.parametrize("limit", [0, 20 * MIB], ids=["as fast as it is", "throttled"])
+@pytest.mark.parametrize("synced", [0, 1])
+def test_an_fsync_at_the_end_is_seen_where_nobody_was_held(tmp_path, limit, synced):
+    job = f"[global]\nend_fsync={synced}\n[w]\nrw=write\nbs=64k\nsize=24m\n"
+    disk = Disk(kind="throttled", write_bps=limit) if limit else Disk(kind="ssd", mb_s=100)
+    machine = msgspec.structs.replace(MACHINE, disks=(disk,), memory_bytes=512 * MIB)
+    free = {name: value * 16 for name, value in LIMITS.items()}
+    scenario = read_fio("job.fio", job, machine, environ={})
+    scenario = msgspec.structs.replace(scenario, design="linux-6.1", settings=free)
+    ran = run(scenario, trace=tmp_path / "trace.txt")
+    folder = unsaid(of_run(tmp_path / "b", ran, tmp_path / "trace.txt", scenario, job))
+    twin = scenario_of(read_bundle(str(folder)))
+
+    assert measured(ran.evidence)["throttle_count"] == 0
+    assert [task.end_fsync for task in twin.scenario.tasks] == [bool(synced)]
+    again = run(twin.scenario)
+    assert again.sim_seconds == pytest.approx(ran.sim_seconds, rel=0.15, abs=0.1)

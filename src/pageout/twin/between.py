@@ -170,14 +170,19 @@ def _limit(disk: Disk, field: str, before: int, after: int, notes: list[str]) ->
 
 
 def _as_long(scenario: Scenario, one: Conditions, other: Conditions, notes: list[str]) -> Scenario:
-    """Return a scenario that writes as much as the other wrote: each writer's last stretch goes on, or ends sooner."""
+    """Return a scenario that writes as much as the other wrote: each writer's last stretch goes on, or ends sooner.
+
+    Of writers to the device that matters; nobody says what the others would have done in that time.
+    """
     if not one.written or not other.written or abs(other.written - one.written) <= SAME * one.written:
         return scenario
     share = other.written / one.written
     tasks = list(scenario.tasks)
     files = list(scenario.files)
+    here = ("", scenario.machine.filesystem.name)
     for number, task in enumerate(tasks):
-        if task.kind != "io" or "write" not in task.rw or task.background:
+        is_here = all(files[place].filesystem in here for place in task.file)
+        if task.kind != "io" or "write" not in task.rw or task.background or not is_here:
             continue
         tasks[number] = longer = _longer(task, int(task.io_bytes * share) // PAGE_BYTES * PAGE_BYTES)
         if "rand" in task.rw:

@@ -12,11 +12,13 @@ from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
+from pageout.analysis.block import df_requests
 from pageout.events.tables import Events
 from pageout.kernel.costs import ADD_TO_CACHE_NS, ALLOC_NS, DIRTY_NS, LOOKUP_NS
-from pageout.twin.completions import Device, devices_of, most_segments
+from pageout.twin.completions import SECTOR, Device, busy_rate, devices_of, most_segments
 from pageout.twin.conditions import PAGE_BYTES, Memory, cpus_of, memory_holding, settings_in_force, ticks_of
 from pageout.twin.demand import ANONYMOUS, Writer, stretches, writers_of
 from pageout.twin.estimate import Estimate
@@ -42,6 +44,8 @@ PAGE_NS = ALLOC_NS + ADD_TO_CACHE_NS + DIRTY_NS + LOOKUP_NS
 MAX_WRITERS = 24
 LEAST_SHARE = 0.005  # of all that was dirtied, and of what is kept of readers
 BUSY = 0.8  # requests under way, on average
+OWN_SHARE = 0.05  # of what a writer dirtied: if so much was written for his sake, he synced
+LATE_NS = 300_000_000  # a counter that is sampled shows what was dirtied so much later
 AS_NOTED = 0.1  # a device no further from its limit was held by it
 CALL_BYTES = 64 * 1024  # assumed where nothing tells
 LEAST_PAST, LEAST_PAST_BYTES = 0.25, 64 * MIB  # written past the page cache: said from there on
@@ -110,6 +114,7 @@ class _Box:
         self.estimates: dict[str, Estimate] = {}
         self.called: dict[int, str] = {}
         self.calls_assumed: list[str] = []
+        self.nr_main = 0  # writers to the device that matters
         self.files: list[File] = []
         self.tasks: list[Task] = []
         self.design = known.design or design_for(known.kernel)
@@ -121,6 +126,7 @@ class _Box:
         known = self.known
         writers = self._kept(writers_of(known.events, known.samples, known.time_ns, known.samplers, self.tick_ns))
         self._place_unknown(writers)
+        self.nr_main = sum(self._filesystem_of(one.device) == "" for one in writers)
         self._note_unplayed(writers)
         self.called = self._called(writers)
         readers = [one for one in readers_of(known.events, 0, self.devices) if one.device == self.main.name]
@@ -238,9 +244,34 @@ class _Box:
         self.estimates[f"{name}.bytes"] = writer.bytes
 
     def _synced_at(self, writer: Writer) -> int | None:
-        """Return when all was on the device, if soon after the last page and neither age nor the threshold asked."""
+        """Return when all of a writer's was on the device because he asked for it at his end; None: he did not.
+
+        Since 3.2 only fsync() and its like make a writer give requests to the device himself, and they alone are
+        REQ_SYNC. Where others give requests for him, and he is not the only writer, it shows in all being clean soon
+        after the last page.
+        """
         if self._filesystem_of(writer.device):
             return None
+        return self._synced_himself(writer) or self._clean_soon(writer)
+
+    def _synced_himself(self, writer: Writer) -> int | None:
+        events = self.known.events
+        if df_requests.missing(events) or DESIGNS[self.design]["throttle.by"] != "pause":
+            return None
+        is_his = (pl.col("pid") == writer.pid) if self.nr_main > 1 else pl.lit(True)
+        own = df_requests(events).filter(
+            is_his & (pl.col("op") == "write") & pl.col("sync") & ~pl.col("meta")
+            & (pl.col("dev").cast(pl.String) == self.main.name.replace(":", ","))
+        )  # fmt: skip
+        done = own["time_ns_end"].max()
+        if int(own["nr_sector"].sum()) * SECTOR < OWN_SHARE * writer.total * PAGE_BYTES or not isinstance(done, int):
+            return None
+        if int(own["time_ns"].min() or 0) < (int(writer.time_ns[0]) + int(writer.time_ns[-1])) // 2:  # type: ignore[arg-type]
+            self.notes.append(f"{writer.comm}: synced all along (O_SYNC, fsync): taken to have synced at its end")
+        return done if done > int(writer.time_ns[-1]) - LATE_NS else None
+
+    def _clean_soon(self, writer: Writer) -> int | None:
+        """Return when all was clean, if soon after the last page and neither age nor the threshold asked for it."""
         at, level = levels_of(self.known.events, self.known.samples, self.known.time_ns)
         states = self.known.events.frame("global_dirty_state")
         if not len(at) or not len(states) or self.main.write_bps is None:
@@ -318,7 +349,10 @@ class _Box:
         if device.largest_bytes:
             kib = min(max(device.largest_bytes // 4096 * 4, 4), 4096)
             wanted |= {"max_sectors_kb": kib, "max_segments": most_segments(self.design, kib)}
-        if device.write_bps is None:
+        if device.write_bps is None and (busy := busy_rate(self.known.events, device.name)) is not None:
+            self.notes.append(f"the device was never busy for long; while it was, {busy / 1e6:.4g} MB/s passed")
+            wanted |= {"write_bps": max(int(busy), PAGE_BYTES), "limit": "bucket"}
+        elif device.write_bps is None:
             self.notes.append("the device was never busy for long: it is taken to answer at once")
             wanted["kind"] = "null"
         elif device.limited_by == "requests" and device.write_iops is not None:

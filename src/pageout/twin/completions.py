@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from pageout.analysis.block import df_requests
 from pageout.events.tables import Events
 from pageout.twin.estimate import Estimate, of_values
 from pageout.vocabulary.settings import DESIGNS
@@ -28,6 +29,7 @@ SMALL_BYTES = 16384
 BURST_NS = 1_000_000  # completions further apart belong to different ticks
 TICK_NS = (8_000_000, 250_000_000)
 MOSTLY = 0.9
+BUSY_ENOUGH_NS = 10_000_000
 BLK_MAX_SEGMENTS = 128  # include/linux/blkdev.h: of a driver that sets none
 
 
@@ -77,6 +79,22 @@ def devices_of(
         name = str(dev).replace(",", ":")
         found[name] = _device(name, rows, waiting, service.get(str(dev)), tick_ns)
     return found
+
+
+def busy_rate(events: Events | None, device: str | None) -> float | None:
+    """Return bytes a second while at least one request was at the device, None if that cannot be told."""
+    if events is None or df_requests.missing(events):
+        return None
+    rows = df_requests(events).filter(pl.col("time_ns_end").is_not_null() & (pl.col("nr_sector") > 0))
+    if device is not None:
+        rows = rows.filter(pl.col("dev").cast(pl.String) == device.replace(":", ","))
+    spans = rows.sort("time_ns").select("time_ns", "time_ns_end")
+    reached = pl.col("time_ns_end").cum_max().shift(1)
+    begun = pl.max_horizontal("time_ns", reached)
+    busy = spans.select((pl.col("time_ns_end") - begun).clip(lower_bound=0).sum()).item() if len(spans) else 0
+    if not busy or busy < BUSY_ENOUGH_NS:
+        return None
+    return float(rows["nr_sector"].sum()) * SECTOR * 1e9 / float(busy)
 
 
 def _device(

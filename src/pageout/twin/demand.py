@@ -32,7 +32,8 @@ FREE_SHARE = 0.25  # of intervals without a sleep, those that nothing else held 
 STALL_NS = 100_000_000
 THINK_NS = 500_000_000  # what a task does of its own will takes longer than what others keep it from
 CPU_BOUND = 0.1  # of the CPU's own speed: such a writer only computes
-OVER_DEVICE = 2.0  # times what its device takes: such a writer is never let go as it would
+OVER_DEVICE = 2.0  # times what its device takes: such a writer is never let go as it would,
+MOSTLY_HELD = 0.25  # if it was held for this part of its time
 MAX_PHASES = 200
 FLUSHERS = ("writeback_start", "writeback_written", "writeback_pages_written", "writeback_exec")
 ANONYMOUS = -1
@@ -301,17 +302,17 @@ def stretches(
     """Return the clock a writer goes by, and its demand as few stretches of like rate.
 
     own: it goes on when its call returns, so that time it was held does not count; clock: it keeps to the clock.
-    cpu_page_ns: CPU time of a page for a writer that does not tell its own
-    device_rate: pages a second its device takes. Who asks for much more is as fast as his CPU lets him: what else kept
-    him between two checks was the kernel, at work on what he had written.
+    cpu_page_ns: CPU time of a page, of whom it takes least: a writer that takes longer has other things to do
+    device_rate: pages a second its device takes. Who was held and yet asks for much more is as fast as his CPU: what
+    else kept him between two checks was the kernel, at work on what he had written.
     """
-    a_page = writer.page_ns.value if writer.page_ns is not None else cpu_page_ns
-    bounds = [CPU_BOUND * 1e9 / a_page] if a_page else []
-    bounds += [OVER_DEVICE * device_rate] if device_rate else []
-    bound = min(bounds, default=None)  # pages a second; beyond, nothing but the CPU holds the writer
+    told = [one for one in (writer.page_ns.value if writer.page_ns is not None else None, cpu_page_ns) if one]
+    bounds = [CPU_BOUND * 1e9 / min(told)] if told else []
     wall = (writer.time_ns - start_ns) / 1e9
     own = wall - writer.waited_ns / 1e9
     held = float(writer.waited_ns[-1]) / 1e9 if len(writer.waited_ns) else 0.0
+    bounds += [OVER_DEVICE * device_rate] if device_rate and held >= MOSTLY_HELD * (wall[-1] - wall[0]) else []
+    bound = min(bounds, default=None)  # pages a second; beyond, nothing but the CPU holds the writer
     clock = "own"
     if held <= 0.02 * max(wall[-1] - wall[0], 1e-9) or _is_steadier(wall, own, writer.pages, bound):
         clock = "clock"

@@ -8,11 +8,10 @@ from typing import Any, NamedTuple
 import msgspec
 import polars as pl
 
-from pageout.analysis.block import df_requests
 from pageout.bundle.bundle import Bundle
 from pageout.bundle.evidence import written_requests
 from pageout.bundle.meta import CaseDevice
-from pageout.twin.completions import most_segments
+from pageout.twin.completions import busy_rate, most_segments
 from pageout.vocabulary.later_kernels import design_for
 from pageout.vocabulary.scenario import Disk
 
@@ -20,7 +19,6 @@ DISK_BYTES = 500 * 1000**3  # its size decides how large a journal is
 SECTORS_PER_KIB = 2
 SECTOR_BYTES = 512
 LEAST_BYTES = 1 << 30
-BUSY_ENOUGH_NS = 10_000_000
 
 
 class Modelled(NamedTuple):
@@ -98,32 +96,15 @@ def _size_touched(bundle: Bundle, notes: list[str]) -> int | None:
 
 def _below(bundle: Bundle) -> dict[str, Any]:
     """Return how fast the device is below its limit: bytes over the time that requests were under way."""
-    rate = _busy_rate(bundle)
+    rate = busy_rate(bundle.events, bundle.device)
     return {"service_mb_s": min(max(round(rate / 1e6), 1), 100_000)} if rate is not None else {}
 
 
 def _by_itself(bundle: Bundle, notes: list[str]) -> dict[str, Any]:
     """Return a device without limits: as fast as it was while it had requests."""
-    rate = _busy_rate(bundle)
+    rate = busy_rate(bundle.events, bundle.device)
     if rate is None:
         notes.append("nothing says how fast the device is: it answers at once")
         return {"kind": "null"}
     notes.append(f"the device by its own requests: {rate / 1e6:.4g} MB/s while any were under way")
     return {"kind": "throttled", "write_bps": max(int(rate), 4096), "read_bps": max(int(rate), 4096)}
-
-
-def _busy_rate(bundle: Bundle) -> float | None:
-    """Return bytes a second while at least one request was at the device, None if that cannot be told."""
-    events = bundle.events
-    if events is None or df_requests.missing(events):
-        return None
-    rows = df_requests(events).filter(pl.col("time_ns_end").is_not_null() & (pl.col("nr_sector") > 0))
-    if bundle.device is not None:
-        rows = rows.filter(pl.col("dev").cast(pl.String) == bundle.device.replace(":", ","))
-    spans = rows.sort("time_ns").select("time_ns", "time_ns_end")
-    reached = pl.col("time_ns_end").cum_max().shift(1)
-    begun = pl.max_horizontal("time_ns", reached)
-    busy = spans.select((pl.col("time_ns_end") - begun).clip(lower_bound=0).sum()).item() if len(spans) else 0
-    if not busy or busy < BUSY_ENOUGH_NS:
-        return None
-    return float(rows["nr_sector"].sum()) * 512 * 1e9 / float(busy)
