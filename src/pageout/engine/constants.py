@@ -70,6 +70,7 @@ PAGE_ALLOC_COSTLY_ORDER = 3
 ALLOC_HIGH, ALLOC_HARDER, ALLOC_NO_WATERMARKS = 1, 2, 4
 ALLOC_SPREAD_DIRTY = 64  # a page for writing: only from zones within their share of the dirty limit
 WMARK_MIN, WMARK_LOW, WMARK_HIGH = 0, 8, 16  # which mark, beside the bits above
+ALLOC_NOFRAGMENT = 128  # no block of another kind but a whole pageblock, while a lower zone has not been tried
 
 LRU_INACTIVE_ANON, LRU_ACTIVE_ANON, LRU_INACTIVE_FILE, LRU_ACTIVE_FILE, NR_LRU = 0, 1, 2, 3, 4
 SWAP_CLUSTER_MAX = 32
@@ -93,8 +94,9 @@ EV_BANDWIDTH = 7
 EV_THROTTLE, EV_TICK, EV_WBT = 8, 9, 10  # of a queue: blk-throttle's timer, a device's tick, wbt's window
 
 # Wait queues with a fixed number; page, request and inode queues follow
-WQ_CONGESTION_WRITE, WQ_CONGESTION_READ, WQ_KSWAPD, WQ_OOM, WQ_GROUP, WQ_FIXED = 0, 1, 2, 3, 4, 8
+WQ_CONGESTION_WRITE, WQ_CONGESTION_READ, WQ_KSWAPD, WQ_OOM, WQ_GROUP, WQ_FIXED = 0, 1, 2, 3, 4, 10
 WQ_RECLAIM_WRITEBACK, WQ_RECLAIM_NOPROGRESS, WQ_RECLAIM_ISOLATED = 5, 6, 7  # reclaim_throttle's
+WQ_PFMEMALLOC, WQ_KCOMPACTD = 8, 9  # throttle_direct_reclaim's; where kcompactd sleeps
 PAGE_WAIT_TABLE = 64  # hashed queues of tasks that wait for a page
 
 # Devices
@@ -154,6 +156,8 @@ FOLIOS_NONE, FOLIOS_XFS, FOLIOS_ALL = 0, 1, 2
 FLOOR_POSITION, FLOOR_SHARE = 0, 1
 TIMER_TICK, TIMER_LATE = 0, 1
 LAYER_SINGLE, LAYER_MQ = 0, 1
+PICK_TURNS, PICK_FAIR = 0, 1
+STEAL_HALF, STEAL_ALIKE = 0, 1
 MAX_BIO_PAGES = 1 << 20
 RULES_LINE, RULES_META, RULES_SPARE = 0, 1, 2
 BAIL_PRIORITY, BAIL_BATCH, BAIL_NEVER = 0, 1, 2

@@ -16,6 +16,7 @@ from pageout.machine.memory_map import zones_of
 from pageout.replay.blackbox import Memory, black_box
 from pageout.twin.callcost import call_cost
 from pageout.twin.device import disk_of
+from pageout.twin.reclaimcost import ReclaimCost, reclaim_cost
 from pageout.twin.started import with_start
 from pageout.vocabulary.errors import ScenarioError, TraceError
 from pageout.vocabulary.later_kernels import design_for
@@ -133,7 +134,11 @@ def _machine(bundle: Bundle, notes: list[str]) -> Machine:
     if nearest != hz:
         notes.append(f"timer ticks: {nearest} a second, the model has no {hz}")
     memory, taken = _memory(bundle, notes)
+    cost = reclaim_cost(bundle.events) or ReclaimCost(Machine().scan_ns, Machine().free_ns)
+    notes.append(f"reclaim: {cost.scan_ns} ns to look at a page, {cost.free_ns} ns to free it")
     return Machine(
+        scan_ns=cost.scan_ns,
+        free_ns=cost.free_ns,
         name="recorded",
         memory_bytes=memory,
         taken_bytes=taken,
@@ -271,10 +276,9 @@ def _task_fields(
         return [hog | {"start_delay_ns": delay}]
     if one.op == "nr_hugepages" and one.steps:
         every = int((one.every_s or 0) * 1e9)
-        added = [step - before for step, before in zip(one.steps, (0, *one.steps), strict=False)]
         return [
-            {"name": f"{name}.{n}", "kind": "hugepages", "count": nr, "start_delay_ns": delay + n * every}
-            for n, nr in enumerate(added)
+            {"name": f"{name}.{n}", "kind": "hugepages", "count": nr, "pool": True, "start_delay_ns": delay + n * every}
+            for n, nr in enumerate(one.steps)
             if nr > 0
         ]
     notes.append(f"a task of kind {one.op} is left out: the model has none")

@@ -55,7 +55,9 @@ SYSCTLS = {
     "vm.min_free_kbytes": Sysctl(0, 0, 1 << 34, False, "KiB kept free, 0 = isqrt(16 * lowmem KiB) as at boot"),
     "vm.swappiness": Sysctl(60, 0, 200, False, "how readily anonymous memory is reclaimed; 100 at most before 5.8"),
     "vm.watermark_scale_factor": Sysctl(10, 1, 3000, False, "gap between marks, 1/10000 of a zone: watermark.marks"),
-    "vm.watermark_boost_factor": Sysctl(15000, 0, 10**9, False, "accepted, without effect: no boost is modelled"),
+    "vm.watermark_boost_factor": Sysctl(
+        15000, 0, 10**9, False, "most that fragmentation raises marks, 1/10000 of HIGH: buddy.steal"
+    ),
     "vm.laptop_mode": Sysctl(0, 0, 10**9, False, "seconds from a read to a full flush, 0 = off"),
     "vm.panic_on_oom": Sysctl(0, 0, 2, False, "1 or 2: panic in place of killing a task"),
     "vm.oom_kill_allocating_task": Sysctl(0, 0, 1, False, "1: kill the task that asks for memory, if it can be killed"),
@@ -295,7 +297,7 @@ def setting_names(scenario: Scenario) -> list[str]:
 
 def warnings_of_sysctl(origin: str, name: str) -> tuple[str, ...]:
     """Return what to warn of when a sysctl is set, at most one line."""
-    why = {"vm.vfs_cache_pressure": "slab caches are not modelled", "vm.watermark_boost_factor": "no boost is modelled"}
+    why = {"vm.vfs_cache_pressure": "slab caches are not modelled"}
     return (f"{origin}: {name} has no effect: {why[name]}",) if name in why else ()
 
 
