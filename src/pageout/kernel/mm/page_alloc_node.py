@@ -133,12 +133,16 @@ def alloc_pages_slowpath(k, t, f):
 
     f.a, f.b   in: order, GFP flags.  Returns the first page, NIL on failure.  Sleeps: yes.
     """
-    RETRY, RECLAIMED, COMPACTED_FIRST, COMPACTED, KILLED, JUDGE = 1, 2, 3, 4, 5, 6
+    RETRY, RECLAIMED, COMPACTED_FIRST, COMPACTED, KILLED, JUDGE, GAVE_WAY = 1, 2, 3, 4, 5, 6, 7
     task = k.task[t]
     pc = f.pc
     if pc == ENTRY:
         f.order, f.gfp, f.priority = f.a, f.b, COMPACT_LIGHT
         wakeup_node_kswapd(k, t, f.order, f.gfp)
+        if f.gfp & GFP_WAIT and k.cpu[task.cpu].resched:  # might_sleep(): who was woken may go first
+            f.pc = GAVE_WAY
+            return YIELD
+    if pc == ENTRY or pc == GAVE_WAY:
         page = _try(k, t, f, _alloc_flags(f.gfp))
         if page != NIL:
             return _deliver(k, t, f, page)
