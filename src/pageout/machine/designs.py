@@ -31,7 +31,7 @@ CHOICE_VALUES: dict[str, dict[str, int]] = {
     "reclaim.around": {"off": 0, "16": 16, "32": 32, "64": 64},
     "reclaim.worker": {"off": c.WORKER_OFF, "node": c.WORKER_NODE, "cpu": c.WORKER_CPU},
     "reclaim.worker_order": {"lru": c.WORKER_LRU, "file": c.WORKER_FILE},
-    "dirty.limits": {"global": c.LIMITS_GLOBAL, "zone": c.LIMITS_ZONE},
+    "dirty.limits": {"global": c.LIMITS_GLOBAL, "zone": c.LIMITS_ZONE, "node": c.LIMITS_NODE},
     "background.start": {"ratio": c.BACKGROUND_RATIO, "half": c.BACKGROUND_HALF},
     "flusher.background": {"all": c.FLUSH_ALL, "oldest": c.FLUSH_OLDEST},
     "flusher.order": {"dirtied_when": c.FLUSH_DIRTIED_WHEN, "page_age": c.FLUSH_PAGE_AGE},

@@ -69,6 +69,7 @@ _PAUSES: dict[str, str | int] = {"throttle.by": "pause", "dirty.base": "unreserv
 _LINUX_6_1 = _PAUSES | {
     "flusher.turn": "bandwidth",
     "timer.expiry": "late",
+    "dirty.limits": "node",
     "sched.pick": "fair",
     "block.layer": "mq",
     "reclaim.engine": "node",

@@ -36,7 +36,9 @@ def later_twin(m: Any, zone: int) -> naive.LaterBuddy:
 @few
 @given(
     st.lists(
-        st.tuples(st.sampled_from(("take", "take", "fill", "lru")), st.integers(0, 9), st.sampled_from(naive.TYPES[:3])),
+        st.tuples(
+            st.sampled_from(("take", "take", "fill", "lru")), st.integers(0, 9), st.sampled_from(naive.TYPES[:3])
+        ),
         max_size=30,
     )
 )

@@ -15,6 +15,7 @@ from pageout.engine.constants import (
     GFP_COLD,
     GFP_MOVABLE,
     GFP_RECLAIMABLE,
+    LIMITS_NODE,
     LIMITS_ZONE,
     MAX_ORDER,
     MIGRATE_MOVABLE,
@@ -36,7 +37,7 @@ from pageout.engine.constants import (
 from pageout.engine.ring import emit
 from pageout.jit import kfn
 from pageout.kernel.costs import ALLOC_NS
-from pageout.kernel.mm.dirty_limits import zone_dirty_ok
+from pageout.kernel.mm.dirty_limits import node_dirty_ok, zone_dirty_ok
 from pageout.kernel.mm.free_area import free_one_page, pageblock_type, rmqueue_within, zone_of
 from pageout.kernel.mm.kswapd_wake import wake_for_boost
 from pageout.vocabulary.tracepoints import EV
@@ -306,6 +307,8 @@ def try_alloc_for_write(k, t, gfp):
 
     The slow path does not care.  Source: Linux v3.3 mm/page_alloc.c:get_page_from_freelist (__GFP_WRITE).
     """
+    if k.param.dirty_limits == LIMITS_NODE and not node_dirty_ok(k):
+        return NIL
     if k.param.dirty_limits != LIMITS_ZONE:
         return try_alloc(k, t, 0, gfp)
     page = get_page_from_freelist(k, t, 0, WMARK_LOW | ALLOC_SPREAD_DIRTY, gfp)
