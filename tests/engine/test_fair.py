@@ -116,13 +116,14 @@ def test_times_grow_with_the_number_of_cpus(cpus: int, scale: int) -> None:
     assert fair.tunable_scale(cpus) == scale
 
 
-def test_nobody_is_sent_away_while_a_cpu_has_nothing_to_do() -> None:
+@pytest.mark.parametrize(("state", "gives_way"), [(c.T_RUNNING, 1), (c.T_SLEEPING, 0), (c.T_RUNNABLE, 0)])
+def test_nobody_is_sent_away_from_a_cpu_that_has_nothing_to_do(state: int, gives_way: int) -> None:
+    """Runnable, but not in the queue: it falls asleep at the end of its slice and is woken then."""
     k = machine({}).k
-    k.param.nr_cpus = 2
-    k.cpu[0].curr, k.cpu[1].curr = 3, 0
-    k.task[2].state, k.task[2].vruntime, k.stat.min_vruntime = c.T_RUNNING, 10**9, 10**9
+    k.cpu[0].curr = 3
+    k.task[2].state, k.task[2].vruntime, k.stat.min_vruntime = state, 10**9, 10**9
     enqueue_woken(k, 0)
-    assert not k.cpu[0].resched
+    assert k.cpu[0].resched == gives_way
 
 
 def test_who_yields_without_having_used_any_time_lets_others_go_first() -> None:

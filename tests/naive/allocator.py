@@ -156,7 +156,7 @@ class LaterBuddy(Buddy):
 
     def _raise_marks(self) -> None:
         most = self.high * self.factor // 10000
-        if self.factor and most and 4 * PAGEBLOCK <= self.end - self.start:
+        if self.factor and most and self.end - self.start >= 4 * PAGEBLOCK:
             self.boost = min(self.boost + PAGEBLOCK, max(most, PAGEBLOCK))
 
 

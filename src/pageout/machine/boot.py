@@ -467,7 +467,7 @@ def boot(
     sizes = plan.sizes(scenario.machine.cpus)
     refuse_if_too_large(sizes)
     arrays = new_state(sizes)
-    boot_zones(arrays, plan.zones)
+    boot_zones(arrays, plan.zones, later=plan.choices["buddy.steal"] == "alike")
     _boot_params(arrays, scenario, plan, events, zero_cost)
     designs.boot_zone_shares(arrays)
     _boot_pools(arrays, plan)
