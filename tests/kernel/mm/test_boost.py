@@ -95,7 +95,7 @@ def test_an_allocation_that_fragments_wakes_kswapd_though_there_is_plenty() -> N
     m.events()
     assert try_alloc(k, USER, 0, c.GFP_KERNEL) != c.NIL  # unmovable, of which there is none
     assert k.zone[1].boost == 512
-    assert m.events("mm_vmscan_wakeup_kswapd_gfp") == [(0, 0, 0)]
+    assert m.events("mm_vmscan_wakeup_kswapd") == [(0, 0, 0)]
     assert k.task[KSWAPD].state == c.T_RUNNABLE
 
 

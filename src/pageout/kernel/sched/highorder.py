@@ -75,7 +75,7 @@ def get_pages(k, t, f):
     """Get one block and keep it: a huge page for the pool, a driver's buffer, a receive buffer in softirq context.
 
     The three differ in the stack above and in what the request allows; without __GFP_WAIT it cannot reclaim.
-    f.a, f.b   in: order, GFP flags.  Sleeps: yes, if the flags allow.
+    f.a, f.b   in: order, GFP flags.  Returns the first page, NIL if there was none.  Sleeps: yes, if the flags allow.
     """
     if f.pc == ENTRY:
         spend(k, t, k.param.syscall_ns)
