@@ -85,10 +85,7 @@ CHOICES: dict[str, tuple[tuple[str, ...], str]] = {
         "a kernel stack that runs over: go on and report it, or end as a crash would",
     ),
     "stack.diet": (("off", "on"), "frames of reclaim, select() and splice made smaller; select() allocates instead"),
-    "dirty.limits": (
-        ("global", "zone", "node"),
-        "whether pages for writing come from zones, or a node, within their share only",
-    ),
+    "dirty.limits": (("global", "zone", "node"), "of which a page for writing is to be within its share of the limit"),
     "background.start": (("ratio", "half"), "dirty level at which flushers start: as set, or half of it"),
     "flusher.background": (("all", "oldest"), "inodes of background writeback: all, or the long dirty ones first"),
     "flusher.order": (
