@@ -12,11 +12,13 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import msgspec
 import numpy as np
 import polars as pl
 
 from pageout.events.tables import Events
 from pageout.kernel.costs import FREE_NS, SCAN_NS
+from pageout.vocabulary.scenario import Machine
 
 BATCH = "mm_vmscan_lru_shrink_inactive"
 OF_BATCHES = (BATCH, "mm_vmscan_lru_isolate")  # all that may stand between two
@@ -29,6 +31,15 @@ class ReclaimCost(NamedTuple):
 
     scan_ns: int
     free_ns: int
+
+
+def with_reclaim_cost(events: Events | None, machine: Machine, notes: list[str]) -> Machine:
+    """Return the machine with the recording's own cost, if it tells."""
+    cost = reclaim_cost(events)
+    if cost is None:
+        return machine
+    notes.append(f"reclaim: {cost.scan_ns} ns to look at a page, {cost.free_ns} ns to free it, by batches in the trace")
+    return msgspec.structs.replace(machine, scan_ns=cost.scan_ns, free_ns=cost.free_ns)
 
 
 def reclaim_cost(events: Events | None) -> ReclaimCost | None:

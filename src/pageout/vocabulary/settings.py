@@ -297,8 +297,8 @@ def setting_names(scenario: Scenario) -> list[str]:
 
 def warnings_of_sysctl(origin: str, name: str) -> tuple[str, ...]:
     """Return what to warn of when a sysctl is set, at most one line."""
-    why = {"vm.vfs_cache_pressure": "slab caches are not modelled"}
-    return (f"{origin}: {name} has no effect: {why[name]}",) if name in why else ()
+    unused = name == "vm.vfs_cache_pressure"
+    return (f"{origin}: {name} has no effect: slab caches are not modelled",) if unused else ()
 
 
 def _replaced(struct: S, key: str, text: str) -> S:
