@@ -366,20 +366,8 @@ def _flusher_comm(scenario: Scenario, device: int) -> str:
 def _boot_tasks(arrays: dict[str, Any], scenario: Scenario, plan: _Plan) -> dict[int, str]:
     """Start kswapd, a flusher for each device, the scenario's tasks, the devices' threads; all run. Returns comms."""
     comms = {32: "kswapd0"}
-    for field in (
-        "wait_queue",
-        "wait_next",
-        "wait_prev",
-        "wait_page",
-        "mm_inode",
-        "bdi_writing",
-        "ra_inode",
-        "allocated_head",
-        "allocated_tail",
-        "prev_index",
-        "parent",
-        "wr_page",
-    ):
+    nowhere = "wait_queue wait_next wait_prev wait_page mm_inode bdi_writing ra_inode allocated_head allocated_tail"
+    for field in f"{nowhere} prev_index parent wr_page".split():
         arrays["task"][field][:] = c.NIL
     _start(arrays, 0, frames.FN.kswapd, 0, pid=32, tflags=c.PF_MEMALLOC | c.PF_KSWAPD | c.PF_SWAPWRITE | c.PF_KTHREAD)
     for q in range(plan.nr_queues):

@@ -487,9 +487,8 @@ def _check_run(scenario: Scenario) -> None:
     tasks: Sequence[Task] = scenario.tasks
     _require(len(tasks) > 0, "task", "nothing to run: add a [[task]] (a file with a machine alone goes with --machine)")
     _require(len(tasks) <= MAX_TASKS, "task", f"more than {MAX_TASKS} tasks")
-    _require(
-        sum(len(task.file) for task in tasks) <= MAX_USES, "task.file", f"more than {MAX_USES} files over all tasks"
-    )
+    uses = sum(len(task.file) for task in tasks)
+    _require(uses <= MAX_USES, "task.file", f"more than {MAX_USES} files over all tasks")
     groups = {task.group for task in tasks}
     _require(groups == set(range(len(groups))), "task.group", "groups must be numbered 0, 1, 2 without a gap")
     endless = [task for task in tasks if not task.background and task.kind in PERIODIC_KINDS]
