@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Requests of high order by tasks: what they may do, what is counted."""
 
+from types import SimpleNamespace
+
 import pytest
 from tests.kernel.lab import called, lab, returned
 
@@ -20,8 +22,9 @@ def ask(m, order: int, gfp: int):
 @pytest.mark.parametrize("order", [0, 2, 9])
 def test_a_block_at_hand_is_held_and_counted_by_order(order: int) -> None:
     m = lab()
-    assert ask(m, order, c.GFP_ATOMIC) == returned(0)
+    step = ask(m, order, c.GFP_ATOMIC)
     page = m.task.allocated_head
+    assert step == returned(page)
     assert m.flags(page) == c.PG_KERNEL | order << c.ORDER_SHIFT
     assert (m.k.order_stat[order].attempts, m.k.order_stat[order].failures) == (int(order > 0), 0)
     assert m.k.stat.highorder_attempts == int(order > 0)
@@ -34,7 +37,7 @@ def test_a_failure_is_counted_at_its_order() -> None:
         m.k.zone[zone].nr_free = 0
     assert ask(m, 2, c.GFP_ATOMIC) == called("alloc_pages", 2, c.GFP_ATOMIC)
     m.answer(c.NIL)
-    assert m.step(get_pages) == returned(0)
+    assert m.step(get_pages) == returned(c.NIL)
     assert [m.k.order_stat[o].failures for o in range(4)] == [0, 0, 1, 0]
     assert (m.k.stat.highorder_failures, m.task.nr_highorder_failed, m.task.allocated_nr) == (1, 1, 0)
 
@@ -65,3 +68,17 @@ def test_a_huge_page_is_asked_for_as_hugetlb_does() -> None:
     from pageout.vocabulary.tracepoints import GFP_HIGHUSER, gfp_mask
 
     assert GFP_HIGHUSER | gfp_mask("COMP", "THISNODE", "REPEAT", "NOWARN") == GFP_HUGEPAGE
+
+
+@pytest.mark.parametrize(
+    ("have", "got", "ends"), [(0, True, False), (6, True, False), (7, True, True), (0, False, True)]
+)
+def test_a_pool_is_filled_up_to_its_size_or_to_the_first_failure(have: int, got: bool, ends: bool) -> None:
+    m = lab()
+    job = SimpleNamespace(
+        pool=1, count=8, issued=0, next_due_ns=0, interval_ns=0, background=0, kind=JOB_HUGEPAGES, gfp=0, hold=0
+    )
+    m.enter("user")
+    m.k.stat.nr_hugepages = have + int(got)
+    m.f.pc, m.task.retval = 1, 100 if got else c.NIL
+    assert (periodic(m.k, m.t, m.f, job) == -1) == ends

@@ -105,6 +105,61 @@ class Buddy:
         return sum(2**order for _, order, _ in inside)
 
 
+class LaterBuddy(Buddy):
+    """As kernels of 5.0 and later lend blocks: what comes along, and how far the marks are raised for it."""
+
+    def __init__(self, start: int, end: int, high: int, factor: int = 15000) -> None:
+        super().__init__(start, end)
+        self.high, self.factor = high, factor
+        self.boost = 0
+        self.movable: set[int] = set()  # pages on LRU lists
+
+    def take(self, order: int, kind: str) -> int | None:
+        page = self._own(order, kind)
+        return page if page is not None or not self._bring(order, kind) else self._own(order, kind)
+
+    def _lender(self, order: int, kind: str) -> str | None:
+        return next((lender for lender in FALLBACK[kind] if self.lists[order, lender]), None)
+
+    def _bring(self, order: int, kind: str) -> bool:
+        """Move a block of another kind to the lists of this one."""
+        sizes = [larger for larger in range(order, MAX_ORDER) if self._lender(larger, kind)]
+        if not sizes:
+            return False
+        size = sizes[-1]
+        takes_all = size >= 4 or kind != MOVABLE
+        if not takes_all and size > order:
+            size = sizes[0]
+        lender = self._lender(size, kind)
+        assert lender
+        page = self.lists[size, lender][0]
+        if size >= 9:
+            for i in range(2 ** (size - 9)):
+                self.blocks[page // PAGEBLOCK + i] = kind
+        else:
+            self._raise_marks()
+            if takes_all and self._take_block(page, kind):
+                return True
+        self.lists[size, lender].remove(page)
+        self.lists[size, kind].insert(0, page)
+        return True
+
+    def _take_block(self, page: int, kind: str) -> bool:
+        block = page // PAGEBLOCK
+        inside = {p for p in self.movable if p // PAGEBLOCK == block}
+        was = self.blocks[block]
+        moved = self._move_block(page, kind)
+        alike = len(inside) if kind == MOVABLE else PAGEBLOCK - moved - len(inside) if was == MOVABLE else 0
+        if moved and moved + alike >= PAGEBLOCK // 2:
+            self.blocks[block] = kind
+        return moved > 0
+
+    def _raise_marks(self) -> None:
+        most = self.high * self.factor // 10000
+        if self.factor and most and self.end - self.start >= 4 * PAGEBLOCK:
+            self.boost = min(self.boost + PAGEBLOCK, max(most, PAGEBLOCK))
+
+
 class PerCpu:
     """One CPU's free pages of a zone: a list for each type, hot end first; the count is for all three."""
 

@@ -68,11 +68,13 @@ TASK = tuple(
         "nr_dirtied nr_dirtied_pause dirty_paused_when "
         # reclaim.engine=node: its scan_control; what a node's scan has met (sn_*), and what the last batch has (st_*)
         "sc_may_deactivate sc_force_deactivate sc_skipped_deactivate sc_cache_trim sc_no_trim sc_trim_failed "
-        "sc_file_tiny sn_dirty sn_congested sn_unqueued sn_writeback sn_immediate sn_taken sn_file_taken "
+        "sc_file_tiny sc_no_swap sn_dirty sn_congested sn_unqueued sn_writeback sn_immediate sn_taken sn_file_taken "
         "st_dirty st_congested st_unqueued st_writeback st_immediate st_activate_anon st_activate_file st_ref_keep "
         "st_unmap_fail st_pageout "
         # blk-mq: requests that wait in the task's plug, from how many queues; how many times it was begun
-        "plug_head plug_tail plug_nr plug_queues plug_open"
+        "plug_head plug_tail plug_nr plug_queues plug_open "
+        # sched.pick=fair: virtual run time; time it has had the CPU since it was picked; weight, 0: that of nice 0
+        "vruntime ran_ns weight"
     ).split()
 )
 
@@ -85,7 +87,11 @@ ZONE = tuple(
         "pgscan_kswapd pgscan_direct pgsteal pgrefill congested dirty_reserve "
         "unreclaimable_since_ns "
         # reclaim.engine=node: its pages among the node's lists; where compaction goes on, and what it puts off
-        "lru_anon lru_file compact_migrate compact_free compact_considered compact_defer_shift compact_order_failed"
+        "lru_anon lru_file compact_migrate compact_free compact_considered compact_defer_shift compact_order_failed "
+        # the same for asynchronous compaction; where it first began; whether skip bits are to be reset
+        "compact_async compact_init compact_flush "
+        # what fallbacks have added to its marks; whether kswapd is to be woken for it (vm.watermark_boost_factor)
+        "boost boosted"
     ).split()
 )
 
@@ -94,6 +100,7 @@ NODE_COUNTERS = (
     "pgscan_kswapd pgscan_direct pgscan_anon pgscan_file pgsteal_kswapd pgsteal_direct pgsteal_anon pgsteal_file "
     "nr_vmscan_immediate_reclaim nr_throttled_written workingset_refault_anon workingset_refault_file "
     "workingset_activate_anon workingset_activate_file workingset_restore_anon workingset_restore_file "
+    "pgscan_direct_throttle compact_daemon_wake "
     "compact_migrate_scanned compact_free_scanned compact_isolated compact_stall compact_fail compact_success "
     "pgmigrate_success pgmigrate_fail"
 ).split()
@@ -103,7 +110,8 @@ NODE = tuple(
         # evictions and activations so far; costs of reclaiming each kind; what was refaulted at the last snapshot
         "nonresident_age anon_cost file_cost refaults_anon refaults_file "
         # LRUVEC_CONGESTED, PGDAT_DIRTY, PGDAT_WRITEBACK; runs of kswapd in vain; whether it works; who waits for writes
-        "congested dirty writeback kswapd_failures reclaim_active nr_writeback_throttled reclaim_start"
+        "congested dirty writeback kswapd_failures reclaim_active nr_writeback_throttled reclaim_start "
+        "kcompactd_max_order"
     ).split()
     + NODE_COUNTERS
 )
@@ -261,7 +269,7 @@ JOB = tuple(
         "count interval_ns hold anon_bytes hold_ns lifetime_ns background file_start nr_files file_bytes "
         "zipf_start zipf_nr requests_start nr_requests done_bytes position next_due_ns issued state is_read lap "
         "touched nr_blocks feistel_bits key hist call_offset call_inode gfp "
-        "caller phases_start nr_phases phase phase_own"
+        "caller phases_start nr_phases phase phase_own pool"
     ).split()
 )
 
@@ -273,7 +281,7 @@ PARAM = tuple(
         "swappiness laptop_mode ratelimit_pages ring_size heap_size reclaim_writeback reclaim_kick "
         "reclaim_wait_dirty reclaim_lumpy throttle_start throttle_by flush_turn write_folios "
         "dirty_floor timer_expiry flush_requeue reserve_pages "
-        "zero_cost copy_ns syscall_ns nr_bios swap_bdi "
+        "zero_cost copy_ns syscall_ns scan_ns free_ns nr_bios swap_bdi "
         "nr_swap_slots swap_bits swap_summary swap_block series_ns nr_series policy_isolate policy_dirty_page "
         "policy_next_inode policy_throttle policy_wake_flushers ring_drain stop_at_ns "
         "power_cut_ns total_pages prop_shift check_every nr_groups reclaim_throttle reclaim_progress reclaim_around "
@@ -286,8 +294,8 @@ PARAM = tuple(
         "mobility_off "
         "stack_limit stack_overflow stack_diet "
         "reclaim_engine file_writepage scan_cost trim_retry watermark_marks watermark_hugepages pvec_size pcp_mode "
-        "compaction oom_score isolate_mode "
-        "block_layer throttle_rules busy_percent run_delay_ns"
+        "compaction oom_score isolate_mode buddy_steal boost_factor "
+        "block_layer throttle_rules sched_pick busy_percent run_delay_ns"
     ).split()
 )
 
@@ -311,6 +319,7 @@ STAT = tuple(
         "free_segment segments_used "
         "metadata_reads journal_commits writepage_refused reclaim_refused copyups "
         "dirty_limit dirty_limit_stamp written_events written_period "
+        "min_vruntime nr_hugepages "
         "overflow_nr overflow_task kmalloc_page kmalloc_pages kmalloc_free kmalloc_reaped_ns "
         "busy_from_ns busy_until_ns rng0 rng1 rng2 rng3"
     ).split()
@@ -331,7 +340,8 @@ KLOG_ZONE = tuple(
 KLOG_LIST = tuple((name, I8) for name in "nr dirty writeback locked young mapped swapcache idle".split())
 KLOG_TASK = tuple((name, I8) for name in "task total_vm anon_rss file_rss cpu".split())
 
-CPU = tuple((name, I8) for name in "task busy_until_ns pvec_nr dirty_count idle busy_ns".split())
+# sched.pick=fair: curr: the task it belongs to, plus 1; whether that has to give way, to whom (plus 1); the last tick
+CPU = tuple((name, I8) for name in "task busy_until_ns pvec_nr dirty_count idle busy_ns curr resched next tick".split())
 
 LAYOUT_FIELDS: Mapping[str, tuple[Any, bool]] = {
     "page": (PAGE, False),
@@ -370,6 +380,7 @@ LAYOUT_FIELDS: Mapping[str, tuple[Any, bool]] = {
     "free_list": ((("head", I4),), False),  # [(zone * MAX_ORDER + order) * NR_FREE_LISTS + type]
     "order_stat": ((("attempts", I8), ("failures", I8)), False),  # [order]: requests of order 1 and above by tasks
     "pageblock": (I1, False),  # by frame number / 512: what the block is for, MIGRATE_*
+    "pageblock_skip": (I1, False),  # likewise: whether compaction passes it by
     "pcp": ((("nr", I8), ("free_factor", I8)), False),  # [zone * nr_cpus + cpu]: free frames a CPU keeps
     "pcp_list": ((("head", I4), ("tail", I4)), False),  # [(zone * nr_cpus + cpu) * MIGRATE_PCPTYPES + type]
     "lru": (

@@ -8,12 +8,14 @@ from pageout.engine.constants import (
     NIL,
     PAGE_WAIT_TABLE,
     PG_WAITERS,
+    PICK_FAIR,
     SLEEP,
     T_RUNNABLE,
     T_SLEEPING,
     TIMER_LATE,
     WQ_FIXED,
 )
+from pageout.engine.fair import woken as place_woken
 from pageout.engine.rng import exponential
 from pageout.jit import kfn
 
@@ -30,6 +32,14 @@ def enqueue(k, t):
         k.task[k.stat.run_tail].wait_next = t
     k.stat.run_tail = t
     k.stat.run_nr += 1
+
+
+@kfn
+def enqueue_woken(k, t):
+    """Put a task that has slept in the run queue; with sched.pick=fair it may take its CPU at once."""
+    enqueue(k, t)
+    if k.param.sched_pick == PICK_FAIR:
+        place_woken(k, t)
 
 
 @kfn
@@ -86,7 +96,7 @@ def wake_task(k, t):
         task.state = T_RUNNABLE
         post(k, ready_ns, EV_WAKE, t, 0)
     else:
-        enqueue(k, t)
+        enqueue_woken(k, t)
     return 1
 
 

@@ -12,13 +12,16 @@ SIZES: dict[str, tuple[int, str]] = {
     "reclaim_throttle": (144, "assumed: as congestion_wait, which sleeps the same way"),
     "compact_zone": (256, "assumed: a compact_control, as balance_pgdat's scan_control"),
     "try_to_compact_pages": (64, "assumed: few locals"),
+    "kcompactd": (256, "assumed: as compact_zone, its compact_control is kcompactd_do_work's"),
 }
 
 ROWS = (
     ("shrink_node", "node"),
     ("shrink_folio_list", "node"),
     ("reclaim_throttle", "node"),
-    ("compact_zone", "node", "try_to_compact_pages"),
+    ("compact_zone", "node"),
+    ("try_to_compact_pages", "node"),
+    ("kcompactd", "node", "kernel_thread_helper kthread"),
 )
 
 MOVED = ("alloc_pages", "page_cache_alloc", "try_to_free_pages", "shrink_inactive_list", "kswapd", "balance_pgdat")

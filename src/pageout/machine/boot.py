@@ -93,7 +93,8 @@ class _Plan:
         self.first_storage = 1 + self.nr_queues + len(scenario.tasks)
         self.first_journald = self.first_storage + len(self.stacks.workers)
         self.first_xfsbufd = self.first_journald + len(self.mounts.journaled)
-        self.first_worker = self.first_xfsbufd + len(self.mounts.allocating)
+        self.first_kcompactd = self.first_xfsbufd + len(self.mounts.allocating)
+        self.first_worker = self.first_kcompactd + designs.nr_kcompactd(self.choices)
         self.nr_tasks = self.first_worker + designs.nr_workers(machine.cpus)
         self._lay_bits()
         self.nr_requests = sum(devices_mq.most_requests(scenario, disk) + 8 for disk in machine.disks)
@@ -148,6 +149,7 @@ class _Plan:
             "free_list": len(self.zones) * c.MAX_ORDER * c.NR_FREE_LISTS,
             "order_stat": c.MAX_ORDER,
             "pageblock": (self.nr_pages >> c.PAGEBLOCK_ORDER) + 1,
+            "pageblock_skip": (self.nr_pages >> c.PAGEBLOCK_ORDER) + 1,
             "pcp": len(self.zones) * machine_cpus,
             "pcp_list": len(self.zones) * machine_cpus * c.MIGRATE_PCPTYPES,
             "lru": len(self.zones) * c.NR_LRU,
@@ -210,6 +212,7 @@ def _boot_params(arrays: dict[str, Any], scenario: Scenario, plan: _Plan, events
         ratelimit_pages=min(1024, max(16, total // (machine.cpus * 32))),
         ring_size=plan.ring, ring_drain=max(1, plan.ring - RING_MARGIN), heap_size=len(arrays["heap"]),
         zero_cost=int(zero_cost), copy_ns=PAGE * 1000 // machine.copy_mb_s, syscall_ns=machine.syscall_ns,
+        scan_ns=machine.scan_ns, free_ns=machine.free_ns, boost_factor=values["vm.watermark_boost_factor"],
         swap_bdi=plan.nr_bdis - 1 if plan.swap_pages else c.NIL, nr_swap_slots=plan.swap_pages,
         swap_bits=plan.swap_bits, swap_summary=plan.swap_summary, swap_block=_swap_block(scenario, plan),
         stop_at_ns=scenario.length_ns, total_pages=total, prop_shift=1 + max(1, limit - 1).bit_length() - 1,
@@ -363,20 +366,8 @@ def _flusher_comm(scenario: Scenario, device: int) -> str:
 def _boot_tasks(arrays: dict[str, Any], scenario: Scenario, plan: _Plan) -> dict[int, str]:
     """Start kswapd, a flusher for each device, the scenario's tasks, the devices' threads; all run. Returns comms."""
     comms = {32: "kswapd0"}
-    for field in (
-        "wait_queue",
-        "wait_next",
-        "wait_prev",
-        "wait_page",
-        "mm_inode",
-        "bdi_writing",
-        "ra_inode",
-        "allocated_head",
-        "allocated_tail",
-        "prev_index",
-        "parent",
-        "wr_page",
-    ):
+    nowhere = "wait_queue wait_next wait_prev wait_page mm_inode bdi_writing ra_inode allocated_head allocated_tail"
+    for field in f"{nowhere} prev_index parent wr_page".split():
         arrays["task"][field][:] = c.NIL
     _start(arrays, 0, frames.FN.kswapd, 0, pid=32, tflags=c.PF_MEMALLOC | c.PF_KSWAPD | c.PF_SWAPWRITE | c.PF_KTHREAD)
     for q in range(plan.nr_queues):
@@ -408,6 +399,9 @@ def _boot_tasks(arrays: dict[str, Any], scenario: Scenario, plan: _Plan) -> dict
     for x in range(len(plan.mounts.allocating)):
         comms[700 + x] = "xfsbufd"
         _start(arrays, plan.first_xfsbufd + x, frames.FN.xfsbufd, x, pid=700 + x, tflags=c.PF_KTHREAD)
+    for t in range(plan.first_kcompactd, plan.first_worker):
+        comms[28] = "kcompactd0"
+        _start(arrays, t, frames.FN.kcompactd, 0, pid=28, tflags=c.PF_KTHREAD)
     _chain_run_queue(arrays, plan.first_worker)
     return comms | designs.boot_workers(arrays, plan.first_worker, scenario.machine.cpus)
 
@@ -462,7 +456,7 @@ def boot(
     sizes = plan.sizes(scenario.machine.cpus)
     refuse_if_too_large(sizes)
     arrays = new_state(sizes)
-    boot_zones(arrays, plan.zones)
+    boot_zones(arrays, plan.zones, later=plan.choices["buddy.steal"] == "alike")
     _boot_params(arrays, scenario, plan, events, zero_cost)
     designs.boot_zone_shares(arrays)
     _boot_pools(arrays, plan)

@@ -31,7 +31,7 @@ CHOICE_VALUES: dict[str, dict[str, int]] = {
     "reclaim.around": {"off": 0, "16": 16, "32": 32, "64": 64},
     "reclaim.worker": {"off": c.WORKER_OFF, "node": c.WORKER_NODE, "cpu": c.WORKER_CPU},
     "reclaim.worker_order": {"lru": c.WORKER_LRU, "file": c.WORKER_FILE},
-    "dirty.limits": {"global": c.LIMITS_GLOBAL, "zone": c.LIMITS_ZONE},
+    "dirty.limits": {"global": c.LIMITS_GLOBAL, "zone": c.LIMITS_ZONE, "node": c.LIMITS_NODE},
     "background.start": {"ratio": c.BACKGROUND_RATIO, "half": c.BACKGROUND_HALF},
     "flusher.background": {"all": c.FLUSH_ALL, "oldest": c.FLUSH_OLDEST},
     "flusher.order": {"dirtied_when": c.FLUSH_DIRTIED_WHEN, "page_age": c.FLUSH_PAGE_AGE},
@@ -53,11 +53,13 @@ CHOICE_VALUES: dict[str, dict[str, int]] = {
     "reclaim.trim_retry": {"off": 0, "on": 1},
     "watermark.marks": {"quarter": c.MARKS_QUARTER, "scaled": c.MARKS_SCALED},
     "watermark.hugepages": {"off": 0, "on": 1},
+    "buddy.steal": {"half": c.STEAL_HALF, "alike": c.STEAL_ALIKE},
     "lru.batch": {"14": 14, "15": 15, "31": 31},
     "pcp.high": {"batch": c.PCP_BATCHES, "low": c.PCP_LOW},
     "compaction": {"off": 0, "on": 1},
     "events.isolate_mode": {"on": 1, "off": 0},
     "oom.score": {"badness": c.OOM_BADNESS, "rss": c.OOM_RSS},
+    "sched.pick": {"turns": c.PICK_TURNS, "fair": c.PICK_FAIR},
     "block.layer": {"single": c.LAYER_SINGLE, "mq": c.LAYER_MQ},
     "block.throttle": {"line": c.RULES_LINE, "meta": c.RULES_META, "spare": c.RULES_SPARE},
     "stack.switch": {"off": c.SWITCH_OFF, "reclaim": c.SWITCH_RECLAIM, "writepage": c.SWITCH_WRITEPAGE},
@@ -91,6 +93,7 @@ CHOICE_PARAMS = {
     "reclaim.trim_retry": "trim_retry",
     "watermark.marks": "watermark_marks",
     "watermark.hugepages": "watermark_hugepages",
+    "buddy.steal": "buddy_steal",
     "lru.batch": "pvec_size",
     "pcp.high": "pcp_mode",
     "compaction": "compaction",
@@ -98,6 +101,7 @@ CHOICE_PARAMS = {
     "oom.score": "oom_score",
     "block.layer": "block_layer",
     "block.throttle": "throttle_rules",
+    "sched.pick": "sched_pick",
 }
 WIDE_GAP = 8
 WORKER_PID = 500
@@ -108,6 +112,11 @@ FIRST_CHECK = 32  # pages that a new task may dirty before it is looked at
 def nr_workers(cpus: int) -> int:
     """Reclaim threads of a machine: one a CPU; asleep for good under designs that do not use them."""
     return cpus
+
+
+def nr_kcompactd(choices: Mapping[str, Any]) -> int:
+    """Threads that compact unasked: one, where pages are compacted at all."""
+    return int(choices["compaction"] == "on" and choices["reclaim.engine"] == "node")
 
 
 def marks_of(choices: Mapping[str, Any], values: Mapping[str, int], cpus: int) -> Marks:

@@ -48,8 +48,10 @@ from pageout.kernel.fs.xfs_btree import xfs_btree
 from pageout.kernel.fs.xfs_buf import kmem_zone_alloc, xfs_buf_read, xfsbufd
 from pageout.kernel.fs.xfs_log import xfs_log_force, xfs_log_reserve, xfs_trans_commit, xlog_sync
 from pageout.kernel.mm.balance_dirty import balance_dirty_pages_by_pause
-from pageout.kernel.mm.compaction import compact_zone
+from pageout.kernel.mm.compact_zone import compact_zone
+from pageout.kernel.mm.compaction import try_to_compact_pages
 from pageout.kernel.mm.folio_list import shrink_folio_list
+from pageout.kernel.mm.kcompactd import kcompactd
 from pageout.kernel.mm.kmalloc import kmalloc_refill
 from pageout.kernel.mm.kswapd import balance_pgdat, kswapd
 from pageout.kernel.mm.kswapd_node import balance_node, kswapd_of_node
@@ -449,6 +451,10 @@ def _node_step(k, t):
         return balance_node(k, t, f)
     if fn == FN.compact_zone:
         return compact_zone(k, t, f)
+    if fn == FN.try_to_compact_pages:
+        return try_to_compact_pages(k, t, f)
+    if fn == FN.kcompactd:
+        return kcompactd(k, t, f)
     return SWITCH
 
 

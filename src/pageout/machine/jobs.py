@@ -112,6 +112,7 @@ def _common_fields(task: Task) -> dict[str, int]:
         "order": task.order,
         "gfp": GFP[task.gfp] | (GFP_COMP if task.order and task.gfp != "auto" else 0),  # as kmalloc asks for blocks
         "count": task.count,
+        "pool": int(task.pool),
         "interval_ns": task.interval_ns,
         "hold": task.hold,
         "anon_bytes": task.anon_bytes,

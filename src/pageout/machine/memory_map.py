@@ -156,18 +156,18 @@ def mobility_is_off(zones: list[Zone]) -> int:
     return int(sum(zone.present for zone in zones) < PAGEBLOCK * MIGRATE_TYPES)
 
 
-def free_lists(zone: Zone) -> tuple[dict[tuple[int, int], list[int]], list[int]]:
+def free_lists(zone: Zone, *, sets_aside: bool = True) -> tuple[dict[tuple[int, int], list[int]], list[int]]:
     """Free lists at boot, {(order, type): frames, head first}, and the pageblocks set aside as a reserve.
 
     Frames are freed from low to high, all of them movable: the highest block is at the head. Then the lowest pageblocks
     that begin with a free frame, two at most, become the reserve for short-lived allocations of high order; their
-    blocks change lists unless the pageblock reaches beyond the zone's end.
+    blocks change lists unless the pageblock reaches beyond the zone's end. Not so since 4.4 (sets_aside: False).
     """
     lists: dict[tuple[int, int], list[int]] = {}
     for page, order in free_blocks(zone.first_free, zone.last_free):
         lists.setdefault((order, MIGRATE_MOVABLE), []).append(page)
     lists = {key: pages[::-1] for key, pages in lists.items()}
-    reserve = min(2, -(-zone.wmark_min // PAGEBLOCK))
+    reserve = min(2, -(-zone.wmark_min // PAGEBLOCK)) if sets_aside else 0
     reserved: list[int] = []
     for start in range(zone.start, zone.end, PAGEBLOCK):
         if len(reserved) == reserve:

@@ -11,8 +11,11 @@ from pageout.engine import constants as c
 from pageout.machine.memory_map import Zone, free_lists, mobility_is_off
 
 
-def boot_zones(arrays: dict[str, Any], zones: list[Zone]) -> None:
-    """Fill the tables of zones, frames and free lists: all memory that is the allocator's is free."""
+def boot_zones(arrays: dict[str, Any], zones: list[Zone], *, later: bool = False) -> None:
+    """Fill the tables of zones, frames and free lists: all memory that is the allocator's is free.
+
+    later: buddy.steal=alike: no pageblocks are set aside, and those of memory in use are the kernel's
+    """
     arrays["free_list"]["head"][:] = c.NIL
     arrays["pcp_list"]["head"][:] = c.NIL
     arrays["pcp_list"]["tail"][:] = c.NIL
@@ -40,13 +43,13 @@ def boot_zones(arrays: dict[str, Any], zones: list[Zone]) -> None:
             arrays["zone"][name][z] = value
         for start, end in ((zone.start, zone.first_free), (zone.last_free, zone.end)):
             arrays["page"]["pflags"][start:end] = c.PG_RESERVED
-        _boot_free_lists(arrays, z, zone)
+        _boot_free_lists(arrays, z, zone, later)
     arrays["vm"]["nr_free_pages"][0] = sum(zone.nr_free for zone in zones)
 
 
-def _boot_free_lists(arrays: dict[str, Any], z: int, zone: Zone) -> None:
+def _boot_free_lists(arrays: dict[str, Any], z: int, zone: Zone, later: bool) -> None:
     """Put the zone's free blocks on their lists, and say what its pageblocks are for."""
-    lists, blocks = free_lists(zone)
+    lists, blocks = free_lists(zone, sets_aside=not later)
     page_table = arrays["page"]
     for (order, kind), pages in lists.items():
         at = np.array(pages, dtype=np.int64)
@@ -58,3 +61,7 @@ def _boot_free_lists(arrays: dict[str, Any], z: int, zone: Zone) -> None:
         arrays["free_area"]["nr"][area] += len(pages)
     for block in blocks:
         arrays["pageblock"][block] = c.MIGRATE_UNMOVABLE if arrays["param"]["mobility_off"][0] else c.MIGRATE_RESERVE
+    if later:  # what is in use for good, the kernel has
+        arrays["pageblock"][-(-zone.last_free >> c.PAGEBLOCK_ORDER) : zone.end >> c.PAGEBLOCK_ORDER] = (
+            c.MIGRATE_UNMOVABLE
+        )

@@ -26,6 +26,7 @@ from pageout.twin.device import disk_of
 from pageout.twin.elsewhere import activity_of, with_activity
 from pageout.twin.estimate import Estimate
 from pageout.twin.lateness import run_delay
+from pageout.twin.reclaimcost import with_reclaim_cost
 from pageout.twin.start import start_of, with_room, with_start
 from pageout.twin.whitebox import has_workload, program_of, with_cost
 from pageout.vocabulary.errors import JobFileError, ScenarioError, TraceError
@@ -104,6 +105,7 @@ def _black(bundle: Bundle, design: str, seed: int, notes: list[str]) -> Twin:
     )  # fmt: skip
     window = Window(found.start_ns, found.end_ns)
     machine = _as_busy(bundle, found.scenario.machine, window, notes)
+    machine = with_reclaim_cost(bundle.events, machine, notes)
     said = ["black box: the workload by trace and samples alone", *notes]
     bytes_of = {what: one for what, one in found.estimates.items() if what.endswith(".bytes")}
     said.append("demand, MiB: " + ", ".join(f"{what[:-6]} {_told(one, MIB)}" for what, one in bytes_of.items()))
@@ -132,7 +134,7 @@ def _design(kernel: str | None, notes: list[str]) -> str:
 def _machine(bundle: Bundle, memory: Memory, notes: list[str]) -> Machine:
     disk = disk_of(bundle)
     notes += disk.notes
-    return Machine(
+    machine = Machine(
         name="recorded",
         memory_bytes=memory.memory_bytes,
         taken_bytes=memory.taken_bytes,
@@ -141,6 +143,7 @@ def _machine(bundle: Bundle, memory: Memory, notes: list[str]) -> Machine:
         disks=(disk.disk,),
         filesystem=Filesystem(kind=filesystem_of(bundle.filesystem, notes), disk=disk.disk.name),
     )
+    return with_reclaim_cost(bundle.events, machine, notes)
 
 
 def _as_busy(bundle: Bundle, machine: Machine, window: Window | None, notes: list[str]) -> Machine:

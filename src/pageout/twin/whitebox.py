@@ -78,10 +78,9 @@ def _task_fields(
         return [hog | {"start_delay_ns": delay}]
     if one.op == "nr_hugepages" and one.steps:
         every = int((one.every_s or 0) * 1e9)
-        added = [step - before for step, before in zip(one.steps, (0, *one.steps), strict=False)]
         return [
-            {"name": f"{name}.{n}", "kind": "hugepages", "count": nr, "start_delay_ns": delay + n * every}
-            for n, nr in enumerate(added)
+            {"name": f"{name}.{n}", "kind": "hugepages", "count": nr, "pool": True, "start_delay_ns": delay + n * every}
+            for n, nr in enumerate(one.steps)
             if nr > 0
         ]
     notes.append(f"a task of kind {one.op} is left out: the model has none")

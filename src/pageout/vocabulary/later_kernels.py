@@ -40,6 +40,10 @@ CHOICES: dict[str, tuple[tuple[str, ...], str]] = {
         ("tick", "late"),
         "when a timer of n ticks ends: at the n-th tick, or never early, after n to n+1 ticks (since 4.8)",
     ),
+    "sched.pick": (
+        ("turns", "fair"),
+        "who runs next: each in turn, 50 us; or by virtual run time, so that who works is not interrupted (CFS)",
+    ),
     **later_reclaim.CHOICES,
 }
 STATUS_QUO: dict[str, str | int] = {
@@ -51,6 +55,7 @@ STATUS_QUO: dict[str, str | int] = {
     "block.layer": "single",
     "block.throttle": "line",
     "timer.expiry": "tick",
+    "sched.pick": "turns",
     **later_reclaim.STATUS_QUO,
 }
 # A choice that makes sense with another only.
@@ -64,10 +69,13 @@ _PAUSES: dict[str, str | int] = {"throttle.by": "pause", "dirty.base": "unreserv
 _LINUX_6_1 = _PAUSES | {
     "flusher.turn": "bandwidth",
     "timer.expiry": "late",
+    "dirty.limits": "node",
+    "sched.pick": "fair",
     "block.layer": "mq",
     "reclaim.engine": "node",
     "watermark.marks": "scaled",
     "watermark.hugepages": "on",
+    "buddy.steal": "alike",
     "lru.batch": "15",
     "pcp.high": "low",
     "compaction": "on",

@@ -34,6 +34,10 @@ CHOICES: dict[str, tuple[tuple[str, ...], str]] = {
         ("off", "on"),
         "whether khugepaged raises min_free_kbytes, as it does with transparent huge pages",
     ),
+    "buddy.steal": (
+        ("half", "alike"),
+        "what a block of another kind brings along: a pageblock half free; or half free or alike, and a boost (5.0)",
+    ),
     "lru.batch": (("14", "15", "31"), "new pages that a CPU gathers before they go to their lists"),
     "pcp.high": (
         ("batch", "low"),
@@ -56,6 +60,7 @@ STATUS_QUO: dict[str, str | int] = {
     "reclaim.trim_retry": "off",
     "watermark.marks": "quarter",
     "watermark.hugepages": "off",
+    "buddy.steal": "half",
     "lru.batch": "14",
     "pcp.high": "batch",
     "compaction": "off",

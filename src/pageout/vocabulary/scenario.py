@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin, ge
 import msgspec
 from msgspec import Meta
 
-from pageout.vocabulary.errors import ScenarioError, did_you_mean, shown
+from pageout.vocabulary.errors import did_you_mean, shown
 from pageout.vocabulary.units import (
     GIB,
     KIB,
@@ -207,6 +207,8 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     swap_disk: Annotated[str, note("the disk it lies on (TOML: the first disk unless told)", key="swap.disk")] = ""
     copy_mb_s: Annotated[int, note("memory copy speed, in 10^6 bytes/s", "", 1, 10**6)] = 4000
     syscall_ns: Annotated[int, note("cost of entering and leaving the kernel", "duration", 0, 10**6)] = 300
+    scan_ns: Annotated[int, note("CPU time of looking at a page in reclaim", "duration", 1, 10**6)] = 120
+    free_ns: Annotated[int, note("CPU time of taking a page from its file and freeing it", "duration", 1, 10**6)] = 200
     busy_percent: Annotated[int, note("of the time, what is not simulated keeps every CPU busy", "", 0, 90)] = 0
     run_delay_ns: Annotated[int, note("how long such a time lasts, on average", "duration", 1000, 10**9)] = 10**7
     disks: tuple[Disk, ...] = (Disk(),)
@@ -282,6 +284,9 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     count: Annotated[
         int, note("how many, 0 = until the foreground is done", "", 0, 10**12, of="alloc select fork poll hugepages")
     ] = 0
+    pool: Annotated[
+        bool, note("`count` is how large the pool shall be, that of all tasks; a failure ends it", of="hugepages")
+    ] = False
     interval_ns: Annotated[
         int, note("time between two", "duration", 0, 365 * DAY_NS, of="alloc select fork poll hugepages")
     ] = 0
@@ -457,41 +462,6 @@ def read_table(where: str, table: object, keys: dict[str, Key]) -> dict[str, Any
     return fields
 
 
-_HEADER = re.compile(r"\s*(\[\[?)\s*([^\[\]]+?)\s*\]")
-_ASSIGNMENT = re.compile(r"""\s*((?:"[^"]*"|'[^']*'|[A-Za-z0-9_.\- \t])+?)\s*=""")
-
-
-class Source:
-    """A TOML text and where its keys stand, for errors with a line number."""
-
-    def __init__(self, path: str, text: str) -> None:
-        self.path = path
-        self.lines = {"": 1}
-        section, seen = "", dict[str, int]()
-        for number, long_line in enumerate(text.split("\n"), start=1):
-            line = long_line[:300]
-            if header := _HEADER.match(line):
-                name = _bare(header[2])
-                seen[name] = seen.get(name, -1) + 1
-                section = nth(name, seen[name])
-                self.lines.setdefault(section, number)
-            elif assignment := _ASSIGNMENT.match(line):
-                self.lines.setdefault(f"{section}.{_bare(assignment[1])}".lstrip("."), number)
-
-    def error(self, problem: FieldError) -> ScenarioError:
-        """Return the error of a problem, at its own line or at that of the nearest table around it."""
-        where = problem.where
-        while where not in self.lines:
-            where = where.rpartition("#" if "#" in where.rpartition(".")[2] else ".")[0]
-        table, _, key = problem.where.partition(".")
-        place = f"[{table.partition('#')[0]}] {key}".rstrip() + ": " if table else ""
-        return ScenarioError(f"{self.path}:{self.lines[where]}: {place}{problem}")
-
-
 def nth(table: str, index: int) -> str:
     """Return the dotted place of the index-th table of an array: `disk`, `disk#1`, `disk#2`."""
     return f"{table}#{index}" if index else table
-
-
-def _bare(dotted: str) -> str:
-    return re.sub(r"[\"' \t]", "", dotted)

@@ -55,7 +55,9 @@ SYSCTLS = {
     "vm.min_free_kbytes": Sysctl(0, 0, 1 << 34, False, "KiB kept free, 0 = isqrt(16 * lowmem KiB) as at boot"),
     "vm.swappiness": Sysctl(60, 0, 200, False, "how readily anonymous memory is reclaimed; 100 at most before 5.8"),
     "vm.watermark_scale_factor": Sysctl(10, 1, 3000, False, "gap between marks, 1/10000 of a zone: watermark.marks"),
-    "vm.watermark_boost_factor": Sysctl(15000, 0, 10**9, False, "accepted, without effect: no boost is modelled"),
+    "vm.watermark_boost_factor": Sysctl(
+        15000, 0, 10**9, False, "most that fragmentation raises marks, 1/10000 of HIGH: buddy.steal"
+    ),
     "vm.laptop_mode": Sysctl(0, 0, 10**9, False, "seconds from a read to a full flush, 0 = off"),
     "vm.panic_on_oom": Sysctl(0, 0, 2, False, "1 or 2: panic in place of killing a task"),
     "vm.oom_kill_allocating_task": Sysctl(0, 0, 1, False, "1: kill the task that asks for memory, if it can be killed"),
@@ -83,7 +85,7 @@ CHOICES: dict[str, tuple[tuple[str, ...], str]] = {
         "a kernel stack that runs over: go on and report it, or end as a crash would",
     ),
     "stack.diet": (("off", "on"), "frames of reclaim, select() and splice made smaller; select() allocates instead"),
-    "dirty.limits": (("global", "zone"), "whether pages for writing come from zones within their share only"),
+    "dirty.limits": (("global", "zone", "node"), "of which a page for writing is to be within its share of the limit"),
     "background.start": (("ratio", "half"), "dirty level at which flushers start: as set, or half of it"),
     "flusher.background": (("all", "oldest"), "inodes of background writeback: all, or the long dirty ones first"),
     "flusher.order": (
@@ -295,8 +297,8 @@ def setting_names(scenario: Scenario) -> list[str]:
 
 def warnings_of_sysctl(origin: str, name: str) -> tuple[str, ...]:
     """Return what to warn of when a sysctl is set, at most one line."""
-    why = {"vm.vfs_cache_pressure": "slab caches are not modelled", "vm.watermark_boost_factor": "no boost is modelled"}
-    return (f"{origin}: {name} has no effect: {why[name]}",) if name in why else ()
+    unused = name == "vm.vfs_cache_pressure"
+    return (f"{origin}: {name} has no effect: slab caches are not modelled",) if unused else ()
 
 
 def _replaced(struct: S, key: str, text: str) -> S:
@@ -485,9 +487,8 @@ def _check_run(scenario: Scenario) -> None:
     tasks: Sequence[Task] = scenario.tasks
     _require(len(tasks) > 0, "task", "nothing to run: add a [[task]] (a file with a machine alone goes with --machine)")
     _require(len(tasks) <= MAX_TASKS, "task", f"more than {MAX_TASKS} tasks")
-    _require(
-        sum(len(task.file) for task in tasks) <= MAX_USES, "task.file", f"more than {MAX_USES} files over all tasks"
-    )
+    uses = sum(len(task.file) for task in tasks)
+    _require(uses <= MAX_USES, "task.file", f"more than {MAX_USES} files over all tasks")
     groups = {task.group for task in tasks}
     _require(groups == set(range(len(groups))), "task.group", "groups must be numbered 0, 1, 2 without a gap")
     endless = [task for task in tasks if not task.background and task.kind in PERIODIC_KINDS]

@@ -6,7 +6,7 @@ from tests.kernel.lab import FILE, FLUSHER, KSWAPD, Lab, lab
 
 from pageout.engine import constants as c
 from pageout.kernel.frames import FN
-from pageout.kernel.mm import causes
+from pageout.kernel.mm import causes, kswapd_wake
 from pageout.kernel.mm.filemap import end_page_writeback, inode_list_add, inode_list_del, set_page_dirty
 
 S = 1_000_000_000
@@ -130,7 +130,7 @@ def with_cache(m: Lab) -> Lab:
 def test_reclaim_right_after_kswapd_woke_is_a_burst_through_the_gap() -> None:
     m = with_cache(lab())
     m.k.stat.now_ns = 10 * S
-    causes.note_kswapd_woken(m.k, m.t)
+    kswapd_wake.note_kswapd_woken(m.k, m.t)
     assert reclaim_cause(m) == causes.RECLAIM_BURST
 
 

@@ -10,7 +10,16 @@ from tests.kernel.lab import KSWAPD, USER, YIELDED, called, lab, many, returned,
 from tests.naive import reclaim_node as naive
 
 from pageout.engine import constants as c
-from pageout.kernel.mm import compaction, folio_list, lruvec, reclaim_throttle, vmscan_node, workingset
+from pageout.kernel.mm import (
+    compact_zone,
+    compaction,
+    folio_list,
+    kcompactd,
+    lruvec,
+    reclaim_throttle,
+    vmscan_node,
+    workingset,
+)
 from pageout.kernel.mm.filemap import add_to_page_cache, end_page_writeback
 from pageout.kernel.mm.free_area import free_one_page
 from pageout.kernel.mm.kswapd_node import balance_node, kswapd_of_node, pgdat_balanced, wakeup_node_kswapd
@@ -303,31 +312,119 @@ def test_the_larger_kind_gets_what_the_smaller_one_got(target: int, left: int, p
     assert found == max(0, target * (100 - percentage) // 100 - (target - left))
 
 
-def test_compaction_moves_pages_down_from_the_low_end_and_frees_a_block() -> None:
-    m = node(choices=(("compaction", "on"),), memory_mb=64)
+def in_pieces(m: Any, zone: int) -> tuple[list[int], set[int]]:
+    """Every fourth page of a zone in use, the others free: pages in use, and what they hold of their file."""
     k = m.k
-    zone = 1
-    pages = [m.block(0, zone) for _ in range(k.zone[zone].nr_free - 600)]
-    low = sorted(pages)
-    for page in low[::4]:
+    pages = sorted(m.block(0, zone) for _ in range(k.zone[zone].nr_free - 600))
+    for page in pages[::4]:
         m.place(page)
-    for page in low:
-        if page not in set(low[::4]):
+    for page in pages:
+        if page not in set(pages[::4]):
             k.page[page].pflags = 0
             free_one_page(k, zone, page, 0, c.MIGRATE_MOVABLE)
-    before = {int(k.page[page].index) for page in m.list_of(c.LRU_INACTIVE_FILE, 0)}
-    while compaction.has_block(k, zone, 7):
+    return pages, {int(k.page[page].index) for page in m.list_of(c.LRU_INACTIVE_FILE, 0)}
+
+
+def has_block(k: Any, zone: int, order: int) -> bool:
+    return any(k.free_area[zone * c.MAX_ORDER + o].nr > 0 for o in range(order, c.MAX_ORDER))
+
+
+def compacted(m: Any, order: int, how: int) -> Any:
+    """Run compact_zone on zone 1 to its end; what it returned."""
+    m.enter("compact_zone", 1, order, how)
+    step = m.step(compact_zone.compact_zone)
+    while step == YIELDED:
+        m.task.spent_ns = 0
+        step = m.step(compact_zone.compact_zone)
+    return step
+
+
+LIGHT = compaction.MODE_DIRECT | compaction.MODE_SYNC | c.MIGRATE_MOVABLE
+
+
+def test_compaction_moves_pages_from_the_low_end_and_frees_a_block() -> None:
+    m = node(choices=(("compaction", "on"),), memory_mb=64)
+    k, zone = m.k, 1
+    _, before = in_pieces(m, zone)
+    while has_block(k, zone, 7):
         m.block(7, zone)
-    m.enter("compact_zone", 7, compaction.COMPACT_LIGHT)
-    steps = [m.step(compaction.compact_zone)]
-    while steps[-1] == YIELDED:
-        steps.append(m.step(compaction.compact_zone))
-    assert steps[-1] == returned(compaction.SUCCESS)
-    assert compaction.has_block(k, zone, 7)
+    assert compacted(m, 7, LIGHT) == returned(compaction.SUCCESS)
+    assert has_block(k, zone, 7)
     after = m.list_of(c.LRU_INACTIVE_FILE, 0)
     assert {int(k.page[page].index) for page in after} == before
     assert all(k.slot[k.inode[0].slot_start + k.page[page].index].page == page for page in after)
     assert k.node.pgmigrate_success > 0
+    assert k.node.compact_isolated == 2 * k.node.pgmigrate_success
+
+
+def test_a_pageblock_that_had_nothing_is_passed_by_until_kswapd_sleeps() -> None:
+    m = node(choices=(("compaction", "on"),), memory_mb=64)
+    k, zone = m.k, 1
+    in_pieces(m, zone)
+    for page in m.list_of(c.LRU_INACTIVE_FILE, 0):
+        k.page[page].pflags |= c.PG_LOCKED
+    while has_block(k, zone, 7):
+        m.block(7, zone)
+    assert compacted(m, 7, LIGHT) == returned(compaction.PARTIAL)
+    scanned = int(k.node.compact_migrate_scanned)
+    assert scanned > 0
+    assert k.zone[zone].compact_flush
+    assert compacted(m, 7, LIGHT) == returned(compaction.PARTIAL)
+    assert k.node.compact_migrate_scanned == scanned  # all are marked
+    compaction.reset_isolation_suitable(k)
+    assert not k.zone[zone].compact_flush
+    assert compacted(m, 7, LIGHT) == returned(compaction.COMPLETE)  # it set out from where all is known to begin
+    assert k.node.compact_migrate_scanned > scanned
+
+
+def test_without_free_frames_above_the_mark_compaction_gives_up() -> None:
+    m = node(choices=(("compaction", "on"),), memory_mb=64)
+    k, zone = m.k, 1
+    in_pieces(m, zone)
+    while has_block(k, zone, 7):
+        m.block(7, zone)
+    k.zone[zone].wmark_min = k.zone[zone].nr_free
+    k.task[KSWAPD].state = c.T_SLEEPING
+    whole = compaction.MODE_SYNC | compaction.MODE_WHOLE | compaction.MODE_PROACTIVE
+    assert compacted(m, -1, whole) == returned(compaction.CONTENDED)
+    assert k.node.pgmigrate_success == 0
+
+
+@some
+@given(st.lists(st.integers(0, 30), min_size=11, max_size=11), st.integers(1, 10))
+def test_the_fragmentation_index_is_that_of_the_documentation(by_order: list[int], order: int) -> None:
+    """Documentation/admin-guide/sysctl/vm.rst: towards 0 for want of memory, towards 1000 for fragmentation."""
+    m = node()
+    for o, nr in enumerate(by_order):
+        m.k.free_area[c.MAX_ORDER + o].nr = nr
+    pages, blocks = sum(nr << o for o, nr in enumerate(by_order)), sum(by_order)
+    found = compaction.fragmentation_index(m.k, 1, order)
+    if any(by_order[order:]):
+        assert found == -1000
+    elif not blocks:
+        assert found == 0
+    else:
+        assert found == 1000 - (1000 + pages * 1000 // 2**order) // blocks
+
+
+def test_kcompactd_works_for_the_order_it_was_woken_for_and_puts_off_what_failed() -> None:
+    m = node(choices=(("compaction", "on"),), memory_mb=64)
+    k = m.k
+    k.param.hz = 250
+    m.act_as(USER)
+    m.enter("kcompactd")
+    assert m.step(kcompactd.kcompactd) == slept(c.WQ_KCOMPACTD, 125)
+    in_pieces(m, 1)
+    while has_block(k, 1, 9):
+        m.block(9, 1)
+    compaction.wakeup_kcompactd(k, 9)
+    assert (k.node.kcompactd_max_order, k.task[USER].state) == (9, c.T_RUNNABLE)
+    m.wake()
+    how = compaction.MODE_SYNC | c.MIGRATE_UNMOVABLE
+    assert m.step(kcompactd.kcompactd) == called("compact_zone", 1, 9, how)
+    m.answer(compaction.COMPLETE)
+    assert m.step(kcompactd.kcompactd).kind == "sleep"
+    assert (k.node.kcompactd_max_order, k.zone[1].compact_defer_shift, k.node.compact_daemon_wake) == (0, 1, 1)
 
 
 def test_compaction_that_failed_is_put_off_for_more_and_more_attempts() -> None:
@@ -340,4 +437,10 @@ def test_compaction_that_failed_is_put_off_for_more_and_more_attempts() -> None:
             nr += 1
         skipped.append(nr)
     assert skipped == [1, 3, 7]
+    compaction.defer_compaction(m.k, 1, 4)
+    compaction.compaction_defer_reset(m.k, 1, 3, False)  # order 3 will do: what is above is put off as before
+    assert m.k.zone[1].compact_order_failed == 4
     assert not compaction.compaction_deferred(m.k, 1, 3)
+    assert compaction.compaction_deferred(m.k, 1, 4)
+    compaction.compaction_defer_reset(m.k, 1, 4, True)
+    assert not compaction.compaction_deferred(m.k, 1, 5)

@@ -9,11 +9,13 @@ from pageout.engine.constants import (
     ALLOC_HARDER,
     ALLOC_HIGH,
     ALLOC_NO_WATERMARKS,
+    ALLOC_NOFRAGMENT,
     ALLOC_SPREAD_DIRTY,
     ENGINE_NODE,
     GFP_COLD,
     GFP_MOVABLE,
     GFP_RECLAIMABLE,
+    LIMITS_NODE,
     LIMITS_ZONE,
     MAX_ORDER,
     MIGRATE_MOVABLE,
@@ -28,15 +30,19 @@ from pageout.engine.constants import (
     PG_KERNEL,
     PG_PCP,
     PG_TAIL,
+    STEAL_ALIKE,
     WMARK_HIGH,
     WMARK_LOW,
 )
 from pageout.engine.ring import emit
 from pageout.jit import kfn
 from pageout.kernel.costs import ALLOC_NS
-from pageout.kernel.mm.dirty_limits import zone_dirty_ok
-from pageout.kernel.mm.free_area import free_one_page, pageblock_type, rmqueue, zone_of
+from pageout.kernel.mm.dirty_limits import node_dirty_ok, zone_dirty_ok
+from pageout.kernel.mm.free_area import free_one_page, pageblock_type, rmqueue_within, zone_of
+from pageout.kernel.mm.kswapd_wake import wake_for_boost
 from pageout.vocabulary.tracepoints import EV
+
+ZONE_NORMAL = 2
 
 
 @kfn
@@ -71,14 +77,14 @@ def _pcp_add(k, pages, page, cold, kind):
 
 
 @kfn
-def _refill_pcp(k, t, zone, at, kind, cold):
+def _refill_pcp(k, t, zone, at, kind, cold, nofragment):
     """Fetch a batch of single pages into an empty list; the first fetched is the first used, from either end.
 
     Source: Linux v2.6.34 mm/page_alloc.c:rmqueue_bulk.
     """
     pages = k.pcp_list[at * MIGRATE_PCPTYPES + kind]
     for _ in range(k.zone[zone].pcp_batch):
-        page = rmqueue(k, t, zone, 0, kind)
+        page = rmqueue_within(k, t, zone, 0, kind, nofragment)
         if page == NIL:
             break
         _pcp_add(k, pages, page, 0 if cold else 1, kind)
@@ -135,13 +141,19 @@ def drain_all_pages(k, t):
 @kfn
 def buffered_rmqueue(k, t, zone, order, cpu, gfp):
     """Take a block from a zone, single pages through the CPU's own list; NIL if the zone has none."""
+    return rmqueue_of_cpu(k, t, zone, order, cpu, gfp, 0)
+
+
+@kfn
+def rmqueue_of_cpu(k, t, zone, order, cpu, gfp, nofragment):
+    """The same; nofragment: nothing but a whole pageblock from another kind's."""
     kind = allocflags_to_migratetype(k, gfp)
     if order > 0:
-        return rmqueue(k, t, zone, order, kind)
+        return rmqueue_within(k, t, zone, order, kind, nofragment)
     at = zone * k.param.nr_cpus + cpu
     pages = k.pcp_list[at * MIGRATE_PCPTYPES + kind]
     if pages.head == NIL:
-        _refill_pcp(k, t, zone, at, kind, gfp & GFP_COLD)
+        _refill_pcp(k, t, zone, at, kind, gfp & GFP_COLD, nofragment)
         if pages.head == NIL:
             return NIL
     k.pcp[at].nr -= 1
@@ -214,10 +226,20 @@ def zone_watermark_ok(k, zone, order, mark, classzone, alloc_flags):
 @kfn
 def _mark_of(z, alloc_flags):
     if alloc_flags & WMARK_HIGH:
-        return z.wmark_high
+        return z.wmark_high + z.boost
     if alloc_flags & WMARK_LOW:
-        return z.wmark_low
-    return z.wmark_min
+        return z.wmark_low + z.boost
+    return z.wmark_min + z.boost
+
+
+@kfn
+def _passes(k, zone, order, alloc_flags, classzone):
+    """Is the zone above its mark? One page for a request that cannot wait is not measured by the boost."""
+    z = k.zone[zone]
+    if zone_watermark_ok(k, zone, order, _mark_of(z, alloc_flags), classzone, alloc_flags):
+        return True
+    urgent = z.boost and order == 0 and alloc_flags & ALLOC_HARDER and not alloc_flags & (WMARK_LOW | WMARK_HIGH)
+    return urgent and zone_watermark_ok(k, zone, order, z.wmark_min, classzone, alloc_flags)
 
 
 @kfn
@@ -228,15 +250,26 @@ def get_page_from_freelist(k, t, order, alloc_flags, gfp):
     Source: Linux v2.6.34 mm/page_alloc.c:get_page_from_freelist.
     """
     classzone = k.param.nr_zones - 1
+    nofragment = 1 if alloc_flags & ALLOC_NOFRAGMENT and classzone == ZONE_NORMAL else 0
+    page = _walk_zones(k, t, order, alloc_flags, gfp, nofragment)
+    if page == NIL and nofragment:
+        page = _walk_zones(k, t, order, alloc_flags, gfp, 0)
+    return page
+
+
+@kfn
+def _walk_zones(k, t, order, alloc_flags, gfp, nofragment):
+    classzone = k.param.nr_zones - 1
     zone = classzone
     while zone >= 0:
         if alloc_flags & ALLOC_SPREAD_DIRTY and not zone_dirty_ok(k, t, zone):
             zone -= 1
             continue
-        if alloc_flags & ALLOC_NO_WATERMARKS or zone_watermark_ok(
-            k, zone, order, _mark_of(k.zone[zone], alloc_flags), classzone, alloc_flags
-        ):
-            page = buffered_rmqueue(k, t, zone, order, k.task[t].cpu, gfp)
+        if alloc_flags & ALLOC_NO_WATERMARKS or _passes(k, zone, order, alloc_flags, classzone):
+            page = rmqueue_of_cpu(k, t, zone, order, k.task[t].cpu, gfp, nofragment)
+            if k.zone[zone].boosted:
+                k.zone[zone].boosted = 0
+                wake_for_boost(k, t)
             if page != NIL:
                 _prepare(k, page, order)
                 k.zone[zone].pgalloc += 1 << order
@@ -261,7 +294,8 @@ def _prepare(k, page, order):
 @kfn
 def try_alloc(k, t, order, gfp):
     """The allocator's fast path: one attempt above the LOW watermark. NIL: the slow path is needed."""
-    page = get_page_from_freelist(k, t, order, WMARK_LOW, gfp)
+    flags = WMARK_LOW | ALLOC_NOFRAGMENT if k.param.buddy_steal == STEAL_ALIKE else WMARK_LOW
+    page = get_page_from_freelist(k, t, order, flags, gfp)
     if page != NIL:
         emit(k, t, EV.mm_page_alloc, page, order, allocflags_to_migratetype(k, gfp), gfp)
     return page
@@ -273,6 +307,8 @@ def try_alloc_for_write(k, t, gfp):
 
     The slow path does not care.  Source: Linux v3.3 mm/page_alloc.c:get_page_from_freelist (__GFP_WRITE).
     """
+    if k.param.dirty_limits == LIMITS_NODE and not node_dirty_ok(k):
+        return NIL
     if k.param.dirty_limits != LIMITS_ZONE:
         return try_alloc(k, t, 0, gfp)
     page = get_page_from_freelist(k, t, 0, WMARK_LOW | ALLOC_SPREAD_DIRTY, gfp)

@@ -255,14 +255,6 @@ def _kswapd_cause(k):
 
 
 @kfn
-def note_kswapd_woken(k, t):
-    """kswapd leaves its sleep: remember when, and what it had done by then."""
-    k.stat.kswapd_woken_ns = now_of(k, t)
-    k.stat.kswapd_scanned_before = k.stat.scanned_kswapd
-    k.stat.kswapd_reclaimed_before = k.stat.reclaimed_kswapd
-
-
-@kfn
 def note_direct_reclaim(k, t, order):
     """A task enters direct reclaim: say why memory was short, or in pieces."""
     zone = k.param.nr_zones - 1

@@ -1,41 +1,43 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Compaction in place of lumpy reclaim: pages in use move from a zone's low end to free frames at its high end.
+"""Compaction in place of lumpy reclaim: when it is worth trying, who is woken for it, and whether to try again.
 
-Source: Linux v6.1 mm/compaction.c:compact_zone, isolate_migratepages_block, isolate_freepages, compaction_suitable,
-defer_compaction; mm/page_alloc.c:should_compact_retry. Differs: direct compaction only, no kcompactd; no skip bits, no
-fast searches, no fragmentation index; a page moves at once, so no free pages are held back meanwhile; a page that is
-being written is passed over at any priority.
+How a zone is compacted: compact_zone.py; the thread that does it unasked: kcompactd.py.
+Source: Linux v6.1 mm/compaction.c:compaction_suitable, compaction_deferred, try_to_compact_pages, wakeup_kcompactd;
+mm/vmstat.c:fragmentation_index; mm/page_alloc.c:should_compact_retry.
 """
 
-from pageout.engine.clock import out_of_slice, spend
 from pageout.engine.constants import (
     ENTRY,
+    GFP_MOVABLE,
+    GFP_RECLAIMABLE,
     MAX_ORDER,
     MIGRATE_MOVABLE,
+    MIGRATE_RECLAIMABLE,
     MIGRATE_UNMOVABLE,
     NIL,
     PAGE_ALLOC_COSTLY_ORDER,
     PAGEBLOCK_ORDER,
     PG_BUDDY,
-    PG_LOCKED,
     PG_LRU,
-    PG_WAITERS,
-    PG_WRITEBACK,
-    YIELD,
+    WQ_KCOMPACTD,
 )
-from pageout.engine.kstack import ret
+from pageout.engine.kstack import call, ret
+from pageout.engine.waitqueue import wake_all
 from pageout.jit import kfn
-from pageout.kernel.costs import SCAN_NS
-from pageout.kernel.mm.buddy import drain_all_pages, zone_watermark_ok
-from pageout.kernel.mm.free_area import free_one_page, order_of, pageblock_type, take_free_page
-from pageout.kernel.mm.swap import lru_add, lru_add_drain, lru_del
+from pageout.kernel.frames import FN
+from pageout.kernel.mm.buddy import free_watermark_ok, zone_watermark_ok
 
 COMPACT_FULL, COMPACT_LIGHT, COMPACT_ASYNC = 0, 1, 2  # priorities: the lower the harder
-SKIPPED, DEFERRED, COMPLETE, SUCCESS = 0, 1, 2, 3  # what came of it
+# What came of it, the better the higher. CONTINUE: worth trying, or not done yet.
+SKIPPED, DEFERRED, CONTINUE, COMPLETE, PARTIAL, CONTENDED, SUCCESS = 0, 1, 2, 3, 4, 5, 6
+# How a zone is compacted, beside the kind of page wanted in the lowest two bits.
+MODE_SYNC, MODE_DIRECT, MODE_WHOLE, MODE_PROACTIVE = 4, 8, 16, 32
+KIND_MASK = 3
 MAX_DEFER_SHIFT = 6
 MAX_COMPACT_RETRIES = 16
-MOVE_NS = 1000  # assumed: unmap a page, copy 4 KiB, map it again
+EXTFRAG_THRESHOLD = 500  # vm.extfrag_threshold
 PAGEBLOCK = 1 << PAGEBLOCK_ORDER
+SAMPLE = 1 << PAGE_ALLOC_COSTLY_ORDER
 
 
 @kfn
@@ -45,22 +47,46 @@ def compact_gap(order):
 
 
 @kfn
-def has_block(k, zone, order):
-    """Is there a free block of this order or larger?"""
-    for o in range(order, MAX_ORDER):
-        if k.free_area[zone * MAX_ORDER + o].nr > 0:
-            return True
-    return False
+def migratetype_of(gfp):
+    """The kind of page a request wants, as try_to_compact_pages takes it from its flags."""
+    if gfp & GFP_MOVABLE:
+        return MIGRATE_MOVABLE
+    return MIGRATE_RECLAIMABLE if gfp & GFP_RECLAIMABLE else MIGRATE_UNMOVABLE
+
+
+@kfn
+def fragmentation_index(k, zone, order):
+    """Towards 0: a request would fail for want of memory; towards 1000: of fragmentation. -1000: it would not fail."""
+    blocks, pages = 0, 0
+    for o in range(MAX_ORDER):
+        nr = k.free_area[zone * MAX_ORDER + o].nr
+        blocks += nr
+        pages += nr << o
+        if o >= order and nr > 0:
+            return -1000
+    if blocks == 0:
+        return 0
+    return 1000 - (1000 + pages * 1000 // (1 << order)) // blocks
+
+
+@kfn
+def suitable_with(k, zone, order, free):
+    """compaction_suitable's marks, were so many pages free."""
+    z, top = k.zone[zone], k.param.nr_zones - 1
+    if zone_watermark_ok(k, zone, order, z.wmark_min + z.boost, top, 0):
+        return SUCCESS
+    mark = z.boost + (z.wmark_low if order > PAGE_ALLOC_COSTLY_ORDER else z.wmark_min)
+    return CONTINUE if free_watermark_ok(k, zone, 0, mark + compact_gap(order), top, 0, free) else SKIPPED
 
 
 @kfn
 def compaction_suitable(k, zone, order):
-    """SUCCESS: not needed. SKIPPED: too few pages are free to work with. Else COMPLETE: worth trying."""
-    z, top = k.zone[zone], k.param.nr_zones - 1
-    if zone_watermark_ok(k, zone, order, z.wmark_min, top, 0):
-        return SUCCESS
-    mark = z.wmark_low if order > PAGE_ALLOC_COSTLY_ORDER else z.wmark_min
-    return COMPLETE if zone_watermark_ok(k, zone, 0, mark + compact_gap(order), top, 0) else SKIPPED
+    """SUCCESS: not needed. SKIPPED: too little is free to work with, or memory is short rather than in pieces."""
+    found = suitable_with(k, zone, order, k.zone[zone].nr_free)
+    if found == CONTINUE and order > PAGE_ALLOC_COSTLY_ORDER:
+        if 0 <= fragmentation_index(k, zone, order) <= EXTFRAG_THRESHOLD:
+            return SKIPPED
+    return found
 
 
 @kfn
@@ -72,7 +98,7 @@ def compaction_ready(k, order):
         suitable = compaction_suitable(k, zone, order)
         if suitable == SUCCESS:
             return True
-        mark = k.zone[zone].wmark_high + compact_gap(order)
+        mark = k.zone[zone].wmark_high + k.zone[zone].boost + compact_gap(order)
         if suitable != SKIPPED and zone_watermark_ok(k, zone, 0, mark, k.param.nr_zones - 1, 0):
             return True
     return False
@@ -82,7 +108,7 @@ def compaction_ready(k, order):
 def compaction_deferred(k, zone, order):
     """After failures, is this attempt one of those to be left out?"""
     z = k.zone[zone]
-    if order < z.compact_order_failed or z.compact_defer_shift == 0:
+    if order < z.compact_order_failed:
         return False
     z.compact_considered += 1
     if z.compact_considered >= 1 << z.compact_defer_shift:
@@ -97,169 +123,142 @@ def defer_compaction(k, zone, order):
     z = k.zone[zone]
     z.compact_considered = 0
     z.compact_defer_shift = min(z.compact_defer_shift + 1, MAX_DEFER_SHIFT)
-    if order < z.compact_order_failed or z.compact_order_failed == 0:
-        z.compact_order_failed = order
+    z.compact_order_failed = min(z.compact_order_failed, order)
 
 
 @kfn
-def _succeeded(k, zone, order):
+def compaction_defer_reset(k, zone, order, allocated):
+    """It succeeded, or will (allocated: the block has been had, too): nothing is left out at this order."""
     z = k.zone[zone]
-    z.compact_considered, z.compact_defer_shift = 0, 0
+    if allocated:
+        z.compact_considered, z.compact_defer_shift = 0, 0
     if order >= z.compact_order_failed:
         z.compact_order_failed = order + 1
 
 
 @kfn
-def _is_movable(k, page):
-    """On the node's lists, its data at rest, nobody else holding on to it."""
-    pg = k.page[page]
-    busy = PG_LOCKED | PG_WRITEBACK | PG_WAITERS
-    return pg.pflags & PG_LRU and not pg.pflags & busy and pg.refs == 0
-
-
-@kfn
-def _next_target(k, zone, floor):
-    """A free frame at the zone's high end, above `floor`, taken out of its block; NIL if there is none.
-
-    compact_free: the frame from which to look on, within its pageblock upwards, then in the pageblock below.
-    """
+def compaction_restarting(k, zone, order):
+    """Is this the first attempt after as many were left out as can be?"""
     z = k.zone[zone]
-    while z.compact_free > floor:
-        block = z.compact_free >> PAGEBLOCK_ORDER << PAGEBLOCK_ORDER
-        end = min(block + PAGEBLOCK, z.end_page)
-        if block > floor and pageblock_type(k, block) != MIGRATE_UNMOVABLE:
-            page = z.compact_free
-            while page < end:
-                k.node.compact_free_scanned += 1
-                if k.page[page].pflags & PG_BUDDY and order_of(k, page) < PAGEBLOCK_ORDER:
-                    z.compact_free = page
-                    take_free_page(k, zone, page)
-                    return page
-                page += 1 << order_of(k, page) if k.page[page].pflags & PG_BUDDY else 1
-        z.compact_free = block - PAGEBLOCK
-    return NIL
-
-
-@kfn
-def _move(k, zone, old, new):
-    """The page moves to another frame: what is known of it, its place in its file, a place at the head of its list."""
-    was, is_now = k.page[old], k.page[new]
-    lru_del(k, old)
-    is_now.pflags, is_now.mapping, is_now.index = was.pflags, was.mapping, was.index
-    is_now.dirtied_when, is_now.refs = was.dirtied_when, 0
-    k.slot[k.inode[was.mapping].slot_start + was.index].page = new
-    lru_add(k, new)
-    was.mapping, was.pflags = NIL, 0
-    free_one_page(k, zone, old, 0, pageblock_type(k, old))
-    k.node.pgmigrate_success += 1
-
-
-@kfn
-def _compact_block(k, t, zone, order, is_async):
-    """Empty the pageblock that compact_migrate is in. False once the two ends have met."""
-    z = k.zone[zone]
-    end = min((z.compact_migrate >> PAGEBLOCK_ORDER) + 1 << PAGEBLOCK_ORDER, z.end_page)
-    if z.compact_migrate >= z.end_page or end > z.compact_free:
+    if order < z.compact_order_failed:
         return False
-    if is_async and pageblock_type(k, z.compact_migrate) != MIGRATE_MOVABLE:
-        z.compact_migrate = end
-        return True
-    page = z.compact_migrate
-    while page < end:
-        k.node.compact_migrate_scanned += 1
-        pflags = k.page[page].pflags
-        if pflags & PG_BUDDY:
-            page += 1 << order_of(k, page)
-            continue
-        if _is_movable(k, page):
-            target = _next_target(k, zone, end)
-            if target == NIL:
-                z.compact_migrate = page
-                return False
-            k.node.compact_isolated += 2
-            _move(k, zone, page, target)
-            spend(k, t, MOVE_NS)
-        elif pflags & PG_LRU:
-            k.node.pgmigrate_fail += 1
-        spend(k, t, SCAN_NS // 4)
-        page += 1
-    z.compact_migrate = end
-    return True
+    return z.compact_defer_shift == MAX_DEFER_SHIFT and z.compact_considered >= 1 << z.compact_defer_shift
 
 
 @kfn
-def compact_zone(k, t, f):
+def _worth_a_look(k, block, is_source):
+    """Does a sample of the pageblock show a page to move, or (is_source: False) a free one? Then it is not skipped."""
+    if not k.pageblock_skip[block >> PAGEBLOCK_ORDER]:
+        return True
+    wanted = PG_LRU if is_source else PG_BUDDY
+    for page in range(block, block + PAGEBLOCK, SAMPLE):
+        if page < k.param.nr_pages and k.page[page].pflags & wanted:
+            k.pageblock_skip[block >> PAGEBLOCK_ORDER] = 0
+            return True
+    return False
+
+
+@kfn
+def reset_skips(k, zone):
+    """__reset_isolation_suitable: forget which pageblocks had nothing, where they now have; begin at the outermost."""
+    z = k.zone[zone]
+    z.compact_flush = 0
+    low = z.start_page >> PAGEBLOCK_ORDER << PAGEBLOCK_ORDER
+    high = (z.end_page - 1) >> PAGEBLOCK_ORDER << PAGEBLOCK_ORDER
+    found_source, found_target = False, False
+    while low < high:
+        if _worth_a_look(k, low, True) and not found_source:
+            found_source = True
+            z.compact_async, z.compact_migrate, z.compact_init = low, low, low
+        if _worth_a_look(k, high, False) and not found_target:
+            found_target = True
+            z.compact_free = high
+        low += PAGEBLOCK
+        high -= PAGEBLOCK
+
+
+@kfn
+def reset_isolation_suitable(k):
+    """As kswapd goes to sleep: the next compaction looks everywhere again, if one has been through a whole zone."""
+    if not k.param.compaction:
+        return
+    for zone in range(k.param.nr_zones):
+        if k.zone[zone].compact_flush:
+            reset_skips(k, zone)
+
+
+@kfn
+def wakeup_kcompactd(k, order):
+    """Wake kcompactd for a block of an order above 0, if a zone could be compacted for it."""
+    if order == 0 or not k.param.compaction:
+        return
+    node = k.node
+    if node.kcompactd_max_order < order:
+        node.kcompactd_max_order = order
+    if k.wait[WQ_KCOMPACTD].head == NIL:
+        return
+    for zone in range(k.param.nr_zones):
+        if compaction_suitable(k, zone, node.kcompactd_max_order) == CONTINUE:
+            wake_all(k, WQ_KCOMPACTD)
+            return
+
+
+@kfn
+def try_to_compact_pages(k, t, f):
     """Direct compaction: each zone from the highest, until one has a block of the order.
 
-    f.a, f.b   in: order, priority (COMPACT_*).  Returns what came of it.  Sleeps: no, but lets others run.
+    f.a, f.b, f.c   in: order, priority (COMPACT_*), GFP flags.  Returns what came of it.  Sleeps: no, but lets others
+    run.
     """
-    ZONE, BLOCKS = 1, 2
-    pc = f.pc
-    if pc == ENTRY:
+    COMPACTED = 1
+    if f.pc == ENTRY:
         f.zone, f.flag = k.param.nr_zones, SKIPPED
-        lru_add_drain(k, k.task[t].cpu)
-        drain_all_pages(k, t)
-        pc = ZONE
-    while True:
-        if pc == ZONE:
-            f.zone -= 1
-            if f.zone < 0:
-                return _end(k, t, f)
-            if f.b != COMPACT_FULL and compaction_deferred(k, f.zone, f.a):
-                f.flag = max(f.flag, DEFERRED)
-                continue
-            suitable = compaction_suitable(k, f.zone, f.a)
-            if suitable == SUCCESS:
-                f.flag = SUCCESS
-                return _end(k, t, f)
-            if suitable == SKIPPED:
-                continue
-            _begin_zone(k, f.zone)
-            pc = BLOCKS
-        met = not _compact_block(k, t, f.zone, f.a, f.b == COMPACT_ASYNC)
-        if has_block(k, f.zone, f.a):
-            _succeeded(k, f.zone, f.a)
-            f.flag = SUCCESS
-            return _end(k, t, f)
-        if met:
-            k.zone[f.zone].compact_migrate, k.zone[f.zone].compact_free = 0, 0
-            f.flag = max(f.flag, COMPLETE)
+    elif f.pc == COMPACTED:
+        status = k.task[t].retval
+        f.flag = max(f.flag, status)
+        if status == SUCCESS:
+            compaction_defer_reset(k, f.zone, f.a, False)
+            return ret(k, t, f, f.flag)
+        if f.b != COMPACT_ASYNC and (status == COMPLETE or status == PARTIAL):
+            defer_compaction(k, f.zone, f.a)
+        if k.task[t].killed:
+            return ret(k, t, f, f.flag)
+    f.zone -= 1
+    while f.zone >= 0:
+        if f.b == COMPACT_FULL or not compaction_deferred(k, f.zone, f.a):
+            how = MODE_DIRECT | migratetype_of(f.c)
             if f.b != COMPACT_ASYNC:
-                defer_compaction(k, f.zone, f.a)
-            pc = ZONE
-        elif out_of_slice(k, t):
-            f.pc = BLOCKS
-            return YIELD
-
-
-@kfn
-def _begin_zone(k, zone):
-    """Go on where the last run stopped, or begin at both ends."""
-    z = k.zone[zone]
-    if z.compact_free <= z.start_page:
-        z.compact_migrate = z.start_page
-        z.compact_free = (z.end_page - 1) >> PAGEBLOCK_ORDER << PAGEBLOCK_ORDER
-
-
-@kfn
-def _end(k, t, f):
-    if f.flag != SKIPPED and f.flag != DEFERRED:
-        k.node.compact_stall += 1
+                how |= MODE_SYNC
+            if f.b == COMPACT_FULL:
+                how |= MODE_WHOLE
+            return call(k, t, f, FN.compact_zone, COMPACTED, f.zone, f.a, how)
+        f.flag = max(f.flag, DEFERRED)
+        f.zone -= 1
     return ret(k, t, f, f.flag)
+
+
+@kfn
+def _reclaim_would_help(k, order):
+    """compaction_zonelist_suitable: could a zone be compacted with a part of what reclaim might free, the less the
+    higher the order?"""
+    for zone in range(k.param.nr_zones):
+        reclaimable = k.zone[zone].lru_file
+        if k.stat.swap_free > 0:
+            reclaimable += k.zone[zone].lru_anon
+        if suitable_with(k, zone, order, reclaimable // order + k.zone[zone].nr_free) == CONTINUE:
+            return True
+    return False
 
 
 @kfn
 def should_compact_retry(k, f):
     """Reclaim got somewhere, compaction not yet: again, up to 16 times (4 if costly), then harder.
 
-    Fields: f.left what compaction said, f.priority its priority, f.nr_scanned how often it was tried.
+    Fields: f.left what compaction said, f.priority its priority, f.nr_scanned how often it succeeded.
     """
     costly = f.order > PAGE_ALLOC_COSTLY_ORDER
     if f.left == SKIPPED:
-        for zone in range(k.param.nr_zones):
-            if compaction_suitable(k, zone, f.order) != SKIPPED:
-                return True
-        return False
+        return _reclaim_would_help(k, f.order)
     if f.left == SUCCESS:
         f.nr_scanned += 1
         if f.nr_scanned <= MAX_COMPACT_RETRIES // (4 if costly else 1):

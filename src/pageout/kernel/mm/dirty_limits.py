@@ -205,6 +205,21 @@ def zone_dirty_ok(k, t, zone):
 
 
 @kfn
+def node_dirty_ok(k):
+    """True while the node holds no more than the limit as it is now: the throttle's own falls slowly.
+
+    Beyond it pages for writing come by the slow path, which wakes kswapd below HIGH instead of LOW.
+    Source: Linux v6.1 mm/page-writeback.c:node_dirty_ok, node_dirty_limit.
+    """
+    memory = dirtyable_pages(k) - 1
+    if k.param.dirty_bytes > 0:
+        limit = (k.param.dirty_bytes + 4095) // 4096 * memory // (memory + 1)
+    else:
+        limit = k.param.dirty_ratio * memory // 100
+    return k.vm.nr_dirty + k.vm.nr_writeback <= limit
+
+
+@kfn
 def over_background(k):
     """True while there is more dirty than the background threshold."""
     return k.vm.nr_dirty >= background_threshold(k, -1)

@@ -18,6 +18,8 @@ from pageout.engine.constants import (
     ORDER_SHIFT,
     PAGEBLOCK_ORDER,
     PG_BUDDY,
+    PG_LRU,
+    STEAL_ALIKE,
 )
 from pageout.engine.ring import emit
 from pageout.jit import kfn
@@ -212,6 +214,104 @@ def _steal(k, t, zone, page, order, current, kind, lender):
 
 
 @kfn
+def _claims_all(k, current, kind):
+    """May a request of this kind take the free pages of a whole pageblock? Source: v6.1 can_steal_fallback."""
+    return current >= PAGEBLOCK_ORDER >> 1 or kind != MIGRATE_MOVABLE or k.param.mobility_off
+
+
+@kfn
+def _lender_of(k, area, kind):
+    """The type that has a block of this area to lend; NIL if none has. Source: v6.1 find_suitable_fallback."""
+    if k.free_area[area].nr > 0:
+        for turn in range(2):
+            lender = _fallback_type(kind, turn)
+            if k.free_list[area * NR_FREE_LISTS + lender].head != NIL:
+                return lender
+    return NIL
+
+
+@kfn
+def _nr_movable_in(k, zone, page):
+    """Frames of the pageblock that are on LRU lists: they could be moved."""
+    first = max(page & ~(PAGEBLOCK - 1), k.zone[zone].start_page)
+    movable = 0
+    for at in range(first, min((page & ~(PAGEBLOCK - 1)) + PAGEBLOCK, k.zone[zone].end_page)):
+        if k.page[at].pflags & PG_LRU:
+            movable += 1
+    return movable
+
+
+@kfn
+def boost_watermark(k, zone):
+    """A block of another kind is taken: raise the zone's marks by a pageblock, so that kswapd makes room.
+
+    Source: Linux v6.1 mm/page_alloc.c:boost_watermark.
+    """
+    z = k.zone[zone]
+    most = z.wmark_high * k.param.boost_factor // 10000
+    if k.param.boost_factor == 0 or PAGEBLOCK * 4 > z.present or most == 0:
+        return
+    z.boost = min(z.boost + PAGEBLOCK, max(most, PAGEBLOCK))
+    z.boosted = 1
+
+
+@kfn
+def _take_over(k, zone, page, current, kind):
+    """Bring a block of another kind, or all free pages of its pageblock, over to this one.
+
+    The pageblock follows if half of it is free or as good as of this kind: movable pages for the movable, all but those
+    for others.  Source: Linux v6.1 mm/page_alloc.c:steal_suitable_fallback.
+    """
+    if current >= PAGEBLOCK_ORDER:
+        for block in range(page, page + (1 << current), PAGEBLOCK):
+            set_pageblock_type(k, block, kind)
+    else:
+        boost_watermark(k, zone)
+        if _claims_all(k, current, kind):
+            movable, before = _nr_movable_in(k, zone, page), pageblock_type(k, page)
+            moved = move_freepages_block(k, zone, page, kind)
+            alike = 0
+            if kind == MIGRATE_MOVABLE:
+                alike = movable
+            elif before == MIGRATE_MOVABLE:
+                alike = PAGEBLOCK - moved - movable
+            if moved > 0:
+                if moved + alike >= PAGEBLOCK >> 1 or k.param.mobility_off:
+                    set_pageblock_type(k, page, kind)
+                return
+    area = zone * MAX_ORDER + current
+    _unlink(k, area, page)
+    _link(k, area, page, current, kind)
+
+
+@kfn
+def _fallback_alike(k, t, zone, order, kind, nofragment):
+    """buddy.steal=alike: bring a block over from another kind, the largest there is; False if there is none.
+
+    A movable request that may not take a whole pageblock's pages takes the smallest that will do.
+    Source: Linux v6.1 mm/page_alloc.c:__rmqueue_fallback.
+    """
+    least = PAGEBLOCK_ORDER if nofragment and order < PAGEBLOCK_ORDER else order
+    current = MAX_ORDER - 1
+    while current >= least and _lender_of(k, zone * MAX_ORDER + current, kind) == NIL:
+        current -= 1
+    if current < least:
+        return False
+    if kind == MIGRATE_MOVABLE and current > order and not _claims_all(k, current, kind):
+        current = order
+        while _lender_of(k, zone * MAX_ORDER + current, kind) == NIL:
+            current += 1
+    area = zone * MAX_ORDER + current
+    lender = _lender_of(k, area, kind)
+    page = k.free_list[area * NR_FREE_LISTS + lender].head
+    _take_over(k, zone, page, current, kind)
+    fragmenting = 1 if current < PAGEBLOCK_ORDER else 0
+    same = 1 if pageblock_type(k, page) == kind else 0
+    emit(k, t, EV.mm_page_alloc_extfrag, page, order, current, PAGEBLOCK_ORDER, kind, lender, fragmenting, same)
+    return True
+
+
+@kfn
 def _rmqueue_fallback(k, t, zone, order, kind):
     """Borrow from another type, the largest block there is; NIL if there is none.
 
@@ -235,8 +335,17 @@ def rmqueue(k, t, zone, order, kind):
 
     Source: Linux v2.6.34 mm/page_alloc.c:__rmqueue.
     """
+    return rmqueue_within(k, t, zone, order, kind, 0)
+
+
+@kfn
+def rmqueue_within(k, t, zone, order, kind, nofragment):
+    """The same; nofragment: of another type only a whole pageblock (buddy.steal=alike)."""
     page = _rmqueue_smallest(k, zone, order, kind)
-    if page == NIL and kind != MIGRATE_RESERVE:
+    if k.param.buddy_steal == STEAL_ALIKE:
+        if page == NIL and _fallback_alike(k, t, zone, order, kind, nofragment):
+            page = _rmqueue_smallest(k, zone, order, kind)
+    elif page == NIL and kind != MIGRATE_RESERVE:
         page = _rmqueue_fallback(k, t, zone, order, kind)
         if page == NIL:
             kind = MIGRATE_RESERVE

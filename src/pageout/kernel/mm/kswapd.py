@@ -12,7 +12,7 @@ from pageout.engine.waitqueue import sleep_on, timeout_jiffies, wake_all
 from pageout.jit import kfn
 from pageout.kernel.frames import FN
 from pageout.kernel.mm.buddy import zone_watermark_ok
-from pageout.kernel.mm.causes import note_kswapd_woken
+from pageout.kernel.mm.kswapd_wake import note_kswapd_woken
 from pageout.kernel.mm.lru_balance import age_anon_if_low, reclaimable_pages
 from pageout.vocabulary.tracepoints import EV
 

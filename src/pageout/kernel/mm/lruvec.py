@@ -20,7 +20,6 @@ from pageout.engine.constants import (
 )
 from pageout.engine.ring import emit
 from pageout.jit import kfn
-from pageout.kernel.costs import SCAN_NS
 from pageout.kernel.mm.swap import lru_add, lru_add_drain, lru_del
 from pageout.vocabulary.tracepoints import EV
 
@@ -62,7 +61,7 @@ def prepare_scan_count(k, t, priority):
     task.sc_cache_trim = 1 if trims else 0
     high = 0
     for zone in range(k.param.nr_zones):
-        high += k.zone[zone].wmark_high
+        high += k.zone[zone].wmark_high + k.zone[zone].boost
     file = inactive + k.lru[LRU_ACTIVE_FILE].nr
     is_tiny = file + k.vm.nr_free_pages <= high and not may & DEACTIVATE_ANON
     task.sc_file_tiny = 1 if is_tiny and k.lru[LRU_INACTIVE_ANON].nr >> priority > 0 else 0
@@ -90,7 +89,7 @@ def scan_fractions(swappiness, anon_cost, file_cost):
 def scan_balance(k, t, priority):
     """Which lists this scan goes over: SCAN_*."""
     task = k.task[t]
-    if k.stat.swap_free <= 0:
+    if k.stat.swap_free <= 0 or task.sc_no_swap:
         return SCAN_FILE
     if priority == 0 and k.param.swappiness:
         return SCAN_EQUAL
@@ -137,7 +136,7 @@ def isolate_lru_folios(k, t, lru, nr_to_scan):
         task.kept_tail = page
         task.kept_nr += 1
     nr = task.kept_nr
-    spend(k, t, nr * SCAN_NS)
+    spend(k, t, nr * k.param.scan_ns)
     top, order = k.param.nr_zones - 1, task.sc_order
     if k.param.isolate_mode:
         emit(k, t, EV.mm_vmscan_lru_isolate_mode, 0, top, order, nr_to_scan, nr, 0, nr, 1 << lru)

@@ -41,11 +41,18 @@ from pageout.kernel.mm.buddy import (
     get_page_from_freelist,
     zone_watermark_ok,
 )
-from pageout.kernel.mm.compaction import COMPACT_ASYNC, COMPACT_LIGHT, DEFERRED, should_compact_retry
+from pageout.kernel.mm.compaction import (
+    COMPACT_ASYNC,
+    COMPACT_LIGHT,
+    SKIPPED,
+    compaction_defer_reset,
+    should_compact_retry,
+)
+from pageout.kernel.mm.free_area import zone_of
 from pageout.kernel.mm.kswapd_node import wakeup_node_kswapd
+from pageout.kernel.mm.kswapd_wake import MAX_RECLAIM_RETRIES
 from pageout.kernel.mm.oom_kill import out_of_memory
 from pageout.kernel.mm.reclaim_entry import enter_reclaim, left_reclaim
-from pageout.kernel.mm.reclaim_throttle import MAX_RECLAIM_RETRIES
 from pageout.kernel.mm.show_mem import warn_alloc_failed
 from pageout.vocabulary.tracepoints import EV
 
@@ -100,7 +107,7 @@ def should_reclaim_retry(k, t, f, progress):
         zone = top - i
         reclaimable = zone_reclaimable_pages(k, zone)
         available = reclaimable + k.zone[zone].nr_free
-        mark = k.zone[zone].wmark_min
+        mark = k.zone[zone].wmark_min + k.zone[zone].boost
         enough = free_watermark_ok(k, zone, f.order, mark, top, _alloc_flags(f.gfp), available)
         emit(
             k,
@@ -126,19 +133,23 @@ def alloc_pages_slowpath(k, t, f):
 
     f.a, f.b   in: order, GFP flags.  Returns the first page, NIL on failure.  Sleeps: yes.
     """
-    RETRY, RECLAIMED, COMPACTED_FIRST, COMPACTED, KILLED, JUDGE = 1, 2, 3, 4, 5, 6
+    RETRY, RECLAIMED, COMPACTED_FIRST, COMPACTED, KILLED, JUDGE, GAVE_WAY = 1, 2, 3, 4, 5, 6, 7
     task = k.task[t]
     pc = f.pc
     if pc == ENTRY:
         f.order, f.gfp, f.priority = f.a, f.b, COMPACT_LIGHT
         wakeup_node_kswapd(k, t, f.order, f.gfp)
+        if f.gfp & GFP_WAIT and k.cpu[task.cpu].resched:  # might_sleep(): who was woken may go first
+            f.pc = GAVE_WAY
+            return YIELD
+    if pc == ENTRY or pc == GAVE_WAY:
         page = _try(k, t, f, _alloc_flags(f.gfp))
         if page != NIL:
             return _deliver(k, t, f, page)
         unmovable = f.order > 0 and not f.gfp & GFP_MOVABLE
         may = f.gfp & GFP_WAIT and not task.tflags & PF_MEMALLOC
         if k.param.compaction and may and (f.order > PAGE_ALLOC_COSTLY_ORDER or unmovable):
-            return call(k, t, f, FN.compact_zone, COMPACTED_FIRST, f.order, COMPACT_ASYNC, f.gfp)
+            return call(k, t, f, FN.try_to_compact_pages, COMPACTED_FIRST, f.order, COMPACT_ASYNC, f.gfp)
         pc = RETRY
     elif pc == KILLED:
         if f.flag:
@@ -158,7 +169,7 @@ def alloc_pages_slowpath(k, t, f):
         if page != NIL:
             return _deliver(k, t, f, page)
         if k.param.compaction and f.order > 0:
-            return call(k, t, f, FN.compact_zone, COMPACTED, f.order, f.priority, f.gfp)
+            return call(k, t, f, FN.try_to_compact_pages, COMPACTED, f.order, f.priority, f.gfp)
         pc = JUDGE
     elif pc == COMPACTED:
         f.left = task.retval
@@ -190,12 +201,15 @@ def _after_reclaim(k, t, f):
 
 @kfn
 def _after_compaction(k, t, f):
-    """Try again, unless no zone was worth compacting."""
-    if k.task[t].retval <= DEFERRED:
+    """Try again, unless too little was free to compact anything."""
+    if k.task[t].retval == SKIPPED:
         return NIL
-    drain_all_pages(k, t)
+    k.node.compact_stall += 1
     page = _try(k, t, f, _alloc_flags(f.gfp))
     if page != NIL:
+        zone = zone_of(k, page)
+        k.zone[zone].compact_flush = 0
+        compaction_defer_reset(k, zone, f.order, True)
         k.node.compact_success += 1
     else:
         k.node.compact_fail += 1
@@ -225,7 +239,7 @@ def _has_single_pages(k, f):
     """Without compaction: there are pages, only not together; reclaim may yet free neighbours."""
     top = k.param.nr_zones - 1
     for zone in range(k.param.nr_zones):
-        if zone_watermark_ok(k, zone, 0, k.zone[zone].wmark_min, top, _alloc_flags(f.gfp)):
+        if zone_watermark_ok(k, zone, 0, k.zone[zone].wmark_min + k.zone[zone].boost, top, _alloc_flags(f.gfp)):
             return True
     return False
 

@@ -19,6 +19,7 @@ from pageout.engine.constants import (
     THROTTLE_ISOLATED,
     THROTTLE_NOPROGRESS,
     THROTTLE_WRITEBACK,
+    WQ_KSWAPD,
     WQ_RECLAIM_ISOLATED,
     WQ_RECLAIM_NOPROGRESS,
     WQ_RECLAIM_WRITEBACK,
@@ -29,9 +30,8 @@ from pageout.engine.ring import emit
 from pageout.engine.waitqueue import sleep_on, timeout_jiffies, wake_all
 from pageout.jit import kfn
 from pageout.kernel.costs import RESCHED_NS
+from pageout.kernel.mm.kswapd_wake import MAX_RECLAIM_RETRIES
 from pageout.vocabulary.tracepoints import EV
-
-MAX_RECLAIM_RETRIES = 16
 
 
 @kfn
@@ -41,6 +41,26 @@ def node_reclaimable(k):
     if k.stat.swap_free > 0:
         pages += k.lru[LRU_ACTIVE_ANON].nr + k.lru[LRU_INACTIVE_ANON].nr
     return pages
+
+
+@kfn
+def allow_direct_reclaim(k):
+    """Is more than half of what the MIN marks keep still free? If not, kswapd must be awake. For lack of kswapd: yes.
+
+    Source: Linux v6.1 mm/vmscan.c:allow_direct_reclaim.
+    """
+    if k.node.kswapd_failures >= MAX_RECLAIM_RETRIES:
+        return True
+    reserve, free = 0, 0
+    for zone in range(k.param.nr_zones):
+        z = k.zone[zone]
+        if z.lru_file > 0 or (z.lru_anon > 0 and k.stat.swap_free > 0):
+            reserve += z.wmark_min + z.boost
+            free += z.nr_free
+    if reserve == 0 or free > reserve // 2:
+        return True
+    wake_all(k, WQ_KSWAPD)
+    return False
 
 
 @kfn

@@ -4,8 +4,7 @@
 That of zones, 2.6.34's, stands beside it in vmscan.py; what becomes of a page: folio_list.py; how much is scanned:
 lruvec.py; waiting: reclaim_throttle.py.
 Source: Linux v6.1 mm/vmscan.c:do_try_to_free_pages, shrink_node, shrink_lruvec, shrink_inactive_list. Differs: one
-node, one lruvec; no slab caches to shrink; no throttle on the reserve for swap over the network
-(throttle_direct_reclaim); the classic lists only, no MGLRU.
+node, one lruvec; no slab caches to shrink; the classic lists only, no MGLRU.
 """
 
 from pageout.engine.clock import out_of_slice
@@ -19,16 +18,19 @@ from pageout.engine.constants import (
     LRU_INACTIVE_ANON,
     LRU_INACTIVE_FILE,
     PAGE_ALLOC_COSTLY_ORDER,
+    PF_KTHREAD,
     PF_MEMALLOC,
     SWAP_CLUSTER_MAX,
     THROTTLE_CONGESTED,
     THROTTLE_ISOLATED,
     THROTTLE_NOPROGRESS,
     THROTTLE_WRITEBACK,
+    WQ_PFMEMALLOC,
     YIELD,
 )
 from pageout.engine.kstack import call, ret
 from pageout.engine.ring import emit
+from pageout.engine.waitqueue import sleep_on
 from pageout.jit import kfn
 from pageout.kernel.frames import FN
 from pageout.kernel.fs.bdi_work import wakeup_flusher_threads
@@ -45,7 +47,7 @@ from pageout.kernel.mm.lruvec import (
     snapshot_refaults,
 )
 from pageout.kernel.mm.reclaim_entry import stall_begins, stall_ends
-from pageout.kernel.mm.reclaim_throttle import should_throttle_noprogress, wake_throttle_isolated
+from pageout.kernel.mm.reclaim_throttle import allow_direct_reclaim, should_throttle_noprogress, wake_throttle_isolated
 from pageout.kernel.mm.swap import lru_add_drain
 from pageout.kernel.mm.workingset import lru_note_cost
 from pageout.vocabulary.tracepoints import EV
@@ -60,10 +62,15 @@ def try_to_free_node_pages(k, t, f):
     f.a, f.b, f.c   in: order, GFP flags, callers it is done for (0: one).
     Returns pages freed; 1 if none was but compaction would succeed now.  Sleeps: yes.
     """
-    PRIORITY, SHRUNK, THROTTLED = 1, 2, 3
+    PRIORITY, SHRUNK, THROTTLED, AT_THE_DOOR = 1, 2, 3, 4
     task = k.task[t]
     pc = f.pc
-    if pc == ENTRY:
+    if pc == ENTRY or pc == AT_THE_DOOR:
+        if pc == AT_THE_DOOR and task.killed:
+            return ret(k, t, f, 1)
+        if has_to_wait(k, t, f, pc == ENTRY):
+            f.pc = AT_THE_DOOR
+            return sleep_on(k, t, WQ_PFMEMALLOC, 0 if f.b & GFP_FS else k.param.hz, 0)
         _begin_direct(k, t, f)
         pc = PRIORITY
     while True:
@@ -89,6 +96,22 @@ def try_to_free_node_pages(k, t, f):
 
 
 @kfn
+def has_to_wait(k, t, f, comes):
+    """throttle_direct_reclaim: half of what the MIN marks keep is gone, and kswapd may yet bring some of it back.
+
+    comes: it has not waited yet; one that may not enter a filesystem waits no more than a second.
+    """
+    task = k.task[t]
+    if task.tflags & PF_KTHREAD or task.killed or (not comes and not task.woken):
+        return False
+    if allow_direct_reclaim(k):
+        return False
+    if comes:
+        k.node.pgscan_direct_throttle += 1
+    return True
+
+
+@kfn
 def _begin_direct(k, t, f):
     task = k.task[t]
     f.priority = DEF_PRIORITY
@@ -104,6 +127,7 @@ def begin_scan_control(k, t, order, gfp):
     task = k.task[t]
     task.sc_order, task.sc_gfp, task.sc_reclaimed, task.sc_scanned = order, gfp, 0, 0
     task.sc_writepage = 0 if k.param.laptop_mode else 1
+    task.sc_no_swap = 0
     task.sc_force_deactivate, task.sc_skipped_deactivate, task.sc_no_trim, task.sc_trim_failed = 0, 0, 0, 0
 
 

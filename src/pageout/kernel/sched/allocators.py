@@ -28,10 +28,13 @@ def periodic(k, t, f, job):
     if f.pc == CALLED:
         f.pc = 0
         job.issued += 1
+        if job.pool and k.task[t].retval == NIL:
+            return -1
         job.next_due_ns += job.interval_ns
         if job.next_due_ns < now_of(k, t):
             job.next_due_ns = now_of(k, t)
-    if k.task[t].killed or (job.count > 0 and job.issued >= job.count) or foreground_over(k, job):
+    done = k.stat.nr_hugepages if job.pool else job.issued
+    if k.task[t].killed or (job.count > 0 and done >= job.count) or foreground_over(k, job):
         return -1
     _reap(k, t, job)
     if job.next_due_ns > now_of(k, t):

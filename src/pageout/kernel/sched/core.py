@@ -2,7 +2,8 @@
 """The scheduler: one virtual clock, some CPUs, tasks that run in slices of at most 50 us, events in order of time.
 
 A slice runs at its start, in one go, as far as its CPU time allows; its CPU is busy until its end. Differs from any
-kernel's scheduler: one run queue for all CPUs, first come, first served.
+kernel's scheduler: one run queue for all CPUs, first come, first served; or, sched.pick=fair, by virtual run time
+(engine/fair.py).
 """
 
 from pageout.engine.clock import pop, post
@@ -20,6 +21,7 @@ from pageout.engine.constants import (
     EV_WBT,
     GO,
     NIL,
+    PICK_FAIR,
     RUN,
     SERIES_COLUMNS,
     SLEEP,
@@ -35,9 +37,10 @@ from pageout.engine.constants import (
     T_SLEEPING,
     YIELD,
 )
+from pageout.engine.fair import charge, cpu_to_serve, pick
 from pageout.engine.kstack import frame_of
 from pageout.engine.ledger import levels, sample
-from pageout.engine.waitqueue import enqueue, wake_task
+from pageout.engine.waitqueue import enqueue, enqueue_woken, wake_task
 from pageout.jit import call_at, kfn
 from pageout.kernel.block.blk_core import end_request, unplug
 from pageout.kernel.block.blk_mq import flush_plug, run_queue
@@ -102,6 +105,8 @@ def _run_slice(k, cpu, t):
     here.busy_ns += spent
     if verb == SLEEP and task.state == T_RUNNING:
         task.state = T_SLEEPING
+    if k.param.sched_pick == PICK_FAIR:
+        charge(k, t, spent, verb == YIELD or verb == RUN)
     if spent > 0:
         here.task, here.idle = t, 0
         k.stat.idle_cpus -= 1
@@ -162,7 +167,7 @@ def _handle(k, kind, arg, gen):
         _timer(k, arg, gen)
     elif kind == EV_WAKE:
         if k.task[arg].state == T_RUNNABLE:
-            enqueue(k, arg)
+            enqueue_woken(k, arg)
     elif kind == EV_UNPLUG:
         if k.queue[arg].plugged and k.queue[arg].plug_gen == gen:
             unplug(k, arg)
@@ -212,7 +217,11 @@ def run_machine(k, max_steps):
             break
         due = k.stat.heap_nr > 0 and k.heap[0].when_ns <= k.stat.now_ns
         if k.stat.run_nr > 0 and k.stat.idle_cpus > 0 and not due:
-            _run_slice(k, _idle_cpu(k), _dequeue(k))
+            if k.param.sched_pick == PICK_FAIR:
+                cpu = cpu_to_serve(k)
+                _run_slice(k, cpu, pick(k, cpu))
+            else:
+                _run_slice(k, _idle_cpu(k), _dequeue(k))
         elif _finished(k):
             break
         elif k.stat.heap_nr == 0:

@@ -6,9 +6,11 @@ Source: Linux v2.6.34 mm/hugetlb.c:alloc_fresh_huge_page_node, set_max_huge_page
 
 from pageout.engine.clock import now_of, spend
 from pageout.engine.constants import (
+    ENGINE_NODE,
     ENTRY,
     GFP_COMP,
     GFP_HIGHUSER,
+    GFP_MOVABLE,
     GFP_NOWARN,
     GFP_REPEAT,
     GFP_THISNODE,
@@ -23,7 +25,8 @@ from pageout.kernel.mm.buddy import mark_kernel, try_alloc
 
 JOB_HUGEPAGES = 20
 HUGETLB_PAGE_ORDER = 9
-# Not movable unless vm.hugepages_treat_as_movable is set: so each huge page takes a pageblock for the unmovable.
+# Not movable in 2.6.34 unless vm.hugepages_treat_as_movable is set: so each huge page takes a pageblock for the
+# unmovable. Movable since they can be migrated (6.1: hugepage_movable_supported).
 GFP_HUGEPAGE = GFP_HIGHUSER | GFP_COMP | GFP_THISNODE | GFP_REPEAT | GFP_NOWARN
 
 
@@ -60,7 +63,8 @@ def hold_block(k, t, page, order):
 def call_for_pages(k, t, f, label, job):
     """Make the system call, or take the interrupt, that asks for the job's next block."""
     if job.kind == JOB_HUGEPAGES:
-        return call(k, t, f, FN.sys_nr_hugepages, label, HUGETLB_PAGE_ORDER, GFP_HUGEPAGE, 0)
+        gfp = GFP_HUGEPAGE | GFP_MOVABLE if k.param.reclaim_engine == ENGINE_NODE else GFP_HUGEPAGE
+        return call(k, t, f, FN.sys_nr_hugepages, label, HUGETLB_PAGE_ORDER, gfp, 0)
     if job.gfp & GFP_WAIT:
         return call(k, t, f, FN.sys_ioctl, label, job.order, job.gfp, 0)
     return call(k, t, f, FN.net_rx_action, label, job.order, job.gfp, 0)
@@ -71,7 +75,7 @@ def get_pages(k, t, f):
     """Get one block and keep it: a huge page for the pool, a driver's buffer, a receive buffer in softirq context.
 
     The three differ in the stack above and in what the request allows; without __GFP_WAIT it cannot reclaim.
-    f.a, f.b   in: order, GFP flags.  Sleeps: yes, if the flags allow.
+    f.a, f.b   in: order, GFP flags.  Returns the first page, NIL if there was none.  Sleeps: yes, if the flags allow.
     """
     if f.pc == ENTRY:
         spend(k, t, k.param.syscall_ns)
@@ -83,4 +87,6 @@ def get_pages(k, t, f):
     count_attempt(k, t, f.a, page)
     if page != NIL:
         hold_block(k, t, page, f.a)
-    return ret(k, t, f, 0)
+        if f.fn == FN.sys_nr_hugepages:
+            k.stat.nr_hugepages += 1
+    return ret(k, t, f, page)
