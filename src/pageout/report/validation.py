@@ -41,8 +41,9 @@ def answer_text(document: Document) -> Text:
     if "from" in document:
         lines[0] += f", predicted from {plain(document['from'])}"
         told = [row for row in rows if row["before"] is not None and row["predicted"] is not None]
-        nearer = sum(abs(row["predicted"] - row["measured"]) < abs(row["before"] - row["measured"]) for row in told)
-        lines.append(f"nearer than if nothing had changed: {nearer} of {len(told)}")
+        off = [(abs(row["predicted"] - row["measured"]), abs(row["before"] - row["measured"])) for row in told]
+        nearer, differ = sum(ours < theirs for ours, theirs in off), sum(ours != theirs for ours, theirs in off)
+        lines.append(f"nearer than if nothing had changed: {nearer} of {differ}")
     if misses:
         lines.append("beyond: " + ", ".join(f"{plain(name)} ({count})" for count, name in misses[:8]))
     lines += [_covered(bundle) for bundle in document["bundles"] if bundle["seeds"] > 1]

@@ -85,7 +85,7 @@ def moved(twin: Twin, one: Conditions, other: Conditions, design: str | None = N
         check(scenario)
     except FieldError as problem:
         raise ScenarioError(f"{other.path}: cannot be predicted from {one.path}: {problem.where}: {problem}") from None
-    return Moved(Twin(scenario, tuple(notes), twin.box), tuple(changes))
+    return Moved(Twin(scenario, tuple(dict.fromkeys(notes)), twin.box), tuple(changes))
 
 
 def window_of(bundle: Bundle) -> Window | None:
