@@ -79,7 +79,7 @@ def swapping(what: Scenario) -> Scenario:
     )
 
 
-KSWAPD_SUFFICES = ("linux-6.12", "linux-6.18", "at work before")  # the same reclaim stalls in "a node, later"
+KSWAPD_SUFFICES = ("linux-6.1", "linux-6.12", "linux-6.18", "at work before")  # the same reclaim stalls in "a node"
 STALLS_LATE = ("linux-2.6.18", "ioless-throttle", "linux-6.1", "linux-6.12", "linux-6.18")
 
 
