@@ -26,6 +26,7 @@ from pageout.twin.device import disk_of
 from pageout.twin.elsewhere import activity_of, with_activity
 from pageout.twin.estimate import Estimate
 from pageout.twin.lateness import run_delay
+from pageout.twin.phase import in_phase
 from pageout.twin.reclaimcost import with_reclaim_cost
 from pageout.twin.start import start_of, with_room, with_start
 from pageout.twin.whitebox import has_workload, program_of, with_cost
@@ -170,6 +171,7 @@ def _with_others(
         return machine, files, tasks
     start = start_of(events, (columns, time_ns), device, window.start_ns, bundle.sysctl, bundle.kernel)
     machine, files = with_start(machine, files, start, notes)
+    tasks = in_phase(machine.disks[0], tasks, device, window.start_ns)
     activity = activity_of(levels_of(evidence_of(bundle)), devices, device, window.start_ns, window.end_ns)
     if activity is None:
         return machine, files, tasks
