@@ -91,7 +91,7 @@ def _proc_paths(folder: Path | None, workload: Path) -> dict[str, Path]:
 
 def _print(document: dict[str, Any], scenario: Any) -> None:
     from pageout.cli.load import stack_bytes
-    from pageout.report import describe, oom, reading, table
+    from pageout.report import cgroups, describe, oom, reading, table
 
     machine = describe.machine_line(scenario.machine, [stack_bytes(scenario)])
     jobs = describe.workload_line(scenario)
@@ -103,6 +103,7 @@ def _print(document: dict[str, Any], scenario: Any) -> None:
         table.head_text(document, machine, jobs, width()),
         table.jobs_table(document, width()),
         table.metrics_table(document),
+        *((groups,) if (groups := cgroups.cgroups_table(document)) is not None else ()),
         *((overflow,) if overflow is not None else ()),
         *oom.first_oom(document),
         table.reading_text(sentences, width()),

@@ -14,7 +14,7 @@ from pageout.engine.state import LAYOUT, new_state
 from pageout.kernel import frames, policies
 from pageout.kernel.mm import causes
 from pageout.kernel.sched import user as programs
-from pageout.machine import boot_xfs, designs, devices_mq, jobs
+from pageout.machine import boot_memcg, boot_xfs, designs, devices_mq, jobs
 from pageout.machine.devices import Stacks, queue_fields
 from pageout.machine.dispatch import UNITS
 from pageout.machine.filesystems import Inode, Mounts
@@ -36,6 +36,8 @@ RING_RECORDS = 65536
 RING_MARGIN = 16384
 NR_WORKS = 4096
 SERIES_ROWS = 8192
+NO_INODES = ("b_dirty", "b_dirty_tail", "b_io", "b_io_tail", "b_more_io", "b_more_io_tail", "work_head", "work_tail",
+             "old_work")  # fmt: skip
 CHOICE_VALUES = {
     **designs.CHOICE_VALUES,
     "reclaim.wait_on_dirty": {"off": c.WAIT_DIRTY_OFF, "congestion": c.WAIT_DIRTY_CONGESTION},
@@ -73,6 +75,7 @@ class _Plan:
 
     def __init__(self, scenario: Scenario, ring: int, request_list: Any) -> None:
         machine = scenario.machine
+        self.scenario = scenario
         self.values = sysctls(scenario)
         self.choices = choices(scenario)
         self.zones = zones_of(
@@ -150,7 +153,7 @@ class _Plan:
             "pageblock": (self.nr_pages >> c.PAGEBLOCK_ORDER) + 1,
             "pcp": len(self.zones) * machine_cpus,
             "pcp_list": len(self.zones) * machine_cpus * c.MIGRATE_PCPTYPES,
-            "lru": len(self.zones) * c.NR_LRU,
+            **boot_memcg.sizes(self.scenario, len(self.zones)),
             "pvec": machine_cpus * int(self.choices["lru.batch"]),
             "slot": nr_slots,
             "bits": self.nr_bits,
@@ -273,20 +276,7 @@ def _boot_storage(arrays: dict[str, Any], scenario: Scenario, plan: _Plan) -> No
             max_ratio=100,
             is_swap=int(is_swap),
             flusher=c.NIL if is_swap else 1 + b,
-            **dict.fromkeys(
-                (
-                    "b_dirty",
-                    "b_dirty_tail",
-                    "b_io",
-                    "b_io_tail",
-                    "b_more_io",
-                    "b_more_io_tail",
-                    "work_head",
-                    "work_tail",
-                    "old_work",
-                ),
-                c.NIL,
-            ),
+            **dict.fromkeys(NO_INODES, c.NIL),
         )
     for number in range(len(plan.mounts.filesystems)):
         journaled = number in plan.mounts.journaled
@@ -469,6 +459,7 @@ def boot(
     boot_functions(arrays, plan.choices)
     comms = _boot_tasks(arrays, scenario, plan)
     _boot_jobs(arrays, plan)
+    boot_memcg.boot_memcgs(arrays, scenario, 1 + plan.nr_queues)
     _put(arrays, "stat", 0, idle_cpus=scenario.machine.cpus)
     arrays["stat"]["hung_due_ns"][0] = arrays["param"]["hung_timeout_ns"][0]
     arrays["cpu"]["idle"][:] = 1

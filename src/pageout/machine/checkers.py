@@ -15,6 +15,7 @@ import numpy as np
 from pageout.engine import constants as c
 from pageout.kernel import frames
 from pageout.machine.boot import Booted
+from pageout.machine.checkers_memcg import check_memcg
 from pageout.machine.checkers_mq import check_mq
 from pageout.machine.checkers_node import check_node, is_node
 from pageout.machine.checkers_xfs import check_xfs, own_blocks, under_way
@@ -34,6 +35,7 @@ def check(booted: Booted, scenario: Scenario) -> None:
         _per_cpu,
         _lists,
         check_node,
+        check_memcg,
         _counters,
         _dirty,
         _cache,
@@ -174,7 +176,7 @@ def _linked(arrays: dict[str, Any], queue: Any, members: Any) -> bool:
 def _lists(arrays: dict[str, Any], seen: _Frames) -> Iterator[str]:
     """Each LRU list is sound: linked both ways, of the right length, its pages flagged for it."""
     flags = seen.pflags & (c.PG_LRU | c.PG_SWAPBACKED | c.PG_ACTIVE)
-    home = np.zeros_like(seen.zone) if is_node(arrays) else seen.zone
+    home = arrays["page"]["memcg"][seen.page] if is_node(arrays) else seen.zone
     for i, queue in enumerate(arrays["lru"]):
         name = f"zone {i // c.NR_LRU} list {i % c.NR_LRU}"
         wanted = c.PG_LRU | (c.PG_SWAPBACKED if i % c.NR_LRU < 2 else 0) | (c.PG_ACTIVE if i % 2 else 0)

@@ -53,6 +53,7 @@ from pageout.kernel.mm.folio_list import shrink_folio_list
 from pageout.kernel.mm.kmalloc import kmalloc_refill
 from pageout.kernel.mm.kswapd import balance_pgdat, kswapd
 from pageout.kernel.mm.kswapd_node import balance_node, kswapd_of_node
+from pageout.kernel.mm.memcg_charge import mem_cgroup_handle_over_high, try_charge_memcg
 from pageout.kernel.mm.memory import anonymous_fault, page_fault
 from pageout.kernel.mm.page_alloc import alloc_pages
 from pageout.kernel.mm.page_alloc_node import alloc_pages_slowpath
@@ -433,7 +434,7 @@ def _node_step(k, t):
     fn = f.fn
     if fn == FN.alloc_pages or fn == FN.page_cache_alloc:
         return alloc_pages_slowpath(k, t, f)
-    if fn == FN.try_to_free_pages:
+    if fn == FN.try_to_free_pages or fn == FN.try_to_free_mem_cgroup_pages:
         return try_to_free_node_pages(k, t, f)
     if fn == FN.shrink_node:
         return shrink_node(k, t, f)
@@ -449,6 +450,10 @@ def _node_step(k, t):
         return balance_node(k, t, f)
     if fn == FN.compact_zone:
         return compact_zone(k, t, f)
+    if fn == FN.try_charge_memcg:
+        return try_charge_memcg(k, t, f)
+    if fn == FN.mem_cgroup_handle_over_high:
+        return mem_cgroup_handle_over_high(k, t, f)
     return SWITCH
 
 

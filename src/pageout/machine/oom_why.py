@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from pageout.engine import constants as c
+from pageout.kernel.mm.oom_kill import BY_CGROUP
 from pageout.machine.boot import Booted
 from pageout.machine.dmesg import PAGE_KIB, PANICS, Log, zone_name
 from pageout.vocabulary.scenario import Scenario
@@ -31,6 +32,8 @@ def oom_events(booted: Booted, scenario: Scenario) -> list[dict[str, Any]]:
             header = record
         elif record["kind"] == c.KLOG_OOM_SCORE:
             event = _event(log, record, record["c"], record["d"], header) | {"score": record["a"]}
+            if record["b"] == BY_CGROUP:
+                event |= {"cgroup": _group_of(log, record["who"])}
             header = None
         elif record["kind"] == c.KLOG_OOM_KILLED and event:
             found.append(event | _victim(log, record, event))
@@ -39,6 +42,10 @@ def oom_events(booted: Booted, scenario: Scenario) -> list[dict[str, Any]]:
             gfp, order = (header["a"], header["b"]) if header is not None else (None, None)
             found.append(_event(log, record, gfp, order, header) | {"panic": PANICS[record["a"]]})
     return found
+
+
+def _group_of(log: Log, task: int) -> str:
+    return log.scenario.cgroups[log.row("task", task)["memcg"] - 1].name
 
 
 def _event(

@@ -30,7 +30,8 @@ def first_oom(document: Mapping[str, Any]) -> list[Text | Table]:
 def _sentence(event: Mapping[str, Any], nr_events: int) -> str:
     order = "" if event["order"] is None else f", order {event['order']}"
     gfp = "" if event["gfp"] is None else f", gfp {plain(event['gfp'])}"
-    asked = f"Out of memory at {number_text(event['time_s'])} s: {plain(event['invoked_by'])} asked{order}{gfp}"
+    where = f"Cgroup {plain(event['cgroup'])} out of memory" if event.get("cgroup") else "Out of memory"
+    asked = f"{where} at {number_text(event['time_s'])} s: {plain(event['invoked_by'])} asked{order}{gfp}"
     if event["panic"]:
         return f"{asked}; panic: {plain(event['panic'])}"
     child = "a child of " if event["victim_is_child"] else ""

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin, ge
 import msgspec
 from msgspec import Meta
 
-from pageout.vocabulary.errors import ScenarioError, did_you_mean, shown
+from pageout.vocabulary.errors import did_you_mean, shown
 from pageout.vocabulary.units import (
     GIB,
     KIB,
@@ -321,6 +321,19 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
         int, note("over 0 doubles its score for the OOM killer; scheduling is not touched", "", -20, 19)
     ] = 0
     privileged: Annotated[bool, note("has root's capabilities: a 16th of its score for the OOM killer")] = False
+    cgroup: Annotated[str, note("the [[cgroup]] it is in, by name; unset: the root")] = ""
+
+
+class Cgroup(msgspec.Struct, frozen=True, kw_only=True):
+    """A memory cgroup (v2), child of the root: its tasks' pages are charged to it."""
+
+    name: Annotated[str, note("name, used by the tasks' `cgroup =` and `--set NAME.KEY=`")]
+    max_bytes: Annotated[
+        int, note("most it may hold, 0 = max: over it it reclaims from itself", "size", 0, 4 * TIB, "memory.max")
+    ] = 0
+    high_bytes: Annotated[
+        int, note("over it its tasks reclaim, then sleep; 0 = max", "size", 0, 4 * TIB, "memory.high")
+    ] = 0
 
 
 class Scenario(msgspec.Struct, frozen=True, kw_only=True):
@@ -341,6 +354,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
         int, note("clean page cache read in before time 0, as much as fits", "size", 0, 4 * TIB)
     ] = 0
     warnings: tuple[str, ...] = ()
+    cgroups: tuple[Cgroup, ...] = ()
 
 
 def task_seed(seed: int, number: int) -> int:
@@ -460,41 +474,6 @@ def read_table(where: str, table: object, keys: dict[str, Key]) -> dict[str, Any
     return fields
 
 
-_HEADER = re.compile(r"\s*(\[\[?)\s*([^\[\]]+?)\s*\]")
-_ASSIGNMENT = re.compile(r"""\s*((?:"[^"]*"|'[^']*'|[A-Za-z0-9_.\- \t])+?)\s*=""")
-
-
-class Source:
-    """A TOML text and where its keys stand, for errors with a line number."""
-
-    def __init__(self, path: str, text: str) -> None:
-        self.path = path
-        self.lines = {"": 1}
-        section, seen = "", dict[str, int]()
-        for number, long_line in enumerate(text.split("\n"), start=1):
-            line = long_line[:300]
-            if header := _HEADER.match(line):
-                name = _bare(header[2])
-                seen[name] = seen.get(name, -1) + 1
-                section = nth(name, seen[name])
-                self.lines.setdefault(section, number)
-            elif assignment := _ASSIGNMENT.match(line):
-                self.lines.setdefault(f"{section}.{_bare(assignment[1])}".lstrip("."), number)
-
-    def error(self, problem: FieldError) -> ScenarioError:
-        """Return the error of a problem, at its own line or at that of the nearest table around it."""
-        where = problem.where
-        while where not in self.lines:
-            where = where.rpartition("#" if "#" in where.rpartition(".")[2] else ".")[0]
-        table, _, key = problem.where.partition(".")
-        place = f"[{table.partition('#')[0]}] {key}".rstrip() + ": " if table else ""
-        return ScenarioError(f"{self.path}:{self.lines[where]}: {place}{problem}")
-
-
 def nth(table: str, index: int) -> str:
     """Return the dotted place of the index-th table of an array: `disk`, `disk#1`, `disk#2`."""
     return f"{table}#{index}" if index else table
-
-
-def _bare(dotted: str) -> str:
-    return re.sub(r"[\"' \t]", "", dotted)

@@ -31,6 +31,7 @@ from pageout.jit import kfn, lowest_bit
 from pageout.kernel.costs import ADD_TO_CACHE_NS, DIRTY_NS
 from pageout.kernel.mm.dirty_limits import count_dirtied
 from pageout.kernel.mm.free_area import zone_of
+from pageout.kernel.mm.memcontrol import count_charged
 from pageout.kernel.mm.reclaim_throttle import acct_reclaim_writeback
 from pageout.kernel.mm.swap import lru_cache_add, rotate_reclaimable_page
 from pageout.kernel.mm.wb_rates import count_dirtied_page, first_page_writing, last_page_written
@@ -120,10 +121,12 @@ def add_to_page_cache(k, t, page, inode, index, pflags):
     pg.index = index
     slot = k.slot[k.inode[inode].slot_start + index]
     if slot.page < NIL and pflags:  # a page that is only going to be written comes without flags
-        pflags |= workingset_refault(k, slot.page, pflags)
+        pflags |= workingset_refault(k, slot.page, pflags, pg.memcg)
     pg.pflags = pflags
     slot.page = page
     k.inode[inode].nr_pages += 1
+    if pg.memcg:
+        count_charged(k, page, pflags, 1)
     if pflags & PG_SWAPBACKED:
         k.vm.nr_anon_pages += 1
     else:
@@ -156,6 +159,8 @@ def remove_from_page_cache(k, page):
         k.vm.nr_anon_pages -= 1
     else:
         k.vm.nr_file_pages -= 1
+    if pg.memcg:
+        count_charged(k, page, pg.pflags, -1)
     pg.mapping = NIL
 
 
@@ -278,6 +283,8 @@ def account_page_dirtied(k, page, delta):
     file = k.inode[pg.mapping]
     file.nr_dirty += delta
     k.bdi[file.bdi].reclaimable += delta
+    if pg.memcg:
+        k.memcg[pg.memcg].nr_dirty += delta
 
 
 @kfn
@@ -364,6 +371,8 @@ def set_page_writeback(k, page):
     k.zone[zone_of(k, page)].nr_writeback += 1
     file = k.inode[pg.mapping]
     k.bdi[file.bdi].writeback += 1
+    if pg.memcg:
+        k.memcg[pg.memcg].nr_writeback += 1
     file.nr_writeback += 1
     if file.nr_writeback == 1:
         first_page_writing(k, file.bdi)
@@ -383,6 +392,8 @@ def end_page_writeback(k, page):
     file = k.inode[pg.mapping]
     device = k.bdi[file.bdi]
     device.writeback -= 1
+    if pg.memcg:
+        k.memcg[pg.memcg].nr_writeback -= 1
     file.nr_writeback -= 1
     if file.nr_writeback == 0:
         last_page_written(k, file.bdi)

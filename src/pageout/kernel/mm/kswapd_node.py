@@ -146,5 +146,5 @@ def _tries_again(k, t, f):
 @kfn
 def _end_run(k, t, f):
     k.node.reclaim_active = 0
-    snapshot_refaults(k)
+    snapshot_refaults(k, 0)
     return ret(k, t, f, k.task[t].sc_order)

@@ -10,6 +10,7 @@ from pageout.engine.constants import (
     ENTRY,
     GFP_COLD,
     GFP_HIGHUSER_MOVABLE,
+    GFP_NORETRY,
     NIL,
     PG_LOCKED,
     PG_READAHEAD,
@@ -25,6 +26,7 @@ from pageout.kernel.frames import FN
 from pageout.kernel.fs.xfs_items import inode_locked, sleep_on_inode
 from pageout.kernel.mm.buddy import free_page, try_alloc
 from pageout.kernel.mm.filemap import add_to_page_cache, find_page
+from pageout.kernel.mm.memcontrol import commit_charge, may_charge
 
 MAX_PAGES = 32  # VM_MAX_READAHEAD: 128 KiB
 GFP_READAHEAD = GFP_HIGHUSER_MOVABLE | GFP_COLD
@@ -93,7 +95,7 @@ def do_readahead(k, t, f):
     f.a, f.b, f.c   in: inode, first page, number of pages; f.left: pages from the end at which the marker goes
     (0: none), set by the caller in task.readahead_mark.  Sleeps: yes.
     """
-    PAGES, ALLOCATED, SUBMITTED, LOCKED = 1, 2, 3, 4
+    PAGES, ALLOCATED, SUBMITTED, LOCKED, CHARGED = 1, 2, 3, 4, 5
     task = k.task[t]
     pc = f.pc
     if pc == ENTRY:
@@ -110,12 +112,16 @@ def do_readahead(k, t, f):
             _fill(k, t, f, task.retval)
     elif pc == SUBMITTED:
         return ret(k, t, f, 0)
+    elif pc == CHARGED and task.retval < 0:
+        f.pos = f.index
     if pc == LOCKED and inode_locked(k, t, f.inode):
         f.pc = LOCKED
         return sleep_on_inode(k, t, f.inode)
     while f.index < f.pos:
         if find_page(k, f.inode, f.index) == NIL:
             gfp = GFP_READAHEAD & ~k.inode[f.inode].gfp_off
+            if not may_charge(k, t):
+                return call(k, t, f, FN.try_charge_memcg, CHARGED, _hard(f, gfp), 0, 0)
             page = try_alloc(k, t, 0, gfp)
             if page == NIL:
                 return call(k, t, f, FN.page_cache_alloc, ALLOCATED, 0, gfp, 0)
@@ -134,6 +140,12 @@ def do_readahead(k, t, f):
 
 
 @kfn
+def _hard(f, gfp):
+    """How hard a group's limit is tried for a page: not very, unless it is the first one, which was asked for."""
+    return gfp if f.index == f.b else gfp | GFP_NORETRY
+
+
+@kfn
 def _fill(k, t, f, page):
     """Put a fresh frame into the file at f.index and its block into the read; a hole is zeroes at once."""
     if find_page(k, f.inode, f.index) != NIL:
@@ -141,6 +153,7 @@ def _fill(k, t, f, page):
         return
     block = k.slot[k.inode[f.inode].slot_start + f.index].block
     pflags = PG_READAHEAD if f.index == f.left else 0
+    commit_charge(k, t, page)
     if block == NIL:
         add_to_page_cache(k, t, page, f.inode, f.index, pflags | PG_UPTODATE)
     else:
