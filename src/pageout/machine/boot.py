@@ -97,7 +97,8 @@ class _Plan:
         self.first_journald = self.first_storage + len(self.stacks.workers)
         self.first_xfsbufd = self.first_journald + len(self.mounts.journaled)
         self.first_worker = self.first_xfsbufd + len(self.mounts.allocating)
-        self.nr_tasks = self.first_worker + designs.nr_workers(machine.cpus)
+        self.first_group_flusher = self.first_worker + designs.nr_workers(machine.cpus)
+        self.nr_tasks = self.first_group_flusher + len(scenario.cgroups) * self.nr_queues
         self._lay_bits()
         self.nr_requests = sum(devices_mq.most_requests(scenario, disk) + 8 for disk in machine.disks)
         self.nr_bios = self.stacks.nr_bios
@@ -139,7 +140,7 @@ class _Plan:
             "task": self.nr_tasks,
             "zone": len(self.zones),
             "inode": len(self.inodes),
-            "bdi": self.nr_bdis,
+            "bdi": self.nr_bdis * (1 + len(self.scenario.cgroups)),
             "work": NR_WORKS,
             "queue": self.nr_queues,
             "request": self.nr_requests,
@@ -460,6 +461,7 @@ def boot(
     comms = _boot_tasks(arrays, scenario, plan)
     _boot_jobs(arrays, plan)
     boot_memcg.boot_memcgs(arrays, scenario, 1 + plan.nr_queues)
+    comms |= boot_memcg.boot_wbs(arrays, scenario, plan.nr_bdis, plan.first_group_flusher)
     _put(arrays, "stat", 0, idle_cpus=scenario.machine.cpus)
     arrays["stat"]["hung_due_ns"][0] = arrays["param"]["hung_timeout_ns"][0]
     arrays["cpu"]["idle"][:] = 1

@@ -5,11 +5,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from pageout.engine import constants as c
+from pageout.kernel.frames import FN
 from pageout.vocabulary.cgroups import number_of
 from pageout.vocabulary.scenario import Cgroup, Scenario
 
 PAGE = 4096
+FLUSHER_PID = 30_000  # assumed: of the groups' flushers, above all others
+ASLEEP = 2  # label of wb_workfn
 
 
 def sizes(scenario: Scenario, nr_zones: int) -> dict[str, int]:
@@ -27,6 +32,39 @@ def boot_memcgs(arrays: dict[str, Any], scenario: Scenario, first_task: int) -> 
     arrays["memcg"]["walk_last"][0] = c.NIL
     for i, task in enumerate(scenario.tasks):
         arrays["task"]["memcg"][first_task + i] = number_of(scenario, task.cgroup)
+
+
+def boot_wbs(arrays: dict[str, Any], scenario: Scenario, nr_bdis: int, first: int) -> dict[int, str]:
+    """Give each group writeback of its own on each device: a row of `bdi`, and a flusher, asleep. Returns comms.
+
+    first: the first flusher's task.  They are workers of the same pool as the devices' own.
+    """
+    bdi, comms, cpus = arrays["bdi"], dict[int, str](), scenario.machine.cpus
+    nr_queues = len(scenario.machine.disks)
+    bdi["root"][:] = np.arange(len(bdi)) % nr_bdis
+    arrays["param"]["nr_wbs"][0] = len(bdi)
+    for row in range(nr_bdis, len(bdi)):
+        m, b = divmod(row, nr_bdis)
+        bdi[row] = bdi[b]
+        bdi["memcg"][row], bdi["flusher"][row] = m, c.NIL
+        if b < nr_queues:
+            number = (m - 1) * nr_queues + b
+            _start_asleep(arrays, first + number, row)
+            bdi["flusher"][row] = first + number
+            comms[FLUSHER_PID + number] = f"kworker/u{2 * cpus}:{nr_queues + number}"[:15]
+            arrays["task"]["pid"][first + number] = FLUSHER_PID + number
+    return comms
+
+
+def _start_asleep(arrays: dict[str, Any], t: int, row: int) -> None:
+    """A flusher that waits for its first dirty inode."""
+    task, frame = arrays["task"][t], arrays["frame"][t * c.MAX_DEPTH]
+    used = int(arrays["function"]["frame_bytes"][FN.bdi_writeback_thread])
+    task["state"], task["used"], task["peak"] = c.T_SLEEPING, used, used
+    task["tflags"] = c.PF_FLUSHER | c.PF_KTHREAD
+    frame["fn"], frame["pc"], frame["a"] = FN.bdi_writeback_thread, ASLEEP, row
+    for name in ("page", "inode", "list_head", "work", "bio"):
+        frame[name] = c.NIL
 
 
 def _limit(pages: int) -> int | None:

@@ -235,7 +235,7 @@ def _dirty(arrays: dict[str, Any], seen: _Frames) -> Iterator[str]:
         listed = bool(inode["list_kind"][i] != c.LIST_NONE or inode["unlinked"][i] or inode["istate"][i] & c.I_SYNC)
         if by_inode[i] and not listed:
             yield f"inode {i} has {int(by_inode[i])} dirty pages and is on no list: nobody will write them"
-    for b in range(int(arrays["param"]["nr_bdis"][0])):
+    for b in range(int(arrays["param"]["nr_wbs"][0])):
         own = np.flatnonzero(inode["bdi"][:nr_inodes] == b)
         yield from _differ(f"bdi {b} reclaimable", int(arrays["bdi"]["reclaimable"][b]), int(by_inode[own].sum()))
     yield from _life_of_dirt(arrays, seen)
@@ -247,13 +247,13 @@ def _rates(arrays: dict[str, Any], nr_inodes: int) -> Iterator[str]:
     """What throttling by pauses reckons with: pages dirtied are counted once, shares are parts of a whole."""
     inode, bdi, stat = arrays["inode"], arrays["bdi"], arrays["stat"]
     writing = inode["bdi"][:nr_inodes][inode["nr_writeback"][:nr_inodes] > 0]
-    nr_bdis = int(arrays["param"]["nr_bdis"][0])
-    for b in range(nr_bdis):
+    nr_wbs = int(arrays["param"]["nr_wbs"][0])
+    for b in range(nr_wbs):
         yield from _differ(f"bdi {b} inodes_writing", int(bdi["inodes_writing"][b]), int((writing == b).sum()))
         for name in ("write_bandwidth", "avg_bandwidth", "dirty_ratelimit"):
             if int(bdi[name][b]) < (name != "write_bandwidth"):
                 yield f"bdi {b} {name} is {int(bdi[name][b])}"
-    total = int(bdi["nr_dirtied"][:nr_bdis].sum())
+    total = int(bdi["nr_dirtied"][:nr_wbs].sum())
     yield from _differ("pages dirtied, by device", total, int(stat["pages_dirtied_total"][0]))
 
 

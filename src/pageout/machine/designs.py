@@ -142,7 +142,7 @@ def boot_rates(arrays: dict[str, Any], nr_bdis: int, disks: Sequence[Disk] = ())
     if int(arrays["param"]["throttle_by"][0]) != c.THROTTLE_BY_PAUSE:
         return
     for name in ("write_bandwidth", "avg_bandwidth", "dirty_ratelimit", "balanced_ratelimit"):
-        arrays["bdi"][name][:nr_bdis] = INIT_BW
+        arrays["bdi"][name][:] = INIT_BW
     for device, disk in zip(arrays["bdi"], disks, strict=False):
         _boot_known(device, disk)
     arrays["stat"]["written_events"][0] = arrays["bdi"]["written_events"][:nr_bdis].sum()

@@ -198,7 +198,11 @@ class _Drain:
 
             cpus = int(booted.arrays["param"]["nr_cpus"][0])
             patch = self._patch if self._file.seekable() else None
-            self._writer = TextWriter(self._file.write, booted.comms, kernel=kernel, cpus=cpus, patch=patch)
+            param = booted.arrays["param"]
+            nr_bdis = int(param["nr_bdis"][0]) if int(param["nr_memcgs"][0]) else 0
+            self._writer = TextWriter(
+                self._file.write, booted.comms, kernel=kernel, cpus=cpus, patch=patch, nr_bdis=nr_bdis
+            )
 
     def take(self, *, last: bool = False) -> None:
         """Drain what is older than now: CPUs run a slice ahead, so the newest events may still be overtaken."""

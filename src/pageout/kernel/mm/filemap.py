@@ -31,6 +31,7 @@ from pageout.jit import kfn, lowest_bit
 from pageout.kernel.costs import ADD_TO_CACHE_NS, DIRTY_NS
 from pageout.kernel.mm.dirty_limits import count_dirtied
 from pageout.kernel.mm.free_area import zone_of
+from pageout.kernel.mm.memcg_dirty import attach_inode
 from pageout.kernel.mm.memcontrol import count_charged
 from pageout.kernel.mm.reclaim_throttle import acct_reclaim_writeback
 from pageout.kernel.mm.swap import lru_cache_add, rotate_reclaimable_page
@@ -252,6 +253,8 @@ def mark_inode_dirty(k, t, inode, why):
     was_dirty = file.istate & 7
     file.istate |= why
     if not was_dirty and not file.unlinked and not file.istate & 128:
+        if k.param.nr_memcgs and not file.wb_attached:
+            attach_inode(k, inode, k.task[t].memcg if t >= 0 else 0)
         file.dirtied_when = k.stat.now_ns + (k.task[t].spent_ns if t >= 0 else 0)
         _arm_flusher(k, file.bdi)
         inode_list_add(k, file.bdi, 1, inode, 0)
@@ -308,6 +311,8 @@ def set_page_dirty(k, t, page):
     file = k.inode[pg.mapping]
     pg.dirtied_when = (k.stat.now_ns + k.task[t].spent_ns) // NS_PER_MS
     set_bit(k, file.dirty_bits, file.dirty_summary, pg.index)
+    if k.param.nr_memcgs and not file.wb_attached:
+        attach_inode(k, pg.mapping, pg.memcg)
     account_page_dirtied(k, page, 1)
     highest(k)
     k.vm.nr_dirtied += 1

@@ -99,12 +99,12 @@ def _zone_snapshot(k, at, zone):
     row.stack_pages = 0
     _blocks(k, row, zone)
     for lru in range(NR_LRU):
-        row = k.klog_list[at * NR_LRU + lru]
+        counts = k.klog_list[at * NR_LRU + lru]
         if k.param.reclaim_engine != ENGINE_NODE:
-            _count_list(k, row, k.lru[zone * NR_LRU + lru].head)
+            _count_list(k, counts, k.lru[zone * NR_LRU + lru].head)
         elif zone == 0:  # the node's lists, of all groups, stand in its first zone
             for memcg in range(k.param.nr_memcgs + 1):
-                _count_list(k, row, k.lru[memcg * NR_LRU + lru].head)
+                _count_list(k, counts, k.lru[memcg * NR_LRU + lru].head)
     for cpu in range(k.param.nr_cpus):
         k.klog_pcp[at * k.param.nr_cpus + cpu] = k.pcp[zone * k.param.nr_cpus + cpu].nr
 
