@@ -50,3 +50,29 @@ def delay_s(usage: int, high: int, nr_pages: int) -> Fraction:
     """Seconds to sleep, before rounding: overage squared for each page, at most two."""
     overage = max(Fraction(usage - high, high), Fraction(0))
     return min(overage**2 * nr_pages, Fraction(2))
+
+
+def dirty_limits(
+    *,
+    ratio: int,
+    bg_ratio: int,
+    dirty_bytes: int,
+    bg_bytes: int,
+    file_pages: int,
+    m_dirty: int,
+    limits: tuple[int, int],
+    usage: int,
+    avail: int,
+    dirty: int,
+) -> tuple[int, int]:
+    """(background, limit) of a group: reference 1.3, memcg domain.  limits: memory.max, memory.high."""
+    headroom = max(0, min(limits) - usage)
+    clean = max(0, file_pages - m_dirty)
+    other_clean = max(0, max(0, avail - dirty) - clean)
+    mine = file_pages + min(headroom, other_clean)
+    parts = []
+    for nbytes, percent in ((dirty_bytes, ratio), (bg_bytes, bg_ratio)):
+        part = min(-(-nbytes // avail), 4096) if nbytes else percent * 4096 // 100
+        parts.append(part * mine // 4096)
+    limit, background = parts
+    return (background if background < limit else limit // 2), limit

@@ -67,8 +67,7 @@ HEADER = (
     b"#              | |       |          |         |\n"
 )
 
-FIRST_CGROUP_INO = 1000  # assumed: folders of groups are numbered from here on
-COUNTS_BYTES = 78  # room for the line that says how many, which is known at the end
+FIRST_CGROUP_INO, COUNTS_BYTES = 1000, 78  # assumed inode of the first group; room for the line that says how many
 CONTEXT_BYTES = 5
 COMM_BYTES = 16  # TASK_COMM_LEN, the final NUL included
 OUT_BYTES = 1 << 20
@@ -79,8 +78,7 @@ _NULL_PAGE_PFN = NULL_PAGE_PFN - (1 << 64 if NULL_PAGE_PFN > _MAX else 0)
 
 _PARAM = np.dtype([(name, "i8") for name in (
     "nr_records", "first", "next", "out_size", "used", "nr_pids", "last_pid", "last_row", "nr_names",
-    "nr_rows",
-    "nr_bdis",  # devices with writeback; rows beyond are of memory cgroups on them. 0: there are none
+    "nr_rows", "nr_bdis",  # devices with writeback: rows beyond are of memory cgroups on them; 0: there are none
 )])  # fmt: skip
 
 LAYOUT = {
@@ -329,8 +327,9 @@ def put_value(k: Any, at: int, step: Any, value: int, pid: int) -> Any:
         return put_unsigned(k, at, value << 9 & 0xFFFFFFFF, 1, _ZERO)
     if kind == HASHED:
         return put_hashed(k, at, value)
-    if kind == CGROUP:
-        return put_unsigned(k, at, cgroup_ino(value // k.param.nr_bdis), 1, _ZERO)
+    if kind == CGROUP:  # the inode of the group's folder: 1 is the root's
+        number = value // k.param.nr_bdis
+        return put_unsigned(k, at, FIRST_CGROUP_INO + number if number else 1, 1, _ZERO)
     if kind in (ROW, SHRINKER):
         row = step.first + value
         if value < 0 or row >= step.end:
@@ -339,12 +338,6 @@ def put_value(k: Any, at: int, step: Any, value: int, pid: int) -> Any:
     if k.param.nr_bdis > 0 and kind in (BDI, SB_DEV) and 0 <= value < DEV_T:
         value %= k.param.nr_bdis
     return put_device(k, at, kind, value)
-
-
-@kfn
-def cgroup_ino(memcg: int) -> Any:
-    """The inode number of a group's folder: 1 is the root's."""
-    return 1 if memcg == 0 else FIRST_CGROUP_INO + memcg
 
 
 def encode_records(address: Any, limit: int) -> Any:

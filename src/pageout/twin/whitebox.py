@@ -16,6 +16,7 @@ from pageout.machine.memory_map import zones_of
 from pageout.replay.blackbox import Memory, black_box
 from pageout.twin.callcost import call_cost
 from pageout.twin.device import disk_of
+from pageout.twin.grouped import with_cgroup
 from pageout.twin.started import with_start
 from pageout.vocabulary.errors import ScenarioError, TraceError
 from pageout.vocabulary.later_kernels import design_for
@@ -82,6 +83,7 @@ def scenario_of(bundle: Bundle, design: str | None = None, seed: int = 1, box: s
         seed=seed,
         prefill_bytes=_file_pages(bundle) * PAGE_BYTES,
     )
+    scenario = with_cgroup(bundle, scenario, notes)
     try:
         check(scenario)
     except FieldError as problem:
@@ -101,7 +103,8 @@ def _black(bundle: Bundle, machine: Machine, design: str, seed: int, notes: list
     )  # fmt: skip
     said = ["black box: the workload by trace and samples alone"]
     said += [f"{what}: {one.value:.4g} ({one.low:.4g} to {one.high:.4g})" for what, one in found.estimates.items()]
-    return Twin(found.scenario, (*said, *found.notes), "black")
+    scenario = with_cgroup(bundle, found.scenario, said)
+    return Twin(scenario, (*said, *found.notes), "black")
 
 
 def _settings(bundle: Bundle, notes: list[str]) -> dict[str, int]:

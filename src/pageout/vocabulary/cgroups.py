@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from pageout.vocabulary.errors import did_you_mean, shown
+from pageout.vocabulary.later_kernels import DESIGNS
 from pageout.vocabulary.scenario import Cgroup, FieldError, Scenario, keys_of, nth, read_table, value_of_text
 
 MAX_CGROUPS = 31  # a reclaimed page's shadow has five bits for its group
@@ -36,6 +37,12 @@ def _cgroup(where: str, entry: dict[str, Any]) -> Cgroup:
     if "name" not in fields:
         raise FieldError(f"{where}.name", "every cgroup needs a name")
     return Cgroup(**fields)
+
+
+def has_groups(scenario: Scenario) -> bool:
+    """Say whether the scenario's design has memory cgroups."""
+    chosen = {**DESIGNS.get(scenario.design, {}), **scenario.choices}
+    return all(chosen.get(choice) == value for choice, value in _NEEDED.items())
 
 
 def check_cgroups(scenario: Scenario, chosen: Mapping[str, str | int], origins: Sequence[int] | None = None) -> None:
