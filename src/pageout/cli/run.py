@@ -11,6 +11,7 @@ from pageout.cli.options import Common, Workload, words
 from pageout.cli.terminal import complain, hint, show, width
 
 PROC_FILES = ("buddyinfo", "pagetypeinfo", "extfrag_index", "unusable_index", "zoneinfo", "vmstat", "meminfo")
+GROUPED = "linux-6.1,linux-6.12,linux-6.18"  # designs with memory cgroups
 STACK_FILE = "stack_trace"  # of the stack tracer, in debugfs
 FAILURES = {  # word of --fail-on -> figure, what happened
     "oom": ("oom_kills", "tasks killed by the OOM killer"),
@@ -67,7 +68,7 @@ def run(
         print_json(document)
     else:
         _print(document, scenario)
-        _next(workload, common, scenario.design)
+        _next(workload, common, GROUPED if scenario.cgroups else "all")
     return _verdict(document["metrics"], watched)
 
 
@@ -110,10 +111,10 @@ def _print(document: dict[str, Any], scenario: Any) -> None:
     )
 
 
-def _next(workload: Path, common: Common, design: str) -> None:
+def _next(workload: Path, common: Common, designs: str) -> None:
     from pageout.cli.nextstep import command
 
-    hint(command("compare", workload, common, designs="all"))
+    hint(command("compare", workload, common, designs=designs))
 
 
 def _verdict(metrics: dict[str, Any], watched: tuple[str, ...]) -> int:

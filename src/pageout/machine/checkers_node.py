@@ -53,12 +53,22 @@ def _shadows(arrays: dict[str, Any], node: dict[str, int]) -> Iterator[str]:
     """What reclaimed pages left is no more than what was reclaimed, and none is younger than the node."""
     slot = arrays["slot"]["page"]
     shadows = -2 - slot[slot < c.NIL].astype("i8")
-    if len(shadows) > node["pgsteal_anon"] + node["pgsteal_file"]:
-        yield f"{len(shadows)} shadows of {node['pgsteal_anon'] + node['pgsteal_file']} reclaimed pages"
+    reclaimed = node["pgsteal_anon"] + node["pgsteal_file"] + _being_counted(arrays)
+    if len(shadows) > reclaimed:
+        yield f"{len(shadows)} shadows of {reclaimed} reclaimed pages"
     if int(arrays["param"]["nr_memcgs"][0]):  # a shadow says which group's age it has, too
         shadows = shadows >> GROUP_BITS
     if node["nonresident_age"] < 1 << 29 and len(shadows) and int((shadows >> 1).max()) >= node["nonresident_age"]:
         yield "a shadow is younger than the node"
+
+
+def _being_counted(arrays: dict[str, Any]) -> int:
+    """Pages freed by batches that have not ended: they count at the end."""
+    frame, nr = arrays["frame"], 0
+    for t, depth in enumerate(arrays["task"]["depth"].tolist()):
+        rows = frame[t * c.MAX_DEPTH : t * c.MAX_DEPTH + depth + 1]
+        nr += int(rows["nr_reclaimed"][rows["fn"] == FN.shrink_folio_list].sum())
+    return nr
 
 
 def _waiting(arrays: dict[str, Any]) -> int:

@@ -40,10 +40,6 @@ CHOICES: dict[str, tuple[tuple[str, ...], str]] = {
         "free pages a CPU keeps of a zone: six batches, or four or its part of LOW, fewer while kswapd runs",
     ),
     "compaction": (("off", "on"), "whether reclaim.engine=node moves pages together for requests of order 1 and up"),
-    "memcg.walk": (
-        ("all", "part"),
-        "which memory cgroups direct reclaim goes through: all; or from where the last one stopped until it has enough",
-    ),
     "events.isolate_mode": (
         ("on", "off"),
         "whether mm_vmscan_lru_isolate has it in reclaim.engine=node (no: since 6.7)",
@@ -51,6 +47,10 @@ CHOICES: dict[str, tuple[tuple[str, ...], str]] = {
     "oom.score": (
         ("badness", "rss"),
         "whom the OOM killer takes: by address space, CPU time and age, or by memory in use",
+    ),
+    "memcg.walk": (
+        ("all", "part"),
+        "memory cgroups that direct reclaim visits: all; or on from where the last one stopped, till it has enough",
     ),
 }
 STATUS_QUO: dict[str, str | int] = {
@@ -63,9 +63,9 @@ STATUS_QUO: dict[str, str | int] = {
     "lru.batch": "14",
     "pcp.high": "batch",
     "compaction": "off",
-    "memcg.walk": "all",
     "events.isolate_mode": "on",
     "oom.score": "badness",
+    "memcg.walk": "all",
 }
 
 
