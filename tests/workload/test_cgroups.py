@@ -35,7 +35,7 @@ def test_max_is_no_limit():
     [
         (
             {"task": TASK.replace("job", "jib")},
-            "x.toml:10: [task] cgroup: 'jib': no such [[cgroup]], did you mean job",
+            "x.toml:10: [task] cgroup: jib: no such [[cgroup]], did you mean job",
         ),
         ({"groups": ""}, "no such [[cgroup]]"),
         ({"groups": '[[cgroup]]\n"memory.max" = "64M"\n'}, "x.toml:3: [cgroup] name: every cgroup needs a name"),

@@ -291,6 +291,8 @@ def _blocks(arrays: dict[str, Any], seen: _Frames) -> Iterator[str]:
     """Each block of a filesystem belongs to one page of one file at most; bitmap, free and promised blocks agree."""
     inode, slot, fs = arrays["inode"], arrays["slot"]["block"], arrays["fs"]
     nr_inodes = int(arrays["param"]["nr_inodes"][0])
+    if (seen.has(c.PG_DELAYED) & ~seen.has(c.PG_DIRTY | c.PG_LOCKED)).any():
+        yield "a page that is clean has no block yet: it was written nowhere"
     delayed = np.bincount(inode["fs"][seen.mapping[seen.has(c.PG_DELAYED)]].astype(np.int64), minlength=len(fs))
     for number in range(int(arrays["param"]["nr_fs"][0])):
         own = np.flatnonzero(inode["fs"][:nr_inodes] == number)
