@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Write docs/explanation/how-right.md: each recording's figures, predicted beside measured.
+"""Write docs/explanation/how-right.md: each recording's figures, predicted beside measured; chaotic ones as a range of
+seeds; and each recording of a family predicted from every other.
 
-    python -m bench.how_right BUNDLE... [--json FILE]
+    python -m bench.how_right BUNDLE... [--chaotic BUNDLE]... [--family BUNDLE,BUNDLE,...]... [--keep FILE]
 
---json takes what `pageout validate BUNDLE... --json` printed before; without it, that command is run here.
+--chaotic: simulate with 20 seeds. --family: recordings that differ in settings; from the black box of each, the others.
+--keep writes all that was found to FILE; --again FILE makes the page of what was kept, and runs nothing.
 """
 
 from __future__ import annotations
@@ -12,15 +14,19 @@ import argparse
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 PAGE = Path(__file__).parent.parent / "docs" / "explanation" / "how-right.md"
+SEEDS = 20
+WIDEST = 10
+A_SECOND = "_per_s"
 HEAD = """\
 # How right is it?
 
-Made by `python -m bench.how_right BUNDLE...` from recordings of real kernels: 6.18 on ext4 over a loop device that
+Made by `python -m bench.how_right` from recordings of real kernels: 6.18 on ext4 over a loop device that
 is throttled by cgroup v1, each case twice; 6.1 in a virtual machine that swaps nothing, with kswapd and direct
 reclaim at work. Each was simulated from what it says of its workload and device (`pageout validate`). One set of
 constants for all; a machine's copy speed is taken from its own calls, what the kernel believed of the device from
@@ -32,6 +38,27 @@ longest calls (p99) 30 % where they exceed 1 ms. The **baseline** is the one-lin
 demand and limit, nobody held, levels at the limit.
 
 """
+CHAOTIC = """\
+## Chaotic runs: a distribution
+
+Where reclaim works through dirty pages, a tick earlier or later makes another run. Then one run is one draw: what can
+be asked is whether the range in which nine of ten simulated runs lie (5 to 95 % of {seeds} seeds, each shifting all
+tasks against the device's clock) covers what was recorded, and is not so wide that it would cover anything (at most
+ten times its lower end).
+
+"""
+FAMILY = """\
+## What if: from one recording to another
+
+`pageout validate --from A B`: the demand of A, told by its trace and samples alone (black box), under the sysctls and
+device limits in which B differs, held against B. Of B nothing else is used but how much was written. Sums are
+compared a second, since some recordings write more; half again the tolerance or the spread of B's twins is allowed.
+*No change* is the prediction that B is as A was.
+
+A miss marked † is one that the white box of B itself has too, with B's own workload and start: that is the engine's
+error, not that of going from A to B.
+
+"""
 WHY = """\
 ## Where it is wrong, and why
 
@@ -40,12 +67,14 @@ WHY = """\
   other devices is only known as dirty pages at the start.
 - **Number of pauses on 6.18**: a pause of two ticks more or less makes a fifth. The writer's own time between two
   checks is one figure (copy speed); the real one varies with caches and with what else runs on its CPU.
-- **Memory nearly full of dirty pages, and a hog** (D4): chaotic; one seed is one draw of it.
+- **Memory nearly full of dirty pages, and a hog** (D4): chaotic; see the distribution above.
 - **Huge pages on demand** (E): compaction here moves pages one by one and knows no kcompactd; reclaim for order 9
   takes more.
 - What is not modelled: MGLRU, `strictlimit`, several hardware queues, kcompactd, inode metadata; see [what
   is modelled](../model-support.md).
 """
+
+Found = Mapping[str, Any]
 
 
 def share(value: float | None) -> str:
@@ -58,52 +87,157 @@ def number(value: float | None) -> str:
     return "-" if value is None else f"{value:,.4g}"
 
 
-def page(found: dict[str, Any]) -> str:
-    """Return the page for what `pageout validate --json` found."""
-    judged = [f for bundle in found["bundles"] for f in bundle["figures"] if f["within"] is not None]
-    within = sum(f["within"] for f in judged)
-    known = [f for f in judged if f["baseline"] is not None and f["predicted"] is not None]
-    nearer = sum(abs(f["predicted"] - f["measured"]) < abs(f["baseline"] - f["measured"]) for f in known)
-    text = HEAD + f"**{within} of {len(judged)} figures of {len(found['bundles'])} recordings are within.** "
-    text += f"Nearer than the baseline are {nearer} of the {len(known)} that it says anything of.\n\n"
-    text += "## By figure\n\n| figure | recordings | median error | worst | not within |\n|---|---|---|---|---|\n"
-    for name, row in found["summary"].items():
-        if row["n"]:
-            errors = f"{share(row['median'])[1:]} | {share(row['worst'])[1:]}"
-            text += f"| `{name}` | {row['n']} | {errors} | {row['misses']} |\n"
-    text += "\n## By recording\n\n| recording | design | within | not within: measured, predicted, error (spread) |\n"
+def name_of(path: str) -> str:
+    """Return the last two parts of a recording's path."""
+    return "/".join(Path(path).parts[-2:])
+
+
+def judged(bundle: Found) -> list[Found]:
+    """Return the figures of a recording that are judged."""
+    return [row for row in bundle["figures"] if row["within"] is not None]
+
+
+def page(found: Found) -> str:
+    """Return the page for what was found: `plain`, `chaotic`, `families`, as `pageout validate --json` said it."""
+    text = HEAD + plain_text(found["plain"])
+    if found["chaotic"]:
+        text += CHAOTIC.format(seeds=found["chaotic"][0]["seeds"]) + "\n".join(chaotic_lines(found["chaotic"])) + "\n\n"
+    if found["families"]:
+        text += FAMILY + "\n".join(family_lines(found["families"], found["plain"])) + "\n\n"
+    return text + WHY
+
+
+def plain_text(found: Found) -> str:
+    """Return each recording by its own workload, by figure and by recording."""
+    rows = [row for bundle in found["bundles"] for row in judged(bundle)]
+    within = sum(row["within"] for row in rows)
+    text = f"**{within} of {len(rows)} figures of {len(found['bundles'])} recordings are within.** "
+    good, known = nearer(rows, "baseline")
+    text += f"Nearer than the baseline are {good} of the {known} that it says anything of.\n\n"
+    text += "## By figure\n\n" + "\n".join(by_figure(rows)) + "\n\n"
+    text += "## By recording\n\n| recording | design | within | not within: measured, predicted, error (spread) |\n"
     text += "|---|---|---|---|\n"
     for bundle in found["bundles"]:
-        figures = [f for f in bundle["figures"] if f["within"] is not None]
         missed = [
-            f"`{f['name']}` {number(f['measured'])}, {number(f['predicted'])}, {share(f['error'])}"
-            + (f" ({share(f['spread'])[1:]})" if f["spread"] is not None else "")
-            for f in figures
-            if not f["within"]
+            f"`{row['name']}` {number(row['measured'])}, {number(row['predicted'])}, {share(row['error'])}"
+            + (f" ({share(row['spread'])[1:]})" if row["spread"] is not None else "")
+            for row in judged(bundle)
+            if not row["within"]
         ]
-        name = "/".join(Path(bundle["path"]).parts[-2:])
-        text += (
-            f"| {name} | {bundle['design']} | {len(figures) - len(missed)} of {len(figures)} | {'; '.join(missed)} |\n"
-        )
-    return text + "\n" + WHY
+        every = len(judged(bundle))
+        text += f"| {name_of(bundle['path'])} | {bundle['design']} | {every - len(missed)} of {every} | "
+        text += f"{'; '.join(missed)} |\n"
+    return text + "\n"
+
+
+def nearer(rows: Sequence[Found], than: str) -> tuple[int, int]:
+    """Return how many predictions are nearer than another guess, of how many that guess says anything of."""
+    known = [row for row in rows if row[than] is not None and row["predicted"] is not None]
+    return sum(abs(row["predicted"] - row["measured"]) < abs(row[than] - row["measured"]) for row in known), len(known)
+
+
+def by_figure(rows: Sequence[Found]) -> Iterator[str]:
+    """Yield a table of the errors of each figure."""
+    yield "| figure | judged | median error | worst | not within |"
+    yield "|---|---|---|---|---|"
+    for name in dict.fromkeys(row["name"] for row in rows):
+        mine = [row for row in rows if row["name"] == name]
+        errors = [abs(row["error"]) for row in mine if row["error"] is not None]
+        told = f"{share(median(errors))[1:]} | {share(max(errors))[1:]}" if errors else "- | -"
+        yield f"| `{name}` | {len(mine)} | {told} | {sum(not row['within'] for row in mine)} |"
+
+
+def chaotic_lines(bundles: Sequence[Found]) -> Iterator[str]:
+    """Yield a table of the range of each figure of each recording."""
+    for bundle in bundles:
+        rows = [row for row in judged(bundle) if row.get("covers") is not None]
+        good = sum(row["covers"] and row["width"] is not None and row["width"] <= WIDEST for row in rows)
+        yield f"**{name_of(bundle['path'])}: {good} of {len(rows)} figures are covered by a range no wider than that.**"
+        yield ""
+        yield "| figure | recorded | 5 % | 95 % | width | |"
+        yield "|---|---|---|---|---|---|"
+        for row in bundle["figures"]:
+            if row.get("covers") is None:
+                continue
+            verdict = "covers" if row["covers"] else "does not cover"
+            wide = "-" if row["width"] is None else f"x{row['width']:.3g}"
+            ends = " | ".join(number(row[name]) for name in ("measured", "low", "high"))
+            yield f"| `{row['name']}` | {ends} | {wide} | {verdict} |"
+
+
+def family_lines(documents: Sequence[Found], plain: Found) -> Iterator[str]:
+    """Yield how well each recording was predicted from every other that differs, together for twins."""
+    own = {bundle["path"]: {row["name"]: row["within"] for row in bundle["figures"]} for bundle in plain["bundles"]}
+    pairs: dict[tuple[str, str], list[Found]] = {}
+    for document in documents:
+        for bundle in document["bundles"]:
+            if bundle["changes"]:
+                pairs.setdefault((document["from_case"], bundle["case"]), []).append(bundle)
+    rows = [row for bundles in pairs.values() for bundle in bundles for row in judged(bundle)]
+    runs = sum(map(len, pairs.values()))
+    good, known = nearer(rows, "before")
+    within = sum(row["within"] for row in rows)
+    yield f"**{within} of {len(rows)} figures of {runs} predictions are within.** Nearer than *no change* are {good} of"
+    yield f"the {known} that both say anything of."
+    yield ""
+    yield "| from | to | changed | within | not within: how often, median error |"
+    yield "|---|---|---|---|---|"
+    for (source, target), bundles in pairs.items():
+        mine = [row for bundle in bundles for row in judged(bundle)]
+        missed = "; ".join(_missed(bundles, own))
+        changes = "; ".join(f"`{one}`" for one in bundles[0]["changes"])
+        yield f"| {source} | {target} | {changes} | {sum(row['within'] for row in mine)} of {len(mine)} | {missed} |"
+    yield ""
+    yield from by_figure(rows)
+
+
+def _missed(bundles: Sequence[Found], own: Mapping[str, Mapping[str, bool | None]]) -> Iterator[str]:
+    names = dict.fromkeys(row["name"] for bundle in bundles for row in judged(bundle) if not row["within"])
+    for name in names:
+        rows = [(bundle, row) for bundle in bundles for row in judged(bundle) if row["name"] == name]
+        off = [(bundle, row) for bundle, row in rows if not row["within"]]
+        errors = [row["error"] for _, row in off if row["error"] is not None]
+        too = sum(own.get(bundle["path"], {}).get(name.removesuffix(A_SECOND)) is False for bundle, _ in off)
+        mark = "†" if too == len(off) else f"†{too}" if too else ""
+        yield f"`{name}` {len(off)} of {len(rows)}, {share(median(errors)) if errors else '-'}{mark}"
+
+
+def validated(*words: str) -> Any:
+    """Return what `pageout validate --json` says.  Raises SystemExit if it cannot."""
+    command = [sys.executable, "-m", "pageout", "validate", *words, "--json"]
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=False)
+    if done.returncode > 1:
+        raise SystemExit(done.returncode)
+    return json.loads(done.stdout)
+
+
+def found_by(asked: argparse.Namespace) -> dict[str, Any]:
+    """Run all that was asked for."""
+    families = [family.split(",") for family in asked.family]
+    return {
+        "plain": validated(*asked.bundle),
+        "chaotic": [validated(path, "--seeds", str(SEEDS))["bundles"][0] for path in asked.chaotic],
+        "families": [
+            validated("--from", source, *(path for path in family if path != source))
+            for family in families
+            for source in family
+        ],
+    }
 
 
 def main(words: Sequence[str]) -> int:
     """Write the page."""
     parser = argparse.ArgumentParser(prog="python -m bench.how_right")
     parser.add_argument("bundle", nargs="*")
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--chaotic", action="append", default=[])
+    parser.add_argument("--family", action="append", default=[])
+    parser.add_argument("--keep", type=Path)
+    parser.add_argument("--again", type=Path)
     asked = parser.parse_args(words)
-    if asked.json is not None:
-        text = asked.json.read_text()
-    else:
-        done = subprocess.run(
-            [sys.executable, "-m", "pageout", "validate", *asked.bundle, "--json"], stdout=subprocess.PIPE, check=False
-        )
-        if done.returncode > 1:
-            return done.returncode
-        text = done.stdout.decode()
-    PAGE.write_text(page(json.loads(text)))
+    found = json.loads(asked.again.read_text()) if asked.again is not None else found_by(asked)
+    if asked.keep is not None:
+        asked.keep.write_text(json.dumps(found, indent=1))
+    PAGE.write_text(page(found))
     return 0
 
 

@@ -35,14 +35,12 @@ LAYERS: dict[str, set[str]] = {
     "report": {"analysis", "events", "vocabulary"},
     "bundle": {"analysis", "readers", "events", "vocabulary"},
     "validate": {"kernel", "analysis", "events", "vocabulary", "jit"},  # the model's arithmetic against a recording
-    "replay": {"validate", "machine", "kernel", "events", "vocabulary"},  # from a recording back to a scenario
-    # a recording's scenario and what it predicts: beside validate, so that no edit of it compiles anything anew
-    "twin": {"replay", "bundle", "machine", "kernel", "workload", "readers", "analysis", "events", "vocabulary"},
+    # from a recording back to a scenario, and what that predicts: beside validate, which compiles the kernel's arithmetic
+    "twin": {"bundle", "machine", "kernel", "workload", "readers", "analysis", "events", "vocabulary"},
     "record": {"vocabulary"},  # what runs on the recorded machine: light, and nothing of the model
     "export": {"events", "vocabulary"},  # beside report: writers that nothing but the command line needs
     "cli": {
         "bundle",
-        "replay",
         "twin",
         "diagnose",
         "export",

@@ -28,7 +28,7 @@ def test_samples_are_tied_to_the_trace_by_what_both_say(tmp_path):
     bundle = read_bundle(str(small(tmp_path / "b")))
 
     assert bundle.samples.clock == "tied"
-    assert bundle.samples.samplers == {"reader"}
+    assert bundle.samples.samplers == {7}
     assert bundle.samples.time_ns[0] == 100_100_000_000
 
 

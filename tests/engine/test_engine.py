@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Heap, histogram, random numbers, sleeping and waking, stacks: against twins."""
 
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,8 +14,9 @@ from pageout.engine.clock import jiffies_of, now_of, out_of_slice, pop, post, sp
 from pageout.engine.kstack import call, frame_of, ret, start_thread, touch
 from pageout.engine.ledger import bucket_of, highest, levels, observe
 from pageout.engine.ring import emit
-from pageout.engine.rng import random32, random_below, seed_words
+from pageout.engine.rng import exponential, random32, random_below, seed_words
 from pageout.engine.waitqueue import (
+    _run_delay,
     sleep_on,
     sleep_on_page,
     sleep_until,
@@ -327,3 +330,54 @@ def test_an_event_switched_off_leaves_no_trace() -> None:
     emit(m.k, USER, EV.mark_victim, 5)
     assert m.events() == []
     m.k.event_on[EV.mark_victim] = before
+
+
+@some
+@given(st.integers(1, 2**31 - 1), st.integers(0, 2**32 - 1))
+def test_an_exponential_draw_is_the_logarithm_of_a_uniform_one(mean, seed) -> None:
+    m = lab()
+    state = list(seed_words(seed, 1))
+    m.task.rng0, m.task.rng1, m.task.rng2, m.task.rng3 = state
+    for _ in range(20):
+        u = (xoshiro128plus(state) | 1) / 2**32
+        assert exponential(m.task, mean) == pytest.approx(-math.log(u) * mean, abs=0.01 * mean + 1)
+
+
+@some
+@given(st.integers(1, 60), st.integers(1_000_000, 30_000_000), st.integers(0, 1000))
+def test_who_wakes_at_any_moment_finds_the_cpus_busy_for_the_share_said_and_waits_until_they_are_not(
+    share, mean, seed
+) -> None:
+    m = lab()
+    k = m.k
+    k.param.busy_percent, k.param.run_delay_ns = share, mean
+    k.stat.rng0, k.stat.rng1, k.stat.rng2, k.stat.rng3 = seed_words(seed, 1)
+    found, ends = [], set()
+    for n in range(4000):
+        k.stat.now_ns = n * mean
+        waits = _run_delay(k)
+        found.append(waits)
+        if waits:
+            ends.add(k.stat.now_ns + waits)
+            assert k.stat.busy_from_ns <= k.stat.now_ns < k.stat.busy_until_ns == k.stat.now_ns + waits
+    late = [one for one in found if one > 0]
+    spread = 5 * math.sqrt(len(ends) + 1) / len(ends) if ends else 1  # of times that many, each of exponential length
+    assert len(late) / len(found) == pytest.approx(share / 100, rel=3 * spread, abs=0.02)
+    assert sum(late) / max(len(late), 1) == pytest.approx(mean, rel=3 * spread) or len(ends) < 30
+
+
+@pytest.mark.parametrize("busy", [False, True])
+def test_a_woken_task_runs_at_once_or_when_the_cpus_are_let_go(busy) -> None:
+    m = lab()
+    k = m.k
+    k.stat.now_ns = 5_000_000
+    k.param.busy_percent, k.param.run_delay_ns = 50 if busy else 0, 1_000_000
+    k.stat.busy_from_ns, k.stat.busy_until_ns = 4_000_000, 7_000_000
+    m.act_as(USER)
+    sleep_on(k, USER, c.NIL, 0, 0)
+    before, waiting = k.stat.run_nr, k.stat.heap_nr
+
+    assert wake_task(k, USER) == 1
+    assert k.task[USER].state == c.T_RUNNABLE
+    assert (k.stat.run_nr - before, k.stat.heap_nr - waiting) == ((0, 1) if busy else (1, 0))
+    assert not busy or k.heap[0].when_ns == 7_000_000

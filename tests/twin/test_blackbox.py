@@ -1,97 +1,141 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Who says nothing of his workload is known by what he did while nothing held him."""
+"""A known scenario is simulated; from its trace and samples alone another is made; both must go alike."""
 
-import json
-import shutil
+from collections.abc import Mapping
+from functools import cache
 
 import msgspec
+import numpy as np
 import polars as pl
 import pytest
 
-from pageout.bundle.bundle import read_bundle
-from pageout.bundle.evidence import evidence_of
-from pageout.bundle.measured import measured
-from pageout.twin.simulated import run
-from pageout.twin.whitebox import has_workload, scenario_of
+from pageout.bundle.samples import Samples
+from pageout.events.tables import Events
+from pageout.jit import INTERPRETED
+from pageout.twin.blackbox import BlackBox, black_box
+from pageout.twin.simulated import Run, run
 from pageout.vocabulary.errors import TraceError
-from pageout.vocabulary.scenario import Disk, Filesystem, Machine
-from pageout.vocabulary.units import MIB
-from pageout.workload.fio import read_fio
-from tests.bundle.made import TRACE, of_run, small
+from pageout.vocabulary.scenario import MIB, Disk, File, Filesystem, Machine, Scenario, Task
+from pageout.workload.program import read_scenario
+from pageout.workload.to_toml import scenario_toml
 
-JOB = "[global]\nend_fsync=1\n[w]\nrw=write\nbs=64k\nsize=64m\n"
-RATED = "[w]\nrw=write\nbs=64k\nsize=40m\nrate=10m\n"
-LIMITS = {
-    "vm.dirty_ratio": 0,
-    "vm.dirty_bytes": 8 * MIB,
-    "vm.dirty_background_ratio": 0,
-    "vm.dirty_background_bytes": 2 * MIB,
-}
-MACHINE = Machine(
-    name="small", memory_bytes=256 * MIB, disks=(Disk(kind="throttled", write_bps=20 * MIB),),
-    filesystem=Filesystem(kind="ext4"),
-)  # fmt: skip
+S = 1_000_000_000
+SETTINGS = {"vm.dirty_bytes": 16 * MIB, "vm.dirty_background_bytes": 8 * MIB}
+pytestmark = pytest.mark.skipif(INTERPRETED, reason="seconds of a machine, interpreted, take minutes")
 
 
-def unsaid(folder):
-    """Take out of a bundle what says its workload."""
-    for name in ("fio.json", "job.fio"):
-        (folder / name).unlink(missing_ok=True)
-    meta = json.loads((folder / "meta.json").read_text())
-    meta["devices"] = {meta["dev"]: {"limits": {"wbps": meta.pop("case")["wbps"]}}}
-    (folder / "meta.json").write_text(json.dumps(meta))
-    return folder
+def known(*tasks: Task, files: tuple[File, ...] = (), **disk: int) -> Scenario:
+    device = Disk(kind="throttled", write_bps=20 * MIB, read_bps=20 * MIB, size_bytes=8 << 30, elevator="noop",
+                  queue_depth=32, **disk)  # type: ignore[arg-type]  # fmt: skip
+    return Scenario(
+        name="known",
+        machine=Machine(memory_bytes=256 * MIB, disks=(device,), filesystem=Filesystem(kind="ext4"), copy_mb_s=2000),
+        files=files or tuple(File(name=task.name, size_bytes=task.io_bytes) for task in tasks),
+        tasks=tuple(msgspec.structs.replace(task, file=(number,)) for number, task in enumerate(tasks)),
+        settings=SETTINGS, design="linux-6.18",
+    )  # fmt: skip
 
 
-@pytest.fixture(scope="module", params=[JOB, RATED], ids=["held", "rated"])
-def recorded(request, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("black")
-    scenario = read_fio("job.fio", request.param, MACHINE, environ={})
-    scenario = msgspec.structs.replace(scenario, design="ioless-throttle", settings=LIMITS)
-    ran = run(scenario, trace=folder / "trace.txt")
-    return ran, unsaid(of_run(folder / "b", ran, folder / "trace.txt", scenario, request.param))
+def writer(name: str, mib: int, **more) -> Task:
+    return Task(name=name, rw="write", io_bytes=mib * MIB, **{"bs_bytes": 128 * 1024, "end_fsync": True} | more)
 
 
-def test_a_recording_that_says_nothing_is_replayed_as_it_was(recorded):
-    ran, folder = recorded
-    bundle = read_bundle(str(folder))
-    twin = scenario_of(bundle, "ioless-throttle")
-    told, found = measured(evidence_of(bundle)), measured(run(twin.scenario).evidence)
-    task = twin.scenario.tasks[0]
-
-    assert not has_workload(bundle)
-    assert twin.box == "black"
-    wrote = ran.evidence.calls[0].nbytes
-    assert task.io_bytes == pytest.approx(wrote, rel=0.05)
-    assert task.rw == "write"
-    if task.end_fsync:
-        assert found["throttle_count"] == pytest.approx(told["throttle_count"], rel=0.3)
-        assert found["throttle_s"] == pytest.approx(told["throttle_s"], rel=0.3)
-    assert found["plateau_mib"] == pytest.approx(told["plateau_mib"], rel=0.3)
+SCENARIOS: Mapping[str, Scenario] = {
+    "one writer, held all the time": known(writer("w", 120)),
+    "two of them, calls of two sizes": known(writer("a", 60), writer("b", 60, bs_bytes=4096)),
+    "a rate the device can take": known(writer("slow", 60, rate_bps=8 * MIB, bs_bytes=65536)),
+    "a reader beside a writer": known(
+        writer("w", 80), Task(name="r", rw="read", bs_bytes=65536, io_bytes=40 * MIB),
+        files=(File(name="w", size_bytes=80 * MIB), File(name="r", size_bytes=40 * MIB, exists=True)),
+    ),
+    "a machine that was at work before": known(
+        writer("w", 80),
+        start_bandwidth=15 * MIB, start_avg_bandwidth=15 * MIB, start_ratelimit=30 * MIB, start_written_bytes=64 * MIB,
+    ),
+}  # fmt: skip
 
 
-def test_where_nobody_wrote_there_is_nothing_to_replay(tmp_path):
-    silent = "\n".join(line for line in TRACE.splitlines() if line.startswith("#")) + "\n"
-    path = small(
-        tmp_path / "b",
-        trace__txt__gz=None,
-        job__fio=None,
-        fio__json=None,
-        meta__json={"kernel": "6.1", "machine": {"memory_kib": 1 << 20}},
-    )
-    with pytest.raises(TraceError, match="no trace"):
-        scenario_of(read_bundle(str(path)))
-    shutil.copy(path / "meta.json", path / "meta.json.kept")
-    (path / "trace.txt").write_text(silent)
-    with pytest.raises(TraceError, match="no event in it"):
-        scenario_of(read_bundle(str(path)))
+@cache
+def both(name: str) -> tuple[Run, BlackBox, Run]:
+    before = run(SCENARIOS[name])
+    evidence = before.evidence
+    assert evidence.events is not None
+    assert isinstance(evidence.samples, Samples)
+    found = black_box(evidence.events, evidence.samples, SETTINGS, "6.18.0", 250)
+    return before, found, run(found.scenario)
 
 
-def test_a_white_recording_can_be_looked_at_black(tmp_path):
-    bundle = read_bundle(str(small(tmp_path / "b")))
+def of_device(one: Run) -> pl.DataFrame:
+    assert one.evidence.events is not None
+    return one.evidence.events.frame("balance_dirty_pages").filter(pl.col("bdi").cast(pl.String) == "8:0")
 
-    assert scenario_of(bundle).box == "white"
-    black = scenario_of(bundle, box="black")
-    assert black.box == "black"
-    assert [task.name for task in black.scenario.tasks] == ["fio"]
-    assert bundle.events.frame("balance_dirty_pages").filter(pl.col("pause") > 0).height == 1
+
+def pauses(one: Run) -> tuple[int, float]:
+    """How often anyone was told to sleep, and for how long in all, s."""
+    slept = of_device(one)["pause"].to_numpy()
+    return int((slept > 0).sum()), float(slept[slept > 0].sum()) / 1000
+
+
+def plateau(one: Run) -> float:
+    """Pages dirty and under writeback, the median of the time in which there were any."""
+    samples = one.evidence.samples
+    assert samples is not None
+    both = samples.columns["nr_dirty"] + samples.columns["nr_writeback"]
+    return float(np.median(both[both > 64]))
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_the_scenario_found_goes_as_the_one_recorded(name: str) -> None:
+    before, _, after = both(name)
+    (count, slept), (count_again, slept_again) = pauses(before), pauses(after)
+
+    assert after.sim_seconds == pytest.approx(before.sim_seconds, rel=0.05)
+    assert plateau(after) == pytest.approx(plateau(before), rel=0.10)
+    assert count_again == pytest.approx(count, rel=0.25, abs=3)
+    assert slept_again == pytest.approx(slept, rel=0.15, abs=0.1)
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_it_asks_for_what_was_asked_for(name: str) -> None:
+    _, found, _ = both(name)
+    asked = {"read": 0, "write": 0}
+    for task in found.scenario.tasks:
+        if task.kind == "io":
+            asked[task.rw] += task.io_bytes
+    wanted = {"read": 0, "write": 0}
+    for task in SCENARIOS[name].tasks:
+        wanted[task.rw] += task.io_bytes
+
+    assert asked["write"] == pytest.approx(wanted["write"], rel=0.02)
+    assert asked["read"] == pytest.approx(wanted["read"], rel=0.02)
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_it_can_be_written_out_and_read_back(name: str) -> None:
+    _, found, _ = both(name)
+
+    assert read_scenario("x.toml", scenario_toml(found.scenario, found.notes)) == found.scenario
+
+
+def test_the_size_of_calls_and_the_rate_of_one_that_was_never_held_are_seen() -> None:
+    _, two, _ = both("two of them, calls of two sizes")
+    assert sorted(task.bs_bytes for task in two.scenario.tasks) == [4096, 131072]
+    _, slow, _ = both("a rate the device can take")
+    (task,) = slow.scenario.tasks
+    most = max(task.phases, key=lambda phase: phase.amount_bytes)
+    assert most.rate_bps == pytest.approx(8 * MIB, rel=0.03)
+
+
+def test_the_start_is_what_the_first_events_said() -> None:
+    _, found, _ = both("a machine that was at work before")
+    disk = found.scenario.machine.disks[0]
+
+    assert disk.start_ratelimit == pytest.approx(30 * MIB, rel=0.001)
+    assert disk.start_avg_bandwidth == pytest.approx(15 * MIB, rel=0.15)
+    assert found.estimates["device.write_bps"].value == pytest.approx(20 * MIB, rel=0.05)
+
+
+def test_a_recording_without_demand_is_refused() -> None:
+    samples = Samples(np.array([0, S]), {"nr_free_pages": np.array([1e5, 1e5])}, "trace")
+    with pytest.raises(TraceError, match="no demand"):
+        black_box(Events(), samples, {}, "6.1.0", 250)

@@ -4,7 +4,7 @@
 import pytest
 
 from pageout.bundle.bundle import read_bundle
-from pageout.twin.whitebox import scenario_of
+from pageout.twin.boxes import scenario_of
 from pageout.vocabulary.settings import apply_settings
 from pageout.vocabulary.units import MIB
 from pageout.workload.program import read_scenario

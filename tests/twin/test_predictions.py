@@ -15,10 +15,10 @@ from pageout.bundle.measured import FIGURES, measured
 from pageout.cli.app import main
 from pageout.machine.memory_map import zones_of
 from pageout.machine.simulate import simulate
-from pageout.twin import judge, whatif
+from pageout.twin import judge, seeds, whatif
 from pageout.twin.baseline import baseline
+from pageout.twin.boxes import scenario_of
 from pageout.twin.simulated import evidence_of_run, run
-from pageout.twin.whitebox import scenario_of
 from pageout.vocabulary.errors import ScenarioError, TraceError
 from pageout.vocabulary.later_kernels import design_for
 from pageout.vocabulary.scenario import Disk, Filesystem, Machine
@@ -186,11 +186,62 @@ def test_where_nothing_was_measured_the_tolerance_is_absolute():
 
 def test_several_seeds_give_a_median_and_a_range():
     runs = [{"throttle_count": n, "write_mb_s": None} for n in (3, 1, 2, 5, 4)]
-    predicted, ranges = judge.together(runs)
+    predicted, ranges = seeds.together(runs)
 
     assert predicted == {"throttle_count": 3, "write_mb_s": None}
-    assert ranges == {"throttle_count": {"low": 1, "high": 5}}
-    assert judge.together(runs[:1]) == (runs[0], {})
+    assert ranges == {"throttle_count": (1, 5)}
+    assert seeds.together(runs[:1]) == (runs[0], {})
+
+
+def row_of(measured_value, predicted, near):
+    return {"name": "throttle_count", "measured": measured_value, "predicted": predicted, "within": near}
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "high", "near", "covers", "is_within"),
+    [
+        (5, 3, 9, False, True, True),  # chaotic: no single run is nearer
+        (5, 1, 20, False, True, False),  # so wide a range covers anything
+        (5, 6, 9, False, False, False),
+        (5, 0, 9, False, True, False),  # no lower end: no width
+        (5, 3, 9, True, True, True),
+        (None, 3, 9, None, None, None),
+        (0, 0, 0, True, True, True),
+    ],
+)
+def test_a_range_covers_what_lies_in_it_unless_it_is_too_wide(value, low, high, near, covers, is_within):
+    row = seeds.with_range(row_of(value, 7, near), seeds.Range(low, high))
+
+    assert (row["covers"], row["within"], row["low"], row["high"]) == (covers, is_within, low, high)
+    assert seeds.with_range(row_of(value, 7, near), None) == row_of(value, 7, near)
+
+
+def test_another_seed_starts_the_tasks_elsewhere_on_the_devices_clock(scenario):
+    moved = [seeds.from_seed(scenario, seed) for seed in range(scenario.seed, scenario.seed + 20)]
+    delays = [one.tasks[0].start_delay_ns for one in moved]
+
+    assert moved[0] == scenario
+    assert len(set(delays)) == 20
+    assert max(delays) < 100_000_000  # a slice of its throttle
+    assert max(delays) > 50_000_000
+
+
+def test_ranges_of_seeds_are_said_in_words_and_numbers(recorded, capsys):
+    words = ["validate", str(recorded[1]), "--design", "ioless-throttle", "--seeds", "3"]
+    main([*words, "--json"])
+    document = json.loads(capsys.readouterr().out)
+    rows = {row["name"]: row for row in document["bundles"][0]["figures"]}
+    main(words)
+    out = capsys.readouterr().out
+
+    assert document["bundles"][0]["seeds"] == 3
+    assert rows["throttle_s"]["low"] <= rows["throttle_s"]["predicted"] <= rows["throttle_s"]["high"]
+    assert rows["throttle_s"]["covers"] == (
+        rows["throttle_s"]["low"] <= rows["throttle_s"]["measured"] <= rows["throttle_s"]["high"]
+    )
+    assert "the range of 3 seeds (5 to 95 %) covers" in out
+    assert "covers" in out.split("over 3 seeds")[1]
+    assert max(map(len, out.splitlines())) <= 100
 
 
 def test_twins_tell_the_spread(tmp_path):

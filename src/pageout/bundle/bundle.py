@@ -71,6 +71,17 @@ class Bundle:
             return hz_of(self.events)
         return told
 
+    @property
+    def cpus(self) -> int | None:
+        """Return the number of CPUs as recorded."""
+        return self.meta.cpus or (self.meta.case.cpus if self.meta.case else None)
+
+    @property
+    def filesystem(self) -> str | None:
+        """Return the kind of the filesystem on the device that matters: of the case, else as mounted."""
+        mounted = next((one.type for one in self.meta.mounts if one.dev is not None and one.dev == self.device), None)
+        return (self.meta.case.fs if self.meta.case else None) or mounted
+
     @cached_property
     def device(self) -> str | None:
         """Return the device that matters, `7:0`: as recorded, else where writers were held, else the most written."""

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -189,13 +190,20 @@ def _option_lines(options: dict[str, Any]) -> list[str]:
 
 
 def _of_fio(files: Files) -> list[Calls]:
-    """Return each job's calls; its clock is its own, so nothing is said of when it began."""
+    """Return each job's calls; its clock is its own, so nothing is said of when it began.
+
+    Clones of one job share its name in fio's own output: they are numbered, as their files are.
+    """
     found = []
-    for job in _read_fio(files).jobs:
+    jobs = _read_fio(files).jobs
+    clones, met = Counter(job.jobname for job in jobs), Counter[str]()
+    for job in jobs:
+        name = job.jobname if clones[job.jobname] == 1 else f"{job.jobname}.{met[job.jobname]}"
+        met[job.jobname] += 1
         for is_write, told in ((True, job.write), (False, job.read)):
             if told.io_bytes > 0:
                 seconds = told.runtime / 1000
-                found.append(Calls(job.jobname, is_write, told.io_bytes, seconds, None, None, _table(told)))
+                found.append(Calls(name, is_write, told.io_bytes, seconds, None, None, _table(told)))
     return found
 
 

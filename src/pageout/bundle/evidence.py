@@ -10,11 +10,12 @@ import polars as pl
 
 from pageout.analysis.block import with_class
 from pageout.bundle.bundle import Bundle
-from pageout.bundle.calls import Calls
+from pageout.bundle.calls import Calls, job_text
 from pageout.bundle.samples import Samples
 from pageout.events.tables import Events
 
 FIO_COMM = "fio"
+JOB_FILE = "job.fio"
 NEAR_NS = 1_000_000_000  # fio's own runtime and the trace tell of one start if they are no further apart
 
 
@@ -54,13 +55,19 @@ def evidence_of(bundle: Bundle) -> Evidence:
     )  # fmt: skip
 
 
-def _synced(bundle: Bundle, calls: Calls) -> bool:
+def fio_text(bundle: Bundle) -> str | None:
+    """Return the fio job that ran: of the case, as kept, or as fio's own output tells of it."""
     case = bundle.case
-    if case is None:
-        return False
-    if case.fio is not None:
-        return "end_fsync=1" in "".join(case.fio.split(" "))
-    return any(task.end_fsync for task in case.tasks if task.log == f"log.{calls.name}.csv")
+    if case is not None and case.fio is not None:
+        return case.fio
+    return bundle.files.text(JOB_FILE) if JOB_FILE in bundle.files.names else job_text(bundle.files)
+
+
+def _synced(bundle: Bundle, calls: Calls) -> bool:
+    job, case = fio_text(bundle), bundle.case
+    if job is not None:
+        return "end_fsync=1" in "".join(job.split(" "))
+    return case is not None and any(task.end_fsync for task in case.tasks if task.log == f"log.{calls.name}.csv")
 
 
 def window_of(bundle: Bundle) -> Window | None:

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Dirty and writeback over time: of the whole machine as sampled, less what other devices hold where that is known."""
+"""Dirty and writeback over time: of the whole machine as sampled, less what other devices hold.
+
+That is known where writers are looked at. Where nobody was, only the end tells of others: the levels are the machine's.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ class Levels(NamedTuple):
     time_ns: NDArray[np.int64]
     dirty: Array
     writeback: Array
-    others: Array  # what was taken off `dirty`: held by other devices; 0 where nothing says
+    others: Array  # held by other devices, 0 where nothing says; taken off `dirty` where checks of writers tell it
 
     def mean(self, values: Array) -> float:
         """Return the time-weighted mean, straight lines between samples."""
@@ -50,16 +53,19 @@ def levels_of(evidence: Evidence) -> Levels | None:
     inside = at[(at > window.start_ns) & (at < window.end_ns)]
     times = np.concatenate(([window.start_ns], inside, [window.end_ns]))
     dirty_at, writeback_at = np.interp(times, at, dirty), np.interp(times, at, writeback)
-    others = np.minimum(_others(evidence, window, times, dirty_at + writeback_at), dirty_at)
-    return Levels(times, dirty_at - others, writeback_at, others)
+    checks = _at_checks(evidence)
+    others = np.minimum(_others(checks, evidence, window, times, dirty_at + writeback_at), dirty_at)
+    return Levels(times, dirty_at - others if checks else dirty_at, writeback_at, others)
 
 
-def _others(evidence: Evidence, window: Window, times: NDArray[np.int64], held: Array) -> Array:
+def _others(
+    checks: list[tuple[int, float]], evidence: Evidence, window: Window, times: NDArray[np.int64], held: Array
+) -> Array:
     """Return what other devices hold: a check of a writer says how much is dirty, and how much of it his device's.
 
     Where the tasks' fsync was the end, what is left then is not theirs. Without checks nothing is known but that.
     """
-    points = _at_checks(evidence)
+    points = list(checks)
     if evidence.ends_clean:
         points.append((window.end_ns, float(held[-1])))
     if not points:

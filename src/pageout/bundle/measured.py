@@ -56,13 +56,34 @@ FIGURES: dict[str, Figure] = {
     "alloc_stall_count": Figure("", "direct reclaims entered by allocations"),
     "alloc_stall_s": Figure("s", "time in them, sum over tasks"),
 }
+# Sums over the run: of runs that differ in length their rates compare.
+SUMMED = (
+    "throttle_count", "throttle_s", "throttle_slept_s", "write_requests", "scanned_kswapd", "reclaimed_kswapd",
+    "scanned_direct", "reclaimed_direct", "alloc_stall_count", "alloc_stall_s",
+)  # fmt: skip
+A_SECOND = "_per_s"
 SPLIT = Figure("MB/s", "bandwidth of one writer of several", 0.10)
 LEAST_P99_US = 1000.0  # a p99 below is not judged
 
 
 def figure_of(name: str) -> Figure:
-    """Return what a figure is; of a name with a task in it: `write_mb_s.NAME`."""
+    """Return what a figure is; of a name with a task in it: `write_mb_s.NAME`; of a rate: `throttle_count_per_s`."""
+    summed = name.removesuffix(A_SECOND)
+    if summed != name and summed in SUMMED:
+        figure = FIGURES[summed]
+        return figure._replace(unit=f"{figure.unit}/s", doc=f"{figure.doc}, a second")
     return FIGURES.get(name, SPLIT)
+
+
+def per_second(figures: Mapping[str, Value], seconds: float | None) -> dict[str, Value]:
+    """Return the figures with a rate in place of each sum; None where nothing says how long the run was."""
+    found: dict[str, Value] = {}
+    for name, value in figures.items():
+        if name not in SUMMED:
+            found[name] = value
+        else:
+            found[name + A_SECOND] = round(value / seconds, 6) if value is not None and seconds else None
+    return found
 
 
 def measured(evidence: Evidence) -> dict[str, Value]:

@@ -37,7 +37,7 @@ class Samples:
     time_ns: NDArray[np.int64]
     columns: Mapping[str, Column]
     clock: str
-    samplers: frozenset[str] = frozenset()  # tasks whose events come of sampling
+    samplers: frozenset[int] = frozenset()  # tasks, by pid, whose events come of sampling
 
     def __len__(self) -> int:
         return len(self.time_ns)
@@ -80,7 +80,7 @@ def _frame(where: str, content: bytes) -> pl.DataFrame:
 
 def _on_trace_clock(rows: Samples, time_column: str, meta: Meta, events: Events | None) -> Samples:
     clock = meta.samples.clock if meta.samples else None
-    offset, samplers = tie(rows, events) if events is not None else (None, frozenset[str]())
+    offset, samplers = tie(rows, events) if events is not None else (None, frozenset[int]())
     if clock == "trace" or (clock is None and time_column == "t_us"):
         return replace(rows, clock="trace", samplers=samplers)
     if offset is not None:
@@ -90,13 +90,13 @@ def _on_trace_clock(rows: Samples, time_column: str, meta: Meta, events: Events 
     return rows
 
 
-def tie(rows: Samples, events: Events) -> tuple[int | None, frozenset[str]]:
+def tie(rows: Samples, events: Events) -> tuple[int | None, frozenset[int]]:
     """Return what to add to the samples' times, ns, and the tasks that sampled; None if nothing ties the two.
 
     Reading /proc/vmstat computes the dirty limits, and so fires global_dirty_state in the task that samples, with the
     very counters of the row. Most pairs of a row and an event with the same counters lie at one distance of time.
     """
-    state = events.frame("global_dirty_state").select("time_ns", pl.col("comm").cast(pl.String), *TIE_EVENT)
+    state = events.frame("global_dirty_state").select("time_ns", "pid", *TIE_EVENT)
     given = [rows.column(name) for name in TIE]
     if not len(state) or any(column is None for column in given):
         return None, frozenset()
@@ -117,5 +117,5 @@ def tie(rows: Samples, events: Events) -> tuple[int | None, frozenset[str]]:
     assert isinstance(middle, float | int)
     offset = int(middle)
     close = near.filter((pl.col("apart") - offset).abs() <= SAME_NS)
-    counts = close.group_by("comm").len().filter(pl.col("len") * 2 >= len(close))
-    return offset, frozenset(name for name in counts["comm"].to_list() if name is not None)
+    counts = close.group_by("pid").len().filter(pl.col("len") * 2 >= len(close))
+    return offset, frozenset(pid for pid in counts["pid"].to_list() if pid is not None)

@@ -119,6 +119,29 @@ class Many:
         return self
 
 
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class OfRecording:
+    """What `validate` and `replay` both take."""
+
+    design: Annotated[
+        str | None, Parameter(metavar="DESIGN", help="The kernel's design; unset: the one of the recorded release.")
+    ] = None
+    box: Annotated[
+        Literal["auto", "white", "black"],
+        Parameter(
+            metavar="BOX",
+            help="white: the workload as the recording says it; black: by trace and samples; auto: white if it can.",
+        ),
+    ] = "auto"
+    seed: Annotated[int, Parameter(metavar="N", help="Seed of all random numbers.")] = 1
+    plot: Annotated[
+        Path | None,
+        Parameter(metavar="FILE", help="Draw recorded and simulated levels over each other: .html, .svg, .png."),
+    ] = None
+    json: Annotated[bool, Parameter(negative=(), show_default=False, help="Print one JSON document instead.")] = False
+
+
 def words(option: str, text: str, known: Iterable[str]) -> tuple[str, ...]:
     """Return the names in a comma-separated list, each once. Raises UsageError on an unknown one or none at all."""
     names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))

@@ -2,11 +2,16 @@
 """pageout replay BUNDLE: the recorded run simulated; with --set or --design, what would have happened."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
+from pageout.cli.options import OfRecording
+from pageout.cli.recordings import draw_levels, of_run, read_twin
 from pageout.cli.terminal import Progress, hint, show, warn
+
+if TYPE_CHECKING:
+    from pageout.cli.recordings import Panel
 
 DONE = 0
 
@@ -25,45 +30,31 @@ def replay(
             "choice, a part of the machine (machine.cpus=4).",
         ),
     ] = (),
-    design: Annotated[
-        str | None, Parameter(metavar="DESIGN", help="Another design than the one of the recorded release.")
-    ] = None,
-    box: Annotated[
-        Literal["auto", "white", "black"],
-        Parameter(
-            metavar="BOX",
-            help="white: the workload as the recording says it; black: by trace and samples; auto: white if it can.",
-        ),
-    ] = "auto",
-    seed: Annotated[int, Parameter(metavar="N", help="Seed of all random numbers.")] = 1,
     scenario: Annotated[
         Path | None,
         Parameter(metavar="FILE", help="Write the run as a scenario, OUT.toml: to be read, changed, run."),
     ] = None,
-    plot: Annotated[
-        Path | None,
-        Parameter(metavar="FILE", help="Draw recorded and simulated levels over each other: .html, .svg, .png."),
-    ] = None,
-    json: Annotated[bool, Parameter(negative=(), show_default=False, help="Print one JSON document instead.")] = False,
+    common: OfRecording | None = None,
 ) -> int:  # fmt: skip
-    """Say what a recorded run would have been otherwise: before, after, difference, and how far to trust it."""
+    """Say what a recorded run would have been otherwise: before, after, difference, and how far to trust it.
+
+    --design is that of the changed run; unchanged it has the one of the recorded release.
+    """
     from pageout import jit
     from pageout.cli.output import distinct, print_json, replacing
     from pageout.report.plot import checked_suffix
     from pageout.report.replayed import replay_answer, replay_table
-    from pageout.report.validation import levels_picture
 
-    suffix = checked_suffix(plot) if plot is not None else ""
-    distinct({"--scenario": scenario, "--plot": plot}, Path(bundle))
+    common = common or OfRecording()
+    suffix = checked_suffix(common.plot) if common.plot is not None else ""
+    distinct({"--scenario": scenario, "--plot": common.plot}, Path(bundle))
     with Progress() as progress, jit.compiling(progress.note):
-        document, curves, text = _replayed(bundle, settings, design, box, seed, progress)
+        document, panel, text = _replayed(bundle, settings, common, progress)
     if scenario is not None:
         with replacing(scenario) as part:
             part.write_text(text)
-    if plot is not None:
-        with replacing(plot) as part:
-            part.write_bytes(levels_picture(curves, suffix))
-    if json:
+    draw_levels(common.plot, suffix, [panel])
+    if common.json:
         print_json(document)
     else:
         show(replay_answer(document), replay_table(document))
@@ -72,22 +63,23 @@ def replay(
 
 
 def _replayed(
-    path: str, settings: tuple[str, ...], design: str | None, box: str, seed: int, progress: Progress
-) -> tuple[dict[str, Any], list[Any], str]:
+    path: str, settings: tuple[str, ...], common: OfRecording, progress: Progress
+) -> "tuple[dict[str, Any], Panel, str]":
     """Return the document, the curves to draw, the scenario as TOML."""
     import pageout
     from pageout.bundle.measured import measured
     from pageout.cli.load import with_design
-    from pageout.cli.validate import read_one
     from pageout.twin import judge, whatif
     from pageout.twin.simulated import run
     from pageout.vocabulary.settings import apply_settings, design_named
     from pageout.workload.to_toml import scenario_toml
 
     progress.part(0, 3, f"reading {path}")
-    one = read_one(path, None, box, seed, progress)
+    bundle, twin = read_twin(path, None, common.box, common.seed, progress)
+    one = judge.recorded(bundle, twin, twin.window)
     plain = one.twin.scenario
-    other = apply_settings(with_design(plain, design_named(design)) if design is not None else plain, settings)
+    chosen = with_design(plain, design_named(common.design)) if common.design is not None else plain
+    other = apply_settings(chosen, settings)
     warn(list(other.warnings))
     progress.part(1, 3, "unchanged")
     unchanged = run(plain, progress)
@@ -99,23 +91,18 @@ def _replayed(
         "pageout": pageout.__version__,
         "path": one.path,
         "case": one.name,
-        "box": one.twin.box,
         "recorded_design": plain.design,
         "design": other.design,
         "set": list(settings),
-        "seed": seed,
-        "digest": changed.digest,
-        "ending": changed.ending,
-        "sim_seconds": round(changed.sim_seconds, 6),
-        "wall_seconds": round(changed.wall_seconds, 3),
+        "seed": common.seed,
+        **of_run(one.twin, changed),
         "trusted": sum(judged),
         "judged": len(judged),
-        "notes": list(one.twin.notes),
         "warnings": [*one.warnings, *other.warnings],
         "figures": figures,
     }
     after = judge.curve_of(changed.evidence)
-    return document, [(f"{one.path}, replayed", one.curve, after)], scenario_toml(other, one.twin.notes)
+    return document, (f"{one.path}, replayed", one.curve, after), scenario_toml(other, one.twin.notes)
 
 
 def _next(document: dict[str, Any], scenario: Path | None) -> str:

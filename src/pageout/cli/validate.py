@@ -1,19 +1,21 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """pageout validate BUNDLE...: what the model predicts beside what was measured, with the error."""
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
+from pageout.cli.options import MANY, OfRecording
+from pageout.cli.recordings import draw_levels, of_run, read_twin
 from pageout.cli.terminal import Progress, hint, show, warn
 from pageout.vocabulary.errors import UsageError
 
 if TYPE_CHECKING:
-    from pageout.twin.judge import Curve, Recorded
+    from pageout.cli.recordings import Panel
+    from pageout.twin.judge import Recorded
 
 DONE, BEYOND = 0, 1
-MANY = 1000
 
 Bundles = Annotated[
     list[str],
@@ -29,47 +31,41 @@ def validate(
     bundles: Bundles,
     /,
     *,
-    design: Annotated[
-        str | None, Parameter(metavar="DESIGN", help="The kernel's design; unset: the one of the recorded release.")
-    ] = None,
-    box: Annotated[
-        Literal["auto", "white", "black"],
+    source: Annotated[
+        str | None,
         Parameter(
-            metavar="BOX",
-            help="white: the workload as the recording says it; black: by trace and samples; auto: white if it can.",
+            name="--from",
+            metavar="BUNDLE",
+            help="Predict each from this recording: its demand, by trace and samples alone unless --box says "
+            "otherwise, under the settings, limits and kernel in which the other differs. Sums are compared a second, "
+            "with half again the tolerance.",
         ),
-    ] = "auto",
-    seed: Annotated[int, Parameter(metavar="N", help="Seed of all random numbers.")] = 1,
+    ] = None,
     seeds: Annotated[
         int,
         Parameter(metavar="N", help="Simulate with N seeds in turn: the prediction is their median, with its range."),
     ] = 1,
-    plot: Annotated[
-        Path | None,
-        Parameter(metavar="FILE", help="Draw recorded and predicted levels over each other: .html, .svg, .png."),
-    ] = None,
-    json: Annotated[bool, Parameter(negative=(), show_default=False, help="Print one JSON document instead.")] = False,
+    common: OfRecording | None = None,
 ) -> int:
     """Simulate what was recorded and say how near the prediction is.
 
     Exit status 1: a figure is beyond its tolerance and beyond the real machine's own spread.
     """
     from pageout import jit
-    from pageout.cli.output import print_json, replacing
+    from pageout.cli.output import print_json
     from pageout.report.plot import checked_suffix
-    from pageout.report.validation import answer_text, levels_picture, validation_tables
+    from pageout.report.validation import answer_text, validation_tables
 
+    common = common or OfRecording()
     if not 1 <= seeds <= MANY:
         raise UsageError(f"--seeds {seeds}: must be from 1 to {MANY}")
     if not bundles:
         raise UsageError("validate: name a bundle: a folder or .zip that pageout record wrote")
-    suffix = checked_suffix(plot) if plot is not None else ""
+    suffix = checked_suffix(common.plot) if common.plot is not None else ""
     with Progress() as progress, jit.compiling(progress.note):
-        document, curves = _validated(list(dict.fromkeys(bundles)), design, box, (seed, seeds), progress)
-    if plot is not None:
-        with replacing(plot) as part:
-            part.write_bytes(levels_picture(curves, suffix))
-    if json:
+        document, panels = _validated(list(dict.fromkeys(bundles)), source, common, seeds, progress)
+    draw_levels(common.plot, suffix, panels)
+    if common.json:
         print_json(document)
     else:
         show(answer_text(document), validation_tables(document))
@@ -78,59 +74,93 @@ def validate(
     return BEYOND if missed else DONE
 
 
-def _validated(
-    paths: list[str], design: str | None, box: str, seeds: tuple[int, int], progress: Progress
-) -> "tuple[dict[str, Any], list[tuple[str, Curve | None, Curve | None]]]":
-    """Read all, then simulate all: bad input is found before anything takes long.  seeds: the first, how many"""
-    import pageout
-    from pageout.bundle.measured import measured
-    from pageout.twin import judge
-    from pageout.twin.simulated import run
+@dataclass(frozen=True)
+class _Asked:
+    """One recording, and what is to be simulated for it."""
 
-    all_recorded = []
+    recorded: "Recorded"
+    changes: tuple[str, ...] = ()
+    before: "Recorded | None" = None  # the recording it is predicted from
+
+
+def _validated(
+    paths: list[str], source: str | None, common: OfRecording, seeds: int, progress: Progress
+) -> "tuple[dict[str, Any], list[Panel]]":
+    """Read all, then simulate all: bad input is found before anything takes long."""
+    import pageout
+    from pageout.twin import between, judge
+
+    asked = _read(paths, source, common, progress)
+    found, panels = [], []
+    rows = zip(asked, judge.spreads([one.recorded for one in asked]), strict=True)
+    for number, (one, spread) in enumerate(rows):
+        progress.part(len(paths) + number, 2 * len(paths), one.recorded.name)
+        row, panel = _predicted(one, spread, common.seed, seeds, progress)
+        found.append(row)
+        panels.append(panel)
+    document: dict[str, Any] = {"pageout": pageout.__version__}
+    if source is not None:
+        document |= {
+            "from": source,
+            "from_case": asked[0].before.name if asked[0].before else "",
+            "margin": between.MARGIN,
+        }
+    return document | {"bundles": found, "summary": judge.summary(found)}, panels
+
+
+def _read(paths: list[str], source: str | None, common: OfRecording, progress: Progress) -> list[_Asked]:
+    """Read all recordings; their scenarios are their own, or the source's under their settings."""
+    from pageout.bundle.bundle import read_bundle
+    from pageout.twin import between, judge
+
+    if source is None:
+        found = []
+        for number, path in enumerate(paths):
+            progress.part(number, 2 * len(paths), f"reading {path}")
+            bundle, twin = read_twin(path, common.design, common.box, common.seed, progress)
+            found.append(_Asked(judge.recorded(bundle, twin, twin.window)))
+        return found
+    box = "black" if common.box == "auto" else common.box
+    bundle, twin = read_twin(source, common.design, box, common.seed, progress)
+    ours, before = between.conditions_of(bundle), between.rates_of(judge.recorded(bundle, twin, twin.window))
+    found = []
     for number, path in enumerate(paths):
         progress.part(number, 2 * len(paths), f"reading {path}")
-        all_recorded.append(read_one(path, design, box, seeds[0], progress))
-    found, curves = [], []
-    rows = zip(all_recorded, judge.spreads(all_recorded), strict=True)
-    for number, (one, spread) in enumerate(rows):
-        progress.part(len(paths) + number, 2 * len(paths), one.name)
-        runs = [run(one.twin.scenario, progress, seed=seed) for seed in range(seeds[0], seeds[0] + seeds[1])]
-        simulated = runs[0]
-        predicted, ranges = judge.together([measured(each.evidence) for each in runs])
-        figures = [row | ranges.get(row["name"], {}) for row in judge.figures(one, predicted, spread)]
-        curves.append((f"{one.path}, {one.twin.scenario.design}", one.curve, judge.curve_of(simulated.evidence)))
-        found.append(
-            {
-                "path": one.path,
-                "case": one.name,
-                "design": one.twin.scenario.design,
-                "box": one.twin.box,
-                "seed": seeds[0],
-                "seeds": seeds[1],
-                "digest": simulated.digest,
-                "ending": simulated.ending,
-                "sim_seconds": round(simulated.sim_seconds, 6),
-                "wall_seconds": round(simulated.wall_seconds, 3),
-                "notes": list(one.twin.notes),
-                "warnings": list(one.warnings),
-                "figures": figures,
-            }
-        )
-    document = {"pageout": pageout.__version__, "bundles": found, "summary": judge.summary(found)}
-    return document, curves
+        other = read_bundle(path, progress)
+        warn(other.warnings)
+        moved = between.moved(twin, ours, between.conditions_of(other), common.design)
+        measured = judge.recorded(other, moved.twin, between.window_of(other))
+        found.append(_Asked(between.rates_of(measured), moved.changes, before))
+    return found
 
 
-def read_one(path: str, design: str | None, box: str, seed: int, progress: Progress) -> "Recorded":
-    """Read and measure one bundle, and make its scenario; its warnings go to standard error."""
-    from pageout.bundle.bundle import read_bundle
-    from pageout.twin.judge import recorded
-    from pageout.twin.whitebox import scenario_of
+def _predicted(
+    asked: _Asked, spread: dict[str, float | None], first_seed: int, seeds: int, progress: Progress
+) -> "tuple[dict[str, Any], Panel]":
+    """Simulate one recording with each seed in turn, and judge it."""
+    from pageout.bundle.measured import measured, per_second
+    from pageout.twin import between, judge
+    from pageout.twin import seeds as of_seeds
+    from pageout.twin.simulated import run
 
-    bundle = read_bundle(path, progress)
-    one = recorded(bundle, scenario_of(bundle, design, seed, box))
-    warn(one.warnings)
-    return one
+    one = asked.recorded
+    numbers = range(first_seed, first_seed + seeds)
+    runs = [run(of_seeds.from_seed(one.twin.scenario, seed), progress) for seed in numbers]
+    each = [measured(ran.evidence) for ran in runs]
+    if asked.before is not None:
+        lasted = [ran.evidence.window.seconds if ran.evidence.window is not None else None for ran in runs]
+        each = [per_second(figures, seconds) for figures, seconds in zip(each, lasted, strict=True)]
+    predicted, ranges = of_seeds.together(each)
+    margin = 1.0 if asked.before is None else between.MARGIN
+    figures = judge.figures(one, predicted, spread, margin)
+    figures = [of_seeds.with_range(row, ranges.get(row["name"])) for row in figures]
+    row: dict[str, Any] = {"path": one.path, "case": one.name, "design": one.twin.scenario.design}
+    row |= {"seed": first_seed, "seeds": seeds, "warnings": list(one.warnings)} | of_run(one.twin, runs[0])
+    if asked.before is not None:
+        row["changes"] = list(asked.changes)
+        figures = between.with_before(figures, asked.before.figures)
+    row["figures"] = figures
+    return row, (f"{one.path}, {row['design']}", one.curve, judge.curve_of(runs[0].evidence))
 
 
 def _next(document: dict[str, Any]) -> str:

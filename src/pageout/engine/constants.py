@@ -39,6 +39,7 @@ PG_BH_DELAY = 1 << 29  # its block is chosen, but nothing has been written there
 PG_WRITTEN = 1 << 30  # has been written to the device since it came into the cache
 PG_PRIVATE = 1 << 28  # has buffers that know their disk block: no need to look it up
 PG_WORKINGSET = 1 << 24  # of a page on the LRU: has been active; of free and kernel blocks the order stands here
+PG_FOLIO = 1 << 25  # of a page on the LRU: in one large folio with the file's page before it
 ORDER_SHIFT = 24
 ORDER_MASK = 15 << ORDER_SHIFT
 MT_SHIFT = 28  # of a free frame: the type of the list it is on, or would go back to from a CPU's list

@@ -187,9 +187,10 @@ QUEUE = tuple(
         "target remote xmit_head xmit_tail half_rtt_ns socket_bytes socket_used tx_free_ns rx_free_ns skb_failures "
         "segments_sent backing_inode "
         "driver "
-        # blk-mq (mq: this queue is one): pages of the largest bio; tags, and how many were freed while tasks waited for
+        # blk-mq (mq: this queue is one): pages of the largest bio, pieces of memory in it
+        # and in a request; tags, and how many were freed while tasks waited for
         # one; requests put back or not sorted; where each direction's last request of mq-deadline began
-        "mq bio_pages bio_segs nr_tags tags_used tag_batch tags_freed tag_wait list_head list_tail nr_list "
+        "mq bio_pages bio_segs max_segs nr_tags tags_used tag_batch tags_freed tag_wait list_head list_tail nr_list "
         "read_pos write_pos "
         # how its limits work, its own time a request and a page; ticks: bytes of one, what is left of it (stopped: a
         # request waits for the next); slices: their length in jiffies, when the timer is due, its number, the thread
@@ -226,7 +227,7 @@ REQUEST = tuple(
     (name, I8)
     for name in (
         "used next queue block nr_pages is_write is_sync bio_head bio_tail deadline_ns started_ns submitter failed seq "
-        "tracked meta"
+        "tracked meta nr_segs"
     ).split()
 )
 
@@ -313,7 +314,7 @@ PARAM = tuple(
         "stack_limit stack_overflow stack_diet "
         "reclaim_engine file_writepage scan_cost trim_retry watermark_marks watermark_hugepages pvec_size pcp_mode "
         "compaction oom_score isolate_mode "
-        "block_layer throttle_rules "
+        "block_layer throttle_rules busy_percent run_delay_ns "
         "nr_memcgs nr_wbs memcg_walk"
     ).split()
 )
@@ -338,7 +339,8 @@ STAT = tuple(
         "free_segment segments_used "
         "metadata_reads journal_commits writepage_refused reclaim_refused copyups "
         "dirty_limit dirty_limit_stamp written_events written_period "
-        "overflow_nr overflow_task kmalloc_page kmalloc_pages kmalloc_free kmalloc_reaped_ns"
+        "overflow_nr overflow_task kmalloc_page kmalloc_pages kmalloc_free kmalloc_reaped_ns "
+        "busy_from_ns busy_until_ns rng0 rng1 rng2 rng3"
     ).split()
 )
 

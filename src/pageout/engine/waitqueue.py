@@ -14,6 +14,7 @@ from pageout.engine.constants import (
     TIMER_LATE,
     WQ_FIXED,
 )
+from pageout.engine.rng import exponential
 from pageout.jit import kfn
 
 
@@ -52,8 +53,25 @@ def _unlink(k, t):
 
 
 @kfn
+def _run_delay(k):
+    """How long a task woken now waits for a CPU, in ns: until those that are not simulated let one go.
+
+    They have all CPUs for times of exponential length, with such times between: of any moment the same share is theirs.
+    """
+    stat = k.stat
+    while stat.now_ns >= stat.busy_until_ns:
+        share = k.param.busy_percent
+        stat.busy_from_ns = stat.busy_until_ns + exponential(stat, k.param.run_delay_ns * (100 - share) // share)
+        stat.busy_until_ns = stat.busy_from_ns + exponential(stat, k.param.run_delay_ns)
+    return stat.busy_until_ns - stat.now_ns if stat.now_ns >= stat.busy_from_ns else 0
+
+
+@kfn
 def wake_task(k, t):
-    """Make a sleeping task runnable, not before the slice in which it fell asleep is over. Returns 1 if it slept."""
+    """Make a sleeping task runnable, not before the slice in which it fell asleep is over. Returns 1 if it slept.
+
+    On a machine busy with other things it may wait for a CPU first.
+    """
     task = k.task[t]
     if task.state != T_SLEEPING:
         return 0
@@ -61,9 +79,12 @@ def wake_task(k, t):
     task.timer_gen += 1
     task.woken = 1
     k.stat.wakeups += 1
-    if task.ready_ns > k.stat.now_ns:
+    ready_ns = task.ready_ns
+    if k.param.busy_percent > 0:
+        ready_ns = max(ready_ns, k.stat.now_ns + _run_delay(k))
+    if ready_ns > k.stat.now_ns:
         task.state = T_RUNNABLE
-        post(k, task.ready_ns, EV_WAKE, t, 0)
+        post(k, ready_ns, EV_WAKE, t, 0)
     else:
         enqueue(k, t)
     return 1

@@ -183,6 +183,11 @@ class _Plan:
         } | self.stacks.sizes()
 
 
+def _stream(seed: int, stream: int) -> dict[str, int]:
+    """Return the state of a stream of random numbers, as a row's fields."""
+    return dict(zip(("rng0", "rng1", "rng2", "rng3"), seed_words(seed, stream), strict=True))
+
+
 def _put(arrays: dict[str, Any], table: str, row: int, **values: int) -> None:
     for name, value in values.items():
         arrays[table][name][row] = value
@@ -198,6 +203,7 @@ def _boot_params(arrays: dict[str, Any], scenario: Scenario, plan: _Plan, events
         nr_pages=plan.nr_pages, nr_zones=len(plan.zones), nr_cpus=machine.cpus, nr_tasks=plan.nr_tasks,
         nr_jobs=len(plan.jobs.rows), nr_inodes=len(plan.inodes), nr_bdis=plan.nr_bdis, nr_queues=plan.nr_queues,
         jiffy_ns=c.NS_PER_S // machine.hz, hz=machine.hz, stack_bytes=stack,
+        busy_percent=machine.busy_percent, run_delay_ns=machine.run_delay_ns,
         stack_limit=stack - frames.THREAD_INFO_BYTES,
         stack_order=max(0, (stack // PAGE).bit_length() - 1),
         dirty_ratio=values["vm.dirty_ratio"], dirty_bytes=values["vm.dirty_bytes"],
@@ -370,7 +376,6 @@ def _boot_tasks(arrays: dict[str, Any], scenario: Scenario, plan: _Plan) -> dict
     first = 1 + plan.nr_queues
     for i, task in enumerate(scenario.tasks):
         comms[1000 + i] = task.name[:15]
-        s0, s1, s2, s3 = seed_words(task.seed, i)
         mm_inode = plan.jobs.rows[i]["mm_inode"]
         _start(
             arrays,
@@ -380,17 +385,14 @@ def _boot_tasks(arrays: dict[str, Any], scenario: Scenario, plan: _Plan) -> dict
             pid=1000 + i,
             tflags=c.PF_LESS_THROTTLE | c.PF_KTHREAD if task.kind == "nfsd" else 0,
             job=i,
-            rng0=s0,
-            rng1=s1,
-            rng2=s2,
-            rng3=s3,
+            **_stream(task.seed, i),
             mm_inode=mm_inode,
             **task_fields(scenario, i, first, plan.inodes[mm_inode].nr_slots if mm_inode >= 0 else 0),
         )
     for t, worker in enumerate(plan.stacks.workers, plan.first_storage):
         comms[400 + worker.queue] = worker.comm
-        rng = dict(zip(("rng0", "rng1", "rng2", "rng3"), seed_words(scenario.seed, 1 << 20 | t), strict=True))
-        _start(arrays, t, worker.fn, worker.queue, pid=400 + worker.queue, tflags=c.PF_KTHREAD, **rng)
+        _start(arrays, t, worker.fn, worker.queue, pid=400 + worker.queue, tflags=c.PF_KTHREAD,
+               **_stream(scenario.seed, 1 << 20 | t))  # fmt: skip
     for j, number in enumerate(plan.mounts.journaled):
         comms[900 + j] = "kjournald" if scenario.machine.filesystems[number].kind == "ext3" else "jbd2"
         _start(arrays, plan.first_journald + j, frames.FN.kjournald, number, pid=900 + j, tflags=c.PF_KTHREAD)
@@ -462,7 +464,7 @@ def boot(
     _boot_jobs(arrays, plan)
     boot_memcg.boot_memcgs(arrays, scenario, 1 + plan.nr_queues)
     comms |= boot_memcg.boot_wbs(arrays, scenario, plan.nr_bdis, plan.first_group_flusher)
-    _put(arrays, "stat", 0, idle_cpus=scenario.machine.cpus)
+    _put(arrays, "stat", 0, idle_cpus=scenario.machine.cpus, **_stream(scenario.seed, 1 << 21))
     arrays["stat"]["hung_due_ns"][0] = arrays["param"]["hung_timeout_ns"][0]
     arrays["cpu"]["idle"][:] = 1
     arrays["cpu"]["task"][:] = c.NIL

@@ -127,6 +127,7 @@ def mq_fields(scenario: Scenario, disk: Disk) -> dict[str, int]:
         "max_pages": _max_pages(disk, large),
         "bio_pages": c.MAX_BIO_PAGES,
         "bio_segs": SEGMENTS,
+        "max_segs": disk.max_segments if large else c.MAX_BIO_PAGES,
     }
 
 

@@ -39,4 +39,5 @@ def replay_table(document: Document) -> Group:
         cells = [number_text(row[name]) for name in ("before", "unchanged", "after", "difference", "error_bar")]
         trust = {True: "yes", False: "NO", None: "-"}[row["trust"]]
         table.add_row(plain(row["name"])[:28], row["unit"], *cells, trust)
-    return Group(table, Text(""), Text(LEGEND))
+    notes = [Text(f"- {plain(note)}") for note in document["notes"]]
+    return Group(table, *notes, Text(""), Text(LEGEND))

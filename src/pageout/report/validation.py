@@ -22,6 +22,11 @@ LEGEND = (
     "demand or device, whichever is less, levels are at the limit, nobody is held."
 )
 
+LEGEND_FROM = (
+    "before: in the recording predicted from, as if nothing had changed. Half again the tolerance, or the\n"
+    "spread, is allowed. _per_s: runs of different length are compared by the second."
+)
+
 
 def answer_text(document: Document) -> Text:
     """Return the answer: how many figures are within tolerance, and what misses most."""
@@ -33,30 +38,91 @@ def answer_text(document: Document) -> Text:
     misses = sorted(
         ((told["misses"], name) for name, told in document["summary"].items() if told["misses"]), reverse=True
     )
+    if "from" in document:
+        lines[0] += f", predicted from {plain(document['from'])}"
+        told = [row for row in rows if row["before"] is not None and row["predicted"] is not None]
+        nearer = sum(abs(row["predicted"] - row["measured"]) < abs(row["before"] - row["measured"]) for row in told)
+        lines.append(f"nearer than if nothing had changed: {nearer} of {len(told)}")
     if misses:
         lines.append("beyond: " + ", ".join(f"{plain(name)} ({count})" for count, name in misses[:8]))
+    lines += [_covered(bundle) for bundle in document["bundles"] if bundle["seeds"] > 1]
     return Text("\n".join(lines), style="bold")
 
 
+def _covered(bundle: Document) -> str:
+    """Return what so many seeds say of one recording."""
+    rows = [row for row in bundle["figures"] if row.get("covers") is not None and row["within"] is not None]
+    good = sum(row["covers"] for row in rows)
+    widest = max((row for row in rows if row["width"] is not None), key=lambda row: float(row["width"]), default=None)
+    told = f"{plain(bundle['path'])}: the range of {bundle['seeds']} seeds (5 to 95 %) covers {good} of {len(rows)}"
+    if widest is not None:
+        told += f"; the widest is {_times(widest['width'])} ({plain(widest['name'])})"
+    return told
+
+
+def _times(width: float | None) -> str:
+    return "-" if width is None else f"x{width:.3g}"
+
+
 def validation_tables(document: Document) -> Group:
-    """Return a table a recording."""
-    return Group(*(part for bundle in document["bundles"] for part in _of_bundle(bundle)), Text(LEGEND))
+    """Return a table a recording, what was assumed below it."""
+    legend = LEGEND + (f"\n{LEGEND_FROM}" if "from" in document else "")
+    parts = [part for bundle in document["bundles"] for part in _of_bundle(bundle)]
+    return Group(*parts, *_assumed(document["bundles"]), Text(legend))
+
+
+def _assumed(bundles: Sequence[Document]) -> list[Text]:
+    """Return what was assumed: of all recordings first, then what is of one only."""
+    common = [note for note in bundles[0]["notes"] if all(note in bundle["notes"] for bundle in bundles)]
+    lines = ["assumed:", *(f"- {plain(note)}" for note in common)]
+    for bundle in bundles:
+        own = [f"- {plain(note)}" for note in bundle["notes"] if note not in common]
+        lines += [plain(bundle["path"]), *own] if own else []
+    return [Text("\n".join(lines)), Text("")] if len(lines) > 1 else []
 
 
 def _of_bundle(bundle: Document) -> list[Any]:
     judged = [row for row in bundle["figures"] if row["within"] is not None]
     good = sum(row["within"] for row in judged)
-    head = f"{plain(bundle['path'])}  ({plain(bundle['design'])})  {good} of {len(judged)}"
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for number, name in enumerate(("figure", "unit", "measured", "predicted", "error", "spread", "baseline", "")):
-        table.add_column(name, justify="left" if number in (0, 1, 7) else "right", no_wrap=True)
+    head = f"{plain(bundle['path'])}  ({plain(bundle['design'])}, {bundle['box']} box)  {good} of {len(judged)}"
+    parts: list[Any] = [Text(head, style="bold")]
+    if "changes" in bundle:
+        parts.append(Text("; ".join(map(plain, bundle["changes"])) or "nothing differs"))
+    parts.append(_figures(bundle))
+    if bundle["seeds"] > 1:
+        parts += [Text(""), _ranges(bundle)]
+    return [*parts, Text("")]
+
+
+def _figures(bundle: Document) -> Table:
+    other = "before" if "changes" in bundle else "baseline"
+    table = _table("figure", "unit", "measured", "predicted", "error", "spread", other, "")
     for row in bundle["figures"]:
         table.add_row(
             plain(row["name"])[:28], row["unit"], _number(row["measured"]), _number(row["predicted"]),
             _error(row["error"], row["measured"]), _error(row["spread"], row["measured"], sign=False),
-            _number(row["baseline"]), {True: "ok", False: "MISS", None: "-"}[row["within"]],
+            _number(row[other]), {True: "ok", False: "MISS", None: "-"}[row["within"]],
         )  # fmt: skip
-    return [Text(head, style="bold"), table, Text("")]
+    return table
+
+
+def _ranges(bundle: Document) -> Table:
+    """Return where nine of ten seeds lie, beside what was recorded."""
+    table = _table(f"over {bundle['seeds']} seeds", "unit", "measured", "5 %", "95 %", "width", "")
+    for row in bundle["figures"]:
+        if "low" in row:
+            covers = {True: "covers", False: "does not cover", None: "-"}[row["covers"]]
+            ends = (_number(row[name]) for name in ("measured", "low", "high"))
+            table.add_row(plain(row["name"])[:28], row["unit"], *ends, _times(row["width"]), covers)
+    return table
+
+
+def _table(*names: str) -> Table:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for number, name in enumerate(names):
+        is_text = number in (0, 1, len(names) - 1)
+        table.add_column(name, justify="left" if is_text else "right", no_wrap=True)
+    return table
 
 
 def _number(value: Any) -> str:

@@ -12,6 +12,8 @@ from pageout.analysis.block import df_requests
 from pageout.bundle.bundle import Bundle
 from pageout.bundle.evidence import written_requests
 from pageout.bundle.meta import CaseDevice
+from pageout.twin.completions import most_segments
+from pageout.vocabulary.later_kernels import design_for
 from pageout.vocabulary.scenario import Disk
 
 DISK_BYTES = 500 * 1000**3  # its size decides how large a journal is
@@ -66,7 +68,7 @@ def _queue(bundle: Bundle, device: CaseDevice, notes: list[str]) -> dict[str, An
     if kib:
         wanted["max_sectors_kb"] = min(max(kib // 4 * 4, 4), 4096)
         segments = queue.max_segments if queue else None
-        wanted["max_segments"] = min(max(segments or kib // 4, 1), 4096)
+        wanted["max_segments"] = min(max(segments or most_segments(design_for(bundle.kernel), kib), 1), 4096)
     tags = (queue.nr_requests if queue else None) or device.tags
     if tags:
         wanted |= {"nr_requests": min(max(tags, 4), 4096), "tags": tags}

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from typing import Any
 
 from pageout.bundle.bundle import Bundle
@@ -17,11 +18,11 @@ _V1 = "memory.limit_in_bytes"
 _PLAIN = re.compile(r"[^A-Za-z0-9_-]+")
 
 
-def with_cgroup(bundle: Bundle, scenario: Scenario, notes: list[str]) -> Scenario:
+def with_cgroup(bundle: Bundle, scenario: Scenario, notes: list[str], names: Collection[str] | None = None) -> Scenario:
     """Return the scenario with the group of meta.json's `cgroup`, if that has a limit; says so in the notes.
 
-    All foreground tasks are in it: the trace does not say who else was. A group without limits is left out, though its
-    writeback was its own, too.
+    names: of the command's tasks, as far as they are known. All of these that are in the foreground are in it: nothing
+    says who else was. A group without limits is left out, though its writeback was its own, too.
     """
     said = bundle.meta.cgroup or {}
     limits = {name: _limit(said.get(name)) for name in LIMITS}
@@ -36,7 +37,7 @@ def with_cgroup(bundle: Bundle, scenario: Scenario, notes: list[str]) -> Scenari
     told = ", ".join(f"{limit} = {nbytes:,}" for limit, nbytes in limits.items() if nbytes)
     notes.append(f"cgroup: the tasks are in {name}, {told}; its cache at the start was others'")
     group = Cgroup(name=name, max_bytes=limits["memory.max"], high_bytes=limits["memory.high"])
-    return with_group_of_all(scenario, group)
+    return with_group_of_all(scenario, group, names)
 
 
 def _limit(value: Any) -> int:

@@ -5,20 +5,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from statistics import median
 from typing import Any, NamedTuple
 
 import msgspec
 
 from pageout.bundle.bundle import Bundle
-from pageout.bundle.evidence import Evidence, evidence_of
+from pageout.bundle.evidence import JOB_FILE, Evidence, Window, evidence_of
 from pageout.bundle.levels import PAGES_PER_MIB, levels_of
-from pageout.bundle.measured import FIGURES, LEAST_P99_US, Value, figure_of, measured
+from pageout.bundle.measured import LEAST_P99_US, Value, figure_of, measured, per_second
 from pageout.twin.baseline import baseline
-from pageout.twin.whitebox import JOB_FILE, Twin
+from pageout.twin.boxes import Twin
 
 # Where the measured value is 0 an error is absolute, and this much is near enough.
-ABSOLUTE = {"s": 0.1, "MiB": 1.0, "": 1.0, "pages": 1.0, "MB/s": 1.0, "ms": 1.0, "us": 1000.0, "KiB": 1.0}
+ABSOLUTE = {
+    "s": 0.1, "MiB": 1.0, "": 1.0, "pages": 1.0, "MB/s": 1.0, "ms": 1.0, "us": 1000.0, "KiB": 1.0,
+    "/s": 0.1, "s/s": 0.01, "pages/s": 1.0,
+}  # fmt: skip
 PAUSES_MS = ("pause_mean_ms", "pause_p50_ms", "pause_p90_ms")
 POINTS = 2000  # of a curve that is drawn
 
@@ -36,15 +40,18 @@ class Recorded(NamedTuple):
     key: str  # equal for recordings of one case on one kernel with the same settings
     curve: Curve | None
     warnings: tuple[str, ...]
+    seconds: float | None  # from the start of the tasks to the end of the last one's fsync
 
 
-def recorded(bundle: Bundle, twin: Twin) -> Recorded:
-    """Measure a recording."""
+def recorded(bundle: Bundle, twin: Twin, window: Window | None = None) -> Recorded:
+    """Measure a recording.  window: when its tasks worked, for one whose tasks say nothing of themselves"""
     evidence = evidence_of(bundle)
-    tick_ms = 1000 / twin.scenario.machine.hz
+    if window is not None and not bundle.calls:
+        evidence = replace(evidence, window=window)
+    tick_ms = 1000 / (bundle.hz or twin.scenario.machine.hz)
     return Recorded(
         bundle.path, bundle.name, twin, measured(evidence), tick_ms, key_of(bundle), curve_of(evidence),
-        tuple(bundle.warnings),
+        tuple(bundle.warnings), evidence.window.seconds if evidence.window is not None else None,
     )  # fmt: skip
 
 
@@ -109,27 +116,14 @@ def tolerance_of(name: str, value: Value, tick_ms: float) -> float | None:
     return max(share, tick_ms / float(value)) if name in PAUSES_MS else share
 
 
-def together(runs: Sequence[Mapping[str, Value]]) -> tuple[dict[str, Value], dict[str, dict[str, Value]]]:
-    """Return the median of several seeds' figures, and where 90 % of them lie: low, high; of one seed no range."""
-    if len(runs) == 1:
-        return dict(runs[0]), {}
-    predicted: dict[str, Value] = {}
-    ranges: dict[str, dict[str, Value]] = {}
-    for name in dict.fromkeys(name for figures_of_one in runs for name in figures_of_one):
-        values = sorted(value for one in runs if (value := one.get(name)) is not None)
-        predicted[name] = round(median(values), 6) if values else None
-        if values:
-            last = len(values) - 1
-            ranges[name] = {"low": values[round(0.05 * last)], "high": values[round(0.95 * last)]}
-    return predicted, ranges
-
-
-def figures(one: Recorded, predicted: Mapping[str, Value], spread: Mapping[str, float | None]) -> list[dict[str, Any]]:
-    """Return one row a figure that was measured or predicted."""
+def figures(
+    one: Recorded, predicted: Mapping[str, Value], spread: Mapping[str, float | None], margin: float = 1.0
+) -> list[dict[str, Any]]:
+    """Return one row a figure that was measured or predicted.  margin: times the tolerance a prediction may be off"""
     told = baseline(one.twin.scenario, list(one.figures))
-    names = [*FIGURES, *(name for name in one.figures if name not in FIGURES)]
+    told |= per_second(told, one.seconds)
     rows = []
-    for name in names:
+    for name in dict.fromkeys((*one.figures, *predicted)):
         value, guess = one.figures.get(name), predicted.get(name)
         if value is None and guess is None:
             continue
@@ -142,19 +136,21 @@ def figures(one: Recorded, predicted: Mapping[str, Value], spread: Mapping[str, 
                 "baseline": told.get(name),
                 "error": error_of(value, guess),
                 "spread": spread.get(name),
-                "within": within(name, value, guess, spread.get(name), one.tick_ms),
+                "within": within(name, value, guess, spread.get(name), one.tick_ms, margin),
             }
         )
     return rows
 
 
-def within(name: str, value: Value, guess: Value, spread: float | None, tick_ms: float) -> bool | None:
+def within(
+    name: str, value: Value, guess: Value, spread: float | None, tick_ms: float, margin: float = 1.0
+) -> bool | None:
     """Say whether a prediction is near enough: by tolerance or the machine's own spread, the larger; None: unjudged."""
     tolerance = tolerance_of(name, value, tick_ms)
     if tolerance is None:
         return None
     error = error_of(value, guess)
-    return error is not None and math.isfinite(error) and abs(error) <= max(tolerance, spread or 0.0)
+    return error is not None and math.isfinite(error) and abs(error) <= margin * max(tolerance, spread or 0.0)
 
 
 def summary(bundles: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:

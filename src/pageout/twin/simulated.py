@@ -75,14 +75,15 @@ def evidence_of_run(result: Result) -> Evidence:
     spans = [(one.start_ns, one.end_ns) for one in busy if one.start_ns is not None and one.end_ns is not None]
     window = Window(min(s for s, _ in spans), max(e for _, e in spans)) if spans else Window(0, result.now_ns)
     counters = {name: ledger.stat(of) for name, of in COUNTERS.items()} | {"allocstall": ledger.vm("allocstall")}
-    synced = all(task.end_fsync for task in scenario.tasks if task.kind == "io" and "write" in task.rw)
+    writers = [task for task in scenario.tasks if task.kind == "io" and "write" in task.rw]
+    synced = all(task.end_fsync for task in writers if not _is_elsewhere(scenario, task))
     return Evidence(None, _samples(result, ledger), calls, device_number(scenario), window, counters, synced)
 
 
 def _is_elsewhere(scenario: Scenario, task: Task) -> bool:
-    """Say whether a task works in the background on another filesystem than the one that is looked at."""
+    """Say whether a task works on another filesystem than the one that is looked at."""
     first = ("", scenario.machine.filesystem.name)
-    return task.background and all(scenario.files[number].filesystem not in first for number in task.file)
+    return bool(task.file) and all(scenario.files[number].filesystem not in first for number in task.file)
 
 
 def device_number(scenario: Scenario) -> str:

@@ -6,7 +6,7 @@ One level below the root. Source of the names: Linux v6.1 Documentation/admin-gu
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -106,10 +106,15 @@ def with_limit(scenario: Scenario, name: str, value: str) -> Scenario | None:
     return msgspec.structs.replace(scenario, cgroups=groups)
 
 
-def with_group_of_all(scenario: Scenario, group: Cgroup) -> Scenario:
-    """Return the scenario with one group, in which all foreground tasks are that a group can hold."""
+def with_group_of_all(scenario: Scenario, group: Cgroup, names: Collection[str] | None = None) -> Scenario:
+    """Return the scenario with one group, in which all foreground tasks are that a group can hold.
+
+    names: of the tasks that may be in it; None: of all
+    """
     tasks = tuple(
-        task if task.background or task.kind == "nfsd" else msgspec.structs.replace(task, cgroup=group.name)
+        task
+        if task.background or task.kind == "nfsd" or (names is not None and task.name not in names)
+        else msgspec.structs.replace(task, cgroup=group.name)
         for task in scenario.tasks
     )
     return msgspec.structs.replace(scenario, tasks=tasks, cgroups=(group,))

@@ -97,13 +97,7 @@ class Disk(msgspec.Struct, frozen=True, kw_only=True):
     wbt: Annotated[bool, note("blk-mq throttles writeback so that reads stay quick (blk-wbt)")] = False
     wbt_lat_us: Annotated[
         int,
-        note(
-            "latency of a read that wbt aims at; 0: 75 ms of a disk, 2 ms of others",
-            "duration",
-            0,
-            10**6,
-            key="wbt_lat",
-        ),
+        note("latency of reads that wbt aims at; 0: 75 ms of a disk, 2 ms of others", "duration", 0, 10**6, "wbt_lat"),
     ] = 0
     write_cache: Annotated[bool, note("the device caches writes: wbt then lets its waiters go in bursts")] = False
     max_segments: Annotated[
@@ -212,6 +206,8 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     swap_disk: Annotated[str, note("the disk it lies on (TOML: the first disk unless told)", key="swap.disk")] = ""
     copy_mb_s: Annotated[int, note("memory copy speed, in 10^6 bytes/s", "", 1, 10**6)] = 4000
     syscall_ns: Annotated[int, note("cost of entering and leaving the kernel", "duration", 0, 10**6)] = 300
+    busy_percent: Annotated[int, note("of the time, what is not simulated keeps every CPU busy", "", 0, 90)] = 0
+    run_delay_ns: Annotated[int, note("how long such a time lasts, on average", "duration", 1000, 10**9)] = 10**7
     disks: tuple[Disk, ...] = (Disk(),)
     filesystem: Filesystem = Filesystem()
     more_filesystems: tuple[Filesystem, ...] = ()  # beside the first, which is used unless told

@@ -146,6 +146,52 @@ def test_a_long_bio_is_cut_and_its_pages_end_with_the_last_part() -> None:
     assert not m.k.bio[bio].used
 
 
+def greedy(joined: list[bool], pages: int, pieces: int) -> list[int]:
+    """Lengths of requests that hold so many pages in so many pieces of memory; joined: with the page before it."""
+    lengths, used = [0], 0
+    for is_joined in joined:
+        used += not is_joined or lengths[-1] == 0
+        if lengths[-1] == pages or used > pieces:
+            lengths.append(0)
+            used = 1
+        lengths[-1] += 1
+    return lengths
+
+
+@some
+@given(st.lists(st.booleans(), min_size=1, max_size=40), st.integers(1, 12))
+def test_a_request_holds_no_more_pieces_of_memory_than_the_device_takes(joined, pieces) -> None:
+    """Each page lies apart from the one before it, unless both are in one large folio."""
+    m = mq_lab(tags=64)
+    m.k.queue[0].max_segs = pieces
+    joined = [False, *joined]
+    frames = [m.block(0, 1) for _ in joined][::-1]
+    for page, is_joined in zip(frames, joined, strict=True):
+        m.place(page, c.PG_FOLIO if is_joined else 0, writeback=True)
+    bio = m.bio(0, 100, len(joined))
+    m.k.bio[bio].nr_segs = joined.count(False)
+
+    assert submit(m, bio) == returned(0)
+
+    found = requests(m, m.k.queue[0].list_head, m.k.queue[0].nr_list)
+    found = sorted([[m.k.request[r].block, m.k.request[r].nr_pages] for r in at_device(m)] + found)
+    assert [length for _, length in found] == greedy(joined, 16, pieces)
+    assert [block for block, _ in found] == [100 + sum(n for _, n in found[:i]) for i in range(len(found))]
+
+
+@pytest.mark.parametrize(("pieces", "fits"), [(8, True), (7, False)])
+def test_a_bio_is_merged_only_while_its_pieces_fit(pieces, fits) -> None:
+    m = mq_lab()
+    m.k.queue[0].max_segs = pieces
+    first, second = loose(m, 10, 4), loose(m, 14, 4)
+    m.k.bio[first].nr_segs = m.k.bio[second].nr_segs = 4
+
+    assert submit(m, first, second) == returned(0)
+    assert [(m.k.request[r].block, m.k.request[r].nr_pages) for r in at_device(m)] == (
+        [(10, 8)] if fits else [(10, 4), (14, 4)]
+    )
+
+
 def test_without_a_plug_a_chain_is_gathered_and_goes_at_its_end() -> None:
     m = mq_lab()
     assert submit(m, loose(m, 10, 2), loose(m, 12, 2), loose(m, 50, 1)) == returned(0)

@@ -11,11 +11,11 @@ from pageout.engine.constants import (
     ERR_BIOS,
     FS_EXT2,
     NIL,
+    PG_FOLIO,
     READ,
     WRITE,
 )
 from pageout.jit import kfn
-from pageout.kernel.fs.folios import has_large_folios
 
 
 @kfn
@@ -90,10 +90,11 @@ def bio_free(k, bio):
 
 
 @kfn
-def _lie_together(k, inode, index):
+def lie_together(k, inode, index):
     """Is the page in memory just behind the file's page before it? In a large folio it is taken to be."""
     slot = k.inode[inode].slot_start + index
-    return k.slot[slot].page == k.slot[slot - 1].page + 1 or has_large_folios(k, inode)
+    page = k.slot[slot].page
+    return page == k.slot[slot - 1].page + 1 or (page >= 0 and k.page[page].pflags & PG_FOLIO != 0)
 
 
 @kfn
@@ -103,7 +104,7 @@ def bio_fits(k, bio, inode, index, block):
     q = k.queue[b.queue]
     if b.inode != inode or b.index + b.nr_pages != index or b.block + b.nr_pages != block or b.nr_pages >= q.bio_pages:
         return False
-    return b.nr_segs < q.bio_segs or _lie_together(k, inode, index)
+    return b.nr_segs < q.bio_segs or lie_together(k, inode, index)
 
 
 @kfn
@@ -114,7 +115,7 @@ def bio_add(k, first, last, inode, index, block, is_write, is_sync, submitter):
     """
     if last != NIL and bio_fits(k, last, inode, index, block):
         b = k.bio[last]
-        b.nr_segs += 0 if _lie_together(k, inode, index) else 1
+        b.nr_segs += 0 if lie_together(k, inode, index) else 1
         b.nr_pages += 1
         return last
     bio = bio_alloc(k, inode, index, block, is_write, is_sync, submitter)

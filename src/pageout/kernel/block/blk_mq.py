@@ -23,7 +23,7 @@ from pageout.engine.kstack import become, call, ret
 from pageout.engine.ring import emit
 from pageout.engine.waitqueue import sleep_on, wake_one
 from pageout.jit import kfn
-from pageout.kernel.block.bio import bio_alloc
+from pageout.kernel.block.bio import bio_alloc, lie_together
 from pageout.kernel.block.blk_plug import has_plug
 from pageout.kernel.block.blk_throttle import is_throttled, take_ready
 from pageout.kernel.block.blk_wbt import wbt_admits, wbt_completed, wbt_done, wbt_issued
@@ -74,7 +74,7 @@ PAGE_BYTES = 4096
 def _merge_into(k, t, queue, request, bio):
     """Put a bio into a request that it continues or precedes. Returns 1 if it went in, 2 if at the front."""
     q, rq, b = k.queue[queue], k.request[request], k.bio[bio]
-    if rq.is_write != b.is_write or rq.nr_pages + b.nr_pages > q.max_pages:
+    if rq.is_write != b.is_write or rq.nr_pages + b.nr_pages > q.max_pages or rq.nr_segs + b.nr_segs > q.max_segs:
         return 0
     rwbs = rwbs_of(rq)
     if rq.block + rq.nr_pages == b.block:
@@ -98,11 +98,15 @@ def _merge_with_next(k, queue, direction, place):
         return
     start = sorted_start(k, queue, direction)
     rq, following = k.request[k.sort[start + place - 1]], k.request[k.sort[start + place]]
-    if rq.block + rq.nr_pages != following.block or rq.nr_pages + following.nr_pages > k.queue[queue].max_pages:
+    q = k.queue[queue]
+    if rq.block + rq.nr_pages != following.block or rq.nr_pages + following.nr_pages > q.max_pages:
+        return
+    if rq.nr_segs + following.nr_segs > q.max_segs:
         return
     k.bio[rq.bio_tail].next = following.bio_head
     rq.bio_tail = following.bio_tail
     rq.nr_pages += following.nr_pages
+    rq.nr_segs += following.nr_segs
     if following.seq < rq.seq:
         rq.seq, rq.deadline_ns = following.seq, following.deadline_ns
     following.bio_head, following.bio_tail = NIL, NIL
@@ -354,18 +358,36 @@ def _letters(b):
 
 
 @kfn
+def _fitting(k, bio):
+    """Of what is left of a bio, what one request can hold: pages, pieces of memory."""
+    b = k.bio[bio]
+    q = k.queue[b.queue]
+    most = min(b.nr_pages - b.sent, q.max_pages)
+    if b.nr_segs <= q.max_segs or b.inode == NIL:
+        return most, min(b.nr_segs, q.max_segs)
+    nr_pages, nr_segs = 1, 1
+    while nr_pages < most:
+        if not lie_together(k, b.inode, b.index + b.sent + nr_pages):
+            if nr_segs == q.max_segs:
+                break
+            nr_segs += 1
+        nr_pages += 1
+    return nr_pages, nr_segs
+
+
+@kfn
 def _next_part(k, t, bio):
     """What of a bio is sent next: the bio itself if it fits into one request, else a part of it."""
     b = k.bio[bio]
-    most = k.queue[b.queue].max_pages
-    if b.sent == 0 and b.nr_pages <= most:
+    q = k.queue[b.queue]
+    if b.sent == 0 and b.nr_pages <= q.max_pages and b.nr_segs <= q.max_segs:
         return bio
     if b.sent == 0:
         b.children += 1
-    left = b.nr_pages - b.sent
     part = bio_alloc(k, NIL, 0, b.block + b.sent, b.is_write, b.is_sync, b.submitter)
     p = k.bio[part]
-    p.queue, p.parent, p.end, p.nr_pages = b.queue, bio, END_PART, left if left < most else most
+    p.queue, p.parent, p.end = b.queue, bio, END_PART
+    p.nr_pages, p.nr_segs = _fitting(k, bio)
     p.meta, p.background = b.meta, b.background
     b.children += 1
     b.sent += p.nr_pages

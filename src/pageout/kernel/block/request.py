@@ -48,6 +48,7 @@ def add_bio(k, rq, bio, at_front):
         k.bio[rq.bio_tail].next = bio
         rq.bio_tail = bio
     rq.nr_pages += b.nr_pages
+    rq.nr_segs += b.nr_segs
 
 
 @kfn
@@ -68,7 +69,7 @@ def new_request(k, t, queue, bio, expire_ns):
     k.stat.seq += 1
     rq.used, rq.next, rq.queue, rq.block, rq.nr_pages, rq.seq = 1, NIL, queue, b.block, 0, k.stat.seq
     rq.is_write, rq.is_sync, rq.bio_head, rq.bio_tail, rq.submitter = b.is_write, b.is_sync, NIL, NIL, b.submitter
-    rq.failed, rq.tracked, rq.meta = 0, 0, 0
+    rq.failed, rq.tracked, rq.meta, rq.nr_segs = 0, 0, 0, 0
     rq.deadline_ns = clock_of(k, t) + expire_ns
     add_bio(k, rq, bio, 0)
     return request

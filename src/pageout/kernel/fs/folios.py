@@ -5,7 +5,7 @@ A page is still the unit that is reclaimed and written here; what a large folio 
 and how large a bio can get.  Source: Linux v6.18 mm/filemap.c:__filemap_get_folio, include/linux/pagemap.h.
 """
 
-from pageout.engine.constants import FOLIOS_ALL, FOLIOS_NONE, FOLIOS_XFS, FS_EXT4, FS_XFS
+from pageout.engine.constants import FOLIOS_ALL, FOLIOS_NONE, FOLIOS_XFS, FS_EXT4, FS_XFS, PG_FOLIO
 from pageout.jit import kfn, lowest_bit
 from pageout.kernel.mm.dirty_throttle import ilog2
 
@@ -19,6 +19,14 @@ def has_large_folios(k, inode):
     if k.param.write_folios == FOLIOS_ALL:
         return kind in (FS_EXT4, FS_XFS)
     return k.param.write_folios == FOLIOS_XFS and kind == FS_XFS
+
+
+@kfn
+def join_folio(k, page, first):
+    """A page that a write put into the cache is in one piece with the page before it, but for the folio's first."""
+    pg = k.page[page]
+    if k.param.write_folios != FOLIOS_NONE and pg.index > first and has_large_folios(k, pg.mapping):
+        pg.pflags |= PG_FOLIO
 
 
 @kfn

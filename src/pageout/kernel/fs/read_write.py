@@ -34,7 +34,7 @@ from pageout.kernel.block.blk_plug import blk_start_plug
 from pageout.kernel.costs import LOOKUP_NS
 from pageout.kernel.frames import FN
 from pageout.kernel.fs.extents import get_branch_of, metadata_cached, metadata_slot, prepare_block
-from pageout.kernel.fs.folios import folio_end, is_looked_at_before
+from pageout.kernel.fs.folios import folio_end, is_looked_at_before, join_folio
 from pageout.kernel.fs.journal import log_start_commit
 from pageout.kernel.fs.xfs_items import inode_locked, sleep_on_inode, xfs_of
 from pageout.kernel.fs.xfs_space import drop_block
@@ -109,12 +109,12 @@ def sys_write(k, t, f):
     elif pc == ALLOCATED:
         if task.retval == NIL:
             return _end_write(k, t, f, ENOMEM)
-        _adopt(k, t, f.inode, f.pos >> 12, task.retval)
+        _adopt(k, t, f.inode, f.pos >> 12, task.retval, f.index)
     elif (pc == MAPPED or pc == CHARGED) and task.retval < 0:
         return _end_write(k, t, f, task.retval)
     while f.left > 0:
         if f.pos >= f.stage and is_looked_at_before(k):
-            f.stage = folio_end(k, f.inode, f.pos, f.left)
+            f.stage, f.index = folio_end(k, f.inode, f.pos, f.left), f.pos >> 12
             chunk = ratelimit_reached(k, t, k.inode[f.inode].bdi)
             if chunk > 0:
                 return call(k, t, f, FN.balance_dirty_pages, THROTTLED, k.inode[f.inode].bdi, chunk, 0)
@@ -134,6 +134,7 @@ def sys_write(k, t, f):
                 return call(k, t, f, FN.alloc_pages, ALLOCATED, 0, gfp, 0)
             commit_charge(k, t, page)
             add_to_page_cache(k, t, page, f.inode, index, 0)
+            join_folio(k, page, f.index)
         if k.page[page].pflags & PG_LOCKED:
             return call(k, t, f, FN.wait_on_page, UNLOCKED, page, PG_LOCKED, 0)
         if _must_read_first(k, page, f.inode, index, nbytes):
@@ -157,11 +158,12 @@ def sys_write(k, t, f):
 
 
 @kfn
-def _adopt(k, t, inode, index, page):
+def _adopt(k, t, inode, index, page, first):
     """Use a page that came from the slow path, unless someone else filled the place meanwhile."""
     if find_page(k, inode, index) == NIL:
         commit_charge(k, t, page)
         add_to_page_cache(k, t, page, inode, index, 0)
+        join_folio(k, page, first)
     else:
         free_page(k, t, page, 0)
 

@@ -12,6 +12,7 @@ from pageout.engine.constants import (
     GFP_HIGHUSER_MOVABLE,
     GFP_NORETRY,
     NIL,
+    PG_FOLIO,
     PG_LOCKED,
     PG_READAHEAD,
     PG_UPTODATE,
@@ -23,6 +24,7 @@ from pageout.jit import kfn
 from pageout.kernel.block.bio import bio_add
 from pageout.kernel.costs import LOOKUP_NS
 from pageout.kernel.frames import FN
+from pageout.kernel.fs.folios import has_large_folios
 from pageout.kernel.fs.xfs_items import inode_locked, sleep_on_inode
 from pageout.kernel.mm.buddy import free_page, try_alloc
 from pageout.kernel.mm.filemap import add_to_page_cache, find_page
@@ -153,6 +155,7 @@ def _fill(k, t, f, page):
         return
     block = k.slot[k.inode[f.inode].slot_start + f.index].block
     pflags = PG_READAHEAD if f.index == f.left else 0
+    pflags |= PG_FOLIO if f.index > f.b and has_large_folios(k, f.inode) else 0
     commit_charge(k, t, page)
     if block == NIL:
         add_to_page_cache(k, t, page, f.inode, f.index, pflags | PG_UPTODATE)

@@ -18,7 +18,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from pageout.events.tables import Events
-from pageout.replay.estimate import Estimate, of_values, segments
+from pageout.twin.estimate import Estimate, of_values, segments
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -32,6 +32,7 @@ FREE_SHARE = 0.25  # of intervals without a sleep, those that nothing else held 
 STALL_NS = 100_000_000
 THINK_NS = 500_000_000  # what a task does of its own will takes longer than what others keep it from
 CPU_BOUND = 0.1  # of the CPU's own speed: such a writer only computes
+OVER_DEVICE = 2.0  # times what its device takes: such a writer is never let go as it would
 MAX_PHASES = 200
 FLUSHERS = ("writeback_start", "writeback_written", "writeback_pages_written", "writeback_exec")
 ANONYMOUS = -1
@@ -74,11 +75,11 @@ class _Looks:
 
 
 def writers_of(
-    events: Events, samples: Mapping[str, Any] | None, time_ns: Ints | None, samplers: Iterable[str], tick_ns: int
+    events: Events, samples: Mapping[str, Any] | None, time_ns: Ints | None, samplers: Iterable[int], tick_ns: int
 ) -> list[Writer]:
     """Return the writers, those of most pages first; what nobody accounts for is written by one with pid ANONYMOUS.
 
-    samples, time_ns: counters of /proc/vmstat over time, on the trace's clock; samplers: tasks that only sampled
+    samples, time_ns: counters of /proc/vmstat over time, on the trace's clock; samplers: pids that only sampled
     """
     looks = _looks(events, set(samplers))
     points = _counter(events, samples, time_ns)
@@ -112,7 +113,7 @@ class _Accounted:
     more: float = 0.0
 
 
-def _looks(events: Events, samplers: set[str]) -> dict[int, _Looks]:
+def _looks(events: Events, samplers: set[int]) -> dict[int, _Looks]:
     """Bring checks and the states without a check together, task by task."""
     checks = events.frame("balance_dirty_pages").select(
         "line", "time_ns", "pid", pl.col("comm").cast(pl.String), "dirtied", "dirtied_pause", "paused", "pause",
@@ -121,9 +122,9 @@ def _looks(events: Events, samplers: set[str]) -> dict[int, _Looks]:
     checks = checks.with_columns(pl.lit(1).alias("is_check"))
     states = events.frame("global_dirty_state").select("line", "time_ns", "pid", pl.col("comm").cast(pl.String))
     both = pl.concat([checks, states], how="diagonal").sort("pid", "line")
-    both = both.filter(~pl.col("comm").is_in(list(samplers)) & ~pl.col("comm").str.starts_with("kworker"))
     flushers = {pid for name in FLUSHERS for pid in events.frame(name)["pid"].unique().to_list()}
-    both = both.filter(~pl.col("pid").is_in(list(flushers)) & (pl.col("pid") > 0))
+    others = list(samplers | flushers)
+    both = both.filter(~pl.col("pid").is_in(others) & (pl.col("pid") > 0) & ~pl.col("comm").str.starts_with("kworker"))
     found = {}
     for (pid,), rows in both.group_by("pid", maintain_order=True):
         is_check = rows["is_check"].is_not_null().to_numpy()
@@ -294,26 +295,32 @@ class Stretch:
     rate: float | None  # pages a second
 
 
-def stretches(writer: Writer, start_ns: int, cpu_page_ns: float | None) -> tuple[str, list[Stretch]]:
+def stretches(
+    writer: Writer, start_ns: int, cpu_page_ns: float | None, device_rate: float | None = None
+) -> tuple[str, list[Stretch]]:
     """Return the clock a writer goes by, and its demand as few stretches of like rate.
 
     own: it goes on when its call returns, so that time it was held does not count; clock: it keeps to the clock.
     cpu_page_ns: CPU time of a page for a writer that does not tell its own
+    device_rate: pages a second its device takes. Who asks for much more is as fast as his CPU lets him: what else kept
+    him between two checks was the kernel, at work on what he had written.
     """
     a_page = writer.page_ns.value if writer.page_ns is not None else cpu_page_ns
-    speed = 1e9 / a_page if a_page else None
+    bounds = [CPU_BOUND * 1e9 / a_page] if a_page else []
+    bounds += [OVER_DEVICE * device_rate] if device_rate else []
+    bound = min(bounds, default=None)  # pages a second; beyond, nothing but the CPU holds the writer
     wall = (writer.time_ns - start_ns) / 1e9
     own = wall - writer.waited_ns / 1e9
     held = float(writer.waited_ns[-1]) / 1e9 if len(writer.waited_ns) else 0.0
     clock = "own"
-    if held <= 0.02 * max(wall[-1] - wall[0], 1e-9) or _is_steadier(wall, own, writer.pages, speed):
+    if held <= 0.02 * max(wall[-1] - wall[0], 1e-9) or _is_steadier(wall, own, writer.pages, bound):
         clock = "clock"
     time = np.maximum.accumulate(own if clock == "own" else wall)
     pieces: list[Stretch] = []
     for first, last in _bursts(time):
         times, pages = _coarser(time[first : last + 1], writer.pages[first : last + 1])
         straight = segments(times, pages, max(writer.total * 0.02, 256.0), MAX_PHASES)
-        pieces += [_stretch(*piece, speed) for piece in straight]
+        pieces += [_stretch(*piece, bound) for piece in straight]
     return clock, _joined(pieces)
 
 
@@ -350,16 +357,16 @@ def _joined(pieces: list[Stretch]) -> list[Stretch]:
     return [one for one in found if one.pages > least]
 
 
-def _stretch(start: float, end: float, pages: float, speed: float | None) -> Stretch:
+def _stretch(start: float, end: float, pages: float, bound: float | None) -> Stretch:
     rate = pages / max(end - start, 1e-9)
-    is_free = rate > CPU_BOUND * speed if speed is not None else end - start < 1e-6
+    is_free = rate > bound if bound is not None else end - start < 1e-6
     return Stretch(start, end, pages, None if is_free else rate)
 
 
-def _is_steadier(wall: Floats, own: Floats, pages: Floats, speed: float | None) -> bool:
+def _is_steadier(wall: Floats, own: Floats, pages: Floats, bound: float | None) -> bool:
     """Is the writer's rate by the clock on the wall steadier than by its own, and it not as fast as the CPU?"""
     span = max(float(own[-1] - own[0]), 1e-9)
-    if speed is not None and pages[-1] / span > CPU_BOUND * speed:
+    if bound is not None and pages[-1] / span > bound:
         return False
     by_wall, by_own = (_variation(time, pages) for time in (wall, own))
     return by_wall < 0.15 and by_wall < by_own

@@ -1,27 +1,36 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""How the machine stood when the recording began: what was dirty elsewhere, what the kernel believed of the device."""
+"""How the machine stood when a recording began: what was dirty elsewhere, what the kernel believed of the device. It is
+told by the first events, before any of the model's own, and put into the scenario.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from pageout.events.tables import Events
-from pageout.replay.devices import Device
+from pageout.twin.completions import Device
+from pageout.twin.conditions import PAGE_BYTES, floor_moved
+from pageout.vocabulary.scenario import Disk, File, Filesystem, Machine
+from pageout.vocabulary.settings import SYSCTLS
+from pageout.vocabulary.units import MIB
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 LEAST_PAGES = 64
-PAGE_BYTES = 4096
 TURN_PAGES = 1024
 WHOLE = 1 << 40  # work that asks for all there is
 FIRST_NS = 3_000_000_000  # shares are halved after so long
 FLOOR_OVER = 1.1
+ELSEWHERE = "elsewhere"  # the filesystem on the disk that stands for all other devices
+OTHER_DISK = Disk(name="sdb", kind="ssd", queue_depth=32)
+PERIODS = ("vm.dirty_writeback_centisecs", "vm.dirty_expire_centisecs")
 
 
 class Known(NamedTuple):
@@ -39,6 +48,67 @@ class Elsewhere(NamedTuple):
 
     pages: int
     age_ns: int
+
+
+class Start(NamedTuple):
+    """How a machine stood."""
+
+    known: Known
+    elsewhere: Elsewhere
+
+
+def start_of(
+    events: Events,
+    samples: tuple[Mapping[str, Any] | None, Ints | None],
+    device: Device,
+    start_ns: int,
+    settings: Mapping[str, int],
+    kernel: str | None,
+) -> Start:
+    """Return how the machine stood at start_ns.
+
+    samples: counters of /proc/vmstat, and their times on the trace's clock; device: that matters
+    """
+    every, expire = (settings.get(name, SYSCTLS[name].default) * 10**7 for name in PERIODS)
+    dirty = elsewhere_of(events, *samples, device.name, start_ns, (every, expire))
+    return Start(known_of(events, device, floor_moved(kernel)), dirty)
+
+
+def with_start(
+    machine: Machine, files: tuple[File, ...], start: Start, notes: list[str]
+) -> tuple[Machine, tuple[File, ...]]:
+    """Return machine and files with what was so before; files ELSEWHERE have a disk of their own, if there are any."""
+    known, dirty = start
+    main = msgspec.structs.replace(
+        machine.disks[0],
+        start_bandwidth=known.bandwidth,
+        start_avg_bandwidth=known.avg_bandwidth,
+        start_ratelimit=known.ratelimit,
+        start_written_bytes=known.written,
+    )
+    machine = msgspec.structs.replace(machine, disks=(main, *machine.disks[1:]))
+    if known.ratelimit:
+        mib = [value / MIB for value in (known.avg_bandwidth, known.ratelimit)]
+        notes.append(f"the device was known: {mib[0]:.3g} MiB/s written, writers held to {mib[1]:.3g} MiB/s")
+    if dirty.pages:
+        nbytes, age_ns = dirty.pages * PAGE_BYTES, dirty.age_ns
+        notes.append(f"other devices: {nbytes / MIB:.3g} MiB dirty at the start, for {age_ns / 1e9:.3g} s")
+        taken = {file.name for file in files}
+        name = next(name for name in (ELSEWHERE, f"{ELSEWHERE}-0", f"{ELSEWHERE}-1") if name not in taken)
+        old = File(name=name, size_bytes=nbytes, filesystem=ELSEWHERE, dirty_bytes=nbytes, dirty_age_ns=age_ns)
+        files = (*files, old)
+    if not known.others_written and all(file.filesystem != ELSEWHERE for file in files):
+        return machine, files
+    return mounted_elsewhere(machine, known.others_written), files
+
+
+def mounted_elsewhere(machine: Machine, written: int) -> Machine:
+    """Return the machine with a disk that stands for all other devices, if it has none, which wrote so much of late."""
+    if machine.more_filesystems:
+        return machine
+    other = msgspec.structs.replace(OTHER_DISK, start_written_bytes=written)
+    mounted = Filesystem(name=ELSEWHERE, kind=machine.filesystem.kind, disk=other.name)
+    return msgspec.structs.replace(machine, disks=(*machine.disks, other), more_filesystems=(mounted,))
 
 
 def known_of(events: Events, device: Device, floor_moved: bool) -> Known:

@@ -16,13 +16,12 @@ from numpy.typing import NDArray
 
 from pageout.events.tables import Events
 from pageout.kernel.costs import ADD_TO_CACHE_NS, ALLOC_NS, DIRTY_NS, LOOKUP_NS
-from pageout.machine.memory_map import zones_of
-from pageout.replay.demand import ANONYMOUS, Writer, stretches, writers_of
-from pageout.replay.devices import Device, devices_of
-from pageout.replay.estimate import Estimate
-from pageout.replay.reads import Reader, Taken, readers_of, taken_of
-from pageout.replay.start import elsewhere_of, known_of, levels_of
-from pageout.validate.oracle import settings_of
+from pageout.twin.completions import Device, devices_of, most_segments
+from pageout.twin.conditions import PAGE_BYTES, Memory, cpus_of, memory_holding, settings_in_force, ticks_of
+from pageout.twin.demand import ANONYMOUS, Writer, stretches, writers_of
+from pageout.twin.estimate import Estimate
+from pageout.twin.reads import Reader, Taken, readers_of, taken_of
+from pageout.twin.start import ELSEWHERE, levels_of, start_of, with_start
 from pageout.vocabulary.errors import ScenarioError, TraceError
 from pageout.vocabulary.later_kernels import design_for
 from pageout.vocabulary.scenario import (
@@ -36,52 +35,46 @@ from pageout.vocabulary.scenario import (
     Task,
     task_seed,
 )
-from pageout.vocabulary.settings import DESIGNS, SYSCTLS, check, min_free_kbytes, with_sysctl
+from pageout.vocabulary.settings import DESIGNS, SYSCTLS, check
 from pageout.vocabulary.units import GIB, MIB
 
-PAGE_BYTES = 4096
 PAGE_NS = ALLOC_NS + ADD_TO_CACHE_NS + DIRTY_NS + LOOKUP_NS
 MAX_WRITERS = 24
 LEAST_SHARE = 0.005  # of all that was dirtied, and of what is kept of readers
 BUSY = 0.8  # requests under way, on average
+AS_NOTED = 0.1  # a device no further from its limit was held by it
 CALL_BYTES = 64 * 1024  # assumed where nothing tells
-OTHER = "sdb"
-OTHER_FILESYSTEM = "other"
-
-
-class Memory(NamedTuple):
-    """RAM, of it in use for good, and page cache when the tasks began; bytes."""
-
-    memory_bytes: int
-    taken_bytes: int = 0
-    cache_bytes: int = 0
+LEAST_PAST, LEAST_PAST_BYTES = 0.25, 64 * MIB  # written past the page cache: said from there on
 
 
 class BlackBox(NamedTuple):
-    """A scenario, where its time 0 lies on the trace's clock, what was estimated, and what was assumed."""
+    """A scenario, where its time 0 and the end of its tasks lie on the trace's clock, what was estimated or assumed."""
 
     scenario: Scenario
     start_ns: int
+    end_ns: int
     estimates: dict[str, Estimate]
     notes: tuple[str, ...]
 
 
-class Recorded(NamedTuple):
+class Inputs(NamedTuple):
     """What a black box is opened with."""
 
     events: Events
     samples: Mapping[str, Any] | None  # counters of /proc/vmstat; pages
     time_ns: NDArray[np.int64] | None  # of the samples, on the trace's clock
-    samplers: frozenset[str]  # tasks that did nothing but sample
+    samplers: frozenset[int]  # pids that did nothing but sample
     settings: Mapping[str, int]  # sysctls by their full names
     kernel: str  # uname -r
-    hz: int
+    hz: int | None
     memory: Memory | None = None
     device: str | None = None  # "7:0"; None: where writers were held, else the most written
     cpus: int | None = None
     filesystem: str = "ext4"
     name: str = "recorded"
     design: str = ""  # empty: by the release
+    limit_bps: int = 0  # of writes to the device, where that was noted
+    jobs: tuple[str, ...] = ()  # what writers are called, in the order in which they were begun; empty: as their comm
 
 
 def black_box(
@@ -89,7 +82,7 @@ def black_box(
     samples: Any,
     settings: Mapping[str, int],
     kernel: str,
-    hz: int,
+    hz: int | None,
     memory: Memory | None = None,
     *,
     seed: int = 1,
@@ -98,23 +91,25 @@ def black_box(
     """Return the scenario of a recording.  Raises TraceError if it shows no demand, ScenarioError if it cannot run.
 
     samples: bundle.samples.Samples or None; memory: None: as samples and thresholds say
-    more: fields of Recorded: device, cpus, filesystem, name, design
+    more: fields of Inputs: device, cpus, filesystem, name, design, limit_bps, jobs
     """
-    columns, time_ns, samplers = None, None, frozenset[str]()
+    columns, time_ns, samplers = None, None, frozenset[int]()
     if samples is not None:
         columns, time_ns, samplers = samples.columns, samples.time_ns, samples.samplers
-    known = Recorded(events, columns, time_ns, samplers, settings, kernel, hz, memory, **more)
+    known = Inputs(events, columns, time_ns, samplers, settings, kernel, hz, memory, **more)
     return _Box(known, seed).open()
 
 
 class _Box:
     """The parts of a black box, and what is said of them."""
 
-    def __init__(self, known: Recorded, seed: int) -> None:
+    def __init__(self, known: Inputs, seed: int) -> None:
         self.known, self.seed = known, seed
-        self.tick_ns = 1_000_000_000 // known.hz
+        self.tick_ns = 1_000_000_000 // (known.hz or 250)
         self.notes: list[str] = []
         self.estimates: dict[str, Estimate] = {}
+        self.called: dict[int, str] = {}
+        self.calls_assumed: list[str] = []
         self.files: list[File] = []
         self.tasks: list[Task] = []
         self.design = known.design or design_for(known.kernel)
@@ -126,6 +121,8 @@ class _Box:
         known = self.known
         writers = self._kept(writers_of(known.events, known.samples, known.time_ns, known.samplers, self.tick_ns))
         self._place_unknown(writers)
+        self._note_unplayed(writers)
+        self.called = self._called(writers)
         readers = [one for one in readers_of(known.events, 0, self.devices) if one.device == self.main.name]
         begun = [int(one.time_ns[0]) for one in writers if one.total >= 0.05 * sum(w.total for w in writers)]
         begun += [int(one.stretches[0][0] * 1e9) for one in readers]
@@ -133,15 +130,17 @@ class _Box:
             raise TraceError("the recording shows no demand: nobody dirtied pages or read, or no event or sample says")
         start_ns = min(begun)
         cpu_ns = self._cpu(writers)
+        self.end_ns = start_ns
         for writer in writers:
             self._write(writer, start_ns, cpu_ns)
+        if self.calls_assumed:
+            self.notes.append(f"calls of {CALL_BYTES // 1024} KiB are assumed of {', '.join(self.calls_assumed)}")
         for reader in readers:
             self._read(reader, start_ns)
         for taken in taken_of(known.samples, known.time_ns, start_ns):
             self._hog(taken)
-        self._dirty_elsewhere(start_ns)
         scenario = self._scenario(self._machine(start_ns, cpu_ns, writers))
-        return BlackBox(scenario, start_ns, self.estimates, tuple(self.notes))
+        return BlackBox(scenario, start_ns, self.end_ns, self.estimates, tuple(self.notes))
 
     # Demand
 
@@ -173,32 +172,54 @@ class _Box:
         taken = {task.name for task in self.tasks}
         return next(name for name in (plain, *(f"{plain}-{n}" for n in range(2, 4096))) if name not in taken)
 
+    def _note_unplayed(self, writers: list[Writer]) -> None:
+        """Say so where the device was written much more than was dirtied: O_DIRECT, or what was dirty before."""
+        dirtied = sum(one.total for one in writers if self._filesystem_of(one.device) == "") * PAGE_BYTES
+        past = self.main.written_bytes - dirtied
+        if past > max(LEAST_PAST * dirtied, LEAST_PAST_BYTES):
+            self.notes.append(f"{past / MIB:,.0f} MiB were written that nobody dirtied meanwhile (O_DIRECT?)")
+
+    def _called(self, writers: list[Writer]) -> dict[int, str]:
+        """Return the names of the jobs that writers are, by pid: the largest of the device, numbered as they began."""
+        pids = [one.pid for one in writers if one.pid != ANONYMOUS and self._filesystem_of(one.device) == ""]
+        jobs = self.known.jobs
+        if len(jobs) < 2 or len(pids) < len(jobs):
+            return {}
+        self.notes.append("writers of one name: taken to be the jobs in the order of their pids")
+        return dict(zip(sorted(pids[: len(jobs)]), jobs, strict=True))
+
     def _filesystem_of(self, device: str | None) -> str:
-        return "" if device in (None, self.main.name) else OTHER_FILESYSTEM
+        return "" if device in (None, self.main.name) else ELSEWHERE
 
     def _place_unknown(self, writers: list[Writer]) -> None:
         """Who was never looked at above free run wrote to the device that matters, unless that is accounted for."""
         known = sum(writer.total for writer in writers if writer.device == self.main.name) * PAGE_BYTES
         for writer in writers:
             if writer.device is None and known + writer.total * PAGE_BYTES / 2 > self.main.written_bytes > 0:
-                writer.device = OTHER_FILESYSTEM
+                writer.device = ELSEWHERE
             elif writer.device is None:
                 known += writer.total * PAGE_BYTES
 
     def _write(self, writer: Writer, start_ns: int, cpu_ns: float | None) -> None:
-        clock, pieces = stretches(writer, start_ns, cpu_ns)
+        device = self.devices.get(writer.device or "")
+        rate = device.write_bps.value / PAGE_BYTES if device is not None and device.write_bps is not None else None
+        clock, pieces = stretches(writer, start_ns, cpu_ns, rate)
         call = PAGE_BYTES * writer.call_pages if writer.call_pages and self.in_folios else 0
         is_random = self.main.is_sequential is False and self._filesystem_of(writer.device) == ""
         if is_random:
             call = int(self.main.write_bytes.low) if self.main.write_bytes else PAGE_BYTES
-        if not call:
-            self.notes.append(f"{writer.comm}: calls of {CALL_BYTES // 1024} KiB are assumed")
+        is_assumed = not call
         call = max(call or CALL_BYTES, PAGE_BYTES)
         phases = _phases([(one.start_s, one.pages * PAGE_BYTES, _bps(one.rate)) for one in pieces])
         if not phases:
             return
         total = sum(phase.amount_bytes for phase in phases)
-        name = self._name(writer.comm)
+        synced_ns = self._synced_at(writer)
+        if self._filesystem_of(writer.device) == "":
+            self.end_ns = max(self.end_ns, synced_ns or int(writer.time_ns[-1]))
+        name = self._name(self.called.get(writer.pid, writer.comm))
+        if is_assumed:
+            self.calls_assumed.append(name)
         size = max(total, call)
         if is_random:
             size = max(min(self.main.span_bytes, 64 * total), size if self.main.span_bytes < call else call)
@@ -211,24 +232,24 @@ class _Box:
                 name=name, rw="randwrite" if is_random else "write",
                 file=(len(self.files) - 1,), bs_bytes=min(call, size), io_bytes=total, phases=phases,
                 phase_clock="own" if clock == "own" else "clock", seed=task_seed(self.seed, len(self.tasks)),
-                end_fsync=self._is_synced(writer),
+                end_fsync=synced_ns is not None,
             )
         )  # fmt: skip
         self.estimates[f"{name}.bytes"] = writer.bytes
 
-    def _is_synced(self, writer: Writer) -> bool:
-        """Was all on the device soon after the last page, though neither age nor the background threshold asked?"""
+    def _synced_at(self, writer: Writer) -> int | None:
+        """Return when all was on the device, if soon after the last page and neither age nor the threshold asked."""
         if self._filesystem_of(writer.device):
-            return False
+            return None
         at, level = levels_of(self.known.events, self.known.samples, self.known.time_ns)
         states = self.known.events.frame("global_dirty_state")
         if not len(at) or not len(states) or self.main.write_bps is None:
-            return False
+            return None
         last, background = int(writer.time_ns[-1]), int(states["bg_thresh"][-1] or 0)
         there = float(level[min(int(np.searchsorted(at, last)), len(at) - 1)])
         expected = int(1.5e9 * there * PAGE_BYTES / self.main.write_bps.value) + 1_000_000_000
-        soon = (at > last) & (at <= last + expected)
-        return bool(soon.any()) and float(level[soon].min()) < background / 4
+        clean = at[(at > last) & (at <= last + expected) & (level < background / 4)]
+        return int(clean[0]) if len(clean) else None
 
     def _read(self, reader: Reader, start_ns: int) -> None:
         name = self._name(reader.comm)
@@ -239,6 +260,7 @@ class _Box:
         phases = _phases(rows)
         if not phases:
             return
+        self.end_ns = max(self.end_ns, int(reader.stretches[-1][1] * 1e9))
         total = sum(phase.amount_bytes for phase in phases)
         call = CALL_BYTES if reader.is_sequential else max(reader.request_bytes, PAGE_BYTES)
         self.files.append(File(name=name, size_bytes=max(total, call), exists=True))
@@ -262,49 +284,21 @@ class _Box:
             )
         )  # fmt: skip
 
-    def _dirty_elsewhere(self, start_ns: int) -> None:
-        known = self.known
-        every, expire = (
-            known.settings.get(f"vm.dirty_{which}_centisecs", SYSCTLS[f"vm.dirty_{which}_centisecs"].default) * 10**7
-            for which in ("writeback", "expire")
-        )
-        found = elsewhere_of(known.events, known.samples, known.time_ns, self.main.name, start_ns, (every, expire))
-        if found.pages:
-            nbytes = found.pages * PAGE_BYTES
-            name = next(n for n in ("before", "before-2") if n not in {file.name for file in self.files})
-            self.files.append(
-                File(
-                    name=name,
-                    size_bytes=nbytes,
-                    filesystem=OTHER_FILESYSTEM,
-                    dirty_bytes=nbytes,
-                    dirty_age_ns=found.age_ns,
-                )
-            )
-
     # Machine
 
     def _machine(self, start_ns: int, cpu_ns: float | None, writers: list[Writer]) -> Machine:
-        floor = settings_of(self.known.kernel, self.known.hz, {}).floor_moved
-        start = known_of(self.known.events, self.main, floor)
-        disk = self._disk(self.main, "sda")
-        fields = {
-            "start_bandwidth": start.bandwidth, "start_avg_bandwidth": start.avg_bandwidth,
-            "start_ratelimit": start.ratelimit, "start_written_bytes": start.written,
-        }  # fmt: skip
-        disks, more = [msgspec.structs.replace(disk, **fields)], []
-        if any(file.filesystem for file in self.files) or start.others_written:
-            other = Disk(name=OTHER, kind="ssd", queue_depth=32, start_written_bytes=start.others_written)
-            disks.append(other)
-            more.append(Filesystem(name=OTHER_FILESYSTEM, kind="ext4", disk=OTHER))
-        machine = Machine(
-            name="recorded", hz=self._hz(), cpus=self.known.cpus or self._cpus(), disks=tuple(disks),
-            filesystem=Filesystem(kind=self.known.filesystem, disk="sda"),  # type: ignore[arg-type]
-            more_filesystems=tuple(more),
-        )  # fmt: skip
-        memory = self.known.memory or self._memory(start_ns)
+        known = self.known
+        memory = known.memory or self._memory(start_ns)
         self.cache_bytes = memory.cache_bytes
-        machine = msgspec.structs.replace(machine, memory_bytes=memory.memory_bytes, taken_bytes=memory.taken_bytes)
+        machine = Machine(
+            name="recorded", hz=ticks_of(known.hz, self.notes), cpus=cpus_of(known.cpus, known.events, self.notes),
+            memory_bytes=memory.memory_bytes, taken_bytes=memory.taken_bytes, disks=(self._disk(self.main, "sda"),),
+            filesystem=Filesystem(kind=known.filesystem, disk="sda"),  # type: ignore[arg-type]
+        )  # fmt: skip
+        samples = known.samples, known.time_ns
+        start = start_of(known.events, samples, self.main, start_ns, known.settings, known.kernel)
+        machine, files = with_start(machine, tuple(self.files), start, self.notes)
+        self.files = list(files)
         return self._with_cpu(machine, cpu_ns, writers)
 
     def _with_cpu(self, machine: Machine, cpu_ns: float | None, writers: list[Writer]) -> Machine:
@@ -318,19 +312,12 @@ class _Box:
             machine, copy_mb_s=min(max(round(PAGE_BYTES * 1000 / copy_ns), 1), 10**6), syscall_ns=call_ns
         )
 
-    def _hz(self) -> Any:
-        return min((100, 250, 1000), key=lambda one: abs(one - self.known.hz))
-
-    def _cpus(self) -> int:
-        highest = [most for frame in self.known.events.frames.values() if isinstance(most := frame["cpu"].max(), int)]
-        return min(max(highest, default=0) + 1, 256)
-
     def _disk(self, device: Device, name: str) -> Disk:
         """Return the device that matters."""
         wanted: dict[str, Any] = {"name": name, "kind": "throttled", "queue_depth": 32, "elevator": "none"}
         if device.largest_bytes:
             kib = min(max(device.largest_bytes // 4096 * 4, 4), 4096)
-            wanted |= {"max_sectors_kb": kib, "max_segments": kib // 4}
+            wanted |= {"max_sectors_kb": kib, "max_segments": most_segments(self.design, kib)}
         if device.write_bps is None:
             self.notes.append("the device was never busy for long: it is taken to answer at once")
             wanted["kind"] = "null"
@@ -340,6 +327,9 @@ class _Box:
         else:
             self.estimates["device.write_bps"] = device.write_bps
             rate = max(round(device.write_bps.value), PAGE_BYTES)
+            if self.known.limit_bps and abs(rate - self.known.limit_bps) <= AS_NOTED * self.known.limit_bps:
+                rate = self.known.limit_bps
+                self.notes.append(f"device.write_bps: {rate}, its limit, near which it was")
             wanted |= {"write_bps": rate, "read_bps": self._read_bps(device, rate), "limit": "slices"}
         fits = device.tick_bytes is not None and device.tick_bytes >= wanted.get("max_sectors_kb", 512) * 1024
         if device.tick_ns and fits and wanted["kind"] == "throttled":
@@ -369,13 +359,9 @@ class _Box:
         free = free if free is not None else avail or 0
         if lists == [None, None] and avail is not None and known.memory is None:
             cache = max(avail - free, 0)
-        kept = known.settings.get("vm.min_free_kbytes") or min_free_kbytes((free + cache) * PAGE_BYTES, {})
-        memory = max((free + cache) * PAGE_BYTES, 64 * MIB)
-        for _ in range(4):
-            present = sum(zone.present for zone in zones_of(memory, kept))
-            memory = max(memory + (free + cache - present) * PAGE_BYTES, 64 * MIB)
-        self.notes.append(f"memory: {memory // MIB:,} MiB, what was free or page cache")
-        return Memory(memory, 0, cache * PAGE_BYTES)
+        memory = memory_holding(free + cache, 0, cache, known.settings)
+        self.notes.append(f"memory: {memory.memory_bytes // MIB:,} MiB, what was free or page cache")
+        return memory
 
     def _dirtyable(self) -> int | None:
         """Return the pages that thresholds are parts of, None where they are bytes or not printed."""
@@ -386,23 +372,10 @@ class _Box:
         return int(states["thresh"][0]) * 4096 // ratio if len(states) and ratio else None
 
     def _scenario(self, machine: Machine) -> Scenario:
-        settings: dict[str, int] = {}
-        for name, value in self.known.settings.items():
-            beside = name.endswith("_ratio") and self.known.settings.get(name.replace("_ratio", "_bytes"), 0) > 0
-            if (
-                name not in SYSCTLS
-                or beside
-                or SYSCTLS[name].default == value
-                or (name.endswith("_bytes") and not value)
-            ):
-                continue
-            try:
-                settings = with_sysctl(settings, name, value)
-            except ValueError as error:
-                self.notes.append(f"{name} = {value} is left out: {error}")
         scenario = Scenario(
             name=self.known.name, machine=machine, files=tuple(self.files), tasks=tuple(self.tasks),
-            settings=settings, design=self.design, seed=self.seed, prefill_bytes=self.cache_bytes,
+            settings=settings_in_force(self.known.settings, self.notes), design=self.design, seed=self.seed,
+            prefill_bytes=self.cache_bytes,
         )  # fmt: skip
         try:
             check(scenario)

@@ -11,16 +11,19 @@ from hypothesis import strategies as st
 
 from pageout.bundle.bundle import Bundle, read_bundle
 from pageout.readers.read import read_input
-from pageout.replay.demand import ANONYMOUS, Writer, stretches, writers_of
-from pageout.replay.devices import Device, devices_of
-from pageout.replay.estimate import segments
-from pageout.replay.reads import readers_of, taken_of
-from pageout.replay.start import known_of
+from pageout.twin.completions import Device, devices_of
+from pageout.twin.demand import ANONYMOUS, Writer, stretches, writers_of
+from pageout.twin.estimate import segments
+from pageout.twin.reads import readers_of, taken_of
+from pageout.twin.start import known_of
 from tests.conftest import ROOT
 
 SHARED = ROOT.parent / "shared" / "groundtruth"
 TICK_NS = 4_000_000
 HEAD = "# tracer: nop\n#\n"
+
+
+SAMPLER = 9  # of the writers' own comm, as a script is that writes and samples
 
 
 def check(time: float, dirtied: int, pause: int, *, period: int = 8, paused: int = 0, pid: int = 7) -> str:
@@ -43,7 +46,7 @@ def writers(tmp_path: Path, *lines: str) -> list[Writer]:
     trace.write_text(HEAD + "".join(lines))
     events = read_input(str(trace)).events
     assert events is not None
-    return writers_of(events, None, None, ["sampler"], TICK_NS)
+    return writers_of(events, None, None, [SAMPLER], TICK_NS)
 
 
 def test_pages_are_those_of_each_check_but_not_of_its_later_rounds(tmp_path: Path) -> None:
@@ -63,7 +66,7 @@ def test_a_check_too_small_to_be_charged_is_counted_again_in_the_next(tmp_path: 
 
 def test_below_free_run_the_counter_goes_to_who_was_looked_at_and_not_to_the_sampler(tmp_path: Path) -> None:
     lines = [state(1 + n / 10, 100 * n) for n in range(11)]
-    lines += [state(1.05 + n / 10, 100 * n + 50, pid=9, comm="sampler") for n in range(10)]
+    lines += [state(1.05 + n / 10, 100 * n + 50, pid=SAMPLER) for n in range(10)]
     (writer,) = writers(tmp_path, *lines)
 
     assert (writer.pid, writer.device) == (7, None)
@@ -89,7 +92,7 @@ def test_what_one_alone_dirtied_is_sure(tmp_path: Path) -> None:
 
 
 def test_what_nobody_was_looked_at_for_is_of_one_writer_without_a_name(tmp_path: Path) -> None:
-    (nobody,) = writers(tmp_path, *[state(1 + n / 10, 1000 * n, pid=9, comm="sampler") for n in range(11)])
+    (nobody,) = writers(tmp_path, *[state(1 + n / 10, 1000 * n, pid=SAMPLER) for n in range(11)])
 
     assert nobody.pid == ANONYMOUS
     assert nobody.total == pytest.approx(10_000, rel=0.01)
@@ -105,6 +108,18 @@ def test_a_rest_between_two_bursts_is_no_demand(tmp_path: Path) -> None:
     assert (first.rate, second.rate) == (None, None)
     assert second.start_s - first.end_s == pytest.approx(4.4, abs=0.2)
     assert first.pages == pytest.approx(3200, rel=0.05)
+
+
+def test_who_asks_for_twice_what_the_device_takes_is_as_fast_as_his_cpu(tmp_path: Path) -> None:
+    held = [check(1 + n * 0.012, 64, 8) for n in range(200)]  # 4 ms of each 12 are neither a pause nor computing
+    calls = [check(3.4 + n * 0.0001, 64, 0, period=0) for n in range(20)]
+    (writer,) = writers(tmp_path, *held, *calls)
+    of_wall = 64 / 0.012
+    asked = stretches(writer, int(writer.time_ns[0]), None, of_wall)
+    unknown = stretches(writer, int(writer.time_ns[0]), None)
+
+    assert [(clock, {one.rate for one in pieces}) for clock, pieces in [asked]] == [("own", {None})]
+    assert any(one.rate is not None for one in unknown[1])
 
 
 CURVES = st.lists(st.tuples(st.floats(0.001, 5), st.floats(0, 1000)), min_size=2, max_size=80)

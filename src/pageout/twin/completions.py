@@ -13,7 +13,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from pageout.events.tables import Events
-from pageout.replay.estimate import Estimate, of_values
+from pageout.twin.estimate import Estimate, of_values
+from pageout.vocabulary.settings import DESIGNS
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -27,6 +28,7 @@ SMALL_BYTES = 16384
 BURST_NS = 1_000_000  # completions further apart belong to different ticks
 TICK_NS = (8_000_000, 250_000_000)
 MOSTLY = 0.9
+BLK_MAX_SEGMENTS = 128  # include/linux/blkdev.h: of a driver that sets none
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,14 @@ class Device:
     service_ns: Estimate | None = None  # from issue to completion
     written_ns: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
     written: Floats = field(default_factory=lambda: np.zeros(0))  # bytes of each
+
+
+def most_segments(design: str, kib: int) -> int:
+    """Return the pieces of memory in a request, where nothing says: the block layer's own limit.
+
+    Without large folios a page is a piece, and the largest request met, of `kib` KiB, had that many.
+    """
+    return BLK_MAX_SEGMENTS if DESIGNS[design]["write.folios"] != "none" else kib // 4
 
 
 def devices_of(

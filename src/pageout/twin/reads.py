@@ -12,8 +12,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from pageout.events.tables import Events
-from pageout.replay.devices import SECTOR, Device
-from pageout.replay.estimate import segments
+from pageout.twin.completions import SECTOR, Device
+from pageout.twin.estimate import segments
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
