@@ -64,6 +64,8 @@ def test_a_hog_over_memory_max_is_killed_and_the_hog_outside_is_not(design: str)
     assert [(kill["victim"], kill["cgroup"]) for kill in result.oom] == [("inside", JOB)]
     assert "Memory cgroup out of memory: kill process" in result.dmesg
     assert "limit 8192kB" in result.dmesg
+    assert "Memory cgroup stats for /job:" in result.dmesg
+    assert result.oom[0]["cgroup_kib"]["anon"] > 7 << 10
 
 
 def test_with_swap_the_hog_lives_and_its_group_stays_within_its_limit() -> None:

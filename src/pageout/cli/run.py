@@ -98,6 +98,7 @@ def _print(document: dict[str, Any], scenario: Any) -> None:
     jobs = describe.workload_line(scenario)
     sentences = reading.endings(document)
     sentences += reading.reading(document["metrics"], document["sim_seconds"], stack_bytes(scenario))
+    sentences += cgroups.sentences(document)
     sentences += describe.stack_lines(document)
     overflow = table.stack_text(document)
     show(

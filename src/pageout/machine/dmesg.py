@@ -30,6 +30,7 @@ PANICS = {
 OOM_REASONS = ("Out of memory", "Out of memory (oom_kill_allocating_task)", "Memory cgroup out of memory")
 OOM_TOP = ("dump_stack", "dump_header", "oom_kill_process", "__out_of_memory", "out_of_memory")
 MEMCG_OOM_TOP = ("dump_stack", "dump_header", "oom_kill_process", "out_of_memory", "mem_cgroup_out_of_memory")
+MEMCG_STATS = ("anon", "file", "file_dirty", "file_writeback")
 PAGE_KIB = 4
 NAME_BYTES = 15
 
@@ -137,7 +138,15 @@ def _memcg_oom(log: Log, number: int, record: dict[str, int]) -> Iterator[str]:
     yield from _dump_stack(log, number, record, MEMCG_OOM_TOP)
     limit = group.max_bytes // (PAGE_KIB << 10) * PAGE_KIB
     yield f"memory: usage {record['c'] * PAGE_KIB}kB, limit {limit}kB, failcnt {record['d']}"
-    yield f"oom-kill:constraint=CONSTRAINT_MEMCG,oom_memcg=/{printable(group.name)}"
+
+
+def _memcg_stat(log: Log, number: int, record: dict[str, int]) -> Iterator[str]:
+    """As memory_stat_format prints it, of what is counted here."""
+    group = printable(log.scenario.cgroups[record["who"] - 1].name)
+    yield f"Memory cgroup stats for /{group}:"
+    for name, field in zip(MEMCG_STATS, "abcd", strict=True):
+        yield f"{name} {record[field] * (PAGE_KIB << 10)}"
+    yield f"oom-kill:constraint=CONSTRAINT_MEMCG,oom_memcg=/{group}"
 
 
 def _alloc_failure(log: Log, number: int, record: dict[str, int]) -> Iterator[str]:
@@ -327,4 +336,5 @@ SAID: dict[int, Callable[[Log, int, dict[str, int]], Iterator[str]]] = {
     c.KLOG_HUNG: _hung,
     c.KLOG_SUPPRESSED: _suppressed,
     c.KLOG_MEMCG_OOM: _memcg_oom,
+    c.KLOG_MEMCG_STAT: _memcg_stat,
 }

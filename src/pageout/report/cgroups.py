@@ -7,7 +7,7 @@ from typing import Any
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from pageout.report.text import literal, number_text
+from pageout.report.text import counted, literal, number_text, plain
 
 MIB = 1 << 20
 SHOWN = 6  # groups beside each other; --json has them all
@@ -51,6 +51,27 @@ def cgroups_table(document: Mapping[str, Any]) -> Table | None:
         values = [group[key][inner] if inner else group[key] for group in groups]
         table.add_row(label, *(_cell(value, unit) for value in values), unit)
     return table
+
+
+def sentences(document: Mapping[str, Any]) -> list[str]:
+    """Return what is to be said of each group that met a limit."""
+    return [_sentence(group) for group in document.get("cgroups") or [] if any(group["memory.events"].values())]
+
+
+def _sentence(group: Mapping[str, Any]) -> str:
+    events, parts = group["memory.events"], []
+    if events["max"]:
+        parts.append(f"{counted(events['max'], 'time')} at memory.max ({_cell(group['memory.max'], 'MiB')} MiB)")
+    if events["high"]:
+        parts.append(f"reclaimed from {counted(events['high'], 'time')} for memory.high "
+                     f"({_cell(group['memory.high'], 'MiB')} MiB)")  # fmt: skip
+    if group["reclaims"]:
+        parts.append(f"{number_text(group['reclaim_s'])} s of its tasks' time in reclaim for its limits")
+    if group["high_sleeps"]:
+        parts.append(f"{number_text(group['high_slept_s'])} s asleep over memory.high")
+    if events["oom_kill"]:
+        parts.append(f"{counted(events['oom_kill'], 'task')} killed")
+    return f"Cgroup {plain(group['name'])}: {', '.join(parts)}."
 
 
 def _cell(value: Any, unit: str) -> str:

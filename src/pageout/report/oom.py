@@ -37,7 +37,16 @@ def _sentence(event: Mapping[str, Any], nr_events: int) -> str:
     child = "a child of " if event["victim_is_child"] else ""
     died = f"{child}{plain(event['victim'])} ({event['victim_pid']}) was killed"
     more = f"; {counted(nr_events - 1, 'kill')} followed" if nr_events > 1 else ""
-    return f"{asked}; {died}, score {number_text(event['score'])}{more}."
+    return f"{asked}; {died}, score {number_text(event['score'])}{more}.{_held(event.get('cgroup_kib'))}"
+
+
+def _held(kib: Mapping[str, int] | None) -> str:
+    """What its group held then, and what kept the file pages from being freed."""
+    if kib is None:
+        return ""
+    anon, file = number_text(kib["anon"]), number_text(kib["file"])
+    busy = f"{number_text(kib['file_dirty'])} dirty, {number_text(kib['file_writeback'])} under writeback"
+    return f" It held {anon} KiB of anonymous memory and {file} KiB of file pages ({busy})."
 
 
 def _table(zones: list[dict[str, Any]]) -> Table:

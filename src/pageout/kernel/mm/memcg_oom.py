@@ -5,7 +5,7 @@ Source: Linux v6.1 mm/memcontrol.c:mem_cgroup_out_of_memory; mm/oom_kill.c:out_o
 reaper is left out, a victim gives its memory back itself; page tables do not count.
 """
 
-from pageout.engine.constants import KLOG_MEMCG_OOM, KLOG_OOM_SCORE, NIL, OOM_DISABLE, RATELIMIT_OOM
+from pageout.engine.constants import KLOG_MEMCG_OOM, KLOG_MEMCG_STAT, KLOG_OOM_SCORE, NIL, OOM_DISABLE, RATELIMIT_OOM
 from pageout.engine.klog import klog, klog_stack, printk_ratelimit
 from pageout.jit import kfn
 from pageout.kernel.mm.memcontrol import memcg_margin
@@ -40,6 +40,8 @@ def mem_cgroup_out_of_memory(k, t, memcg, gfp):
     if printk_ratelimit(k, t, RATELIMIT_OOM):
         n = klog(k, t, KLOG_MEMCG_OOM, memcg, gfp, k.task[t].oom_adj, k.memcg[memcg].usage, k.memcg[memcg].event_max)
         klog_stack(k, n, t)
+        group = k.memcg[memcg]
+        klog(k, t, KLOG_MEMCG_STAT, memcg, group.nr_anon, group.nr_file, group.nr_dirty, group.nr_writeback)
     if victim < 0:
         return False
     klog(k, t, KLOG_OOM_SCORE, victim, points, BY_CGROUP, gfp, 0)
