@@ -72,7 +72,7 @@ WHY = """\
 - **Memory nearly full of dirty pages, and a hog** (D4): chaotic; see the distribution above.
 - **Huge pages on demand** (E): compaction here moves pages one by one and knows no kcompactd; reclaim for order 9
   takes more.
-- What is not modelled: cgroups, MGLRU, `strictlimit`, several hardware queues, kcompactd, inode metadata; see [what
+- What is not modelled: MGLRU, `strictlimit`, several hardware queues, kcompactd, inode metadata; see [what
   is modelled](../model-support.md).
 """
 

@@ -314,13 +314,18 @@ def scenario(**options: Any) -> Scenario:
             "choices": (),
             "file_pages": 1024,
             "disk": (),
+            "cgroups": (),  # Cgroups; both tasks are in the first
             "stacked": (),  # more Disks; the filesystem lies on the last
             **options,
         }
     )
     disk = Disk(size_bytes=o.disk_mb * MIB, **{"nr_requests": 16, "max_sectors_kb": 64, **dict(o.disk)})
     files = tuple(File(name=f"f{i}", size_bytes=o.file_pages * 4096, exists=o.exists) for i in range(o.files))
-    tasks = (Task(name="hog", kind="hog", anon_bytes=4 * MIB), Task(name="w", file=(0,), rw="write"))
+    group = o.cgroups[0].name if o.cgroups else ""
+    tasks = (
+        Task(name="hog", kind="hog", anon_bytes=4 * MIB, cgroup=group),
+        Task(name="w", file=(0,), rw="write", cgroup=group),
+    )
     machine = Machine(
         memory_bytes=o.memory_mb * MIB,
         hz=o.hz,
@@ -337,8 +342,9 @@ def scenario(**options: Any) -> Scenario:
         more_filesystems=(Filesystem(name="data", kind=o.lower),) if o.fs == "union" else (),
     )
     return Scenario(
-        name="lab", machine=machine, files=files, tasks=tasks, settings=dict(o.settings), choices=dict(o.choices)
-    )
+        name="lab", machine=machine, files=files, tasks=tasks, settings=dict(o.settings), choices=dict(o.choices),
+        cgroups=o.cgroups,
+    )  # fmt: skip
 
 
 @cache

@@ -12,7 +12,7 @@ import pytest
 
 from pageout.jit import INTERPRETED
 from pageout.machine.simulate import simulate
-from pageout.vocabulary.scenario import MIB, Phase, Scenario, Task
+from pageout.vocabulary.scenario import MIB, Cgroup, Phase, Scenario, Task
 from pageout.vocabulary.settings import CHOICES, DESIGNS, choices
 from tests.conftest import ROOT
 from tests.machine.test_parity import small
@@ -79,7 +79,22 @@ def swapping(what: Scenario) -> Scenario:
     )
 
 
-KSWAPD_SUFFICES = ("linux-6.1", "linux-6.12", "linux-6.18", "at work before")  # the same reclaim stalls in "a node"
+def grouped(what: Scenario, most: int, high: int) -> Scenario:
+    """The same with its writer and its hog in one group and its reader in another."""
+    groups = (Cgroup(name="job", max_bytes=most), Cgroup(name="b", max_bytes=most, high_bytes=high))
+    of = {"update": "job", "hog": "job", "read": "b"}
+    tasks = tuple(msgspec.structs.replace(task, cgroup=of.get(task.name, "")) for task in what.tasks)
+    return msgspec.structs.replace(what, cgroups=groups, tasks=tasks, length_ns=40 * MS)
+
+
+KSWAPD_SUFFICES = (
+    "memory cgroups",
+    "memory cgroups, later",
+    "linux-6.1",
+    "linux-6.12",
+    "linux-6.18",
+    "at work before",
+)  # the same reclaim stalls in "a node" and "a node, later"
 STALLS_LATE = ("linux-2.6.18", "ioless-throttle", "linux-6.1", "linux-6.12", "linux-6.18")
 
 
@@ -105,6 +120,8 @@ VARIANTS = {
     "a node": swapping(storm("linux-6.1", **NODE)),
     "a node, later": swapping(storm("linux-6.18", **NODE, **LATER)),
     "a node, flushers of 2.6.34": swapping(storm("linux-2.6.34", **NODE, **LATER)),
+    "memory cgroups": grouped(storm("linux-6.1"), 3 * MIB, 0),
+    "memory cgroups, later": grouped(swapping(storm("linux-6.18")), 2 * MIB, MIB),
     "an overflow ends it": storm("linux-2.6.34", **{"stack.bytes": "4096", "stack.overflow": "stop"}),
     "switch at writepage": storm("stack-switch", **{"stack.switch": "writepage"}),
     "page age, half background, one list, wide gap": storm(

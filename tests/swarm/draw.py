@@ -8,7 +8,7 @@ import random
 import msgspec
 
 from pageout.vocabulary import later_reclaim
-from pageout.vocabulary.scenario import Disk, File, Filesystem, Machine, Phase, Scenario, Task
+from pageout.vocabulary.scenario import Cgroup, Disk, File, Filesystem, Machine, Phase, Scenario, Task
 from pageout.vocabulary.settings import DESIGNS
 
 MIB, S, MS = 1 << 20, 1_000_000_000, 1_000_000
@@ -144,7 +144,9 @@ def draw(seed: int) -> Scenario:
         design=r.choice(sorted(DESIGNS)), choices=_node(random.Random(seed + (1 << 40))), length_ns=WORK_NS + REST_NS, seed=seed,
         prefill_bytes=0 if fs.size_bytes else r.choice([0, memory]),
     )  # fmt: skip
-    return _at_work(random.Random(f"at work {seed}"), _later_kernel(random.Random(-1 - seed), scenario))
+    scenario = _at_work(random.Random(f"at work {seed}"), _later_kernel(random.Random(-1 - seed), scenario))
+    r = random.Random(f"cgroups {seed}")
+    return grouped(r, scenario) if r.random() < 0.3 else scenario
 
 
 def _mq_disk(r: random.Random, disk: Disk) -> Disk:
@@ -206,6 +208,25 @@ def _at_work(r: random.Random, scenario: Scenario) -> Scenario:
     )  # fmt: skip
     machine = msgspec.structs.replace(scenario.machine, disks=disks)
     return msgspec.structs.replace(scenario, files=files, tasks=tasks, machine=machine)
+
+
+CGROUPS = {"reclaim.engine": "node", "throttle.by": "pause", "flusher.turn": "bandwidth"}
+
+
+def grouped(r: random.Random, scenario: Scenario) -> Scenario:
+    """The same with memory cgroups, some of them small, and most tasks in one."""
+    memory = scenario.machine.memory_bytes
+    groups = tuple(
+        Cgroup(name=f"g{i}", max_bytes=r.choice([0, memory // 2, memory // 8, MIB]),
+               high_bytes=r.choice([0, 0, memory // 3, 2 * MIB]))
+        for i in range(r.choice([1, 2, 3]))
+    )  # fmt: skip
+    names = ["", *(group.name for group in groups)]
+    tasks = tuple(msgspec.structs.replace(task, cgroup=r.choice(names)) for task in scenario.tasks)
+    walk = {"memcg.walk": r.choice(["all", "part"])}
+    return msgspec.structs.replace(
+        scenario, cgroups=groups, tasks=tasks, choices={**scenario.choices, **CGROUPS, **walk}
+    )
 
 
 def _phases(r: random.Random, total: int) -> tuple[Phase, ...]:

@@ -8,7 +8,18 @@ from pathlib import Path
 import pytest
 
 from pageout.vocabulary.machines import PRESETS
-from pageout.vocabulary.scenario import Disk, File, Filesystem, Key, Machine, Scenario, Task, format_limit, keys_of
+from pageout.vocabulary.scenario import (
+    Cgroup,
+    Disk,
+    File,
+    Filesystem,
+    Key,
+    Machine,
+    Scenario,
+    Task,
+    format_limit,
+    keys_of,
+)
 from pageout.vocabulary.settings import CHOICES, DESIGNS, SYSCTLS, Sysctl
 from pageout.vocabulary.units import MAX_VALUE
 from pageout.workload.fio_options import ALIASES, HARMLESS, MODELLED, REFUSED, WARNED
@@ -77,6 +88,7 @@ def tables() -> dict[str, str]:
         "designs": table(("design", *[f"`{point}`" for point in points]), *designs),
         "run": keys_table(keys_of(Scenario)),
         "file": keys_table(keys_of(File)),
+        "cgroup": keys_table(keys_of(Cgroup)),
         "task": keys_table(keys_of(Task) | TASK_EXTRAS),
         "modelled": table(("option", "how"), *[(f"`{name}`", doc) for name, doc in MODELLED.items()]),
         "warned": table(("option", "no warning at", "what is done instead"), *warned),
@@ -98,7 +110,7 @@ def test_the_reference_page_says_what_the_code_says(name: str) -> None:
 
 
 def test_every_field_of_every_table_is_described() -> None:
-    for struct in (Machine, Disk, Filesystem, File, Task):
+    for struct in (Machine, Disk, Filesystem, File, Cgroup, Task):
         for key in keys_of(struct).values():
             assert len(key.doc) > 10, key.key
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from pageout.vocabulary.demand import PHASE_KEYS
 from pageout.vocabulary.scenario import (
+    Cgroup,
     Disk,
     File,
     Filesystem,
@@ -76,7 +77,7 @@ def scenarios(draw):
                        dirty_bytes=draw(st.integers(0, 1 << 20)), dirty_age_ns=draw(st.integers(0, 1 << 40)))
                   for n in range(draw(st.integers(1, 3))))  # fmt: skip
     fields = draw(of(Task, "io", "name", "group", "file", "bs_bytes", "io_bytes", "offset_bytes", "time_based", "loops",
-                     "distribution", "theta", "parent", "background", "phases", "rate_bps"))  # fmt: skip
+                     "distribution", "theta", "parent", "background", "phases", "rate_bps", "cgroup"))  # fmt: skip
     phases = draw(
         st.lists(st.tuples(*[st.integers(key.low, min(key.high, 1 << 40)) for key in PHASE_KEYS]), max_size=3)
     )
@@ -94,9 +95,16 @@ def scenarios(draw):
         st.dictionaries(st.sampled_from(["vm.dirty_expire_centisecs", "vm.swappiness"]), st.integers(0, 100))
     )
     choices = draw(st.dictionaries(st.sampled_from(["reclaim.writeback", "throttle.start"]), st.just("")))
+    design = draw(st.sampled_from(sorted(DESIGNS)))
+    limits = st.integers(0, 1 << 40)
+    groups = tuple(
+        Cgroup(name=f"g{n}", max_bytes=draw(limits), high_bytes=draw(limits))
+        for n in range(draw(st.integers(0, 2)) if design.startswith("linux-6") else 0)
+    )
+    hog = msgspec.structs.replace(hog, cgroup=draw(st.sampled_from(["", *(group.name for group in groups)])))
     return Scenario(
-        name=draw(NAMES), machine=machine, files=files, tasks=(task, hog), settings=sysctls,
-        choices={name: CHOICES[name][0][-1] for name in choices}, design=draw(st.sampled_from(sorted(DESIGNS))),
+        name=draw(NAMES), machine=machine, files=files, tasks=(task, hog), settings=sysctls, cgroups=groups,
+        choices={name: CHOICES[name][0][-1] for name in choices}, design=design,
         **draw(of(Scenario, None, "name", "design")),
     )  # fmt: skip
 

@@ -11,6 +11,7 @@ from pageout.cli.options import Common, Workload, words
 from pageout.cli.terminal import complain, hint, show, width
 
 PROC_FILES = ("buddyinfo", "pagetypeinfo", "extfrag_index", "unusable_index", "zoneinfo", "vmstat", "meminfo")
+GROUPED = "linux-6.1,linux-6.12,linux-6.18"  # designs with memory cgroups
 STACK_FILE = "stack_trace"  # of the stack tracer, in debugfs
 FAILURES = {  # word of --fail-on -> figure, what happened
     "oom": ("oom_kills", "tasks killed by the OOM killer"),
@@ -67,7 +68,7 @@ def run(
         print_json(document)
     else:
         _print(document, scenario)
-        _next(workload, common, scenario.design)
+        _next(workload, common, GROUPED if scenario.cgroups else "all")
     return _verdict(document["metrics"], watched)
 
 
@@ -91,28 +92,30 @@ def _proc_paths(folder: Path | None, workload: Path) -> dict[str, Path]:
 
 def _print(document: dict[str, Any], scenario: Any) -> None:
     from pageout.cli.load import stack_bytes
-    from pageout.report import describe, oom, reading, table
+    from pageout.report import cgroups, describe, oom, reading, table
 
     machine = describe.machine_line(scenario.machine, [stack_bytes(scenario)])
     jobs = describe.workload_line(scenario)
     sentences = reading.endings(document)
     sentences += reading.reading(document["metrics"], document["sim_seconds"], stack_bytes(scenario))
+    sentences += cgroups.sentences(document)
     sentences += describe.stack_lines(document)
     overflow = table.stack_text(document)
     show(
         table.head_text(document, machine, jobs, width()),
         table.jobs_table(document, width()),
         table.metrics_table(document),
+        *((groups,) if (groups := cgroups.cgroups_table(document)) is not None else ()),
         *((overflow,) if overflow is not None else ()),
         *oom.first_oom(document),
         table.reading_text(sentences, width()),
     )
 
 
-def _next(workload: Path, common: Common, design: str) -> None:
+def _next(workload: Path, common: Common, designs: str) -> None:
     from pageout.cli.nextstep import command
 
-    hint(command("compare", workload, common, designs="all"))
+    hint(command("compare", workload, common, designs=designs))
 
 
 def _verdict(metrics: dict[str, Any], watched: tuple[str, ...]) -> int:

@@ -74,7 +74,10 @@ TASK = tuple(
         # blk-mq: requests that wait in the task's plug, from how many queues; how many times it was begun
         "plug_head plug_tail plug_nr plug_queues plug_open "
         # sched.pick=fair: virtual run time; time it has had the CPU since it was picked; weight, 0: that of nice 0
-        "vruntime ran_ns weight"
+        "vruntime ran_ns weight "
+        # its memory cgroup; a page charged but not yet used; pages charged over memory.high; reclaim: the group it is
+        # for (0: all), the group whose lists are scanned, the turn of a walk that several share, whether it shares one
+        "memcg memcg_reserved memcg_over_high sc_memcg sc_vec sc_walk_turn sc_full_walk"
     ).split()
 )
 
@@ -129,6 +132,7 @@ INODE = tuple(
         "meta_start "  # ext2, ext3: where its indirect blocks begin in the filesystem's metadata inode
         "trans_id "  # the journal's transaction that last held this inode
         "core_dirty "  # XFS: written to since a transaction last logged it (i_update_core)
+        "wb_attached "  # a group's writeback, or the root's, owns it: `bdi` is that one's row
         "unwritten "  # its blocks were its own when the run began, and held nothing (ext4, XFS of later kernels)
         "gfp_off"  # what an allocation for its page cache must not do (a loop device's file: neither I/O nor FS)
     ).split()
@@ -144,8 +148,31 @@ BDI = tuple(
         # what was so at the last update; pages a second; inodes with pages under writeback; whether its flusher works
         "nr_dirtied nr_written written_events written_period dirtied_stamp written_stamp bw_stamp write_bandwidth "
         "avg_bandwidth dirty_ratelimit balanced_ratelimit inodes_writing bw_update_due writing "
-        "start_all timer_armed"
+        "start_all timer_armed "
+        # a group's on a device: its group, the device's row; its part of what the group wrote of late
+        "memcg root memcg_events memcg_period"
     ).split()
+)
+
+# A memory cgroup, row 0 the root. Limits and counters in pages; `usage` counts what CPUs have in stock, too.
+MEMCG_COUNTERS = (
+    "pgscan_kswapd pgscan_direct pgsteal_kswapd pgsteal_direct workingset_refault_anon workingset_refault_file "
+    "workingset_activate_anon workingset_activate_file workingset_restore_anon workingset_restore_file"
+).split()
+MEMCG = tuple(
+    (name, I8)
+    for name in (
+        "memory_max memory_high usage peak nr_anon nr_file nr_dirty nr_writeback "
+        # its lruvec, as the node's; whether what reclaim met there was all under writeback
+        "nonresident_age anon_cost file_cost refaults_anon refaults_file congested "
+        # memory.events; its tasks' sleeps over memory.high; their reclaim for its limits
+        "event_high event_max event_oom event_oom_kill high_sleeps high_asked_ns high_slept_ns stalls stall_ns "
+        # its domain of dirty pages
+        "dirty_limit dirty_limit_stamp written_events written_period "
+        # of the root: the last group a shared walk of direct reclaim has seen (NIL: none), and the walks done
+        "walk_last walk_turn"
+    ).split()
+    + MEMCG_COUNTERS
 )
 
 WORK = tuple((name, I8) for name in "used next nr_pages for_kupdate for_background range_cyclic zone".split())
@@ -295,7 +322,8 @@ PARAM = tuple(
         "stack_limit stack_overflow stack_diet "
         "reclaim_engine file_writepage scan_cost trim_retry watermark_marks watermark_hugepages pvec_size pcp_mode "
         "compaction oom_score isolate_mode buddy_steal boost_factor "
-        "block_layer throttle_rules sched_pick busy_percent run_delay_ns"
+        "block_layer throttle_rules sched_pick busy_percent run_delay_ns "
+        "nr_memcgs nr_wbs memcg_walk"
     ).split()
 )
 
@@ -341,7 +369,12 @@ KLOG_LIST = tuple((name, I8) for name in "nr dirty writeback locked young mapped
 KLOG_TASK = tuple((name, I8) for name in "task total_vm anon_rss file_rss cpu".split())
 
 # sched.pick=fair: curr: the task it belongs to, plus 1; whether that has to give way, to whom (plus 1); the last tick
-CPU = tuple((name, I8) for name in "task busy_until_ns pvec_nr dirty_count idle busy_ns curr resched next tick".split())
+CPU = tuple(
+    (name, I8)
+    for name in (
+        "task busy_until_ns pvec_nr dirty_count idle busy_ns curr resched next tick stock_memcg stock_nr"
+    ).split()
+)
 
 LAYOUT_FIELDS: Mapping[str, tuple[Any, bool]] = {
     "page": (PAGE, False),
@@ -351,6 +384,7 @@ LAYOUT_FIELDS: Mapping[str, tuple[Any, bool]] = {
     "node": (NODE, True),
     "inode": (INODE, False),
     "bdi": (BDI, False),
+    "memcg": (MEMCG, False),
     "work": (WORK, False),
     "queue": (QUEUE, False),
     "throtl": (THROTL, False),
@@ -386,7 +420,7 @@ LAYOUT_FIELDS: Mapping[str, tuple[Any, bool]] = {
     "lru": (
         (("head", I4), ("tail", I4), ("nr", I8), ("saved_scan", I8)),
         False,
-    ),  # [zone * NR_LRU + list]; the node's are in row 0
+    ),  # [zone * NR_LRU + list]; of the node [group * NR_LRU + list]
     "pvec": (I4, False),  # [cpu * pvec_size + i]: pages on their way to an LRU list
     "slot": ((("page", I4), ("block", I4)), False),  # a file page: its frame, NIL, or what it left when
     # reclaim took it (mm/workingset.py); its disk block, NIL for none

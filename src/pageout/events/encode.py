@@ -19,6 +19,7 @@ from pageout.events.recording import RECORD, Array
 from pageout.events.text_program import (
     BDI,
     BYTES,
+    CGROUP,
     COMM,
     COMM_OF,
     DEFAULT_TEXT,
@@ -37,6 +38,7 @@ from pageout.events.text_program import (
     PAGE,
     PFN,
     ROW,
+    SB_DEV,
     SHRINKER,
     STEP,
     UINT,
@@ -65,7 +67,7 @@ HEADER = (
     b"#              | |       |          |         |\n"
 )
 
-COUNTS_BYTES = 78  # room for the line that says how many, which is known at the end
+FIRST_CGROUP_INO, COUNTS_BYTES = 1000, 78  # assumed inode of the first group; room for the line that says how many
 CONTEXT_BYTES = 5
 COMM_BYTES = 16  # TASK_COMM_LEN, the final NUL included
 OUT_BYTES = 1 << 20
@@ -76,7 +78,7 @@ _NULL_PAGE_PFN = NULL_PAGE_PFN - (1 << 64 if NULL_PAGE_PFN > _MAX else 0)
 
 _PARAM = np.dtype([(name, "i8") for name in (
     "nr_records", "first", "next", "out_size", "used", "nr_pids", "last_pid", "last_row", "nr_names",
-    "nr_rows",
+    "nr_rows", "nr_bdis",  # devices with writeback: rows beyond are of memory cgroups on them; 0: there are none
 )])  # fmt: skip
 
 LAYOUT = {
@@ -325,11 +327,16 @@ def put_value(k: Any, at: int, step: Any, value: int, pid: int) -> Any:
         return put_unsigned(k, at, value << 9 & 0xFFFFFFFF, 1, _ZERO)
     if kind == HASHED:
         return put_hashed(k, at, value)
+    if kind == CGROUP:  # the inode of the group's folder: 1 is the root's
+        number = value // k.param.nr_bdis
+        return put_unsigned(k, at, FIRST_CGROUP_INO + number if number else 1, 1, _ZERO)
     if kind in (ROW, SHRINKER):
         row = step.first + value
         if value < 0 or row >= step.end:
             return put_name(k, at, value)
         return put_text(k, at, k.flag_row[row].text, k.flag_row[row].text_length)
+    if k.param.nr_bdis > 0 and kind in (BDI, SB_DEV) and 0 <= value < DEV_T:
+        value %= k.param.nr_bdis
     return put_device(k, at, kind, value)
 
 
@@ -379,6 +386,7 @@ class TextWriter:
     names:       what device values from FIRST_NAME downwards stand for
     max_events:  0, or how many events are written before the rest is counted as LOST, as the kernel does
     kernel, cpus: whose text it is, and what its header says of the machine
+    nr_bdis:     of a machine with memory cgroups: devices with writeback; a row from there on is of a group on one
     patch:       writes bytes over those at a place of the text: the header of today says how many events there are
     """
 
@@ -391,6 +399,7 @@ class TextWriter:
         kernel: str = "",
         cpus: int = 1,
         patch: Callable[[int, bytes], object] | None = None,
+        nr_bdis: int = 0,
     ) -> None:
         self._write = write
         self._patch, self._cpus, self._later = patch, cpus, is_later(kernel)
@@ -405,10 +414,11 @@ class TextWriter:
             "param": self._param,
             "out": self._out,
             "names": _text_rows([*names, ""], NAME_BYTES),
-            **program(kernel).arrays,
+            **program(kernel, cgroups=nr_bdis > 0).arrays,
         }
         self._param["nr_rows"] = len(TRACEPOINTS)
         self._param["nr_names"] = len(names)
+        self._param["nr_bdis"] = nr_bdis
         self._rename(comms)
         self._put(self._counts() + COLUMNS.encode() if self._later else HEADER)
 

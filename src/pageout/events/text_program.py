@@ -43,8 +43,8 @@ FIXED_TEXTS = ("(null)", "0x", "default", "unknown")
 NULL_TEXT, HEX_TEXT, DEFAULT_TEXT, UNKNOWN_TEXT = 0, 6, 8, 15
 
 # Printers of a step. The decimal ones come first.
-(NONE, INT, UINT, LONG, ULONG, HEX, PFN, PAGE, COMM, COMM_OF, FLAGS, HASHED, BYTES) = range(13)
-(ROW, BDI, SB_DEV, DEV, SHRINKER) = range(13, 18)
+(NONE, INT, UINT, LONG, ULONG, HEX, PFN, PAGE, COMM, COMM_OF, FLAGS, HASHED, BYTES, CGROUP) = range(14)
+(ROW, BDI, SB_DEV, DEV, SHRINKER) = range(14, 19)
 _KINDS = {
     "d": INT, "u": UINT, "ld": LONG, "lu": ULONG, "lx": HEX, "pfn": PFN, "bdi": BDI, "sb_dev": SB_DEV, "dev": DEV,
     "shrinker": SHRINKER, "gfp": FLAGS, "reclaim": FLAGS, "istate": FLAGS, "rwbs": FLAGS,
@@ -52,7 +52,7 @@ _KINDS = {
 }  # fmt: skip
 _DERIVED = {
     "page": (PAGE, "pfn"), "hashed_page": (HASHED, "pfn"), "comm": (COMM, ""),
-    "comm_of_target": (COMM_OF, "target_pid"), "data_bytes": (BYTES, "nr_sector"),
+    "comm_of_target": (COMM_OF, "target_pid"), "data_bytes": (BYTES, "nr_sector"), "cgroup_ino": (CGROUP, "bdi"),
 }  # fmt: skip
 _FLAG_SETS: dict[str, tuple[tuple[tuple[int, str], ...], str, str]] = {
     "gfp": (GFP_FLAGS, "|", "GFP_NOWAIT"),
@@ -139,6 +139,6 @@ class Program:
 
 
 @cache
-def program(kernel: str) -> Program:
-    """Return the program of what a kernel prints."""
-    return Program(rows_of(kernel), later=is_later(kernel))
+def program(kernel: str, *, cgroups: bool = False) -> Program:
+    """Return the program of what a kernel prints; cgroups: its machine has others than the root's."""
+    return Program(rows_of(kernel, cgroups=cgroups), later=is_later(kernel))

@@ -13,7 +13,7 @@ from collections import namedtuple
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from pageout.kernel import frames_callers, frames_node, frames_storage, frames_xfs
+from pageout.kernel import frames_callers, frames_memcg, frames_node, frames_storage, frames_xfs
 
 T33 = "traces of 2.6.33.2, April 2010"
 
@@ -201,6 +201,7 @@ SIZES.update(frames_storage.SIZES)
 SIZES.update(frames_callers.SIZES)
 SIZES.update(frames_xfs.SIZES)
 SIZES.update(frames_node.SIZES)
+SIZES.update(frames_memcg.SIZES)
 
 
 class Function(NamedTuple):
@@ -332,6 +333,7 @@ TABLE = (
     *(_row(*row) for row in frames_callers.ROWS),
     *(_row(*row) for row in frames_xfs.ROWS),
     *(_row(*row) for row in frames_node.ROWS),
+    *(_row(*row) for row in frames_memcg.ROWS),
 )
 
 UNITS = ("block", "task", "mm", "writeback", "storage", "ext", "union", "callers", "xfs", "wb", "node")

@@ -14,7 +14,7 @@ from pageout.engine.state import LAYOUT, new_state
 from pageout.kernel import frames, policies
 from pageout.kernel.mm import causes
 from pageout.kernel.sched import user as programs
-from pageout.machine import boot_xfs, designs, devices_mq, jobs
+from pageout.machine import boot_memcg, boot_xfs, designs, devices_mq, jobs
 from pageout.machine.devices import Stacks, queue_fields
 from pageout.machine.dispatch import UNITS
 from pageout.machine.filesystems import Inode, Mounts
@@ -36,6 +36,8 @@ RING_RECORDS = 65536
 RING_MARGIN = 16384
 NR_WORKS = 4096
 SERIES_ROWS = 8192
+NO_INODES = ("b_dirty", "b_dirty_tail", "b_io", "b_io_tail", "b_more_io", "b_more_io_tail", "work_head", "work_tail",
+             "old_work")  # fmt: skip
 CHOICE_VALUES = {
     **designs.CHOICE_VALUES,
     "reclaim.wait_on_dirty": {"off": c.WAIT_DIRTY_OFF, "congestion": c.WAIT_DIRTY_CONGESTION},
@@ -73,6 +75,7 @@ class _Plan:
 
     def __init__(self, scenario: Scenario, ring: int, request_list: Any) -> None:
         machine = scenario.machine
+        self.scenario = scenario
         self.values = sysctls(scenario)
         self.choices = choices(scenario)
         self.zones = zones_of(
@@ -95,7 +98,8 @@ class _Plan:
         self.first_xfsbufd = self.first_journald + len(self.mounts.journaled)
         self.first_kcompactd = self.first_xfsbufd + len(self.mounts.allocating)
         self.first_worker = self.first_kcompactd + designs.nr_kcompactd(self.choices)
-        self.nr_tasks = self.first_worker + designs.nr_workers(machine.cpus)
+        self.first_group_flusher = self.first_worker + designs.nr_workers(machine.cpus)
+        self.nr_tasks = self.first_group_flusher + len(scenario.cgroups) * self.nr_queues
         self._lay_bits()
         self.nr_requests = sum(devices_mq.most_requests(scenario, disk) + 8 for disk in machine.disks)
         self.nr_bios = self.stacks.nr_bios
@@ -137,7 +141,7 @@ class _Plan:
             "task": self.nr_tasks,
             "zone": len(self.zones),
             "inode": len(self.inodes),
-            "bdi": self.nr_bdis,
+            "bdi": self.nr_bdis * (1 + len(self.scenario.cgroups)),
             "work": NR_WORKS,
             "queue": self.nr_queues,
             "request": self.nr_requests,
@@ -152,7 +156,7 @@ class _Plan:
             "pageblock_skip": (self.nr_pages >> c.PAGEBLOCK_ORDER) + 1,
             "pcp": len(self.zones) * machine_cpus,
             "pcp_list": len(self.zones) * machine_cpus * c.MIGRATE_PCPTYPES,
-            "lru": len(self.zones) * c.NR_LRU,
+            **boot_memcg.sizes(self.scenario, len(self.zones)),
             "pvec": machine_cpus * int(self.choices["lru.batch"]),
             "slot": nr_slots,
             "bits": self.nr_bits,
@@ -282,20 +286,7 @@ def _boot_storage(arrays: dict[str, Any], scenario: Scenario, plan: _Plan) -> No
             max_ratio=100,
             is_swap=int(is_swap),
             flusher=c.NIL if is_swap else 1 + b,
-            **dict.fromkeys(
-                (
-                    "b_dirty",
-                    "b_dirty_tail",
-                    "b_io",
-                    "b_io_tail",
-                    "b_more_io",
-                    "b_more_io_tail",
-                    "work_head",
-                    "work_tail",
-                    "old_work",
-                ),
-                c.NIL,
-            ),
+            **dict.fromkeys(NO_INODES, c.NIL),
         )
     for number in range(len(plan.mounts.filesystems)):
         journaled = number in plan.mounts.journaled
@@ -465,6 +456,8 @@ def boot(
     boot_functions(arrays, plan.choices)
     comms = _boot_tasks(arrays, scenario, plan)
     _boot_jobs(arrays, plan)
+    boot_memcg.boot_memcgs(arrays, scenario, 1 + plan.nr_queues)
+    comms |= boot_memcg.boot_wbs(arrays, scenario, plan.nr_bdis, plan.first_group_flusher)
     _put(arrays, "stat", 0, idle_cpus=scenario.machine.cpus, **_stream(scenario.seed, 1 << 21))
     arrays["stat"]["hung_due_ns"][0] = arrays["param"]["hung_timeout_ns"][0]
     arrays["cpu"]["idle"][:] = 1

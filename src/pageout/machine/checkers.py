@@ -15,6 +15,7 @@ import numpy as np
 from pageout.engine import constants as c
 from pageout.kernel import frames
 from pageout.machine.boot import Booted
+from pageout.machine.checkers_memcg import check_memcg
 from pageout.machine.checkers_mq import check_mq
 from pageout.machine.checkers_node import check_node, is_node
 from pageout.machine.checkers_xfs import check_xfs, own_blocks, under_way
@@ -34,6 +35,7 @@ def check(booted: Booted, scenario: Scenario) -> None:
         _per_cpu,
         _lists,
         check_node,
+        check_memcg,
         _counters,
         _dirty,
         _cache,
@@ -174,7 +176,7 @@ def _linked(arrays: dict[str, Any], queue: Any, members: Any) -> bool:
 def _lists(arrays: dict[str, Any], seen: _Frames) -> Iterator[str]:
     """Each LRU list is sound: linked both ways, of the right length, its pages flagged for it."""
     flags = seen.pflags & (c.PG_LRU | c.PG_SWAPBACKED | c.PG_ACTIVE)
-    home = np.zeros_like(seen.zone) if is_node(arrays) else seen.zone
+    home = arrays["page"]["memcg"][seen.page] if is_node(arrays) else seen.zone
     for i, queue in enumerate(arrays["lru"]):
         name = f"zone {i // c.NR_LRU} list {i % c.NR_LRU}"
         wanted = c.PG_LRU | (c.PG_SWAPBACKED if i % c.NR_LRU < 2 else 0) | (c.PG_ACTIVE if i % 2 else 0)
@@ -233,7 +235,7 @@ def _dirty(arrays: dict[str, Any], seen: _Frames) -> Iterator[str]:
         listed = bool(inode["list_kind"][i] != c.LIST_NONE or inode["unlinked"][i] or inode["istate"][i] & c.I_SYNC)
         if by_inode[i] and not listed:
             yield f"inode {i} has {int(by_inode[i])} dirty pages and is on no list: nobody will write them"
-    for b in range(int(arrays["param"]["nr_bdis"][0])):
+    for b in range(int(arrays["param"]["nr_wbs"][0])):
         own = np.flatnonzero(inode["bdi"][:nr_inodes] == b)
         yield from _differ(f"bdi {b} reclaimable", int(arrays["bdi"]["reclaimable"][b]), int(by_inode[own].sum()))
     yield from _life_of_dirt(arrays, seen)
@@ -245,13 +247,13 @@ def _rates(arrays: dict[str, Any], nr_inodes: int) -> Iterator[str]:
     """What throttling by pauses reckons with: pages dirtied are counted once, shares are parts of a whole."""
     inode, bdi, stat = arrays["inode"], arrays["bdi"], arrays["stat"]
     writing = inode["bdi"][:nr_inodes][inode["nr_writeback"][:nr_inodes] > 0]
-    nr_bdis = int(arrays["param"]["nr_bdis"][0])
-    for b in range(nr_bdis):
+    nr_wbs = int(arrays["param"]["nr_wbs"][0])
+    for b in range(nr_wbs):
         yield from _differ(f"bdi {b} inodes_writing", int(bdi["inodes_writing"][b]), int((writing == b).sum()))
         for name in ("write_bandwidth", "avg_bandwidth", "dirty_ratelimit"):
             if int(bdi[name][b]) < (name != "write_bandwidth"):
                 yield f"bdi {b} {name} is {int(bdi[name][b])}"
-    total = int(bdi["nr_dirtied"][:nr_bdis].sum())
+    total = int(bdi["nr_dirtied"][:nr_wbs].sum())
     yield from _differ("pages dirtied, by device", total, int(stat["pages_dirtied_total"][0]))
 
 
@@ -289,6 +291,8 @@ def _blocks(arrays: dict[str, Any], seen: _Frames) -> Iterator[str]:
     """Each block of a filesystem belongs to one page of one file at most; bitmap, free and promised blocks agree."""
     inode, slot, fs = arrays["inode"], arrays["slot"]["block"], arrays["fs"]
     nr_inodes = int(arrays["param"]["nr_inodes"][0])
+    if (seen.has(c.PG_DELAYED) & ~seen.has(c.PG_DIRTY | c.PG_LOCKED)).any():
+        yield "a page that is clean has no block yet: it was written nowhere"
     delayed = np.bincount(inode["fs"][seen.mapping[seen.has(c.PG_DELAYED)]].astype(np.int64), minlength=len(fs))
     for number in range(int(arrays["param"]["nr_fs"][0])):
         own = np.flatnonzero(inode["fs"][:nr_inodes] == number)

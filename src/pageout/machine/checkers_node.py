@@ -9,6 +9,7 @@ from typing import Any
 from pageout.engine import constants as c
 from pageout.engine.state import NODE_COUNTERS
 from pageout.kernel.frames import FN
+from pageout.kernel.mm.workingset import GROUP_BITS
 
 
 def is_node(arrays: dict[str, Any]) -> bool:
@@ -30,8 +31,10 @@ def check_node(arrays: dict[str, Any], seen: Any) -> Iterator[str]:
             yield from _differ(f"zone {z} {name}", int(zone[name]), int((here & mask).sum()))
     for what in ("pgscan", "pgsteal"):
         by_who = node[f"{what}_kswapd"] + node[f"{what}_direct"]
+        if int(arrays["param"]["nr_memcgs"][0]):  # the machine's counters leave out what was for a group's limit
+            by_who = int(arrays["memcg"][f"{what}_kswapd"].sum() + arrays["memcg"][f"{what}_direct"].sum())
         yield from _differ(f"{what} by kind", node[f"{what}_anon"] + node[f"{what}_file"], by_who)
-        if by_who < 0 or (what == "pgsteal" and by_who > node["pgscan_kswapd"] + node["pgscan_direct"]):
+        if by_who < 0 or (what == "pgsteal" and by_who > node["pgscan_anon"] + node["pgscan_file"]):
             yield f"{what} is {by_who}"
     yield from _shadows(arrays, node)
     yield from _differ("nr_writeback_throttled", node["nr_writeback_throttled"], _waiting(arrays))
@@ -50,10 +53,22 @@ def _shadows(arrays: dict[str, Any], node: dict[str, int]) -> Iterator[str]:
     """What reclaimed pages left is no more than what was reclaimed, and none is younger than the node."""
     slot = arrays["slot"]["page"]
     shadows = -2 - slot[slot < c.NIL].astype("i8")
-    if len(shadows) > node["pgsteal_kswapd"] + node["pgsteal_direct"]:
-        yield f"{len(shadows)} shadows of {node['pgsteal_kswapd'] + node['pgsteal_direct']} reclaimed pages"
+    reclaimed = node["pgsteal_anon"] + node["pgsteal_file"] + _being_counted(arrays)
+    if len(shadows) > reclaimed:
+        yield f"{len(shadows)} shadows of {reclaimed} reclaimed pages"
+    if int(arrays["param"]["nr_memcgs"][0]):  # a shadow says which group's age it has, too
+        shadows = shadows >> GROUP_BITS
     if node["nonresident_age"] < 1 << 29 and len(shadows) and int((shadows >> 1).max()) >= node["nonresident_age"]:
         yield "a shadow is younger than the node"
+
+
+def _being_counted(arrays: dict[str, Any]) -> int:
+    """Pages freed by batches that have not ended: they count at the end."""
+    frame, nr = arrays["frame"], 0
+    for t, depth in enumerate(arrays["task"]["depth"].tolist()):
+        rows = frame[t * c.MAX_DEPTH : t * c.MAX_DEPTH + depth + 1]
+        nr += int(rows["nr_reclaimed"][rows["fn"] == FN.shrink_folio_list].sum())
+    return nr
 
 
 def _waiting(arrays: dict[str, Any]) -> int:

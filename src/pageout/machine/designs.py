@@ -58,6 +58,7 @@ CHOICE_VALUES: dict[str, dict[str, int]] = {
     "pcp.high": {"batch": c.PCP_BATCHES, "low": c.PCP_LOW},
     "compaction": {"off": 0, "on": 1},
     "events.isolate_mode": {"on": 1, "off": 0},
+    "memcg.walk": {"all": c.WALK_ALL, "part": c.WALK_PART},
     "oom.score": {"badness": c.OOM_BADNESS, "rss": c.OOM_RSS},
     "sched.pick": {"turns": c.PICK_TURNS, "fair": c.PICK_FAIR},
     "block.layer": {"single": c.LAYER_SINGLE, "mq": c.LAYER_MQ},
@@ -98,6 +99,7 @@ CHOICE_PARAMS = {
     "pcp.high": "pcp_mode",
     "compaction": "compaction",
     "events.isolate_mode": "isolate_mode",
+    "memcg.walk": "memcg_walk",
     "oom.score": "oom_score",
     "block.layer": "block_layer",
     "block.throttle": "throttle_rules",
@@ -149,7 +151,7 @@ def boot_rates(arrays: dict[str, Any], nr_bdis: int, disks: Sequence[Disk] = ())
     if int(arrays["param"]["throttle_by"][0]) != c.THROTTLE_BY_PAUSE:
         return
     for name in ("write_bandwidth", "avg_bandwidth", "dirty_ratelimit", "balanced_ratelimit"):
-        arrays["bdi"][name][:nr_bdis] = INIT_BW
+        arrays["bdi"][name][:] = INIT_BW
     for device, disk in zip(arrays["bdi"], disks, strict=False):
         _boot_known(device, disk)
     arrays["stat"]["written_events"][0] = arrays["bdi"]["written_events"][:nr_bdis].sum()

@@ -55,6 +55,7 @@ from pageout.kernel.mm.kcompactd import kcompactd
 from pageout.kernel.mm.kmalloc import kmalloc_refill
 from pageout.kernel.mm.kswapd import balance_pgdat, kswapd
 from pageout.kernel.mm.kswapd_node import balance_node, kswapd_of_node
+from pageout.kernel.mm.memcg_charge import mem_cgroup_handle_over_high, try_charge_memcg
 from pageout.kernel.mm.memory import anonymous_fault, page_fault
 from pageout.kernel.mm.page_alloc import alloc_pages
 from pageout.kernel.mm.page_alloc_node import alloc_pages_slowpath
@@ -63,6 +64,7 @@ from pageout.kernel.mm.page_writeback import balance_dirty_pages
 from pageout.kernel.mm.readahead import do_readahead
 from pageout.kernel.mm.reclaim_throttle import reclaim_throttle
 from pageout.kernel.mm.reclaim_worker import hand_to_worker, reclaim_worker
+from pageout.kernel.mm.shrink_inactive import shrink_inactive_folios
 from pageout.kernel.mm.shrink_list import shrink_page_list
 from pageout.kernel.mm.throttle import wait_iff_congested
 from pageout.kernel.mm.vmscan import (
@@ -72,7 +74,7 @@ from pageout.kernel.mm.vmscan import (
     throttle_vm_writeout,
     try_to_free_pages,
 )
-from pageout.kernel.mm.vmscan_node import shrink_inactive_folios, shrink_node, try_to_free_node_pages
+from pageout.kernel.mm.vmscan_node import shrink_node, try_to_free_node_pages
 from pageout.kernel.sched.allocators import do_select, sys_clone, sys_recvmsg, sys_select
 from pageout.kernel.sched.core import run_machine
 from pageout.kernel.sched.highorder import get_pages
@@ -435,7 +437,7 @@ def _node_step(k, t):
     fn = f.fn
     if fn == FN.alloc_pages or fn == FN.page_cache_alloc:
         return alloc_pages_slowpath(k, t, f)
-    if fn == FN.try_to_free_pages:
+    if fn == FN.try_to_free_pages or fn == FN.try_to_free_mem_cgroup_pages:
         return try_to_free_node_pages(k, t, f)
     if fn == FN.shrink_node:
         return shrink_node(k, t, f)
@@ -455,6 +457,10 @@ def _node_step(k, t):
         return try_to_compact_pages(k, t, f)
     if fn == FN.kcompactd:
         return kcompactd(k, t, f)
+    if fn == FN.try_charge_memcg:
+        return try_charge_memcg(k, t, f)
+    if fn == FN.mem_cgroup_handle_over_high:
+        return mem_cgroup_handle_over_high(k, t, f)
     return SWITCH
 
 

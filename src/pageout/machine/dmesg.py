@@ -27,7 +27,10 @@ PANICS = {
     c.PANIC_ON_OOM: "out of memory. panic_on_oom is selected",
     c.PANIC_ALWAYS: "out of memory. Compulsory panic_on_oom is selected.",
 }
+OOM_REASONS = ("Out of memory", "Out of memory (oom_kill_allocating_task)", "Memory cgroup out of memory")
 OOM_TOP = ("dump_stack", "dump_header", "oom_kill_process", "__out_of_memory", "out_of_memory")
+MEMCG_OOM_TOP = ("dump_stack", "dump_header", "oom_kill_process", "out_of_memory", "mem_cgroup_out_of_memory")
+MEMCG_STATS = ("anon", "file", "file_dirty", "file_writeback")
 PAGE_KIB = 4
 NAME_BYTES = 15
 
@@ -126,6 +129,24 @@ def _oom(log: Log, number: int, record: dict[str, int]) -> Iterator[str]:
     yield f"{comm} cpuset=/ mems_allowed=0"
     yield from _dump_stack(log, number, record, OOM_TOP)
     yield from _show_mem(log, record["snapshot"])
+
+
+def _memcg_oom(log: Log, number: int, record: dict[str, int]) -> Iterator[str]:
+    """As Linux v6.1 mm/memcontrol.c:mem_cgroup_print_oom_meminfo; swap has no limit of its own here."""
+    comm, group = log.comm(record["task"]), log.scenario.cgroups[record["who"] - 1]
+    yield f"{comm} invoked oom-killer: gfp_mask=0x{record['a']:x}, order=0, oom_adj={record['b']}"
+    yield from _dump_stack(log, number, record, MEMCG_OOM_TOP)
+    limit = group.max_bytes // (PAGE_KIB << 10) * PAGE_KIB
+    yield f"memory: usage {record['c'] * PAGE_KIB}kB, limit {limit}kB, failcnt {record['d']}"
+
+
+def _memcg_stat(log: Log, number: int, record: dict[str, int]) -> Iterator[str]:
+    """As memory_stat_format prints it, of what is counted here."""
+    group = printable(log.scenario.cgroups[record["who"] - 1].name)
+    yield f"Memory cgroup stats for /{group}:"
+    for name, field in zip(MEMCG_STATS, "abcd", strict=True):
+        yield f"{name} {record[field] * (PAGE_KIB << 10)}"
+    yield f"oom-kill:constraint=CONSTRAINT_MEMCG,oom_memcg=/{group}"
 
 
 def _alloc_failure(log: Log, number: int, record: dict[str, int]) -> Iterator[str]:
@@ -242,7 +263,7 @@ def _tasks(log: Log, snapshot: int) -> Iterator[str]:
 
 
 def _score(log: Log, number: int, record: dict[str, int]) -> Iterator[str]:
-    why = "Out of memory (oom_kill_allocating_task)" if record["b"] else "Out of memory"
+    why = OOM_REASONS[record["b"]]
     who = f"{log.pid(record['who'])} ({log.comm(record['who'])})"
     yield f"{why}: kill process {who} score {record['a']} or a child"
 
@@ -314,4 +335,6 @@ SAID: dict[int, Callable[[Log, int, dict[str, int]], Iterator[str]]] = {
     c.KLOG_SWAP_ERROR: _swap_error,
     c.KLOG_HUNG: _hung,
     c.KLOG_SUPPRESSED: _suppressed,
+    c.KLOG_MEMCG_OOM: _memcg_oom,
+    c.KLOG_MEMCG_STAT: _memcg_stat,
 }

@@ -10,8 +10,9 @@ from __future__ import annotations
 from typing import Any
 
 from pageout.engine import constants as c
+from pageout.kernel.mm.oom_kill import BY_CGROUP
 from pageout.machine.boot import Booted
-from pageout.machine.dmesg import PAGE_KIB, PANICS, Log, zone_name
+from pageout.machine.dmesg import MEMCG_STATS, PAGE_KIB, PANICS, Log, zone_name
 from pageout.vocabulary.scenario import Scenario
 
 LISTS = ("inactive_anon", "active_anon", "inactive_file", "active_file")
@@ -25,12 +26,18 @@ def oom_events(booted: Booted, scenario: Scenario) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     header: dict[str, int] | None = None
     event: dict[str, Any] = {}
+    stat: dict[str, int] | None = None
     for number in range(log.stat("klog_nr")):
         record = log.record(number)
         if record["kind"] == c.KLOG_OOM:
             header = record
+        elif record["kind"] == c.KLOG_MEMCG_STAT:
+            stat = {name: record[field] * PAGE_KIB for name, field in zip(MEMCG_STATS, "abcd", strict=True)}
         elif record["kind"] == c.KLOG_OOM_SCORE:
             event = _event(log, record, record["c"], record["d"], header) | {"score": record["a"]}
+            if record["b"] == BY_CGROUP:
+                event |= {"cgroup": _group_of(log, record["who"]), "cgroup_kib": stat}
+                stat = None
             header = None
         elif record["kind"] == c.KLOG_OOM_KILLED and event:
             found.append(event | _victim(log, record, event))
@@ -39,6 +46,10 @@ def oom_events(booted: Booted, scenario: Scenario) -> list[dict[str, Any]]:
             gfp, order = (header["a"], header["b"]) if header is not None else (None, None)
             found.append(_event(log, record, gfp, order, header) | {"panic": PANICS[record["a"]]})
     return found
+
+
+def _group_of(log: Log, task: int) -> str:
+    return log.scenario.cgroups[log.row("task", task)["memcg"] - 1].name
 
 
 def _event(

@@ -18,6 +18,7 @@ from pageout.engine import constants as c
 from pageout.engine.state import NODE_COUNTERS
 from pageout.machine import checkers, checkers_node, figures, stacks, why
 from pageout.machine.boot import CHOICE_PARAMS, Booted, boot
+from pageout.machine.boot_memcg import cgroup_figures
 from pageout.machine.dispatch import core_unit
 from pageout.machine.dmesg import dmesg
 from pageout.machine.oom_why import oom_events
@@ -141,6 +142,11 @@ class Result:
         """Each OOM kill: when, who asked, who died, and why each zone had nothing to give."""
         return oom_events(self.booted, self.scenario)
 
+    @property
+    def cgroups(self) -> list[dict[str, Any]]:
+        """Each memory cgroup: limits, usage, memory.stat, memory.events; see machine/boot_memcg.py."""
+        return cgroup_figures(self.booted.arrays, self.scenario)
+
     def document(self) -> dict[str, Any]:
         """The run as `run --json` prints it."""
         scenario = self.scenario
@@ -164,6 +170,7 @@ class Result:
             "highorder": self._ledger.by_order(),
             "vmstat": self.vmstat,
             "oom": self.oom,
+            **({"cgroups": self.cgroups} if scenario.cgroups else {}),
             "deepest_stack": stacks.entries(self.deepest_stack),
             "first_overflow": stacks.entries(self.first_overflow),
             "stack": stacks.facts(self.booted, scenario, self._ledger),
@@ -191,7 +198,11 @@ class _Drain:
 
             cpus = int(booted.arrays["param"]["nr_cpus"][0])
             patch = self._patch if self._file.seekable() else None
-            self._writer = TextWriter(self._file.write, booted.comms, kernel=kernel, cpus=cpus, patch=patch)
+            param = booted.arrays["param"]
+            nr_bdis = int(param["nr_bdis"][0]) if int(param["nr_memcgs"][0]) else 0
+            self._writer = TextWriter(
+                self._file.write, booted.comms, kernel=kernel, cpus=cpus, patch=patch, nr_bdis=nr_bdis
+            )
 
     def take(self, *, last: bool = False) -> None:
         """Drain what is older than now: CPUs run a slice ahead, so the newest events may still be overtaken."""

@@ -30,13 +30,23 @@ def first_oom(document: Mapping[str, Any]) -> list[Text | Table]:
 def _sentence(event: Mapping[str, Any], nr_events: int) -> str:
     order = "" if event["order"] is None else f", order {event['order']}"
     gfp = "" if event["gfp"] is None else f", gfp {plain(event['gfp'])}"
-    asked = f"Out of memory at {number_text(event['time_s'])} s: {plain(event['invoked_by'])} asked{order}{gfp}"
+    where = f"Cgroup {plain(event['cgroup'])} out of memory" if event.get("cgroup") else "Out of memory"
+    asked = f"{where} at {number_text(event['time_s'])} s: {plain(event['invoked_by'])} asked{order}{gfp}"
     if event["panic"]:
         return f"{asked}; panic: {plain(event['panic'])}"
     child = "a child of " if event["victim_is_child"] else ""
     died = f"{child}{plain(event['victim'])} ({event['victim_pid']}) was killed"
     more = f"; {counted(nr_events - 1, 'kill')} followed" if nr_events > 1 else ""
-    return f"{asked}; {died}, score {number_text(event['score'])}{more}."
+    return f"{asked}; {died}, score {number_text(event['score'])}{more}.{_held(event.get('cgroup_kib'))}"
+
+
+def _held(kib: Mapping[str, int] | None) -> str:
+    """What its group held then, and what kept the file pages from being freed."""
+    if kib is None:
+        return ""
+    anon, file = number_text(kib["anon"]), number_text(kib["file"])
+    busy = f"{number_text(kib['file_dirty'])} dirty, {number_text(kib['file_writeback'])} under writeback"
+    return f" It held {anon} KiB of anonymous memory and {file} KiB of file pages ({busy})."
 
 
 def _table(zones: list[dict[str, Any]]) -> Table:

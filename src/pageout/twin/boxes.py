@@ -25,6 +25,7 @@ from pageout.twin.conditions import (
 from pageout.twin.device import disk_of
 from pageout.twin.elsewhere import activity_of, with_activity
 from pageout.twin.estimate import Estimate
+from pageout.twin.grouped import with_cgroup
 from pageout.twin.lateness import run_delay
 from pageout.twin.phase import in_phase
 from pageout.twin.reclaimcost import with_reclaim_cost
@@ -74,6 +75,7 @@ def _white(bundle: Bundle, design: str, seed: int, notes: list[str]) -> Twin:
     machine = _machine(bundle, memory, notes)
     files, tasks = program_of(bundle, machine, seed, notes)
     machine = with_cost(bundle, machine, tasks, notes)
+    own = {task.name for task in tasks}
     machine, files, tasks = _with_others(bundle, machine, files, tasks, seed, notes)
     machine = with_room(_as_busy(bundle, machine, window_of(bundle), notes), memory.cache_bytes)
     scenario = Scenario(
@@ -86,6 +88,7 @@ def _white(bundle: Bundle, design: str, seed: int, notes: list[str]) -> Twin:
         seed=seed,
         prefill_bytes=memory.cache_bytes,
     )
+    scenario = with_cgroup(bundle, scenario, notes, own)
     try:
         check(scenario)
     except FieldError as problem:
@@ -111,7 +114,7 @@ def _black(bundle: Bundle, design: str, seed: int, notes: list[str]) -> Twin:
     bytes_of = {what: one for what, one in found.estimates.items() if what.endswith(".bytes")}
     said.append("demand, MiB: " + ", ".join(f"{what[:-6]} {_told(one, MIB)}" for what, one in bytes_of.items()))
     said += [f"{what}: {_told(one)}" for what, one in found.estimates.items() if what not in bytes_of]
-    scenario = msgspec.structs.replace(found.scenario, machine=machine)
+    scenario = with_cgroup(bundle, msgspec.structs.replace(found.scenario, machine=machine), said)
     return Twin(scenario, (*said, *found.notes), "black", window)
 
 

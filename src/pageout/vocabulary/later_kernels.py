@@ -89,6 +89,7 @@ _LINUX_6_12 = _LINUX_6_1 | {
     "reclaim.file_writepage": "never",
     "reclaim.scan_cost": "rotations",
     "reclaim.trim_retry": "on",
+    "memcg.walk": "part",
     "events.isolate_mode": "off",
 }
 _LINUX_6_18 = _LINUX_6_12 | {

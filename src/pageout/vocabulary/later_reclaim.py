@@ -52,6 +52,10 @@ CHOICES: dict[str, tuple[tuple[str, ...], str]] = {
         ("badness", "rss"),
         "whom the OOM killer takes: by address space, CPU time and age, or by memory in use",
     ),
+    "memcg.walk": (
+        ("all", "part"),
+        "memory cgroups that direct reclaim visits: all; or on from where the last one stopped, till it has enough",
+    ),
 }
 STATUS_QUO: dict[str, str | int] = {
     "reclaim.engine": "zone",
@@ -66,6 +70,7 @@ STATUS_QUO: dict[str, str | int] = {
     "compaction": "off",
     "events.isolate_mode": "on",
     "oom.score": "badness",
+    "memcg.walk": "all",
 }
 
 

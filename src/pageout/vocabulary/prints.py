@@ -2,8 +2,8 @@
 """How a kernel prints what the engine emits: the rows of `tracepoints` with that kernel's names, texts and printers.
 
 Of each event's texts in `schema` it is the newest that this kernel had and that the row can fill. What is the same in
-every simulated line stands in the text itself: the root cgroup, the default I/O priority, no SCSI command. Bytes of a
-request are those of its data, where 3.1 had those of a command.
+every simulated line stands in the text itself: the root cgroup where there is no other, the default I/O priority, no
+SCSI command. Bytes of a request are those of its data, where 3.1 had those of a command.
 
 Source: include/trace/events/{writeback,block,vmscan,kmem,filemap,mmflags}.h of Linux v6.1 to v6.18;
 kernel/trace/trace.c:print_event_info, trace_output.c:trace_print_context; the recordings' own context columns.
@@ -125,14 +125,17 @@ def _has(row: Tracepoint, kernel: str) -> bool:
 
 
 @cache
-def rows_of(kernel: str) -> tuple[Tracepoint, ...]:
-    """Return the rows with the names, texts and printers of this kernel."""
-    return tuple(_row(row, version(kernel)) for row in TRACEPOINTS) if is_later(kernel) else TRACEPOINTS
+def rows_of(kernel: str, *, cgroups: bool = False) -> tuple[Tracepoint, ...]:
+    """Return the rows with the names, texts and printers of this kernel.
+
+    cgroups: the cgroup of each event is one of several, and not said in the text itself
+    """
+    return tuple(_row(row, version(kernel), cgroups) for row in TRACEPOINTS) if is_later(kernel) else TRACEPOINTS
 
 
-def _row(row: Tracepoint, kernel: tuple[int, ...]) -> Tracepoint:
+def _row(row: Tracepoint, kernel: tuple[int, ...], cgroups: bool) -> Tracepoint:
     name, since = _NAMES.get(row.name, (row.name, ()))
-    text = _text(row, _kind(row), kernel).replace("pfn={pfn}", "pfn=0x{pfn}")
+    text = _text(row, _kind(row), kernel, cgroups).replace("pfn={pfn}", "pfn=0x{pfn}")
     return row._replace(
         name=name if kernel >= since else row.name,
         fields=tuple(_field(field, kernel) for field in row.fields),
@@ -147,12 +150,12 @@ def _field(field: Field, kernel: tuple[int, ...]) -> Field:
     return field._replace(printed=printed)
 
 
-def _text(row: Tracepoint, kind: EventKind, kernel: tuple[int, ...]) -> str:
+def _text(row: Tracepoint, kind: EventKind, kernel: tuple[int, ...], cgroups: bool) -> str:
     """Return the newest text of the kernel that the row can fill, its constants filled in."""
     known = {field.name for field in row.fields} | {"page", "comm", "comm_of_target"} | set(_CONSTANT)
     for text, era in zip(reversed(kind.texts), reversed(kind.eras), strict=True):
         if version(era) <= kernel and {name for _, name, _, _ in string.Formatter().parse(text) if name} <= known:
             for name, value in _CONSTANT.items():
-                text = text.replace(f"{{{name}}}", value)
+                text = text if cgroups and name == "cgroup_ino" else text.replace(f"{{{name}}}", value)
             return text
     return row.text

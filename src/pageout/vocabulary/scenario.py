@@ -323,6 +323,19 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
         int, note("over 0 doubles its score for the OOM killer; scheduling is not touched", "", -20, 19)
     ] = 0
     privileged: Annotated[bool, note("has root's capabilities: a 16th of its score for the OOM killer")] = False
+    cgroup: Annotated[str, note("the [[cgroup]] it is in, by name; unset: the root")] = ""
+
+
+class Cgroup(msgspec.Struct, frozen=True, kw_only=True):
+    """A memory cgroup (v2), child of the root: its tasks' pages are charged to it."""
+
+    name: Annotated[str, note("name, used by the tasks' `cgroup =` and `--set NAME.KEY=`")]
+    max_bytes: Annotated[
+        int, note("most it may hold, 0 = max: over it it reclaims from itself", "size", 0, 4 * TIB, "memory.max")
+    ] = 0
+    high_bytes: Annotated[
+        int, note("over it its tasks reclaim, then sleep; 0 = max", "size", 0, 4 * TIB, "memory.high")
+    ] = 0
 
 
 class Scenario(msgspec.Struct, frozen=True, kw_only=True):
@@ -343,6 +356,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
         int, note("clean page cache read in before time 0, as much as fits", "size", 0, 4 * TIB)
     ] = 0
     warnings: tuple[str, ...] = ()
+    cgroups: tuple[Cgroup, ...] = ()
 
 
 def task_seed(seed: int, number: int) -> int:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
-from pageout.vocabulary import later_kernels, later_reclaim, old_kernels
+from pageout.vocabulary import cgroups, later_kernels, later_reclaim, old_kernels
 from pageout.vocabulary.demand import check_dirty, check_phases
 from pageout.vocabulary.errors import ScenarioError, SettingError, did_you_mean, shown
 from pageout.vocabulary.mounts import check_filesystems, check_room
@@ -237,10 +237,9 @@ def _is_stack_size(amount: int) -> bool:
 
 
 def apply_settings(scenario: Scenario, assignments: Iterable[str]) -> Scenario:
-    """Return the scenario with each `NAME=VALUE` of --set applied in order, checked as a whole at the end.
+    """Return the scenario with each `NAME=VALUE` of --set applied in order, checked at the end.  Raises SettingError.
 
-    NAME: a sysctl, a choice, `machine.KEY`, `filesystem.KEY`, `swap.KEY`, `run.KEY`, or a disk's name and a key;
-    `disk.KEY` is the disk of the filesystem.  Raises SettingError.
+    NAME: a sysctl, a choice, `machine.KEY`, `filesystem.KEY`, `swap.KEY`, `run.KEY`, or a disk's (`disk.`: the first) KEY.
     """
     for assignment in assignments:
         name, equals, value = assignment.partition("=")
@@ -266,6 +265,8 @@ def _assigned(scenario: Scenario, name: str, value: str) -> Scenario:
         )
     if name in CHOICES:
         return msgspec.structs.replace(scenario, choices={**scenario.choices, name: choice(name, value)})
+    if (limited := cgroups.with_limit(scenario, name, value)) is not None:
+        return limited
     room, _, key = name.partition(".")
     machine = scenario.machine
     disks = [disk.name for disk in machine.disks]
@@ -292,7 +293,7 @@ def setting_names(scenario: Scenario) -> list[str]:
     rooms += [("machine", Machine), ("filesystem", Filesystem), ("run", Scenario)]
     rooms += [(filesystem.name, Filesystem) for filesystem in scenario.machine.filesystems]
     names = [f"{room}.{key}" for room, struct in rooms for key in keys_of(struct) if "." not in key]
-    return [*SYSCTLS, *CHOICES, *names, "swap.size", "swap.disk"]
+    return [*SYSCTLS, *CHOICES, *names, "swap.size", "swap.disk", *cgroups.limit_names(scenario)]
 
 
 def warnings_of_sysctl(origin: str, name: str) -> tuple[str, ...]:
@@ -388,6 +389,7 @@ def check(scenario: Scenario, origins: Sequence[int] | None = None) -> None:
         except ValueError as error:
             raise FieldError(f"design.{name}", str(error)) from None
     chosen = choices(scenario)
+    cgroups.check_cgroups(scenario, chosen, origins)
     for (name, value), (other, needed) in later_kernels.NEEDS.items():
         _require(
             chosen[name] != value or chosen[other] == needed, f"design.{name}", f"{value} needs {other} = {needed}"
@@ -492,9 +494,7 @@ def _check_run(scenario: Scenario) -> None:
     groups = {task.group for task in tasks}
     _require(groups == set(range(len(groups))), "task.group", "groups must be numbered 0, 1, 2 without a gap")
     endless = [task for task in tasks if not task.background and task.kind in PERIODIC_KINDS]
-    ends = all(task.count for task in endless)
     text = "an endless task in the foreground: set background = true, a count, or [run] length"
-    _require(ends or scenario.length_ns > 0, "task.background", text)
-    foreground = any(not task.background for task in tasks)
+    _require(scenario.length_ns > 0 or all(task.count for task in endless), "task.background", text)
     text = "all tasks are in the background: set [run] length"
-    _require(foreground or scenario.length_ns > 0, "run.length", text)
+    _require(scenario.length_ns > 0 or not all(task.background for task in tasks), "run.length", text)

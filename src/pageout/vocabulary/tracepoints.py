@@ -483,6 +483,7 @@ TRACEPOINTS: tuple[Tracepoint, ...] = (
                  (_field("dev", "sb_dev"), _field("ino", "lx"), _PFN, _field("ofs", "lu", "bytes"),
                   _field("order", "u", "log2 pages")),
                  "dev {dev} ino {ino} " + _PAGE + " ofs={ofs} order={order}") for what in ("add_to", "delete_from")),
+    _later("mm_vmscan_memcg_reclaim_begin", "gfp", "5.1", (_ORDER, _GFP_FIELD), "order={order} gfp_flags={gfp_flags}"),
 )  # fmt: skip
 
 EV = namedtuple("EV", [row.key or row.name for row in TRACEPOINTS])(*range(len(TRACEPOINTS)))
@@ -491,8 +492,7 @@ EV = namedtuple("EV", [row.key or row.name for row in TRACEPOINTS])(*range(len(T
 ROWS: dict[str, int] = {name: row for row, t in reversed([*enumerate(TRACEPOINTS)]) for name in (t.name, *t.aliases)}
 
 
-_FIRST_LATER = ROWS["writeback_single_inode_start"]
-_ONLY_LATER = frozenset(range(_FIRST_LATER, _FIRST_LATER + 4))
+_ONLY_LATER = frozenset(range(first := ROWS["writeback_single_inode_start"], first + 4))
 
 
 def enabled(set_name: str, *, later: bool = False) -> tuple[bool, ...]:

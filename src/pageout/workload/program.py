@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from pageout.vocabulary.cgroups import read_cgroups
 from pageout.vocabulary.demand import phases_of
 from pageout.vocabulary.errors import ScenarioError, SettingError, UsageError, did_you_mean, shown
 from pageout.vocabulary.machines import load_machine, parse_toml, read_machine, read_text
@@ -40,7 +41,7 @@ from pageout.vocabulary.units import MAX_VALUE, TIB
 from pageout.workload import shipped
 from pageout.workload.fio import load_fio
 
-ROOMS = ("name", "machine", "disk", "filesystem", "swap", "settings", "design", "run", "file", "task")
+ROOMS = ("name", "machine", "disk", "filesystem", "swap", "settings", "design", "run", "file", "cgroup", "task")
 TASK_EXTRAS = {
     "size": Key("size", "size", int, (), None, "size of a file of its own, in place of `file`", "size", 1, 64 * TIB,
                 frozenset(IO_KINDS)),
@@ -133,6 +134,7 @@ def _scenario(
         choices=choices,
         design=design,
         warnings=warnings,
+        cgroups=read_cgroups(_array("cgroup", table.get("cgroup", []))),
         **run,
     )
     return scenario, origins

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from pageout.vocabulary.scenario import Disk, File, Filesystem, Key, Machine, Phase, Scenario, Task, keys_of
+from pageout.vocabulary.scenario import Cgroup, Disk, File, Filesystem, Key, Machine, Phase, Scenario, Task, keys_of
 from pageout.vocabulary.units import NS_PER_US
 
 
@@ -41,6 +41,8 @@ def _lines(scenario: Scenario) -> Iterator[str]:
     yield from _section("[run]", scenario, Scenario(name="", machine=Machine()), always=("seed",))
     for file in scenario.files:
         yield from _section("[[file]]", file, File(name="", size_bytes=0), always=("name",))
+    for group in scenario.cgroups:
+        yield from _section("[[cgroup]]", group, Cgroup(name=""), always=("name",))
     for task in scenario.tasks:
         yield from _section("[[task]]", task, Task(name=""), always=("name", "kind", "seed", "background"))
         if task.file:
@@ -79,7 +81,8 @@ def _keys(
             continue
         explicit = key.key == "io_size" and kind in key.of
         if value != getattr(plain, key.field) or key.field in always or explicit:
-            yield f"{key.key.removeprefix(only)} = {_of_key(key, value)}"
+            name = key.key.removeprefix(only)
+            yield f"{_text(name) if '.' in name else name} = {_of_key(key, value)}"
 
 
 def _of_key(key: Key, value: Any) -> str:

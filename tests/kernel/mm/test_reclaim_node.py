@@ -17,6 +17,7 @@ from pageout.kernel.mm import (
     kcompactd,
     lruvec,
     reclaim_throttle,
+    shrink_inactive,
     vmscan_node,
     workingset,
 )
@@ -187,9 +188,9 @@ def test_a_batch_of_dirty_pages_wakes_the_flushers_and_goes_out_of_the_way() -> 
     pages = [m.page(dirty=True) for _ in range(40)]
     m.act_as(KSWAPD)
     begin_batch(m)
-    assert m.step(vmscan_node.shrink_inactive_folios) == called("shrink_folio_list")
+    assert m.step(shrink_inactive.shrink_inactive_folios) == called("shrink_folio_list")
     assert m.step(folio_list.shrink_folio_list) == returned(0)
-    assert m.step(vmscan_node.shrink_inactive_folios) == returned(0)
+    assert m.step(shrink_inactive.shrink_inactive_folios) == returned(0)
     assert m.list_of(c.LRU_ACTIVE_FILE, 0) == pages[:32][::-1]
     assert m.k.node.nr_vmscan_immediate_reclaim == 32
     assert m.work_items() == [(40, 0, 0)]
@@ -202,9 +203,9 @@ def test_clean_pages_are_freed_and_leave_their_age() -> None:
     for _ in range(5):
         m.page()
     begin_batch(m)
-    m.step(vmscan_node.shrink_inactive_folios)
+    m.step(shrink_inactive.shrink_inactive_folios)
     assert m.step(folio_list.shrink_folio_list) == returned(5)
-    assert m.step(vmscan_node.shrink_inactive_folios) == returned(5)
+    assert m.step(shrink_inactive.shrink_inactive_folios) == returned(5)
     start = m.k.inode[0].slot_start
     assert [workingset.shadow_age(m.k.slot[start + i].page) for i in range(5)] == [0, 1, 2, 3, 4]
     assert m.k.node.nonresident_age == 5
@@ -216,12 +217,12 @@ def test_direct_reclaim_waits_20_ms_where_too_much_is_isolated_and_gives_up_afte
     m.page()
     m.k.vm.nr_isolated_file = 1
     begin_batch(m)
-    assert m.step(vmscan_node.shrink_inactive_folios) == called("reclaim_throttle", c.THROTTLE_ISOLATED)
+    assert m.step(shrink_inactive.shrink_inactive_folios) == called("reclaim_throttle", c.THROTTLE_ISOLATED)
     assert m.step(reclaim_throttle.reclaim_throttle) == slept(c.WQ_RECLAIM_ISOLATED, 5)
     m.wake(20_000_000, woken=0)
     assert m.step(reclaim_throttle.reclaim_throttle) == returned(0)
     assert m.events("mm_vmscan_throttled") == [(0, 20_000, 20_000, 2)]
-    assert m.step(vmscan_node.shrink_inactive_folios) == returned(0)
+    assert m.step(shrink_inactive.shrink_inactive_folios) == returned(0)
 
 
 def test_kswapd_waits_for_writes_until_enough_are_written() -> None:

@@ -52,7 +52,7 @@ def wakeup_flusher_threads(k, t, nr_pages):
     """Ask EVERY device that has dirty inodes to write `nr_pages` (0: all that is dirty)."""
     if nr_pages == 0:
         nr_pages = k.vm.nr_dirty
-    for bdi in range(k.param.nr_bdis):
+    for bdi in range(k.param.nr_wbs):
         if not has_dirty_io(k, bdi):
             continue
         if k.param.flush_turn == TURN_BANDWIDTH:

@@ -49,6 +49,7 @@ from pageout.kernel.mm.filemap import (
     set_page_dirty,
     trace_removal,
 )
+from pageout.kernel.mm.memcontrol import commit_charge, may_charge
 from pageout.kernel.mm.page_writeback import ratelimit_reached
 from pageout.kernel.mm.readahead import plan_readahead
 from pageout.kernel.mm.swap import lru_del, lru_drain_page, mark_page_accessed
@@ -98,7 +99,7 @@ def sys_write(k, t, f):
 
     f.a, f.b, f.c   in: inode, offset, bytes.  Returns bytes written, or -errno if none were.  Sleeps: yes.
     """
-    PAGES, ALLOCATED, UNLOCKED, READ_IN, THROTTLED, MAPPED = 1, 2, 3, 4, 5, 6
+    PAGES, ALLOCATED, UNLOCKED, READ_IN, THROTTLED, MAPPED, CHARGED = 1, 2, 3, 4, 5, 6, 7
     task = k.task[t]
     pc = f.pc
     if pc == ENTRY:
@@ -109,7 +110,7 @@ def sys_write(k, t, f):
         if task.retval == NIL:
             return _end_write(k, t, f, ENOMEM)
         _adopt(k, t, f.inode, f.pos >> 12, task.retval, f.index)
-    elif pc == MAPPED and task.retval < 0:
+    elif (pc == MAPPED or pc == CHARGED) and task.retval < 0:
         return _end_write(k, t, f, task.retval)
     while f.left > 0:
         if f.pos >= f.stage and is_looked_at_before(k):
@@ -124,11 +125,14 @@ def sys_write(k, t, f):
         page = find_page(k, f.inode, index)
         if page == NIL:
             gfp = GFP_HIGHUSER_MOVABLE & ~k.inode[f.inode].gfp_off
+            if not may_charge(k, t):
+                return call(k, t, f, FN.try_charge_memcg, CHARGED, gfp, 0, 0)
             page = try_alloc_for_write(k, t, gfp)
             if page == NIL:
                 if task.killed:
                     return _end_write(k, t, f, ENOMEM)
                 return call(k, t, f, FN.alloc_pages, ALLOCATED, 0, gfp, 0)
+            commit_charge(k, t, page)
             add_to_page_cache(k, t, page, f.inode, index, 0)
             join_folio(k, page, f.index)
         if k.page[page].pflags & PG_LOCKED:
@@ -157,6 +161,7 @@ def sys_write(k, t, f):
 def _adopt(k, t, inode, index, page, first):
     """Use a page that came from the slow path, unless someone else filled the place meanwhile."""
     if find_page(k, inode, index) == NIL:
+        commit_charge(k, t, page)
         add_to_page_cache(k, t, page, inode, index, 0)
         join_folio(k, page, first)
     else:

@@ -37,7 +37,8 @@ from pageout.kernel.fs.fs_writeback import (
 from pageout.kernel.mm.dirty_limits import background_threshold
 from pageout.kernel.mm.dirty_throttle import writeback_chunk_size
 from pageout.kernel.mm.filemap import inode_list_add, inode_list_del
-from pageout.kernel.mm.wb_rates import begin_writepages, device_share, end_writepages
+from pageout.kernel.mm.memcg_dirty import group_dirty_limits, split_pages
+from pageout.kernel.mm.wb_rates import begin_writepages, device_share, end_writepages, group_share
 from pageout.vocabulary.tracepoints import EV, I_SYNC_QUEUED, REASON_BACKGROUND, REASON_PERIODIC, REASON_VMSCAN
 
 PASS_NS = 100 * NS_PER_MS  # after so long a batch of inodes ends: HZ/10
@@ -50,8 +51,19 @@ def over_background_of(k, bdi):
 
     Source: wb_over_bg_thresh.
     """
-    background = background_threshold(k, NIL)
-    return k.vm.nr_dirty > background or k.bdi[bdi].reclaimable > device_share(k, bdi, background, k.vm.nr_dirty)
+    background, device = background_threshold(k, NIL), k.bdi[bdi]
+    if k.vm.nr_dirty > background or device.reclaimable > device_share(k, bdi, background, k.vm.nr_dirty):
+        return True
+    return device.memcg > 0 and _group_over_background(k, bdi)
+
+
+@kfn
+def _group_over_background(k, bdi):
+    """The same of the limits of the memory cgroup whose writeback it is."""
+    device = k.bdi[bdi]
+    dirty = k.memcg[device.memcg].nr_dirty
+    background, _ = group_dirty_limits(k, device.memcg, dirty, k.vm.nr_dirty)
+    return dirty > background or device.reclaimable > group_share(k, bdi, background, dirty)
 
 
 @kfn
@@ -64,7 +76,7 @@ def _next_work(k, t, bdi):
     now = now_of(k, t)
     if device.start_all:
         device.start_all = 0
-        return _item(k, everything, 0, 0, 1)
+        return _item(k, split_pages(k, bdi, everything), 0, 0, 1)
     if k.param.dirty_writeback_ns > 0 and now >= device.last_old_flush_ns + k.param.dirty_writeback_ns:
         device.last_old_flush_ns = now
         if everything > 0:

@@ -105,7 +105,7 @@ def _next(k, f):
     """The next dirty page, or NIL; ext4, at the end of the file, goes on from its beginning to where it began."""
     found = next_dirty(k, f.inode, f.index, f.left)
     if found == NIL and f.flag:
-        f.flag, f.index, f.left = 0, 0, f.stage
+        f.flag, f.index, f.left, f.c = 0, 0, f.stage, 0
         found = next_dirty(k, f.inode, 0, f.left)
     return found
 

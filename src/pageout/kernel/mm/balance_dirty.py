@@ -5,11 +5,11 @@ Its sleeps make its rate the one the device can take (wb_rates.py, dirty_throttl
 it, in page_writeback.py.
 Source: Linux v6.1 mm/page-writeback.c:balance_dirty_pages, balance_dirty_pages_ratelimited_flags.  Differs: what an
 exited task had dirtied is forgotten (dirty_throttle_leaks); no more room for realtime tasks and those that write for
-others (PF_LOCAL_THROTTLE); one domain, no strict limits; a sleep ends with the tick, as 2.6.34's timers do.
+others (PF_LOCAL_THROTTLE); no strict limits; a sleep ends with the tick, as 2.6.34's timers do.
 """
 
 from pageout.engine.clock import jiffies_of, now_of
-from pageout.engine.constants import ENTRY, NIL
+from pageout.engine.constants import ENTRY, FLOOR_SHARE, NIL
 from pageout.engine.kstack import ret
 from pageout.engine.ring import emit
 from pageout.engine.waitqueue import sleep_on
@@ -25,11 +25,14 @@ from pageout.kernel.mm.dirty_throttle import (
     wb_min_pause,
     wb_position_ratio,
 )
+from pageout.kernel.mm.memcg_dirty import group_dirty_limits, wb_of_task
 from pageout.kernel.mm.wb_rates import (
     KIB_PER_PAGE_SHIFT,
     device_share,
+    group_share,
     is_due,
     update_bandwidth,
+    update_group_limit,
     update_limit,
     update_ratelimit,
 )
@@ -43,7 +46,7 @@ def is_check_due(k, t, bdi):
     """Has the task, or its CPU, dirtied so much that balance_dirty_pages must look?"""
     task, cpu = k.task[t], k.cpu[k.task[t].cpu]
     limit = task.nr_dirtied_pause
-    if k.bdi[bdi].dirty_exceeded:
+    if k.bdi[wb_of_task(k, t, bdi)].dirty_exceeded:
         limit = min(limit, EXCEEDED_CHECK)
     if task.nr_dirtied >= limit:
         cpu.dirty_count = 0
@@ -62,13 +65,14 @@ def _wb_stat_error(k):
 def balance_dirty_pages_by_pause(k, t, f):
     """Let the writer sleep until its rate is what the device can take.
 
+    With memory cgroups there are two domains, the machine's and the group's: the one further from its setpoint decides.
     f.a   in: device.  Sleeps: at most 200 ms at a time; more than once only at the hard limit.
     Emits: global_dirty_state, balance_dirty_pages, bdi_dirty_ratelimit, and what wakes the flusher.
     """
     SLEPT = 1
     task = k.task[t]
     if f.pc == ENTRY:
-        f.c, f.d = f.a, task.nr_dirtied
+        f.c, f.d = wb_of_task(k, t, f.a), task.nr_dirtied
         f.start_ns = jiffies_of(k, now_of(k, t))
     elif f.pc == SLEPT:
         slept = now_of(k, t) - f.deadline_ns
@@ -82,12 +86,19 @@ def balance_dirty_pages_by_pause(k, t, f):
     dirty = k.vm.nr_dirty + k.vm.nr_writeback
     if not k.param.laptop_mode and k.vm.nr_dirty > f.a:
         _wake_flusher(k, t, f.c)
-    if dirty <= dirty_freerun_ceiling(f.b, f.a):
+    memcg = k.bdi[f.c].memcg
+    group_background, group_limit, group_dirty = 0, 0, 0
+    if memcg:
+        group_dirty = k.memcg[memcg].nr_dirty + k.memcg[memcg].nr_writeback
+        group_background, group_limit = group_dirty_limits(k, memcg, group_dirty, dirty)
+    if dirty <= dirty_freerun_ceiling(f.b, f.a) and group_dirty <= dirty_freerun_ceiling(group_limit, group_background):
         task.dirty_paused_when, task.nr_dirtied = now, 0
         task.nr_dirtied_pause = dirty_poll_interval(dirty, f.b)
+        if memcg:
+            task.nr_dirtied_pause = min(task.nr_dirtied_pause, dirty_poll_interval(group_dirty, group_limit))
         return _end(k, t, f)
     _wake_flusher(k, t, f.c)
-    _judge(k, t, f, now, dirty)
+    _judge(k, t, f, now, dirty, group_background, group_limit, group_dirty)
     return _pause(k, t, f, now, SLEPT)
 
 
@@ -101,12 +112,24 @@ def _wake_flusher(k, t, bdi):
 
 
 @kfn
-def _judge(k, t, f, now, dirty):
-    """Where the machine and the device stand: f.total its share, f.left its pages, f.stage the task's rate."""
+def _judge(k, t, f, now, dirty, group_background, group_limit, group_dirty):
+    """Where the machine and the device stand: f.total its share, f.left its pages, f.stage the task's rate.
+
+    Of a group's writeback: where the group stands, too; f.a, f.b, f.total and f.pos, its dirty pages, are then of the
+    domain that decides, f.count its hard limit if that is the group's.
+    """
     device = k.bdi[f.c]
+    memcg = device.memcg
+    f.pos, f.count = dirty, 0
     f.total = device_share(k, f.c, f.b, dirty)
     f.left = device.reclaimable + device.writeback
     f.flag = 1 if f.left > f.total and dirty > f.b else 0
+    share, group_ratio = 0, 0
+    if memcg:
+        share = group_share(k, f.c, group_limit, group_dirty)
+        group_ratio = _position_in_group(k, f, group_background, group_limit, group_dirty, share)
+        if f.left > share and group_dirty > group_limit:
+            f.flag = 1
     if f.flag:
         device.dirty_exceeded = 1
     freerun, limit = dirty_freerun_ceiling(f.b, f.a), max(f.b, k.stat.dirty_limit)
@@ -115,8 +138,25 @@ def _judge(k, t, f, now, dirty):
         update_limit(k, now, f.b, dirty)
         setpoint = (freerun + max(f.b, k.stat.dirty_limit)) // 2
         update_ratelimit(k, t, now, f.c, ratio, setpoint, dirty)
+        if memcg:
+            update_group_limit(k, now, memcg, group_limit, group_dirty)
+            hard = max(group_limit, k.memcg[memcg].dirty_limit)
+            setpoint = (dirty_freerun_ceiling(group_limit, group_background) + hard) // 2
+            update_ratelimit(k, t, now, f.c, group_ratio, setpoint, group_dirty)
         update_bandwidth(k, now, f.c)
+    if memcg and group_ratio < ratio:
+        ratio = group_ratio
+        f.a, f.b, f.total, f.pos, f.count = group_background, group_limit, share, group_dirty, f.nr_scanned
     f.stage = device.dirty_ratelimit * ratio >> RATELIMIT_CALC_SHIFT
+
+
+@kfn
+def _position_in_group(k, f, background, limit, dirty, share):
+    """The position of a group among its own limits. f.nr_scanned: the hard one."""
+    device = k.bdi[f.c]
+    f.nr_scanned = max(limit, k.memcg[device.memcg].dirty_limit)
+    freerun, bandwidth, floor = dirty_freerun_ceiling(limit, background), device.avg_bandwidth, k.param.dirty_floor
+    return wb_position_ratio(limit, freerun, f.nr_scanned, dirty, share, f.left, bandwidth, floor)
 
 
 @kfn
@@ -168,6 +208,8 @@ def _owe(k, t, f, now, pause, period):
 def _trace(k, t, f, now, pause, period):
     task, device, hz = k.task[t], k.bdi[f.c], k.param.hz
     limit = k.stat.dirty_limit
+    if f.count and k.param.dirty_floor == FLOOR_SHARE:  # before 6.15 the machine's is printed even here
+        limit = f.count
     setpoint = (limit + dirty_freerun_ceiling(f.b, f.a)) // 2
     think = now - task.dirty_paused_when if task.dirty_paused_when > 0 else 0
     milliseconds = pause * 1000 // hz if pause >= 0 else -(-pause * 1000 // hz)
@@ -178,7 +220,7 @@ def _trace(k, t, f, now, pause, period):
         f.c,
         limit,
         setpoint,
-        k.vm.nr_dirty + k.vm.nr_writeback,
+        f.pos,
         setpoint * f.total // (f.b + 1),
         f.left,
         device.dirty_ratelimit << KIB_PER_PAGE_SHIFT,

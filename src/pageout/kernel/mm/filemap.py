@@ -31,6 +31,8 @@ from pageout.jit import kfn, lowest_bit
 from pageout.kernel.costs import ADD_TO_CACHE_NS, DIRTY_NS
 from pageout.kernel.mm.dirty_limits import count_dirtied
 from pageout.kernel.mm.free_area import zone_of
+from pageout.kernel.mm.memcg_dirty import attach_inode
+from pageout.kernel.mm.memcontrol import count_charged
 from pageout.kernel.mm.reclaim_throttle import acct_reclaim_writeback
 from pageout.kernel.mm.swap import lru_cache_add, rotate_reclaimable_page
 from pageout.kernel.mm.wb_rates import count_dirtied_page, first_page_writing, last_page_written
@@ -120,10 +122,12 @@ def add_to_page_cache(k, t, page, inode, index, pflags):
     pg.index = index
     slot = k.slot[k.inode[inode].slot_start + index]
     if slot.page < NIL and pflags:  # a page that is only going to be written comes without flags
-        pflags |= workingset_refault(k, slot.page, pflags)
+        pflags |= workingset_refault(k, slot.page, pflags, pg.memcg)
     pg.pflags = pflags
     slot.page = page
     k.inode[inode].nr_pages += 1
+    if pg.memcg:
+        count_charged(k, page, pflags, 1)
     if pflags & PG_SWAPBACKED:
         k.vm.nr_anon_pages += 1
     else:
@@ -156,6 +160,8 @@ def remove_from_page_cache(k, page):
         k.vm.nr_anon_pages -= 1
     else:
         k.vm.nr_file_pages -= 1
+    if pg.memcg:
+        count_charged(k, page, pg.pflags, -1)
     pg.mapping = NIL
 
 
@@ -247,6 +253,8 @@ def mark_inode_dirty(k, t, inode, why):
     was_dirty = file.istate & 7
     file.istate |= why
     if not was_dirty and not file.unlinked and not file.istate & 128:
+        if k.param.nr_memcgs and not file.wb_attached:
+            attach_inode(k, inode, k.task[t].memcg if t >= 0 else 0)
         file.dirtied_when = k.stat.now_ns + (k.task[t].spent_ns if t >= 0 else 0)
         _arm_flusher(k, file.bdi)
         inode_list_add(k, file.bdi, 1, inode, 0)
@@ -278,6 +286,8 @@ def account_page_dirtied(k, page, delta):
     file = k.inode[pg.mapping]
     file.nr_dirty += delta
     k.bdi[file.bdi].reclaimable += delta
+    if pg.memcg:
+        k.memcg[pg.memcg].nr_dirty += delta
 
 
 @kfn
@@ -301,6 +311,8 @@ def set_page_dirty(k, t, page):
     file = k.inode[pg.mapping]
     pg.dirtied_when = (k.stat.now_ns + k.task[t].spent_ns) // NS_PER_MS
     set_bit(k, file.dirty_bits, file.dirty_summary, pg.index)
+    if k.param.nr_memcgs and not file.wb_attached:
+        attach_inode(k, pg.mapping, pg.memcg)
     account_page_dirtied(k, page, 1)
     highest(k)
     k.vm.nr_dirtied += 1
@@ -364,6 +376,8 @@ def set_page_writeback(k, page):
     k.zone[zone_of(k, page)].nr_writeback += 1
     file = k.inode[pg.mapping]
     k.bdi[file.bdi].writeback += 1
+    if pg.memcg:
+        k.memcg[pg.memcg].nr_writeback += 1
     file.nr_writeback += 1
     if file.nr_writeback == 1:
         first_page_writing(k, file.bdi)
@@ -383,6 +397,8 @@ def end_page_writeback(k, page):
     file = k.inode[pg.mapping]
     device = k.bdi[file.bdi]
     device.writeback -= 1
+    if pg.memcg:
+        k.memcg[pg.memcg].nr_writeback -= 1
     file.nr_writeback -= 1
     if file.nr_writeback == 0:
         last_page_written(k, file.bdi)

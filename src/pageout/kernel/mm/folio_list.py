@@ -40,7 +40,7 @@ from pageout.kernel.mm.causes import note_reclaim_write
 from pageout.kernel.mm.filemap import clear_page_dirty_for_io, remove_from_page_cache, set_page_dirty
 from pageout.kernel.mm.free_area import zone_of
 from pageout.kernel.mm.isolate import count_isolated, is_kswapd, may_enter_fs
-from pageout.kernel.mm.swap import lru_add
+from pageout.kernel.mm.swap import age_nonresident, lru_add
 from pageout.kernel.mm.swapfile import get_swap_page
 from pageout.kernel.mm.workingset import workingset_eviction
 from pageout.vocabulary.tracepoints import EV
@@ -170,7 +170,7 @@ def _free(k, t, f, page):
     count_isolated(k, zone_of(k, page), page, -1)
     touch(k, t, LEAF.remove_mapping)
     inode, index = pg.mapping, pg.index
-    shadow = workingset_eviction(k, page)
+    shadow = workingset_eviction(k, page, k.task[t].sc_memcg)
     remove_from_page_cache(k, page)
     k.slot[k.inode[inode].slot_start + index].page = shadow
     pg.pflags &= ~PG_ISOLATED
@@ -264,7 +264,6 @@ def _after_pageout(k, t, f):
 @kfn
 def putback(k, t):
     """move_folios_to_lru: the survivors go to the head of the list they belong to now."""
-    node = k.node
     page = k.task[t].kept_head
     while page != NIL:
         pg = k.page[page]
@@ -272,6 +271,6 @@ def putback(k, t):
         count_isolated(k, zone_of(k, page), page, -1)
         pg.pflags &= ~PG_ISOLATED
         if pg.pflags & PG_ACTIVE:
-            node.nonresident_age += 1
+            age_nonresident(k, pg.memcg)
         lru_add(k, page)
         page = following

@@ -202,5 +202,5 @@ def _end_run(k, t, f):
         if k.param.nr_zones > 2:
             k.zone[2].boost -= min(k.zone[2].boost, f.d)
         wakeup_kcompactd(k, PAGEBLOCK_ORDER)
-    snapshot_refaults(k)
+    snapshot_refaults(k, 0)
     return ret(k, t, f, k.task[t].sc_order)

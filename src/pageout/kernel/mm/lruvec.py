@@ -12,6 +12,7 @@ from pageout.engine.constants import (
     LRU_INACTIVE_ANON,
     LRU_INACTIVE_FILE,
     NIL,
+    NR_LRU,
     PG_ACTIVE,
     PG_ISOLATED,
     PG_WORKINGSET,
@@ -20,6 +21,7 @@ from pageout.engine.constants import (
 )
 from pageout.engine.ring import emit
 from pageout.jit import kfn
+from pageout.kernel.mm.memcontrol import lru_size
 from pageout.kernel.mm.swap import lru_add, lru_add_drain, lru_del
 from pageout.vocabulary.tracepoints import EV
 
@@ -37,9 +39,9 @@ def _isqrt(n):
 
 
 @kfn
-def inactive_is_low(k, lru):
-    """Are there too few inactive pages beside the active ones? lru: the inactive list."""
-    inactive, active = k.lru[lru].nr, k.lru[lru + 1].nr
+def inactive_is_low(k, memcg, lru):
+    """Are there too few inactive pages beside the active ones, in a group or (0) all? lru: the inactive list."""
+    inactive, active = lru_size(k, memcg, lru), lru_size(k, memcg, lru + 1)
     gib = inactive + active >> PAGES_SHIFT_OF_GIB
     return inactive * (_isqrt(10 * gib) if gib else 1) < active
 
@@ -47,31 +49,56 @@ def inactive_is_low(k, lru):
 @kfn
 def prepare_scan_count(k, t, priority):
     """Before a scan of the node: may active pages be deactivated, is there cache to trim, is there hardly any cache?"""
-    task, node = k.task[t], k.node
+    task = k.task[t]
+    memcg = task.sc_memcg
     may = DEACTIVATE_ANON | DEACTIVATE_FILE
     if not task.sc_force_deactivate:
-        may = 0
-        if node.workingset_activate_anon != node.refaults_anon or inactive_is_low(k, LRU_INACTIVE_ANON):
+        may = _refaulted(k.memcg[memcg]) if memcg else _refaulted(k.node)
+        if inactive_is_low(k, memcg, LRU_INACTIVE_ANON):
             may |= DEACTIVATE_ANON
-        if node.workingset_activate_file != node.refaults_file or inactive_is_low(k, LRU_INACTIVE_FILE):
+        if inactive_is_low(k, memcg, LRU_INACTIVE_FILE):
             may |= DEACTIVATE_FILE
     task.sc_may_deactivate = may
-    inactive = k.lru[LRU_INACTIVE_FILE].nr
+    inactive = lru_size(k, memcg, LRU_INACTIVE_FILE)
     trims = inactive >> priority > 0 and not may & DEACTIVATE_FILE and not task.sc_no_trim
     task.sc_cache_trim = 1 if trims else 0
-    high = 0
-    for zone in range(k.param.nr_zones):
-        high += k.zone[zone].wmark_high + k.zone[zone].boost
-    file = inactive + k.lru[LRU_ACTIVE_FILE].nr
-    is_tiny = file + k.vm.nr_free_pages <= high and not may & DEACTIVATE_ANON
-    task.sc_file_tiny = 1 if is_tiny and k.lru[LRU_INACTIVE_ANON].nr >> priority > 0 else 0
+    task.sc_file_tiny = 0 if memcg else _is_file_tiny(k, may, inactive, priority)
 
 
 @kfn
-def snapshot_refaults(k):
-    """Note what had been activated by refaults when this reclaim ended."""
-    k.node.refaults_anon = k.node.workingset_activate_anon
-    k.node.refaults_file = k.node.workingset_activate_file
+def _refaulted(lruvec):
+    """Of what has been activated since the last snapshot, active pages may be deactivated."""
+    may = 0
+    if lruvec.workingset_activate_anon != lruvec.refaults_anon:
+        may |= DEACTIVATE_ANON
+    if lruvec.workingset_activate_file != lruvec.refaults_file:
+        may |= DEACTIVATE_FILE
+    return may
+
+
+@kfn
+def _is_file_tiny(k, may, inactive, priority):
+    high = 0
+    for zone in range(k.param.nr_zones):
+        high += k.zone[zone].wmark_high + k.zone[zone].boost
+    file = inactive + lru_size(k, 0, LRU_ACTIVE_FILE)
+    is_tiny = file + k.vm.nr_free_pages <= high and not may & DEACTIVATE_ANON
+    return 1 if is_tiny and lru_size(k, 0, LRU_INACTIVE_ANON) >> priority > 0 else 0
+
+
+@kfn
+def snapshot_refaults(k, memcg):
+    """Note what had been activated by refaults when this reclaim of a group, or (0) of all, ended."""
+    if memcg:
+        _snapshot(k.memcg[memcg])
+    else:
+        _snapshot(k.node)
+
+
+@kfn
+def _snapshot(lruvec):
+    lruvec.refaults_anon = lruvec.workingset_activate_anon
+    lruvec.refaults_file = lruvec.workingset_activate_file
 
 
 @kfn
@@ -89,7 +116,7 @@ def scan_fractions(swappiness, anon_cost, file_cost):
 def scan_balance(k, t, priority):
     """Which lists this scan goes over: SCAN_*."""
     task = k.task[t]
-    if k.stat.swap_free <= 0 or task.sc_no_swap:
+    if k.stat.swap_free <= 0 or task.sc_no_swap or (task.sc_memcg and not k.param.swappiness):
         return SCAN_FILE
     if priority == 0 and k.param.swappiness:
         return SCAN_EQUAL
@@ -101,28 +128,38 @@ def scan_balance(k, t, priority):
 
 
 @kfn
+def _fractions(k, memcg):
+    """By what reclaim of the group, or (0) all reclaim, has cost."""
+    if memcg:
+        return scan_fractions(k.param.swappiness, k.memcg[memcg].anon_cost, k.memcg[memcg].file_cost)
+    return scan_fractions(k.param.swappiness, k.node.anon_cost, k.node.file_cost)
+
+
+@kfn
 def get_scan_count(k, t, lru, priority):
-    """Pages of one list to scan."""
+    """Pages to scan of one list of the group whose turn it is."""
     is_file = lru >= LRU_INACTIVE_FILE
-    scan = k.lru[lru].nr >> priority
+    task = k.task[t]
+    scan = k.lru[task.sc_vec * NR_LRU + lru].nr >> priority
     balance = scan_balance(k, t, priority)
     if balance == SCAN_EQUAL:
         return scan
     if balance == SCAN_FRACT:
-        anon, both = scan_fractions(k.param.swappiness, k.node.anon_cost, k.node.file_cost)
+        anon, both = _fractions(k, task.sc_memcg)
         return scan * (both - anon if is_file else anon) // both
     return scan if (balance == SCAN_FILE) == is_file else 0
 
 
 @kfn
 def isolate_lru_folios(k, t, lru, nr_to_scan):
-    """Take up to nr_to_scan pages off a list's tail into the task's private list, oldest first. Returns their number.
+    """Take up to nr_to_scan pages off the tail of one of its group's lists into the task's private list, oldest first.
+    Returns their number.
 
     Every request may use the highest zone, so no page is passed over.
     """
     task = k.task[t]
     task.kept_head, task.kept_tail, task.kept_nr = NIL, NIL, 0
-    queue = k.lru[lru]
+    queue = k.lru[task.sc_vec * NR_LRU + lru]
     while task.kept_nr < nr_to_scan and queue.tail != NIL:
         page = queue.tail
         lru_del(k, page)
@@ -167,5 +204,8 @@ def deactivate(k, t, lru, nr_to_scan):
 @kfn
 def kswapd_age_node(k, t):
     """Keep some anonymous pages inactive, if there is swap at all."""
-    if k.param.nr_swap_slots > 0 and inactive_is_low(k, LRU_INACTIVE_ANON):
-        deactivate(k, t, LRU_ACTIVE_ANON, SWAP_CLUSTER_MAX)
+    if k.param.nr_swap_slots > 0 and inactive_is_low(k, 0, LRU_INACTIVE_ANON):
+        for memcg in range(k.param.nr_memcgs + 1):
+            k.task[t].sc_vec = memcg
+            deactivate(k, t, LRU_ACTIVE_ANON, SWAP_CLUSTER_MAX)
+        k.task[t].sc_vec = 0

@@ -35,6 +35,7 @@ from pageout.kernel.fs.read_write import copy_cost
 from pageout.kernel.fs.xfs_items import inode_locked, sleep_on_inode
 from pageout.kernel.mm.buddy import free_page, try_alloc
 from pageout.kernel.mm.filemap import add_to_page_cache, find_page, remove_from_page_cache, set_page_dirty
+from pageout.kernel.mm.memcontrol import commit_charge, may_charge
 from pageout.kernel.mm.page_writeback import ratelimit_reached
 from pageout.kernel.mm.readahead import plan_readahead, ra_pages
 from pageout.kernel.mm.swap import lru_del, lru_drain_page
@@ -147,7 +148,7 @@ def anonymous_fault(k, t, f):
 
     f.a, f.b   in: the memory's inode, page index.  Returns 0 or -ENOMEM.  Sleeps: yes.
     """
-    ALLOCATED, SWAPPED_IN, UNLOCKED = 1, 2, 3
+    ALLOCATED, SWAPPED_IN, UNLOCKED, CHARGED = 1, 2, 3, 4
     task = k.task[t]
     if f.pc == ENTRY:
         spend(k, t, FAULT_NS)
@@ -156,8 +157,12 @@ def anonymous_fault(k, t, f):
         if task.retval == NIL:
             return ret(k, t, f, ENOMEM)
         return _new_anonymous(k, t, f, task.retval, SWAPPED_IN)
+    elif f.pc == CHARGED and task.retval < 0:
+        return ret(k, t, f, ENOMEM)
     page = find_page(k, f.a, f.b)
     if page == NIL:
+        if not may_charge(k, t):
+            return call(k, t, f, FN.try_charge_memcg, CHARGED, GFP_ANON, 0, 0)
         page = try_alloc(k, t, 0, GFP_ANON)
         if page == NIL:
             return call(k, t, f, FN.alloc_pages, ALLOCATED, 0, GFP_ANON, 0)
@@ -183,6 +188,7 @@ def _new_anonymous(k, t, f, page, SWAPPED_IN):
         f.pc = SWAPPED_IN
         return 0
     block = k.slot[k.inode[f.a].slot_start + f.b].block
+    commit_charge(k, t, page)
     if block == NIL:
         add_to_page_cache(k, t, page, f.a, f.b, ANON_FLAGS & ~PG_ACTIVE if k.param.reclaim_engine else ANON_FLAGS)
         k.inode[f.a].nr_mapped += 1

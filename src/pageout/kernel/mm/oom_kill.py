@@ -38,7 +38,7 @@ from pageout.vocabulary.tracepoints import EV
 WORK, EXITING = 2, 3  # stages of the frame `user`, at the bottom of each user task's stack
 JOB_FORK = 3
 WORST = 1 << 60  # points of a task that is exiting already
-BY_SCORE, BY_ALLOCATING = 0, 1  # why a task was picked: its score, or vm.oom_kill_allocating_task
+BY_SCORE, BY_ALLOCATING, BY_CGROUP = 0, 1, 2  # why: its score, vm.oom_kill_allocating_task, its group's limit
 FIRST_CHILD_PID = 10_000  # assumed: forked children are numbered from here in the order of their birth
 
 
@@ -51,7 +51,7 @@ def _isqrt(n):
 
 
 @kfn
-def _has_mm(k, t):
+def has_mm(k, t):
     """Is there a user process behind this task: begun, not dead?"""
     task = k.task[t]
     if task.state == T_DEAD or task.tflags & PF_KTHREAD:
@@ -60,7 +60,8 @@ def _has_mm(k, t):
 
 
 @kfn
-def _is_exiting(k, t):
+def is_exiting(k, t):
+    """Has the task begun to give its memory back?"""
     return k.frame[t * MAX_DEPTH].stage == EXITING
 
 
@@ -100,8 +101,10 @@ def _cpu_units(k, ns):
 
 
 @kfn
-def oom_badness(k, t):
+def oom_badness(k, t, total):
     """Points of a task by the memory it uses: resident pages and swap entries, moved by its adjustment.
+
+    total: pages there are for those among whom one is chosen
 
     Source: Linux v6.1 mm/oom_kill.c:oom_badness; fs/proc/base.c:__set_oom_adj. Page tables are not counted.
     """
@@ -114,7 +117,7 @@ def oom_badness(k, t):
             if slot.page < 0 and slot.block >= 0:
                 points += 1
     adjust = 1000 if task.oom_adj == 15 else task.oom_adj * 1000 // 17
-    return points + adjust * ((k.param.total_pages + k.param.nr_swap_slots) // 1000)
+    return points + adjust * ((total + k.param.nr_swap_slots) // 1000)
 
 
 @kfn
@@ -128,7 +131,7 @@ def badness(k, t, now):
         return 0
     points = task.total_vm
     for child in range(k.param.nr_tasks):
-        if k.task[child].parent == t and _has_mm(k, child):
+        if k.task[child].parent == t and has_mm(k, child):
             points += k.task[child].total_vm // 2 + 1
     points += _nr_forked(k, t, now) * (task.total_vm // 2 + 1)
     cpu_time = _isqrt(_cpu_units(k, task.cpu_ns))
@@ -156,18 +159,18 @@ def _select_bad_process(k, asking, now):
     """
     best, most = -2, 0
     for t in range(k.param.nr_tasks):
-        if not _has_mm(k, t):
+        if not has_mm(k, t):
             continue
         if k.task[t].memdie:
             return NIL, 0
         points = 0
-        if _is_exiting(k, t):
+        if is_exiting(k, t):
             if t != asking:
                 return NIL, 0
             best, most = t, WORST
         if k.task[t].oom_adj == OOM_DISABLE:
             continue
-        points = oom_badness(k, t) if k.param.oom_score == OOM_RSS else badness(k, t, now)
+        points = oom_badness(k, t, k.param.total_pages) if k.param.oom_score == OOM_RSS else badness(k, t, now)
         if points > most or best < 0:
             best, most = t, points
     return best, most
@@ -183,7 +186,7 @@ def _dump_header(k, t, gfp, order):
 
 
 @kfn
-def _kill(k, t, victim, verbose):
+def kill(k, t, victim, verbose):
     """Send SIGKILL and open all reserves. A task in user mode, or throttled as a writer, wakes at once; others do not.
 
     Source: mm/oom_kill.c:__oom_kill_task. In 2.6.34 balance_dirty_pages sleeps interruptibly.
@@ -232,9 +235,9 @@ def _kill_forked(k, t, parent, now):
 @kfn
 def _oom_kill_task(k, t, victim):
     """Kill it unless that is forbidden, or nothing is left to kill. True if done."""
-    if not _has_mm(k, victim) or k.task[victim].oom_adj == OOM_DISABLE:
+    if not has_mm(k, victim) or k.task[victim].oom_adj == OOM_DISABLE:
         return False
-    _kill(k, t, victim, True)
+    kill(k, t, victim, True)
     return True
 
 
@@ -243,16 +246,16 @@ def _oom_kill_process(k, t, victim, points, gfp, order, why, now):
     """Kill the task's first child that can be killed, else the task. True if something was killed."""
     if printk_ratelimit(k, t, RATELIMIT_OOM):
         _dump_header(k, t, gfp, order)
-    if _has_mm(k, victim) and _is_exiting(k, victim):
-        _kill(k, t, victim, False)
+    if has_mm(k, victim) and is_exiting(k, victim):
+        kill(k, t, victim, False)
         return True
     klog(k, t, KLOG_OOM_SCORE, victim, points, why, gfp, order)
     if k.param.oom_score == OOM_RSS:
         return _oom_kill_task(k, t, victim)  # no child dies in its parent's place since 5.3
     for child in range(k.param.nr_tasks):
-        if k.task[child].parent == victim and not _is_exiting(k, child) and _oom_kill_task(k, t, child):
+        if k.task[child].parent == victim and not is_exiting(k, child) and _oom_kill_task(k, t, child):
             return True
-    if _has_mm(k, victim) and k.task[victim].oom_adj != OOM_DISABLE and _kill_forked(k, t, victim, now):
+    if has_mm(k, victim) and k.task[victim].oom_adj != OOM_DISABLE and _kill_forked(k, t, victim, now):
         return True
     return _oom_kill_task(k, t, victim)
 

@@ -10,6 +10,7 @@ from pageout.engine.constants import (
     ENTRY,
     GFP_COLD,
     GFP_HIGHUSER_MOVABLE,
+    GFP_NORETRY,
     NIL,
     PG_FOLIO,
     PG_LOCKED,
@@ -27,6 +28,7 @@ from pageout.kernel.fs.folios import has_large_folios
 from pageout.kernel.fs.xfs_items import inode_locked, sleep_on_inode
 from pageout.kernel.mm.buddy import free_page, try_alloc
 from pageout.kernel.mm.filemap import add_to_page_cache, find_page
+from pageout.kernel.mm.memcontrol import commit_charge, may_charge
 
 GFP_READAHEAD = GFP_HIGHUSER_MOVABLE | GFP_COLD
 
@@ -101,7 +103,7 @@ def do_readahead(k, t, f):
     f.a, f.b, f.c   in: inode, first page, number of pages; f.left: pages from the end at which the marker goes
     (0: none), set by the caller in task.readahead_mark.  Sleeps: yes.
     """
-    PAGES, ALLOCATED, SUBMITTED, LOCKED = 1, 2, 3, 4
+    PAGES, ALLOCATED, SUBMITTED, LOCKED, CHARGED = 1, 2, 3, 4, 5
     task = k.task[t]
     pc = f.pc
     if pc == ENTRY:
@@ -118,12 +120,16 @@ def do_readahead(k, t, f):
             _fill(k, t, f, task.retval)
     elif pc == SUBMITTED:
         return ret(k, t, f, 0)
+    elif pc == CHARGED and task.retval < 0:
+        f.pos = f.index
     if pc == LOCKED and inode_locked(k, t, f.inode):
         f.pc = LOCKED
         return sleep_on_inode(k, t, f.inode)
     while f.index < f.pos:
         if find_page(k, f.inode, f.index) == NIL:
             gfp = GFP_READAHEAD & ~k.inode[f.inode].gfp_off
+            if not may_charge(k, t):
+                return call(k, t, f, FN.try_charge_memcg, CHARGED, _hard(f, gfp), 0, 0)
             page = try_alloc(k, t, 0, gfp)
             if page == NIL:
                 return call(k, t, f, FN.page_cache_alloc, ALLOCATED, 0, gfp, 0)
@@ -142,6 +148,12 @@ def do_readahead(k, t, f):
 
 
 @kfn
+def _hard(f, gfp):
+    """How hard a group's limit is tried for a page: not very, unless it is the first one, which was asked for."""
+    return gfp if f.index == f.b else gfp | GFP_NORETRY
+
+
+@kfn
 def _fill(k, t, f, page):
     """Put a fresh frame into the file at f.index and its block into the read; a hole is zeroes at once."""
     if find_page(k, f.inode, f.index) != NIL:
@@ -150,6 +162,7 @@ def _fill(k, t, f, page):
     block = k.slot[k.inode[f.inode].slot_start + f.index].block
     pflags = PG_READAHEAD if f.index == f.left else 0
     pflags |= PG_FOLIO if f.index > f.b and has_large_folios(k, f.inode) else 0
+    commit_charge(k, t, page)
     if block == NIL:
         add_to_page_cache(k, t, page, f.inode, f.index, pflags | PG_UPTODATE)
     else:

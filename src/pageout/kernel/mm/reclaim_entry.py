@@ -55,6 +55,21 @@ def stall_begins(k, t, f, order, gfp, may_write):
 
 
 @kfn
+def memcg_stall_begins(k, t, f, gfp):
+    """The caller reclaims for its group's limit: no allocation of the machine's stalls, the group counts it."""
+    f.start_ns = now_of(k, t)
+    k.memcg[k.task[t].sc_memcg].stalls += 1
+    emit(k, t, EV.mm_vmscan_memcg_reclaim_begin_gfp, 0, gfp)
+
+
+@kfn
+def memcg_stall_ends(k, t, f, reclaimed):
+    """The caller goes on."""
+    k.memcg[k.task[t].sc_memcg].stall_ns += now_of(k, t) - f.start_ns
+    emit(k, t, EV.mm_vmscan_memcg_reclaim_end, reclaimed)
+
+
+@kfn
 def stall_ends(k, t, f, reclaimed):
     """The caller goes on: count how long it was held."""
     task = k.task[t]

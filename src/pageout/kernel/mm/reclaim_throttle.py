@@ -31,15 +31,16 @@ from pageout.engine.waitqueue import sleep_on, timeout_jiffies, wake_all
 from pageout.jit import kfn
 from pageout.kernel.costs import RESCHED_NS
 from pageout.kernel.mm.kswapd_wake import MAX_RECLAIM_RETRIES
+from pageout.kernel.mm.memcontrol import lru_size
 from pageout.vocabulary.tracepoints import EV
 
 
 @kfn
 def node_reclaimable(k):
     """Pages that reclaim could take: file pages, and anonymous ones if swap has room."""
-    pages = k.lru[LRU_ACTIVE_FILE].nr + k.lru[LRU_INACTIVE_FILE].nr
+    pages = lru_size(k, 0, LRU_ACTIVE_FILE) + lru_size(k, 0, LRU_INACTIVE_FILE)
     if k.stat.swap_free > 0:
-        pages += k.lru[LRU_ACTIVE_ANON].nr + k.lru[LRU_INACTIVE_ANON].nr
+        pages += lru_size(k, 0, LRU_ACTIVE_ANON) + lru_size(k, 0, LRU_INACTIVE_ANON)
     return pages
 
 
@@ -134,4 +135,4 @@ def should_throttle_noprogress(k, t, priority):
         if k.wait[WQ_RECLAIM_NOPROGRESS].head != NIL:
             wake_all(k, WQ_RECLAIM_NOPROGRESS)
         return False
-    return priority == 1 and task.sc_reclaimed == 0
+    return priority == 1 and task.sc_reclaimed == 0 and not task.sc_memcg

@@ -6,6 +6,7 @@ kernel's numbers each LRU list is recounted page by page: what keeps its pages f
 """
 
 from pageout.engine.constants import (
+    ENGINE_NODE,
     KLOG_ALLOC_FAILURE,
     MAX_ORDER,
     NIL,
@@ -48,7 +49,7 @@ def file_rss(k, t):
 
 @kfn
 def _count_list(k, row, head):
-    """Recount one list: how many of its pages each mark keeps, how many none does."""
+    """Recount one list and add it: how many of its pages each mark keeps, how many none does."""
     nr, dirty, writeback, locked, young, mapped, swapcache, idle = 0, 0, 0, 0, 0, 0, 0, 0
     page = head
     while page != NIL:
@@ -69,8 +70,14 @@ def _count_list(k, row, head):
         if not pflags & (PG_DIRTY | PG_WRITEBACK | PG_LOCKED | PG_YOUNG):
             idle += 1
         page = k.page[page].lru_next
-    row.nr, row.dirty, row.writeback, row.locked = nr, dirty, writeback, locked
-    row.young, row.mapped, row.swapcache, row.idle = young, mapped, swapcache, idle
+    row.nr += nr
+    row.dirty += dirty
+    row.writeback += writeback
+    row.locked += locked
+    row.young += young
+    row.mapped += mapped
+    row.swapcache += swapcache
+    row.idle += idle
 
 
 @kfn
@@ -92,7 +99,12 @@ def _zone_snapshot(k, at, zone):
     row.stack_pages = 0
     _blocks(k, row, zone)
     for lru in range(NR_LRU):
-        _count_list(k, k.klog_list[at * NR_LRU + lru], k.lru[zone * NR_LRU + lru].head)
+        counts = k.klog_list[at * NR_LRU + lru]
+        if k.param.reclaim_engine != ENGINE_NODE:
+            _count_list(k, counts, k.lru[zone * NR_LRU + lru].head)
+        elif zone == 0:  # the node's lists, of all groups, stand in its first zone
+            for memcg in range(k.param.nr_memcgs + 1):
+                _count_list(k, counts, k.lru[memcg * NR_LRU + lru].head)
     for cpu in range(k.param.nr_cpus):
         k.klog_pcp[at * k.param.nr_cpus + cpu] = k.pcp[zone * k.param.nr_cpus + cpu].nr
 

@@ -32,8 +32,8 @@ def page_lru(pflags):
 
 @kfn
 def lruvec_of(k, page):
-    """Row of the first of the lists that a page goes on: its zone's, or the node's (reclaim.engine)."""
-    return 0 if k.param.reclaim_engine == ENGINE_NODE else zone_of(k, page) * NR_LRU
+    """Row of the first of the lists that a page goes on: its zone's, or its group's in the node (reclaim.engine)."""
+    return (k.page[page].memcg if k.param.reclaim_engine == ENGINE_NODE else zone_of(k, page)) * NR_LRU
 
 
 @kfn
@@ -200,6 +200,14 @@ def mark_page_accessed(k, page):
 
 
 @kfn
+def age_nonresident(k, memcg):
+    """A page of the group was evicted or became active. Source: Linux v6.1 workingset_age_nonresident."""
+    k.node.nonresident_age += 1
+    if memcg:
+        k.memcg[memcg].nonresident_age += 1
+
+
+@kfn
 def _activate(k, page):
     """To the active list, now or from the pagevec it waits in; what was evicted before it is older by a page.
 
@@ -216,7 +224,7 @@ def _activate(k, page):
     else:
         return
     pg.pflags &= ~PG_REFERENCED
-    k.node.nonresident_age += 1
+    age_nonresident(k, pg.memcg)
 
 
 @kfn

@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Reclaim of a node since 4.8: direct reclaim, the scan of the node's lists, one batch of it (reclaim.engine=node).
 
+With memory cgroups each group has lists of its own in the node, and reclaim goes from group to group; reclaim for a
+group's limit (try_to_free_mem_cgroup_pages) is the same, on that group's lists alone.
+
 That of zones, 2.6.34's, stands beside it in vmscan.py; what becomes of a page: folio_list.py; how much is scanned:
 lruvec.py; waiting: reclaim_throttle.py.
 Source: Linux v6.1 mm/vmscan.c:do_try_to_free_pages, shrink_node, shrink_lruvec, shrink_inactive_list. Differs: one
-node, one lruvec; no slab caches to shrink; the classic lists only, no MGLRU.
+node; no slab caches to shrink; the classic lists only, no MGLRU.
 """
 
 from pageout.engine.clock import out_of_slice
@@ -12,19 +15,19 @@ from pageout.engine.constants import (
     DEF_PRIORITY,
     ENTRY,
     GFP_FS,
-    GFP_IO,
     LRU_ACTIVE_ANON,
     LRU_ACTIVE_FILE,
     LRU_INACTIVE_ANON,
     LRU_INACTIVE_FILE,
+    NIL,
     PAGE_ALLOC_COSTLY_ORDER,
     PF_KTHREAD,
     PF_MEMALLOC,
     SWAP_CLUSTER_MAX,
     THROTTLE_CONGESTED,
-    THROTTLE_ISOLATED,
     THROTTLE_NOPROGRESS,
     THROTTLE_WRITEBACK,
+    WALK_ALL,
     WQ_PFMEMALLOC,
     YIELD,
 )
@@ -33,34 +36,27 @@ from pageout.engine.ring import emit
 from pageout.engine.waitqueue import sleep_on
 from pageout.jit import kfn
 from pageout.kernel.frames import FN
-from pageout.kernel.fs.bdi_work import wakeup_flusher_threads
 from pageout.kernel.mm.compaction import compact_gap, compaction_ready
-from pageout.kernel.mm.folio_list import putback
-from pageout.kernel.mm.free_area import zone_of
-from pageout.kernel.mm.isolate import count_isolated, is_kswapd
+from pageout.kernel.mm.isolate import is_kswapd
 from pageout.kernel.mm.lruvec import (
     deactivate,
     get_scan_count,
     inactive_is_low,
-    isolate_lru_folios,
     prepare_scan_count,
     snapshot_refaults,
 )
-from pageout.kernel.mm.reclaim_entry import stall_begins, stall_ends
-from pageout.kernel.mm.reclaim_throttle import allow_direct_reclaim, should_throttle_noprogress, wake_throttle_isolated
-from pageout.kernel.mm.swap import lru_add_drain
-from pageout.kernel.mm.workingset import lru_note_cost
+from pageout.kernel.mm.memcontrol import lru_size, next_group
+from pageout.kernel.mm.reclaim_entry import memcg_stall_begins, memcg_stall_ends, stall_begins, stall_ends
+from pageout.kernel.mm.reclaim_throttle import allow_direct_reclaim, should_throttle_noprogress
 from pageout.vocabulary.tracepoints import EV
-
-FATAL_SIGNAL = SWAP_CLUSTER_MAX  # what a killed task says it has freed, so that it gets out
 
 
 @kfn
 def try_to_free_node_pages(k, t, f):
     """Direct reclaim: priority 12 to 0 until 32 pages are freed; once more over active pages if nothing was.
 
-    f.a, f.b, f.c   in: order, GFP flags, callers it is done for (0: one).
-    Returns pages freed; 1 if none was but compaction would succeed now.  Sleeps: yes.
+    f.a, f.b, f.c   in: order, GFP flags, callers it is done for (0: one); for a group: pages wanted, GFP flags, the
+    group.  Returns pages freed; 1 if none was but compaction would succeed now.  Sleeps: yes.
     """
     PRIORITY, SHRUNK, THROTTLED, AT_THE_DOOR = 1, 2, 3, 4
     task = k.task[t]
@@ -76,7 +72,8 @@ def try_to_free_node_pages(k, t, f):
     while True:
         if pc == PRIORITY:
             task.sc_scanned = 0
-            f.flag = 1 if f.a > PAGE_ALLOC_COSTLY_ORDER and compaction_ready(k, f.a) else 0
+            costly = task.sc_order > PAGE_ALLOC_COSTLY_ORDER
+            f.flag = 1 if costly and compaction_ready(k, task.sc_order) else 0
             if not f.flag:
                 return call(k, t, f, FN.shrink_node, SHRUNK, f.priority, 0, 0)
             pc = THROTTLED
@@ -116,7 +113,13 @@ def _begin_direct(k, t, f):
     task = k.task[t]
     f.priority = DEF_PRIORITY
     task.tflags |= PF_MEMALLOC
+    if f.fn == FN.try_to_free_mem_cgroup_pages:
+        begin_scan_control(k, t, 0, f.b)
+        task.sc_memcg, task.sc_to_reclaim = f.c, max(f.a, SWAP_CLUSTER_MAX)
+        memcg_stall_begins(k, t, f, f.b)
+        return
     begin_scan_control(k, t, f.a, f.b)
+    task.sc_full_walk = 1 if k.param.memcg_walk == WALK_ALL else 0
     task.sc_to_reclaim = SWAP_CLUSTER_MAX * (f.c if f.c > 0 else 1)
     stall_begins(k, t, f, f.a, f.b, task.sc_writepage)
 
@@ -129,28 +132,47 @@ def begin_scan_control(k, t, order, gfp):
     task.sc_writepage = 0 if k.param.laptop_mode else 1
     task.sc_no_swap = 0
     task.sc_force_deactivate, task.sc_skipped_deactivate, task.sc_no_trim, task.sc_trim_failed = 0, 0, 0, 0
+    task.sc_memcg, task.sc_vec, task.sc_full_walk = 0, 0, 1
 
 
 @kfn
 def _looks_at_active(k, t, f):
-    """Nothing was freed and active pages were spared: begin again, and spare none. True once."""
+    """Nothing was freed and active pages were spared: begin again, and spare none. True once.
+
+    Before that, once, if the walk over the groups was shared with others: begin again alone.
+    """
     task = k.task[t]
+    if task.sc_reclaimed == 0 and not task.sc_full_walk and k.param.nr_memcgs:
+        snapshot_refaults(k, task.sc_memcg)
+        f.priority, task.sc_full_walk = DEF_PRIORITY, 1
+        return True
     if task.sc_reclaimed > 0 or not task.sc_skipped_deactivate or task.sc_force_deactivate:
         return False
-    snapshot_refaults(k)
+    _end_pass(k, task.sc_memcg)
     f.priority, task.sc_force_deactivate, task.sc_skipped_deactivate = DEF_PRIORITY, 1, 0
     return True
 
 
 @kfn
+def _end_pass(k, memcg):
+    snapshot_refaults(k, memcg)
+    if memcg:
+        k.memcg[memcg].congested = 0
+
+
+@kfn
 def _end_direct(k, t, f):
     task = k.task[t]
-    snapshot_refaults(k)
+    _end_pass(k, task.sc_memcg)
     task.tflags &= ~PF_MEMALLOC
     freed = task.sc_reclaimed
     if freed == 0 and f.flag:
         freed = 1
-    stall_ends(k, t, f, freed)
+    if task.sc_memcg:
+        memcg_stall_ends(k, t, f, freed)
+        task.sc_memcg = 0
+    else:
+        stall_ends(k, t, f, freed)
     return ret(k, t, f, freed)
 
 
@@ -158,6 +180,7 @@ def _end_direct(k, t, f):
 def shrink_node(k, t, f):
     """Scan the node's lists in turn, 32 pages each, for their shares at this priority; then see what was met.
 
+    With memory cgroups: the lists of one group after the other; task.sc_vec: whose turn it is.
     f.a   in: priority.  Left of each share: f.left inactive anon, f.count active anon, f.total inactive file,
     f.nr_taken active file; the shares: f.nr_to_scan, f.nr_dirty, f.nr_to_write, f.nr_written.  Sleeps: yes.
     """
@@ -171,11 +194,15 @@ def shrink_node(k, t, f):
         f.nr_reclaimed += task.retval
     while pc != WAITED_FOR_WRITES and pc != WAITED:
         if f.stage == 0 and f.left + f.total + f.nr_taken == 0:
-            break
+            if not _next_lists(k, t, f):
+                break
+            continue
         if f.stage == 4:
             f.stage = 0
             if _end_of_round(k, t, f):
-                break
+                if not _next_lists(k, t, f):
+                    break
+                continue
             if out_of_slice(k, t):
                 f.pc = LISTS
                 return YIELD
@@ -187,7 +214,7 @@ def shrink_node(k, t, f):
                 return call(k, t, f, FN.shrink_inactive_list, SHRUNK, portion, lru, 0)
             _shrink_active(k, t, f, lru, portion)
     if pc != WAITED_FOR_WRITES and pc != WAITED:
-        _end_lists(k, t, f)
+        _note_node(k, t)
         if is_kswapd(k, t) and task.sn_immediate > 0:
             return call(k, t, f, FN.reclaim_throttle, WAITED_FOR_WRITES, THROTTLE_WRITEBACK, 0, 0)
     if pc != WAITED:
@@ -211,14 +238,41 @@ def _begin_node(k, t, f):
     task = k.task[t]
     task.sn_dirty, task.sn_congested, task.sn_unqueued, task.sn_writeback, task.sn_immediate = 0, 0, 0, 0, 0
     task.sn_taken, task.sn_file_taken = 0, 0
-    f.pos, f.nr_scanned, f.nr_reclaimed, f.stage = task.sc_reclaimed, task.sc_scanned, 0, 0
+    f.pos, f.nr_scanned, f.index = task.sc_reclaimed, task.sc_scanned, NIL
     task.sc_priority = f.priority
     prepare_scan_count(k, t, f.priority)
+    if k.param.nr_memcgs:
+        f.index = next_group(k, t, NIL)
+        task.sc_vec = max(f.index, 0)
+    _begin_lists(k, t, f)
+
+
+@kfn
+def _begin_lists(k, t, f):
+    f.nr_reclaimed, f.stage = 0, 0
     f.nr_to_scan = get_scan_count(k, t, LRU_INACTIVE_ANON, f.priority)
     f.nr_dirty = get_scan_count(k, t, LRU_ACTIVE_ANON, f.priority)
     f.nr_to_write = get_scan_count(k, t, LRU_INACTIVE_FILE, f.priority)
     f.nr_written = get_scan_count(k, t, LRU_ACTIVE_FILE, f.priority)
     f.left, f.count, f.total, f.nr_taken = f.nr_to_scan, f.nr_dirty, f.nr_to_write, f.nr_written
+
+
+@kfn
+def _next_lists(k, t, f):
+    """A group's lists have been scanned: on to the next one's. False: there is none, or enough has been freed."""
+    task = k.task[t]
+    _end_lists(k, t, f)
+    if not k.param.nr_memcgs:
+        return False
+    if not task.sc_full_walk and task.sc_reclaimed >= task.sc_to_reclaim:
+        return False
+    f.index = next_group(k, t, f.index)
+    if f.index == NIL:
+        task.sc_vec = 0
+        return False
+    task.sc_vec = f.index
+    _begin_lists(k, t, f)
+    return True
 
 
 @kfn
@@ -263,7 +317,7 @@ def _end_of_round(k, t, f):
 
     A direct reclaimer at priority 12 goes through its whole shares.
     """
-    proportional = not is_kswapd(k, t) and f.priority == DEF_PRIORITY
+    proportional = not is_kswapd(k, t) and f.priority == DEF_PRIORITY and not k.task[t].sc_memcg
     if f.nr_reclaimed < k.task[t].sc_to_reclaim or proportional:
         return False
     file, anon = f.total + f.nr_taken, f.left + f.count
@@ -284,11 +338,19 @@ def _end_of_round(k, t, f):
 
 @kfn
 def _end_lists(k, t, f):
-    """The lists have been scanned: age anonymous pages; for kswapd, note what the node is full of."""
-    task, node = k.task[t], k.node
+    """The lists have been scanned: age anonymous pages."""
+    task = k.task[t]
     task.sc_reclaimed += f.nr_reclaimed
-    if k.param.nr_swap_slots > 0 and inactive_is_low(k, LRU_INACTIVE_ANON):
+    if k.param.nr_swap_slots > 0 and inactive_is_low(k, task.sc_vec, LRU_INACTIVE_ANON):
         deactivate(k, t, LRU_ACTIVE_ANON, SWAP_CLUSTER_MAX)
+
+
+@kfn
+def _note_node(k, t):
+    """For kswapd, note what the node is full of; for a group's reclaim, whether the group is congested."""
+    task, node = k.task[t], k.node
+    if task.sc_memcg and task.sn_dirty > 0 and task.sn_dirty == task.sn_congested:
+        k.memcg[task.sc_memcg].congested = 1
     if not is_kswapd(k, t):
         return
     if task.sn_writeback > 0 and task.sn_writeback == task.sn_taken:
@@ -301,7 +363,8 @@ def _end_lists(k, t, f):
 
 @kfn
 def _is_congested(k, t):
-    return k.node.congested and not is_kswapd(k, t)
+    memcg = k.task[t].sc_memcg
+    return (k.memcg[memcg].congested if memcg else k.node.congested) and not is_kswapd(k, t)
 
 
 @kfn
@@ -313,129 +376,7 @@ def _goes_on(k, t, f, reclaimed):
         return False
     if not k.param.compaction or compaction_ready(k, order):
         return False
-    inactive = k.lru[LRU_INACTIVE_FILE].nr
+    inactive = lru_size(k, 0, LRU_INACTIVE_FILE)
     if k.stat.swap_free > 0:
-        inactive += k.lru[LRU_INACTIVE_ANON].nr
+        inactive += lru_size(k, 0, LRU_INACTIVE_ANON)
     return inactive > compact_gap(order)
-
-
-@kfn
-def too_many_isolated(k, t, is_file):
-    """Is more off the lists than on the inactive one (an eighth of it, for those who may start I/O)?"""
-    if is_kswapd(k, t):
-        return False
-    isolated = k.vm.nr_isolated_file if is_file else k.vm.nr_isolated_anon
-    inactive = k.lru[LRU_INACTIVE_FILE].nr if is_file else k.lru[LRU_INACTIVE_ANON].nr
-    if k.task[t].sc_gfp & (GFP_IO | GFP_FS) == GFP_IO | GFP_FS:
-        inactive >>= 3
-    if isolated > inactive:
-        return True
-    wake_throttle_isolated(k)
-    return False
-
-
-@kfn
-def shrink_inactive_folios(k, t, f):
-    """shrink_inactive_list: take up to 32 pages off an inactive list, see what becomes of them, put the rest back.
-
-    f.a, f.b   in: pages to scan, list.  Returns pages freed.  Sleeps: yes.
-    """
-    STALLED, SHRUNK = 1, 2
-    is_file = f.b == LRU_INACTIVE_FILE
-    if f.pc == SHRUNK:
-        return _end_batch(k, t, f, is_file)
-    if f.pc == STALLED and k.task[t].killed:
-        return ret(k, t, f, FATAL_SIGNAL)
-    if too_many_isolated(k, t, is_file):
-        if f.pc == STALLED:
-            return ret(k, t, f, 0)
-        return call(k, t, f, FN.reclaim_throttle, STALLED, THROTTLE_ISOLATED, 0, 0)
-    lru_add_drain(k, k.task[t].cpu)
-    f.nr_taken = isolate_lru_folios(k, t, f.b, f.a)
-    _count_scan(k, t, f.nr_taken, is_file)
-    if f.nr_taken == 0:
-        return ret(k, t, f, 0)
-    return call(k, t, f, FN.shrink_folio_list, SHRUNK, 0, 0, 0)
-
-
-@kfn
-def _count_scan(k, t, nr, is_file):
-    node, page = k.node, k.task[t].kept_head
-    while page >= 0:
-        count_isolated(k, zone_of(k, page), page, 1)
-        page = k.page[page].lru_next
-    zone = k.zone[k.param.nr_zones - 1]
-    if is_kswapd(k, t):
-        node.pgscan_kswapd += nr
-        zone.pgscan_kswapd += nr
-        k.stat.scanned_kswapd += nr
-    else:
-        node.pgscan_direct += nr
-        zone.pgscan_direct += nr
-        k.stat.scanned_direct += nr
-    if is_file:
-        node.pgscan_file += nr
-    else:
-        node.pgscan_anon += nr
-
-
-@kfn
-def _count_steal(k, t, nr, is_file):
-    node = k.node
-    k.zone[k.param.nr_zones - 1].pgsteal += nr
-    if is_kswapd(k, t):
-        node.pgsteal_kswapd += nr
-        k.vm.kswapd_steal += nr
-        k.stat.reclaimed_kswapd += nr
-    else:
-        node.pgsteal_direct += nr
-        k.stat.reclaimed_direct += nr
-    if is_file:
-        node.pgsteal_file += nr
-    else:
-        node.pgsteal_anon += nr
-
-
-@kfn
-def _end_batch(k, t, f, is_file):
-    """Put the survivors back, count; wake the flushers if the batch was nothing but dirty pages nobody writes."""
-    task = k.task[t]
-    freed = task.retval
-    putback(k, t)
-    _count_steal(k, t, freed, is_file)
-    lru_note_cost(k, is_file, task.st_pageout, f.nr_taken - freed)
-    if task.st_unqueued == f.nr_taken:
-        wakeup_flusher_threads(k, t, 0)
-    task.sn_dirty += task.st_dirty
-    task.sn_congested += task.st_congested
-    task.sn_unqueued += task.st_unqueued
-    task.sn_writeback += task.st_writeback
-    task.sn_immediate += task.st_immediate
-    task.sn_taken += f.nr_taken
-    if is_file:
-        task.sn_file_taken += f.nr_taken
-    _trace_batch(k, t, f, freed, is_file)
-    return ret(k, t, f, freed)
-
-
-@kfn
-def _trace_batch(k, t, f, freed, is_file):
-    task = k.task[t]
-    emit(
-        k,
-        t,
-        EV.mm_vmscan_lru_shrink_inactive_counts,
-        0,
-        f.nr_taken,
-        freed,
-        task.st_dirty,
-        task.st_writeback,
-        task.st_congested,
-        task.st_immediate,
-        task.st_activate_anon,
-        task.st_activate_file,
-        task.st_ref_keep,
-        task.st_unmap_fail,
-        task.sc_priority,
-        (2 if is_file else 1) | 8,
-    )

@@ -20,6 +20,7 @@ from pageout.kernel.mm.dirty_throttle import (
     next_write_bandwidth,
     pause_limit,
 )
+from pageout.kernel.mm.memcg_dirty import split_ratio
 from pageout.vocabulary.tracepoints import EV
 
 KIB_PER_PAGE_SHIFT = 2
@@ -45,9 +46,14 @@ def count_written(k, bdi):
     if k.param.throttle_by != THROTTLE_BY_PAUSE:
         return
     _age(k, bdi)
-    k.bdi[bdi].nr_written += 1
-    k.bdi[bdi].written_events += 1
+    device = k.bdi[bdi]
+    device.nr_written += 1
+    device.written_events += 1
     k.stat.written_events += 1
+    if device.memcg:
+        _age_in_group(k, bdi)
+        device.memcg_events += 1
+        k.memcg[device.memcg].written_events += 1
 
 
 @kfn
@@ -57,17 +63,31 @@ def device_share(k, bdi, thresh, dirty):
     dirty.floor=share: no less than an eighth of what is free.  Source: __wb_calc_thresh.
     """
     _age(k, bdi)
+    return _part_of(k, bdi, thresh, dirty, k.bdi[bdi].written_events, k.stat.written_events)
+
+
+@kfn
+def group_share(k, bdi, thresh, dirty):
+    """As device_share, of a memory cgroup's threshold: by what the group wrote of late."""
+    _age_in_group(k, bdi)
     device = k.bdi[bdi]
-    mine, every = device.written_events, k.stat.written_events
+    return _part_of(k, bdi, thresh, dirty, device.memcg_events, k.memcg[device.memcg].written_events)
+
+
+@kfn
+def _part_of(k, bdi, thresh, dirty, mine, every):
+    device = k.bdi[bdi]
     if every <= mine:
         every = mine if mine > 0 else 1
     spare = 100
     for i in range(k.param.nr_bdis):
         spare -= k.bdi[i].min_ratio
-    share = thresh * spare // 100 * mine // every + thresh * device.min_ratio // 100
+    low = split_ratio(k, bdi, device.min_ratio) if device.min_ratio else 0
+    high = split_ratio(k, bdi, device.max_ratio) if device.max_ratio < 100 else 100
+    share = thresh * spare // 100 * mine // every + thresh * low // 100
     if k.param.dirty_floor == FLOOR_SHARE and thresh > dirty:
         share = max(share, (thresh - dirty) // 8)
-    return min(share, thresh * device.max_ratio // 100)
+    return min(share, thresh * high // 100)
 
 
 @kfn
@@ -81,6 +101,17 @@ def _age(k, bdi):
     stat.written_events = _halved(stat.written_events, period - stat.written_period)
     device.written_events = _halved(device.written_events, period - device.written_period)
     stat.written_period, device.written_period = period, period
+
+
+@kfn
+def _age_in_group(k, bdi):
+    """As _age, of the completions that count in the group's own domain."""
+    period = jiffies_of(k, k.stat.now_ns) // (COMPLETIONS_PERIOD_S * k.param.hz)
+    device = k.bdi[bdi]
+    group = k.memcg[device.memcg]
+    group.written_events = _halved(group.written_events, period - group.written_period)
+    device.memcg_events = _halved(device.memcg_events, period - device.memcg_period)
+    group.written_period, device.memcg_period = period, period
 
 
 @kfn
@@ -162,6 +193,15 @@ def update_limit(k, now, thresh, dirty):
     if now >= k.stat.dirty_limit_stamp + pause_limit(k.param.hz):
         k.stat.dirty_limit = follow_dirty_limit(k.stat.dirty_limit, thresh, dirty)
         k.stat.dirty_limit_stamp = now
+
+
+@kfn
+def update_group_limit(k, now, memcg, thresh, dirty):
+    """As update_limit, of a memory cgroup's domain."""
+    group = k.memcg[memcg]
+    if now >= group.dirty_limit_stamp + pause_limit(k.param.hz):
+        group.dirty_limit = follow_dirty_limit(group.dirty_limit, thresh, dirty)
+        group.dirty_limit_stamp = now
 
 
 @kfn

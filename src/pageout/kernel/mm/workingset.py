@@ -17,8 +17,11 @@ from pageout.engine.constants import (
     SWAP_CLUSTER_MAX,
 )
 from pageout.jit import kfn
+from pageout.kernel.mm.memcontrol import lru_size
+from pageout.kernel.mm.swap import age_nonresident
 
 AGE_MASK = (1 << 29) - 1
+GROUP_BITS = 5  # where there are memory cgroups, the last bits of an age name the one it is of
 
 
 @kfn
@@ -46,68 +49,116 @@ def refault_distance(now, then):
 
 
 @kfn
-def workingset_size(k, is_file):
+def workingset_size(k, is_file, memcg=0):
     """Pages that would have had to give way for the page to stay."""
-    size = k.lru[LRU_ACTIVE_FILE].nr
+    size = lru_size(k, memcg, LRU_ACTIVE_FILE)
     if not is_file:
-        size += k.lru[LRU_INACTIVE_FILE].nr
+        size += lru_size(k, memcg, LRU_INACTIVE_FILE)
     if k.stat.swap_free > 0:
-        size += k.lru[LRU_ACTIVE_ANON].nr
+        size += lru_size(k, memcg, LRU_ACTIVE_ANON)
         if is_file:
-            size += k.lru[LRU_INACTIVE_ANON].nr
+            size += lru_size(k, memcg, LRU_INACTIVE_ANON)
     return size
 
 
 @kfn
-def workingset_eviction(k, page):
-    """Return the shadow of a page that is being reclaimed; one more has gone."""
-    shadow = pack_shadow(k.node.nonresident_age, 1 if k.page[page].pflags & PG_WORKINGSET else 0)
-    k.node.nonresident_age += 1
-    return shadow
+def workingset_eviction(k, page, memcg):
+    """Return the shadow of a page that is being reclaimed for a group (0: for all); one more has gone."""
+    was_active = 1 if k.page[page].pflags & PG_WORKINGSET else 0
+    age = k.memcg[memcg].nonresident_age if memcg else k.node.nonresident_age
+    age_nonresident(k, memcg)
+    if k.param.nr_memcgs:
+        age = age << GROUP_BITS | memcg
+    return pack_shadow(age, was_active)
 
 
 @kfn
-def lru_note_cost(k, is_file, nr_io, nr_rotated):
+def _distance(k, shadow):
+    """How long ago a page was reclaimed, on the clock of whom it was reclaimed for. Returns (distance, group)."""
+    if k.param.nr_memcgs == 0:
+        return refault_distance(k.node.nonresident_age, shadow_age(shadow)), 0
+    then = shadow_age(shadow)
+    memcg = then & (1 << GROUP_BITS) - 1
+    now = k.memcg[memcg].nonresident_age if memcg else k.node.nonresident_age
+    return refault_distance(now << GROUP_BITS | memcg, then) >> GROUP_BITS, memcg
+
+
+@kfn
+def _note_cost(lruvec, is_file, cost, size):
+    if is_file:
+        lruvec.file_cost += cost
+    else:
+        lruvec.anon_cost += cost
+    if lruvec.anon_cost + lruvec.file_cost > size // 4:
+        lruvec.anon_cost //= 2
+        lruvec.file_cost //= 2
+
+
+@kfn
+def _sum_of_lists(k, memcg):
+    size = lru_size(k, memcg, LRU_INACTIVE_ANON) + lru_size(k, memcg, LRU_ACTIVE_ANON)
+    return size + lru_size(k, memcg, LRU_INACTIVE_FILE) + lru_size(k, memcg, LRU_ACTIVE_FILE)
+
+
+@kfn
+def lru_note_cost(k, is_file, nr_io, nr_rotated, memcg=0):
     """Reclaiming pages of this kind cost I/O, or was in vain: the balance leans away from it.
 
     Source: Linux v6.1 mm/swap.c:lru_note_cost; with rotations, v6.3.
     """
-    node = k.node
     cost = nr_io
     if k.param.scan_cost == COST_ROTATIONS:
         cost = nr_io * SWAP_CLUSTER_MAX + nr_rotated
-    if is_file:
-        node.file_cost += cost
-    else:
-        node.anon_cost += cost
-    size = k.lru[LRU_INACTIVE_ANON].nr + k.lru[LRU_ACTIVE_ANON].nr
-    size += k.lru[LRU_INACTIVE_FILE].nr + k.lru[LRU_ACTIVE_FILE].nr
-    if node.anon_cost + node.file_cost > size // 4:
-        node.anon_cost //= 2
-        node.file_cost //= 2
+    if memcg:
+        _note_cost(k.memcg[memcg], is_file, cost, _sum_of_lists(k, memcg))
+    _note_cost(k.node, is_file, cost, _sum_of_lists(k, 0))
 
 
 @kfn
-def workingset_refault(k, shadow, pflags):
-    """A page that was reclaimed is read again. Returns the flags it gets: active if it would have stayed."""
-    node = k.node
+def _count_refault(lruvec, is_file):
+    if is_file:
+        lruvec.workingset_refault_file += 1
+    else:
+        lruvec.workingset_refault_anon += 1
+
+
+@kfn
+def _count_activate(lruvec, is_file):
+    if is_file:
+        lruvec.workingset_activate_file += 1
+    else:
+        lruvec.workingset_activate_anon += 1
+
+
+@kfn
+def _count_restore(lruvec, is_file):
+    if is_file:
+        lruvec.workingset_restore_file += 1
+    else:
+        lruvec.workingset_restore_anon += 1
+
+
+@kfn
+def workingset_refault(k, shadow, pflags, memcg=0):
+    """A page that was reclaimed is read again. Returns the flags it gets: active if it would have stayed.
+
+    memcg: the group that is charged for it now
+    """
     is_file = 0 if pflags & PG_SWAPBACKED else 1
-    if is_file:
-        node.workingset_refault_file += 1
-    else:
-        node.workingset_refault_anon += 1
-    if refault_distance(node.nonresident_age, shadow_age(shadow)) > workingset_size(k, is_file):
+    _count_refault(k.node, is_file)
+    if memcg:
+        _count_refault(k.memcg[memcg], is_file)
+    distance, evictor = _distance(k, shadow)
+    if distance > workingset_size(k, is_file, evictor):
         return 0
-    node.nonresident_age += 1
-    if is_file:
-        node.workingset_activate_file += 1
-    else:
-        node.workingset_activate_anon += 1
+    age_nonresident(k, memcg)
+    _count_activate(k.node, is_file)
+    if memcg:
+        _count_activate(k.memcg[memcg], is_file)
     if not shadow_was_active(shadow):
         return PG_ACTIVE
-    if is_file:
-        node.workingset_restore_file += 1
-    else:
-        node.workingset_restore_anon += 1
-    lru_note_cost(k, is_file, 1, 0)
+    _count_restore(k.node, is_file)
+    if memcg:
+        _count_restore(k.memcg[memcg], is_file)
+    lru_note_cost(k, is_file, 1, 0, memcg)
     return PG_ACTIVE | PG_WORKINGSET

@@ -28,6 +28,7 @@ from pageout.engine.waitqueue import sleep_on, sleep_until, wake_all
 from pageout.jit import kfn
 from pageout.kernel.frames import FN
 from pageout.kernel.fs.read_write import read_cached
+from pageout.kernel.mm.memcontrol import uncharge_reserve
 from pageout.kernel.mm.memory import free_anonymous, touch_mapped
 from pageout.kernel.sched.allocators import foreground_over, free_oldest, periodic
 from pageout.kernel.sched.highorder import JOB_HUGEPAGES
@@ -54,6 +55,8 @@ def user(k, t, f):
         task.begun_ns = now_of(k, t)
         job.next_due_ns = task.begun_ns
     if f.stage == WORK:
+        if task.memcg_over_high > 0:
+            return call(k, t, f, FN.mem_cgroup_handle_over_high, f.pc, 0, 0, 0)
         verb = _work(k, t, f, job)
         if verb >= 0:
             return verb
@@ -94,6 +97,7 @@ def _exit(k, t, f, job):
             spend(k, t, 100)
             if out_of_slice(k, t):
                 return YIELD
+    uncharge_reserve(k, t)
     _close_files(k, job)
     check_stack_usage(k, t)
     task.ended_ns = now_of(k, t)
