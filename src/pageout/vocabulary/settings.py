@@ -239,7 +239,7 @@ def _is_stack_size(amount: int) -> bool:
 def apply_settings(scenario: Scenario, assignments: Iterable[str]) -> Scenario:
     """Return the scenario with each `NAME=VALUE` of --set applied in order, checked at the end.  Raises SettingError.
 
-    NAME: a sysctl, a choice, `machine.KEY`, `filesystem.KEY`, `swap.KEY`, `run.KEY`, a disk's KEY (`disk.KEY`: the first's).
+    NAME: a sysctl, a choice, `machine.KEY`, `filesystem.KEY`, `swap.KEY`, `run.KEY`, DISK.KEY (`disk.KEY`: the first).
     """
     for assignment in assignments:
         name, equals, value = assignment.partition("=")
