@@ -62,17 +62,20 @@ error, not that of going from A to B.
 WHY = """\
 ## Where it is wrong, and why
 
-- **Levels of 6.18 under a throttle of its own**: recorded twins differ by up to 37 % in dirty + writeback, with when
-  the flusher came and what others wrote to other devices.
-- **Number of pauses on 6.18**: a pause of two ticks more or less makes a fifth. The writer's own time between two
-  checks is one figure (copy speed); the real one varies with caches and with what else runs on its CPU.
+- **Pauses of 6.18 where other tasks used the CPUs** (`loose`, `two-writers`): how busy they were is told by how late
+  the sampler woke, ten times a second; the writer, which wakes with the tick, waited longer than that. Too little
+  waiting makes too many pauses: of two ticks one more or less is a fifth.
+- **Requests of two writers**: what is written in calls of 4 KiB lies in single pages, which after days of running
+  follow each other in memory by chance only, so a request ends after 128 of them. Here memory is as after boot.
 - **From one recording to another**: what else the machine did meanwhile goes with the demand of A, its other writers
   and how busy its CPUs were (`seq-40M-loose.1`: a fifth of the time); B had others. A miss without † may come of
   that; it was not taken apart.
-- **Memory nearly full of dirty pages, and a hog** (D4): chaotic; see the distribution above.
-- **Huge pages on demand** (E): compaction here moves pages one by one and knows no kcompactd; reclaim for order 9
-  takes more.
-- What is not modelled: MGLRU, `strictlimit`, several hardware queues, kcompactd, inode metadata; see [what
+- **Memory nearly full of dirty pages, and a hog** (D4): chaotic; see the distribution above. The longest stalls are
+  missing, and so is the short end of the pauses.
+- **Huge pages on demand** (E): all 64 are found here, 7 were recorded. Assumed: the page cache lies in memory in the
+  order of its list here, so that reclaim alone empties whole pageblocks.
+- **A cache full of clean pages, a writer and a hog** (D): a quarter more pauses, shorter ones. Not explained.
+- What is not modelled: MGLRU, `strictlimit`, several hardware queues, inode metadata, groups below groups; see [what
   is modelled](../model-support.md).
 """
 
