@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pageout.bundle.bundle import read_bundle
-from pageout.bundle.evidence import evidence_of
+from pageout.bundle.evidence import evidence_of, window_of
 from pageout.bundle.measured import FIGURES, measured
 from pageout.cli.app import main
 from pageout.machine.memory_map import zones_of
@@ -267,6 +267,32 @@ def test_what_if_moves_the_recorded_value_as_the_simulated_one_moved():
     assert (told["write_mb_s"]["after"], told["write_mb_s"]["difference"]) == (20, -20)
     assert told["write_mb_s"]["error_bar"] == pytest.approx(0.5)
     assert (told["write_mb_s"]["trust"], told["throttle_s"]["trust"]) == (True, False)
+
+
+def test_what_is_gone_after_a_change_is_neither_sure_nor_unsure_and_counts_are_whole():
+    rows = whatif.rows({"throttle_s": 10.0, "throttle_count": 101, "pause_p50_ms": 12.0},
+                       {"throttle_s": 10.5, "throttle_count": 99, "pause_p50_ms": 12.0},
+                       {"throttle_s": 0.0, "throttle_count": 50, "pause_p50_ms": None}, 4.0)  # fmt: skip
+    told = {row["name"]: row for row in rows}
+
+    assert (told["throttle_s"]["error_bar"], told["throttle_s"]["trust"]) == (None, None)
+    assert told["throttle_count"]["after"] == 51
+    assert told["pause_p50_ms"]["trust"] is None
+
+
+@pytest.mark.parametrize("ended_by", ["SIGINT", "command"])
+def test_a_recording_that_was_cut_short_is_simulated_for_as_long(tmp_path, ended_by):
+    meta = {**META, "ended_by": ended_by, "start_s": 100.1, "end_s": 100.4}
+    bundle = read_bundle(str(small(tmp_path / "b", meta__json=meta)))
+    twin = scenario_of(bundle)
+    window = window_of(bundle)
+
+    assert window is not None
+    if ended_by == "command":
+        assert twin.scenario.length_ns == 0
+        return
+    assert twin.scenario.length_ns == window.end_ns - window.start_ns
+    assert any("ended by SIGINT" in note for note in twin.notes)
 
 
 @given(st.integers(64, 4096), st.integers(0, 4096))

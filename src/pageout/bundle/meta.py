@@ -169,6 +169,7 @@ class Meta(msgspec.Struct, frozen=True):
     vmstat_delta: dict[str, Number] = {}
     command_io: dict[str, Number] = {}
     rc: int | None = None
+    ended_by: str | None = None  # command, duration, or a signal's name
     machine: MachineNote | None = None
     case: Case | None = None
 

@@ -155,6 +155,7 @@ def _predicted(
     figures = judge.figures(one, predicted, spread, margin)
     figures = [of_seeds.with_range(row, ranges.get(row["name"])) for row in figures]
     row: dict[str, Any] = {"path": one.path, "case": one.name, "design": one.twin.scenario.design}
+    row["settings"] = dict(one.twin.scenario.settings)
     row |= {"seed": first_seed, "seeds": seeds, "warnings": list(one.warnings)} | of_run(one.twin, runs[0])
     if asked.before is not None:
         row["changes"] = list(asked.changes)
@@ -166,5 +167,8 @@ def _predicted(
 def _next(document: dict[str, Any]) -> str:
     import shlex
 
-    path = str(document["bundles"][0]["path"])
-    return f"pageout replay {shlex.quote(path)} --set vm.dirty_background_ratio=5"
+    first = document["bundles"][0]
+    nbytes = first["settings"].get("vm.dirty_background_bytes", 0)
+    half = max(first["settings"].get("vm.dirty_background_ratio", 10) // 2, 1)
+    change = f"vm.dirty_background_bytes={nbytes // 2}" if nbytes else f"vm.dirty_background_ratio={half}"
+    return f"pageout replay {shlex.quote(str(first['path']))} --set {change}"

@@ -190,13 +190,15 @@ def keep_words(command: Command, folder: Path) -> list[str]:
         name = _option(argv, "output")
         if wants_json(argv):
             data = _file(name) if name else out
-            if _is_json(data):
-                (folder / "fio.json").write_bytes(data)
+            if (found := _json_in(data)) is not None:
+                (folder / "fio.json").write_bytes(found)
                 out = b"" if not name else out
-        if not (folder / "fio.json").exists():
+        if not wants_json(argv):
             notes.append(
                 "fio was not asked for its JSON: with --output-format=json+ its latencies would be in the bundle"
             )
+        elif not (folder / "fio.json").exists():
+            notes.append("fio gave no JSON that could be read: its latencies are not in the bundle")
     for label, text in (("stdout", out), ("stderr", err)):
         if text:
             (folder / label).write_bytes(text[:MAX_KEPT])
@@ -234,11 +236,13 @@ def _file(name: str) -> bytes:
         return b""
 
 
-def _is_json(data: bytes) -> bool:
+def _json_in(data: bytes) -> bytes | None:
+    """Return fio's JSON without what it said before it, as `terminating on signal 2`; None if there is none."""
+    start = 0 if data.startswith(b"{") else data.find(b"\n{") + 1
     try:
-        return isinstance(json.loads(data), dict)
+        return data[start:] if isinstance(json.loads(data[start:]), dict) else None
     except ValueError:
-        return False
+        return None
 
 
 def _is_terminal(number: int) -> bool:

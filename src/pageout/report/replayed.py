@@ -27,6 +27,8 @@ def replay_answer(document: Document) -> Text:
     told = f"{document['trusted']} of {document['judged']} figures of the unchanged replay are near the recording"
     if document["trusted"] * 2 < document["judged"]:
         told += ": do not trust this"
+    if document["design"] != document["recorded_design"]:
+        told += "; how near the other design is, this recording cannot tell"
     return Text(f"{what}: {told}", style="bold")
 
 

@@ -87,6 +87,7 @@ def _white(bundle: Bundle, design: str, seed: int, notes: list[str]) -> Twin:
         design=design,
         seed=seed,
         prefill_bytes=memory.cache_bytes,
+        length_ns=_cut_after(bundle, tasks, notes),
     )
     scenario = with_cgroup(bundle, scenario, notes, own)
     try:
@@ -94,6 +95,15 @@ def _white(bundle: Bundle, design: str, seed: int, notes: list[str]) -> Twin:
     except FieldError as problem:
         raise ScenarioError(f"{bundle.path}: cannot be simulated: {problem.where}: {problem}") from None
     return Twin(scenario, tuple(notes), "white")
+
+
+def _cut_after(bundle: Bundle, tasks: tuple[Task, ...], notes: list[str]) -> int:
+    """Return how long to simulate a command that was not let end, ns; 0: until its tasks are done."""
+    window, ended_by = window_of(bundle), bundle.meta.ended_by or ""
+    if window is None or not ended_by.startswith("SIG"):
+        return 0
+    notes.append(f"the recording was ended by {ended_by} after {window.seconds:.3g} s: simulated for as long")
+    return max(window.end_ns - window.start_ns, 1) + min((task.start_delay_ns for task in tasks), default=0)
 
 
 def _black(bundle: Bundle, design: str, seed: int, notes: list[str]) -> Twin:

@@ -28,18 +28,26 @@ def rows(
         if all(value is None for value in values):
             continue
         after = _after(*values)
+        if after is not None and _counts(name):
+            after = round(after)
         error = error_of(values[0], values[1])
         off = None if error is None else abs(error)
         bar = None if off is None or after is None else round(off * abs(after) if values[0] else off, 6)
+        gone = bool(values[0]) and not after  # what is gone has no error that could be scaled
+        bar = None if gone else bar
         limit = tolerance_of(name, values[0], tick_ms)
         found.append(
             {
                 "name": name, "unit": figure_of(name).unit, "before": values[0], "unchanged": values[1],
                 "changed": values[2], "after": after, "difference": _minus(after, values[0]), "error_bar": bar,
-                "trust": None if limit is None else off is not None and off <= TRUSTED * limit,
+                "trust": None if limit is None or gone else off is not None and off <= TRUSTED * limit,
             }
         )  # fmt: skip
     return found
+
+
+def _counts(name: str) -> bool:
+    return name.endswith(("_count", "_requests")) or figure_of(name).unit == "pages"
 
 
 def _after(before: Value, unchanged: Value, changed: Value) -> Value:

@@ -241,9 +241,9 @@ def history(case: Case) -> Iterator[Finding]:
             confidence=HIGH,
             why="the kernel's own count, a total since boot",
             evidence=(dropped.evidence,),
-            unknown=("who: the kernel log names the task (drop_caches)",),
+            unknown=("when; and who: the kernel log names the task (drop_caches)",),
             capture=("log",),
-            weight=0.2,
+            weight=0.05,
         )  # fmt: skip
     yield from _throttled(case)
 
