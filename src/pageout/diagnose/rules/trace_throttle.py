@@ -381,7 +381,7 @@ def _near_background(held: _Held) -> str:
 def _not_reclaim(events: Events) -> tuple[str, ...]:
     if "mm_vmscan_direct_reclaim_begin" in events:
         return ()
-    return ("shown to be reclaim: the trace has no direct reclaim (not recorded, or it never happened)",)
+    return ("direct reclaim, as far as was recorded: the trace has none",)
 
 
 def _advice(held: _Held, bandwidth: float | None, dirty: float, limit: float, slow: bool) -> tuple[str, ...]:
