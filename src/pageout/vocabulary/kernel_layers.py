@@ -68,7 +68,7 @@ _PREFIXES = {
     "drain_ rmqueue zone_ node_reclaim mmap_ unmap_ do_swap migrate_ bdi_writeback set_page_ clear_page_ "
     "test_set_page test_clear_page end_page_ wait_on_page folio_ madvise_ mmu_ kswap read_swap read_cache "
     "truncate_ invalidate_ remove_mapping workingset_ discard_slab free_slab do_shrink slob_ kmap_ pte_ vm_ "
-    "do_readahead sync_page sleep_on_page try_charge",
+    "kcompactd do_readahead sync_page sleep_on_page try_charge",
     FILESYSTEM: "xfs_ xlog_ xfsaild xfsbuf ext2_ ext3_ ext4_ mpage_ jbd2_ jbd_ journal_ kjournald btrfs_ nfs_ nfs3_ "
     "nfs4_ nfsd cifs_ smb2_ ceph_ f2fs_ gfs2_ ocfs2_ reiserfs_ jfs_ ntfs_ fat_ vfat_ msdos_ fuse_ ovl_ aufs_ au_ "
     "ecryptfs_ unionfs_ udf_ iso9660_ squashfs_ shmem_ ramfs_ tmpfs_ proc_ seq_ sysfs_ kernfs_ debugfs_ dquot_ "
