@@ -15,7 +15,9 @@ from typing import Any
 import polars as pl
 import pytest
 
+from pageout.cli.app import main
 from pageout.events.tables import Events
+from pageout.jit import INTERPRETED
 from pageout.readers.read import read_input
 from pageout.validate.oracle import judge_throttling, settings_of
 from tests.record.machine import Recorder, alone, run, throttled_disk
@@ -201,3 +203,21 @@ def test_trace_cmd_reads_as_many_events(bundle: Bundle) -> None:
     printed = run("trace-cmd", "report", "-i", str(bundle.folder / "trace.dat")).splitlines()
 
     assert len([line for line in printed if re.search(r"\[\d{3}\]", line)]) == len(bundle.events)
+
+
+@pytest.mark.skipif(INTERPRETED, reason="simulates seconds of a machine: interpreted, that takes minutes")
+def test_every_figure_is_measured_and_predicted(bundle: Bundle, capsys: pytest.CaptureFixture[str]) -> None:
+    """How near they are is this machine's and this moment's: reported, not asserted."""
+    status = main(["validate", str(bundle.folder), "--json"])
+    said = capsys.readouterr()
+    (found,) = json.loads(said.out)["bundles"]
+    figures = {row["name"]: row for row in found["figures"]}
+
+    assert status in (0, 1), said.err
+    assert found["box"] == "white"
+    for name in ("write_mb_s", "plateau_mib", "throttle_s", "throttle_count", "pause_mean_ms", "pause_p50_ms",
+                 "pause_p90_ms", "write_requests", "mean_write_kib", "write_p99_us"):  # fmt: skip
+        assert figures[name]["measured"] is not None, name
+        assert figures[name]["predicted"] is not None, name
+        assert figures[name]["error"] is not None, name
+    print({name: row["error"] for name, row in figures.items() if row["within"] is not None})  # noqa: T201  pytest -s
