@@ -8,8 +8,10 @@ import msgspec
 import pytest
 
 from pageout.jit import INTERPRETED
+from pageout.machine import checkers
 from pageout.machine.simulate import Result, simulate
 from pageout.readers.read import read_input
+from pageout.vocabulary.errors import InvariantError
 from pageout.vocabulary.scenario import Cgroup, Scenario
 from tests.machine.test_memory import hog
 from tests.machine.test_simulate import KIB, MIB, MS, S, file, io, machine, scenario
@@ -147,3 +149,23 @@ def test_global_reclaim_takes_from_every_group() -> None:
     assert result.metrics["reclaimed_kswapd"] > 0
     assert all(group_of(result, name)["memory.stat"]["pgsteal_kswapd"] > 0 for name in (JOB, "b"))
     assert all(group_of(result, name)["memory.events"]["max"] == 0 for name in (JOB, "b"))
+
+
+SPOILED = [
+    ("memory_max", lambda group: group["usage"] - 1, "may hold"),
+    ("usage", lambda group: group["usage"] + 1, "usage"),
+    ("nr_file", lambda group: group["nr_file"] + 1, "nr_file"),
+    ("peak", lambda group: group["usage"] - 1, "more than its peak"),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "said"), SPOILED, ids=[name for name, _, _ in SPOILED])
+def test_a_spoiled_group_is_found_and_named(name: str, value: Any, said: str) -> None:
+    what = scenario(machine(128), (file(16, exists=True),), reader(16, background=False))
+    result = simulate(grouped(what, Cgroup(name=JOB, max_bytes=8 * MIB)))
+    group = result.booted.arrays["memcg"]
+    checkers.check(result.booted, result.scenario)
+    group[name][1] = value({field: int(group[field][1]) for field in group.dtype.names})
+
+    with pytest.raises(InvariantError, match=said):
+        checkers.check(result.booted, result.scenario)

@@ -6,7 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pageout.bundle.bundle import read_bundle
+from pageout.twin.boxes import scenario_of
 from pageout.twin.lateness import run_delay
+from tests.bundle.made import META, small
 
 EVERY_NS = 100_000_000
 
@@ -50,3 +53,15 @@ def test_it_is_never_more_than_a_run_can_have() -> None:
     found = run_delay(at[:-1], 0, int(at[-1]))
 
     assert found is None or (found.busy_percent <= 90 and found.run_delay_ns <= 10**9)
+
+
+@pytest.mark.parametrize("cpus", [1, 2])
+def test_on_one_cpu_the_sampler_waits_for_the_recorded_tasks_and_tells_nothing(tmp_path, cpus: int) -> None:
+    at = sampled(np.random.default_rng(3), 60, 0.4, 2e7, 0) / 1e9
+    rows = [f"{100 + t:.6f},10,0,50000,1000,990" for t in at]
+    samples = "\n".join(["t_s,nr_dirty,nr_writeback,nr_free,nr_dirtied,nr_written", *rows, ""])
+    meta = {**META, "cpus": cpus, "start_s": 100.0, "end_s": 120.0, "samples": {"clock": "trace", "time_column": "t_s"}}
+    bundle = read_bundle(str(small(tmp_path / "b", meta__json=meta, samples__csv=samples, fio__json=None)))
+    machine = scenario_of(bundle, box="white").scenario.machine
+
+    assert (machine.busy_percent > 0) == (cpus > 1)

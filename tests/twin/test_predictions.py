@@ -280,7 +280,7 @@ def test_what_is_gone_after_a_change_is_neither_sure_nor_unsure_and_counts_are_w
     assert told["pause_p50_ms"]["trust"] is None
 
 
-@pytest.mark.parametrize("ended_by", ["SIGINT", "command"])
+@pytest.mark.parametrize("ended_by", ["SIGINT", "duration", "command"])
 def test_a_recording_that_was_cut_short_is_simulated_for_as_long(tmp_path, ended_by):
     meta = {**META, "ended_by": ended_by, "start_s": 100.1, "end_s": 100.4}
     bundle = read_bundle(str(small(tmp_path / "b", meta__json=meta)))
@@ -292,7 +292,7 @@ def test_a_recording_that_was_cut_short_is_simulated_for_as_long(tmp_path, ended
         assert twin.scenario.length_ns == 0
         return
     assert twin.scenario.length_ns == window.end_ns - window.start_ns
-    assert any("ended by SIGINT" in note for note in twin.notes)
+    assert any(f"cut short by {ended_by}" in note for note in twin.notes)
 
 
 @given(st.integers(64, 4096), st.integers(0, 4096))

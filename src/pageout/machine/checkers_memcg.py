@@ -45,7 +45,7 @@ def _check_group(arrays: dict[str, Any], seen: Any, m: int, mine: Any) -> Iterat
     found = int(mine.sum()) + int(stock.sum()) + int(reserved.sum())
     yield from _differ(f"cgroup {m} usage", group["usage"], found)
     if group["usage"] > group["memory_max"] or group["peak"] > group["memory_max"]:
-        yield f"cgroup {m} holds {group['usage']} pages, at most {group['peak']}, and may hold {group['max']}"
+        yield f"cgroup {m} holds {group['usage']} pages, at most {group['peak']}, and may hold {group['memory_max']}"
     if group["usage"] > group["peak"] or (np.array(stock) < 0).any():
         yield f"cgroup {m} holds {group['usage']} pages, more than its peak, {group['peak']}, or a stock below 0"
 

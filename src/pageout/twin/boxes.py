@@ -99,11 +99,13 @@ def _white(bundle: Bundle, design: str, seed: int, notes: list[str]) -> Twin:
 
 def _cut_after(bundle: Bundle, tasks: tuple[Task, ...], notes: list[str]) -> int:
     """Return how long to simulate a command that was not let end, ns; 0: until its tasks are done."""
-    window, ended_by = window_of(bundle), bundle.meta.ended_by or ""
-    if window is None or not ended_by.startswith("SIG"):
+    window, ended_by = window_of(bundle), bundle.meta.ended_by
+    cut = ended_by == "duration" or (ended_by or "").startswith("SIG")
+    if window is None or not cut:
         return 0
-    notes.append(f"the recording was ended by {ended_by} after {window.seconds:.3g} s: simulated for as long")
-    return max(window.end_ns - window.start_ns, 1) + min((task.start_delay_ns for task in tasks), default=0)
+    notes.append(f"the command was cut short by {ended_by}, after {window.seconds:.3g} s: simulated for as long")
+    starts = [task.start_delay_ns for task in tasks if not task.background]
+    return max(window.end_ns - window.start_ns, 1) + min(starts, default=0)
 
 
 def _black(bundle: Bundle, design: str, seed: int, notes: list[str]) -> Twin:
@@ -164,7 +166,7 @@ def _as_busy(bundle: Bundle, machine: Machine, window: Window | None, notes: lis
     """Return the machine as busy with other things as it was."""
     samples = bundle.samples
     late = run_delay(samples.time_ns, window.start_ns, window.end_ns) if samples is not None and window else None
-    if late is None:
+    if late is None or machine.cpus == 1:  # on one CPU the sampler waits for the recorded tasks, too
         return machine
     notes.append(late.said)
     return msgspec.structs.replace(machine, busy_percent=late.busy_percent, run_delay_ns=late.run_delay_ns)

@@ -20,9 +20,7 @@ from pageout.kernel.fs.bdi_work import wakeup_flusher_threads
 from pageout.kernel.mm.folio_list import putback
 from pageout.kernel.mm.free_area import zone_of
 from pageout.kernel.mm.isolate import count_isolated, is_kswapd
-from pageout.kernel.mm.lruvec import (
-    isolate_lru_folios,
-)
+from pageout.kernel.mm.lruvec import isolate_lru_folios
 from pageout.kernel.mm.memcontrol import count_group_scan, count_group_steal, lru_size
 from pageout.kernel.mm.reclaim_throttle import wake_throttle_isolated
 from pageout.kernel.mm.swap import lru_add_drain
