@@ -11,11 +11,13 @@ import polars as pl
 from pageout.analysis.block import with_class
 from pageout.bundle.bundle import Bundle
 from pageout.bundle.calls import Calls, job_text
+from pageout.bundle.fio_command import job_of_command, job_of_line
 from pageout.bundle.samples import Samples
 from pageout.events.tables import Events
 
 FIO_COMM = "fio"
 JOB_FILE = "job.fio"
+MOST_JOB_FILES = 64
 NEAR_NS = 1_000_000_000  # fio's own runtime and the trace tell of one start if they are no further apart
 
 
@@ -56,11 +58,16 @@ def evidence_of(bundle: Bundle) -> Evidence:
 
 
 def fio_text(bundle: Bundle) -> str | None:
-    """Return the fio job that ran: of the case, as kept, or as fio's own output tells of it."""
-    case = bundle.case
+    """Return the fio job that ran: of the case, by command and job files, or by fio's own output."""
+    case, files = bundle.case, bundle.files
     if case is not None and case.fio is not None:
-        return case.fio
-    return bundle.files.text(JOB_FILE) if JOB_FILE in bundle.files.names else job_text(bundle.files)
+        return job_of_line(case.fio) or case.fio
+    names = [JOB_FILE, *(f"job-{number}.fio" for number in range(2, MOST_JOB_FILES + 1))]
+    kept = [files.text(name) for name in names if name in files.names]
+    text = job_of_command(bundle.meta.command or (), kept) or (kept[0] if kept else None)
+    if text is None or "${" in text:  # its own output has variables filled in
+        return job_text(files) or text
+    return text
 
 
 def _synced(bundle: Bundle, calls: Calls) -> bool:
