@@ -96,7 +96,8 @@ def _of_fio(bundle: Bundle, seconds: float) -> Window | None:
     events = bundle.events
     assert events is not None
     lasted = int(seconds * 1e9)
-    ends = written_requests(events, bundle.device)["time_ns"]
+    wrote = any(calls.is_write for calls in bundle.calls)
+    ends = finished_requests(events, bundle.device, "write" if wrote else "read")["time_ns"]
     firsts = (
         events.frame("global_dirty_state")
         .filter(pl.col("comm").cast(pl.String) == FIO_COMM)
@@ -113,7 +114,12 @@ def _of_fio(bundle: Bundle, seconds: float) -> Window | None:
 
 
 def written_requests(events: Events, device: str | None) -> pl.DataFrame:
-    """Return time_ns, sector and nr_sector of each write the device finished; an empty frame if no event says.
+    """Return each write the device finished."""
+    return finished_requests(events, device, "write")
+
+
+def finished_requests(events: Events, device: str | None, op: str) -> pl.DataFrame:
+    """Return time_ns, sector and nr_sector of each request the device finished; an empty frame if no event says.
 
     Completions: where a driver is busy 6.1 prints a request again each time it is given.
     """
@@ -122,4 +128,4 @@ def written_requests(events: Events, device: str | None) -> pl.DataFrame:
     )
     if device is not None:
         rows = rows.filter(pl.col("dev") == device.replace(":", ","))
-    return with_class(rows).filter((pl.col("op") == "write") & (pl.col("nr_sector") > 0))
+    return with_class(rows).filter((pl.col("op") == op) & (pl.col("nr_sector") > 0))

@@ -89,6 +89,7 @@ def _io_fields(scenario: Scenario, task: Task) -> dict[str, int]:
         "offset_bytes": task.offset_bytes,
         "fsync_every": task.fsync_every,
         "end_fsync": int(task.end_fsync),
+        "drop_cache": int(task.drop_cache),
         "norandommap": int(task.norandommap),
         "mmap": int(task.mmap),
         "loops": task.loops,

@@ -141,7 +141,7 @@ def _io_over(k, t, job):
         return True
     job.lap += 1
     job.done_bytes = 0
-    job.issued = 0
+    job.issued, job.done_reads, job.done_writes = 0, 0, 0
     return False
 
 
@@ -205,11 +205,14 @@ def _choose_call(k, t, job):
     job.is_read = 1 if rw == RW_READ or rw == RW_RANDREAD else 0
     if rw == RW_MIX or rw == RW_RANDMIX:
         job.is_read = 1 if random_below(task, 100) < job.rwmixread else 0
-    which = job.issued % job.nr_files
+    done = job.issued
+    if rw == RW_MIX:  # fio goes through a file by reads and by writes, each from the start
+        done = job.done_reads if job.is_read else job.done_writes
+    which = done % job.nr_files
     if rw == RW_RANDREAD or rw == RW_RANDWRITE or rw == RW_RANDMIX:
         offset = _random_block(k, t, job) * job.block_bytes
     else:
-        offset = job.issued // job.nr_files * job.block_bytes + job.offset_bytes
+        offset = done // job.nr_files * job.block_bytes + job.offset_bytes
         if offset >= job.file_bytes:
             span = job.file_bytes - job.offset_bytes
             offset = job.offset_bytes + (offset - job.offset_bytes) % span // job.block_bytes * job.block_bytes
@@ -365,6 +368,10 @@ def _call_done(k, t, f, job):
     observe(k, HIST_READ if job.is_read else HIST_WRITE, latency)
     k.task[t].nr_calls += 1
     job.issued += 1
+    if job.is_read:
+        job.done_reads += 1
+    else:
+        job.done_writes += 1
     job.done_bytes += f.nr_to_write
     job.touched += f.nr_to_write
     if job.rate_bps > 0:
@@ -373,12 +380,22 @@ def _call_done(k, t, f, job):
 
 @kfn
 def _end_fsync(k, t, f, job, resume):
-    """fsync each of the job's files at its end, if it asks for it. Returns a verb, or -1 when done."""
-    if not job.end_fsync or f.d >= job.nr_files or k.task[t].killed or job.rw == RW_READ or job.rw == RW_RANDREAD:
+    """fsync each of the job's files at its end, then have its pages dropped, as it asks. Returns a verb, or -1: done."""
+    if k.task[t].killed:
         return -1
-    inode = k.file_list[job.file_start + f.d]
+    only_reads = job.rw == RW_READ or job.rw == RW_RANDREAD
+    nr_synced = job.nr_files if job.end_fsync and not only_reads else 0
+    number = f.d
     f.d += 1
-    return call(k, t, f, FN.sys_fsync, resume, inode, 0, 0)
+    if number < nr_synced:
+        return call(k, t, f, FN.sys_fsync, resume, k.file_list[job.file_start + number], 0, 0)
+    number -= nr_synced
+    if not job.drop_cache or number >= job.nr_files:
+        return -1
+    inode = k.file_list[job.file_start + number]
+    if job.rw == RW_WRITE and job.offset_bytes == 0 and job.io_bytes >= job.file_bytes * job.nr_files:
+        k.inode[inode].unwritten = 0  # all of it holds something now
+    return call(k, t, f, FN.sys_fadvise64, resume, inode, 0, 0)
 
 
 @kfn
