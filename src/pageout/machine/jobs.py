@@ -35,6 +35,7 @@ KINDS = {
 GFP = {"auto": 0, "kernel": GFP_KERNEL, "nofs": GFP_NOFS, "noio": GFP_WAIT, "atomic": GFP_ATOMIC}
 CALLERS = {"sendfile": c.CALLER_SENDFILE, "nfsd": c.CALLER_NFSD}
 DIRECTIONS = {"read": 0, "write": 1, "randread": 2, "randwrite": 3, "rw": 4, "randrw": 5}
+ADVICE = {"normal": 0, "sequential": 1, "random": 2}
 
 
 class Jobs(NamedTuple):
@@ -90,6 +91,7 @@ def _io_fields(scenario: Scenario, task: Task) -> dict[str, int]:
         "fsync_every": task.fsync_every,
         "end_fsync": int(task.end_fsync),
         "drop_cache": int(task.drop_cache),
+        "advice": ADVICE[task.advice],
         "norandommap": int(task.norandommap),
         "mmap": int(task.mmap),
         "loops": task.loops,

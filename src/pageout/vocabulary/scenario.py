@@ -268,6 +268,13 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     fsync_every: Annotated[int, note("fsync after so many writes, 0 = never", "", 0, 10**12, "fsync", of="io")] = 0
     end_fsync: Annotated[bool, note("fsync once at the end", of="io")] = False
     drop_cache: Annotated[bool, note("in the end its files leave the cache, as by posix_fadvise()", of="io")] = False
+    advice: Annotated[
+        Literal["normal", "sequential", "random"],
+        note(
+            "of its files, by posix_fadvise(): sequential doubles what is read ahead, random reads what is asked",
+            of="io",
+        ),
+    ] = "normal"
     rate_bps: Annotated[int, note("limit of each direction, 0 = none", "rate", 0, 1 << 50, "rate", of=IO + " hog")] = 0
     thinktime_ns: Annotated[int, note("pause between blocks of calls", "duration", 0, 365 * DAY_NS, of=IO)] = 0
     thinktime_blocks: Annotated[int, note("calls before each pause", "", 1, 10**12, of=IO)] = 1

@@ -380,7 +380,7 @@ def _call_done(k, t, f, job):
 
 @kfn
 def _end_fsync(k, t, f, job, resume):
-    """fsync each of the job's files at its end, then have its pages dropped, as it asks. Returns a verb, or -1: done."""
+    """fsync each of the job's files at its end, then drop its pages, as it asks. Returns a verb, or -1: done."""
     if k.task[t].killed:
         return -1
     only_reads = job.rw == RW_READ or job.rw == RW_RANDREAD
