@@ -83,7 +83,11 @@ def window_of(bundle: Bundle) -> Window | None:
     spans = [(one.start_ns, one.end_ns) for one in calls if one.start_ns is not None and one.end_ns is not None]
     if spans:
         return Window(min(start for start, _ in spans), max(end for _, end in spans))
-    if calls and bundle.events is not None and (found := _of_fio(bundle, max(one.seconds for one in calls))):
+    if (
+        calls
+        and bundle.events is not None
+        and (found := _of_fio(bundle, max(one.after_s + one.seconds for one in calls)))
+    ):
         return found
     if bundle.meta.start_s is not None and bundle.meta.end_s is not None:
         return Window(int(bundle.meta.start_s * 1e9), int(bundle.meta.end_s * 1e9))

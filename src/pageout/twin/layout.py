@@ -43,10 +43,11 @@ def with_layout(bundle: Bundle, fio: str, program: Program, seed: int, notes: li
         return program
     notes.append(f"files: {total / MIB:,.0f} MiB are laid out before the jobs, synced and dropped from the cache")
     synced = _NO_FSYNC.search(fio) is None
+    after = len(tasks)
     first = [
         Task(
             name=_free(f"{LAYOUT}-{number}", tasks), rw="write", file=(number,), bs_bytes=bs, group=turn,
-            io_bytes=files[number].size_bytes, end_fsync=synced, drop_cache=True, seed=task_seed(seed, len(tasks) + turn),
+            io_bytes=files[number].size_bytes, end_fsync=synced, drop_cache=True, seed=task_seed(seed, after + turn),
         )
         for turn, (number, bs) in enumerate(needed.items())
     ]  # fmt: skip

@@ -146,13 +146,13 @@ def _io_over(k, t, job):
 
 
 @kfn
-def _feistel(job, i):
+def _feistel(job, i, key):
     """A permutation of 0..2^bits-1: every block once, in an order without pattern. Four rounds, keys from the seed."""
     half = job.feistel_bits // 2
     mask = (1 << half) - 1
     left, right = i >> half, i & mask
     for r in range(4):
-        mixed = (right * 0x9E3779B1 + job.key + r * 0x85EBCA6B) & 0xFFFFFFFF
+        mixed = (right * 0x9E3779B1 + key + r * 0x85EBCA6B) & 0xFFFFFFFF
         mixed = ((mixed ^ (mixed >> 15)) * 0x2C1B3C6D) & 0xFFFFFFFF
         mixed ^= mixed >> 12
         left, right = right, (left ^ mixed) & mask
@@ -167,11 +167,23 @@ def _random_block(k, t, job):
         return _from_table(k, task, job)
     if job.norandommap:
         return random_below(task, job.nr_blocks)
+    if job.nr_files > 1:  # each file has a map of its own
+        return _mapped_block(job, job.issued // job.nr_files % job.nr_blocks, job.issued % job.nr_files)
     while True:
-        block = _feistel(job, job.position)
+        block = _feistel(job, job.position, job.key)
         job.position = job.position + 1 if job.position + 1 < 1 << job.feistel_bits else 0
         if block < job.nr_blocks:
             return block
+
+
+@kfn
+def _mapped_block(job, i, which):
+    """The i-th block of a file's own order: out of range, the permutation is gone through again."""
+    key = (job.key + which * 0x61C88647) & 0x7FFFFFFF
+    block = _feistel(job, i, key)
+    while block >= job.nr_blocks:
+        block = _feistel(job, block, key)
+    return block
 
 
 @kfn
@@ -191,9 +203,9 @@ def _from_table(k, task, job):
         rank = low * share + random_below(task, share)
     if job.feistel_bits == 0:
         return rank
-    block = _feistel(job, rank)
+    block = _feistel(job, rank, job.key)
     while block >= job.nr_blocks:
-        block = _feistel(job, block)
+        block = _feistel(job, block, job.key)
     return block
 
 
