@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What fio does with its files: lays them out, tells the kernel how it goes through them, reads and writes at once."""
 
+import random
+
 import msgspec
 import polars as pl
 import pytest
@@ -108,3 +110,36 @@ def test_fio_tells_the_kernel_how_it_goes_through_its_files():
         "sequential",
         "random",
     ]
+
+
+def runs_of(nr_blocks, nr_calls, draw):
+    """fio's random map: a block that was covered gives way to the next one that was not. Returns pieces in a row."""
+    covered = set()
+    for _ in range(nr_calls):
+        block = draw.randrange(nr_blocks)
+        while block in covered:
+            block = (block + 1) % nr_blocks
+        covered.add(block)
+    return sum(block - 1 not in covered for block in covered)
+
+
+@pytest.mark.parametrize("nr_files", [1, 3])
+def test_random_blocks_lie_as_much_in_a_row_as_fio_has_them(tmp_path, nr_files):
+    blocks, calls = SIZE // 4096, SIZE // 4096 // 2
+    job = f"[w]\nrw=randwrite\nbs=4k\nnrfiles={nr_files}\nsize={nr_files * SIZE}\nio_size={nr_files * calls * 4096}\nend_fsync=1\n"
+    scenario = read_fio("j.fio", job, MACHINE, environ={})
+    high = LIMITS | {"vm.dirty_bytes": 400 * MIB, "vm.dirty_background_bytes": 300 * MIB}
+    files = tuple(msgspec.structs.replace(file, unwritten=True) for file in scenario.files)  # blocks by fallocate()
+    scenario = msgspec.structs.replace(scenario, files=files, settings=high, design="linux-6.18")
+    simulate(scenario, trace=tmp_path / "t.txt")
+    done = (
+        read_input(str(tmp_path / "t.txt"))
+        .events.frame("block_rq_complete")
+        .with_columns(pl.col("rwbs").cast(pl.String))
+    )
+    written = done.filter(pl.col("rwbs").str.starts_with("W") & ~pl.col("rwbs").str.contains("M"))
+
+    expected = sum(runs_of(blocks, calls, random.Random(seed)) for seed in range(nr_files))
+    assert written["nr_sector"].cast(pl.Int64).sum() == nr_files * calls * 8  # no block twice
+    assert len(written) == pytest.approx(expected, rel=0.05)
+    assert expected < 0.9 * nr_files * calls / 2  # of a permutation half of all blocks begin a piece

@@ -283,6 +283,9 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     start_delay_ns: Annotated[int, note("wait before starting", "duration", 0, 365 * DAY_NS, "startdelay")] = 0
     group: Annotated[int, note("starts when all tasks of the group before are done", "", 0, 4096)] = 0
     norandommap: Annotated[bool, note("random offsets may repeat before every block was covered", of=IO)] = False
+    next_free: Annotated[
+        bool, note("a random block that was covered gives way to the next one that was not, as in fio", of=IO)
+    ] = False
     seed: Annotated[int, note("of its own random numbers (TOML: from the run's seed unless told)")] = 0
     distribution: Annotated[Literal["random", "zipf", "pareto"], note("of random offsets", of=IO)] = "random"
     theta: Annotated[float, note("zipf exponent (over 0), or pareto h (0 to 1)", "", 0, 100, of=IO)] = 1.0

@@ -284,7 +284,8 @@ def _rate(job: Job, rw: str, bs: int) -> int:
 def _distribution(job: Job, rw: str) -> dict[str, Any]:
     """Return how random offsets are drawn; anything but uniform goes without a random map, as in fio."""
     kind, _, rest = job.text("random_distribution", "random").partition(":")
-    plain = {"norandommap": job.flag("norandommap")}
+    drawn = job.text("random_generator", "tausworthe") != "lfsr"
+    plain = {"norandommap": job.flag("norandommap"), "next_free": drawn and rw.startswith("rand")}
     if kind == "random" or not rw.startswith("rand"):
         return plain
     if kind not in ("zipf", "pareto"):

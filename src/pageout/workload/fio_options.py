@@ -54,6 +54,7 @@ MODELLED = {
     "loops": "times the job is done",
     "stonewall": "waits for all jobs above to be done",
     "norandommap": "random blocks may repeat before all were covered",
+    "random_generator": "lfsr: a permutation; any other draws, and takes the next block not covered yet",
     "random_distribution": "random, zipf:theta, pareto:h; others are warned of and taken as random",
     "randseed": "seed of the random numbers; wins over --seed",
     "randrepeat": "a run always repeats; another --seed gives other numbers",
@@ -68,7 +69,7 @@ MODELLED = {
 _HARMLESS_NAMES = """
     description name group_reporting new_group thread unit_base filetype unique_filename lockfile iodepth
     iodepth_batch iodepth_batch_complete_min iodepth_batch_complete_max iodepth_low serialize_overlap io_submit_mode
-    softrandommap random_generator openfiles clocksource mem iomem_align hugepage-size do_verify
+    softrandommap openfiles clocksource mem iomem_align hugepage-size do_verify
     verify_policy verifysort verifysort_nr verify_interval verify_offset verify_pattern verify_pattern_interval
     verify_fatal verify_dump verify_async verify_backlog verify_backlog_batch verify_async_cpus experimental_verify
     verify_state_load verify_state_save verify_write_sequence verify_header_seed write_iolog write_hint

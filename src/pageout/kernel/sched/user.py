@@ -25,7 +25,7 @@ from pageout.engine.kstack import call
 from pageout.engine.ledger import observe
 from pageout.engine.rng import random32, random_below
 from pageout.engine.waitqueue import sleep_on, sleep_until, wake_all
-from pageout.jit import kfn
+from pageout.jit import kfn, lowest_bit
 from pageout.kernel.frames import FN
 from pageout.kernel.fs.read_write import read_cached
 from pageout.kernel.mm.memcontrol import uncharge_reserve
@@ -35,6 +35,7 @@ from pageout.kernel.sched.highorder import JOB_HUGEPAGES
 
 JOB_IO, JOB_ALLOC, JOB_SELECT, JOB_FORK, JOB_HOG, JOB_UNLINK, JOB_REQUESTS = 0, 1, 2, 3, 4, 5, 6
 RW_READ, RW_WRITE, RW_RANDREAD, RW_RANDWRITE, RW_MIX, RW_RANDMIX = 0, 1, 2, 3, 4, 5
+MAP_BITS = 62  # blocks in a word of a random map
 HIST_JOBS = NR_HIST_GLOBAL  # each job's two, of writes and of reads, follow the machine's own
 
 
@@ -167,6 +168,8 @@ def _random_block(k, t, job):
         return _from_table(k, task, job)
     if job.norandommap:
         return random_below(task, job.nr_blocks)
+    if job.map_start != NIL:
+        return _free_block(k, task, job, job.issued % job.nr_files)
     if job.nr_files > 1:  # each file has a map of its own
         return _mapped_block(job, job.issued // job.nr_files % job.nr_blocks, job.issued % job.nr_files)
     while True:
@@ -174,6 +177,35 @@ def _random_block(k, t, job):
         job.position = job.position + 1 if job.position + 1 < 1 << job.feistel_bits else 0
         if block < job.nr_blocks:
             return block
+
+
+@kfn
+def _free_block(k, task, job, which):
+    """Draw a block of a file; of one that was covered the next that was not, round the end. A full map begins anew.
+
+    Source: fio 3.33 io_u.c:__get_next_rand_offset, lib/axmap.c:axmap_next_free.
+    """
+    words = (job.nr_blocks + MAP_BITS - 1) // MAP_BITS
+    start = job.map_start + which * words
+    if job.issued // job.nr_files % job.nr_blocks == 0:
+        for word in range(start, start + words):
+            k.table[word] = 0
+    block = random_below(task, job.nr_blocks)
+    word, bit = block // MAP_BITS, block % MAP_BITS
+    free = _free_bits(k, job, start, word, words) >> bit << bit
+    while free == 0:
+        word = word + 1 if word + 1 < words else 0
+        free = _free_bits(k, job, start, word, words)
+    bit = lowest_bit(free)
+    k.table[start + word] |= 1 << bit
+    return word * MAP_BITS + bit
+
+
+@kfn
+def _free_bits(k, job, start, word, words):
+    """The blocks of a word of a map that were not covered."""
+    nr = MAP_BITS if word + 1 < words else job.nr_blocks - word * MAP_BITS
+    return ~k.table[start + word] & ((1 << nr) - 1)
 
 
 @kfn
