@@ -121,3 +121,19 @@ def folio_after(pos, nbytes, *, largest):
     while index % (1 << order):
         order -= 1
     return (index + (1 << order)) * 4096
+
+
+def folios_read(start: int, end: int, largest: int) -> list[int]:
+    """Return where each folio begins that is read ahead from `start` up to `end`: mm/readahead.c:page_cache_ra_order."""
+    begins = []
+    largest = min(largest, (end - start).bit_length() - 1)
+    index = start
+    while index < end:
+        order = largest
+        while index % (1 << order):
+            order -= 1
+        while index + (1 << order) > end:
+            order -= 1
+        begins.append(index)
+        index += 1 << order
+    return begins

@@ -25,6 +25,8 @@ _HEAD = re.compile(r"#\s{0,9}(?:\w{1,30} -?\d{1,18}\s{0,9}){1,20}")
 _PAIR = re.compile(r"(\w{1,30}) (-?\d{1,18})")
 _PAGE_BYTES = 4096
 NEAR_ALL = 1 - 1e-9
+_DELAY = re.compile(r"(\d{1,9})([a-zA-Z]{0,4})")
+_UNITS = {"us": 1e-6, "usec": 1e-6, "ms": 1e-3, "msec": 1e-3, "m": 60.0, "h": 3600.0}
 
 
 class Quantiles(NamedTuple):
@@ -54,6 +56,7 @@ class Calls(NamedTuple):
     each_us: NDArray[np.float64] | None = None  # of every call, in order, where a log says
     each_bytes: NDArray[np.float64] | None = None
     fsync_us: float | None = None  # of the last one
+    after_s: float = 0.0  # how long after the first task it began, where its own clock is all there is
 
 
 def of_values(values: NDArray[np.float64]) -> Quantiles:
@@ -146,6 +149,7 @@ class _FioDirection(msgspec.Struct):
 
 class _FioJob(msgspec.Struct):
     jobname: str = ""
+    groupid: int = 0
     options: dict[str, Any] = msgspec.field(default_factory=dict, name="job options")
     read: _FioDirection = msgspec.field(default_factory=_FioDirection)
     write: _FioDirection = msgspec.field(default_factory=_FioDirection)
@@ -176,9 +180,11 @@ def job_text(files: Files) -> str | None:
         return None
     names = [job.jobname for job in fio.jobs]
     lines = ["[global]", *_option_lines(fio.common)]
-    for job in fio.jobs:
+    for number, job in enumerate(fio.jobs):
         several = names.count(job.jobname) > 1
         kept = {name: value for name, value in job.options.items() if not (several and name == "numjobs")}
+        if number and job.groupid > fio.jobs[number - 1].groupid and not {"stonewall", "new_group"} & set(kept):
+            kept["stonewall"] = ""  # fio does not list it
         lines += [f"[{job.jobname}]", *_option_lines(kept)]
     return "\n".join(lines) + "\n"
 
@@ -195,7 +201,9 @@ def _of_fio(files: Files) -> list[Calls]:
     Clones of one job share its name in fio's own output: they are numbered, as their files are.
     """
     found = []
-    jobs = _read_fio(files).jobs
+    told_all = _read_fio(files)
+    jobs, common = told_all.jobs, told_all.common
+    after = _begun_after(jobs, common)
     clones, met = Counter(job.jobname for job in jobs), Counter[str]()
     for job in jobs:
         name = job.jobname if clones[job.jobname] == 1 else f"{job.jobname}.{met[job.jobname]}"
@@ -203,8 +211,29 @@ def _of_fio(files: Files) -> list[Calls]:
         for is_write, told in ((True, job.write), (False, job.read)):
             if told.io_bytes > 0:
                 seconds = told.runtime / 1000
-                found.append(Calls(name, is_write, told.io_bytes, seconds, None, None, _table(told)))
+                calls = Calls(name, is_write, told.io_bytes, seconds, None, None, _table(told))
+                found.append(calls._replace(after_s=after[job.groupid] + _delay_s(job, common)))
     return found
+
+
+def _begun_after(jobs: Sequence[_FioJob], common: dict[str, Any]) -> dict[int, float]:
+    """Return how long after the first group each began, s: a group waits for the one before (stonewall)."""
+    longest: dict[int, float] = {}
+    for job in jobs:
+        lasted = max(job.read.runtime, job.write.runtime) / 1000 + _delay_s(job, common)
+        longest[job.groupid] = max(longest.get(job.groupid, 0.0), lasted)
+    begun, found = 0.0, {}
+    for group in sorted(longest):
+        found[group] = begun
+        if not any("new_group" in job.options for job in jobs if job.groupid > group):
+            begun += longest[group]
+    return found
+
+
+def _delay_s(job: _FioJob, common: dict[str, Any]) -> float:
+    """Return the job's startdelay, s; of a range its lower end."""
+    told = _DELAY.match(str(job.options.get("startdelay", common.get("startdelay", ""))))
+    return int(told[1]) * _UNITS.get(told[2].lower(), 1.0) if told else 0.0
 
 
 def _of_command(meta: Meta) -> list[Calls]:

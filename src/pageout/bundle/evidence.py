@@ -11,11 +11,13 @@ import polars as pl
 from pageout.analysis.block import with_class
 from pageout.bundle.bundle import Bundle
 from pageout.bundle.calls import Calls, job_text
+from pageout.bundle.fio_command import job_of_command, job_of_line
 from pageout.bundle.samples import Samples
 from pageout.events.tables import Events
 
 FIO_COMM = "fio"
 JOB_FILE = "job.fio"
+MOST_JOB_FILES = 64
 NEAR_NS = 1_000_000_000  # fio's own runtime and the trace tell of one start if they are no further apart
 
 
@@ -56,11 +58,16 @@ def evidence_of(bundle: Bundle) -> Evidence:
 
 
 def fio_text(bundle: Bundle) -> str | None:
-    """Return the fio job that ran: of the case, as kept, or as fio's own output tells of it."""
-    case = bundle.case
+    """Return the fio job that ran: of the case, by command and job files, or by fio's own output."""
+    case, files = bundle.case, bundle.files
     if case is not None and case.fio is not None:
-        return case.fio
-    return bundle.files.text(JOB_FILE) if JOB_FILE in bundle.files.names else job_text(bundle.files)
+        return job_of_line(case.fio) or case.fio
+    names = [JOB_FILE, *(f"job-{number}.fio" for number in range(2, MOST_JOB_FILES + 1))]
+    kept = [files.text(name) for name in names if name in files.names]
+    text = job_of_command(bundle.meta.command or (), kept) or (kept[0] if kept else None)
+    if text is None or "${" in text:  # its own output has variables filled in
+        return job_text(files) or text
+    return text
 
 
 def _synced(bundle: Bundle, calls: Calls) -> bool:
@@ -76,7 +83,11 @@ def window_of(bundle: Bundle) -> Window | None:
     spans = [(one.start_ns, one.end_ns) for one in calls if one.start_ns is not None and one.end_ns is not None]
     if spans:
         return Window(min(start for start, _ in spans), max(end for _, end in spans))
-    if calls and bundle.events is not None and (found := _of_fio(bundle, max(one.seconds for one in calls))):
+    if (
+        calls
+        and bundle.events is not None
+        and (found := _of_fio(bundle, max(one.after_s + one.seconds for one in calls)))
+    ):
         return found
     if bundle.meta.start_s is not None and bundle.meta.end_s is not None:
         return Window(int(bundle.meta.start_s * 1e9), int(bundle.meta.end_s * 1e9))
@@ -89,7 +100,8 @@ def _of_fio(bundle: Bundle, seconds: float) -> Window | None:
     events = bundle.events
     assert events is not None
     lasted = int(seconds * 1e9)
-    ends = written_requests(events, bundle.device)["time_ns"]
+    wrote = any(calls.is_write for calls in bundle.calls)
+    ends = finished_requests(events, bundle.device, "write" if wrote else "read")["time_ns"]
     firsts = (
         events.frame("global_dirty_state")
         .filter(pl.col("comm").cast(pl.String) == FIO_COMM)
@@ -106,7 +118,12 @@ def _of_fio(bundle: Bundle, seconds: float) -> Window | None:
 
 
 def written_requests(events: Events, device: str | None) -> pl.DataFrame:
-    """Return time_ns, sector and nr_sector of each write the device finished; an empty frame if no event says.
+    """Return each write the device finished."""
+    return finished_requests(events, device, "write")
+
+
+def finished_requests(events: Events, device: str | None, op: str) -> pl.DataFrame:
+    """Return time_ns, sector and nr_sector of each request the device finished; an empty frame if no event says.
 
     Completions: where a driver is busy 6.1 prints a request again each time it is given.
     """
@@ -115,4 +132,4 @@ def written_requests(events: Events, device: str | None) -> pl.DataFrame:
     )
     if device is not None:
         rows = rows.filter(pl.col("dev") == device.replace(":", ","))
-    return with_class(rows).filter((pl.col("op") == "write") & (pl.col("nr_sector") > 0))
+    return with_class(rows).filter((pl.col("op") == op) & (pl.col("nr_sector") > 0))

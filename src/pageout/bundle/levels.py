@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Dirty and writeback over time: of the whole machine as sampled, less what other devices hold.
 
-That is known where writers are looked at. Where nobody was, only the end tells of others: the levels are the machine's.
+That is known where writers are looked at. Where nobody was, the end tells of others, if the tasks' fsync was it; else
+the levels are the machine's.
 """
 
 from __future__ import annotations
@@ -55,7 +56,8 @@ def levels_of(evidence: Evidence) -> Levels | None:
     dirty_at, writeback_at = np.interp(times, at, dirty), np.interp(times, at, writeback)
     checks = _at_checks(evidence)
     others = np.minimum(_others(checks, evidence, window, times, dirty_at + writeback_at), dirty_at)
-    return Levels(times, dirty_at - others if checks else dirty_at, writeback_at, others)
+    told = bool(checks) or (evidence.ends_clean and window == evidence.window)
+    return Levels(times, dirty_at - others if told else dirty_at, writeback_at, others)
 
 
 def _others(

@@ -126,7 +126,8 @@ def _span_s(calls: Iterable[Calls]) -> float:
     known = [(start, end) for start, end in spans if start is not None and end is not None]
     if known and len(known) == len(spans):
         return (max(end for _, end in known) - min(start for start, _ in known)) / 1e9
-    return max((one.seconds for one in rows), default=0.0)
+    first = min((one.after_s for one in rows), default=0.0)
+    return max((one.after_s + one.seconds for one in rows), default=0.0) - first
 
 
 def _latency(calls: Iterable[Calls]) -> dict[str, Value]:

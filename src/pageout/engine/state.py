@@ -296,7 +296,7 @@ JOB = tuple(
         "count interval_ns hold anon_bytes hold_ns lifetime_ns background file_start nr_files file_bytes "
         "zipf_start zipf_nr requests_start nr_requests done_bytes position next_due_ns issued state is_read lap "
         "touched nr_blocks feistel_bits key hist call_offset call_inode gfp "
-        "caller phases_start nr_phases phase phase_own pool"
+        "caller phases_start nr_phases phase phase_own pool drop_cache advice map_start done_reads done_writes"
     ).split()
 )
 

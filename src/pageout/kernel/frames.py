@@ -188,6 +188,8 @@ _GUESS = {
     "__netdev_alloc_skb": (32, "assumed: passes on"),
     "out_of_memory": (128, "assumed: as try_to_free_pages"),
     "sys_unlink": (112, "assumed: as sys_select"),
+    "sys_fadvise64": (112, "assumed: as sys_unlink"),
+    "invalidate_mapping_pages": (240, "assumed: a pagevec of 14 and locals, as truncate_inode_pages"),
     "truncate_inode_pages": (240, "assumed: a pagevec of 14 and locals, as __alloc_pages_nodemask"),
     "shrink_inactive_list": (0, "traces of 2.6.33.2: inlined into shrink_zone"),
     "pageout": (0, "traces of 2.6.33.2: inlined into shrink_page_list"),
@@ -265,6 +267,7 @@ TABLE = (
     _row("sys_clone", "task", "system_call_fastpath sys_clone do_fork", "copy_process"),
     _row("sys_recvmsg", "task", "system_call_fastpath sys_recvmsg", "__alloc_skb"),
     _row("sys_unlink", "callers", "system_call_fastpath sys_unlink", "truncate_inode_pages"),
+    _row("sys_fadvise64", "callers", "system_call_fastpath sys_fadvise64", "invalidate_mapping_pages"),
     _row(
         "sys_nr_hugepages",
         "task",

@@ -22,6 +22,7 @@ from pageout.kernel.fs.btrfs import extent_write_cache_pages
 from pageout.kernel.fs.buffer import block_write_full_page, bread
 from pageout.kernel.fs.commit import journal_commit_transaction, kjournald, log_wait_commit
 from pageout.kernel.fs.ext4 import ext4_da_writepages
+from pageout.kernel.fs.fadvise import sys_fadvise64
 from pageout.kernel.fs.fs_writeback import (
     bdi_writeback_thread,
     wb_writeback,
@@ -346,6 +347,8 @@ def _callers_step(k, t):
         return sys_fsync(k, t, f)
     if fn == FN.sys_unlink:
         return sys_unlink(k, t, f)
+    if fn == FN.sys_fadvise64:
+        return sys_fadvise64(k, t, f)
     return SWITCH
 
 

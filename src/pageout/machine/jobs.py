@@ -35,6 +35,9 @@ KINDS = {
 GFP = {"auto": 0, "kernel": GFP_KERNEL, "nofs": GFP_NOFS, "noio": GFP_WAIT, "atomic": GFP_ATOMIC}
 CALLERS = {"sendfile": c.CALLER_SENDFILE, "nfsd": c.CALLER_NFSD}
 DIRECTIONS = {"read": 0, "write": 1, "randread": 2, "randwrite": 3, "rw": 4, "randrw": 5}
+MAP_BITS = programs.MAP_BITS
+MOST_MAP_WORDS = 1 << 22  # a larger map is a permutation instead
+ADVICE = {"normal": 0, "sequential": 1, "random": 2}
 
 
 class Jobs(NamedTuple):
@@ -89,6 +92,8 @@ def _io_fields(scenario: Scenario, task: Task) -> dict[str, int]:
         "offset_bytes": task.offset_bytes,
         "fsync_every": task.fsync_every,
         "end_fsync": int(task.end_fsync),
+        "drop_cache": int(task.drop_cache),
+        "advice": ADVICE[task.advice],
         "norandommap": int(task.norandommap),
         "mmap": int(task.mmap),
         "loops": task.loops,
@@ -120,6 +125,7 @@ def _common_fields(task: Task) -> dict[str, int]:
         "lifetime_ns": task.lifetime_ns,
         "background": int(task.background),
         "mm_inode": NIL,
+        "map_start": NIL,
         "nr_files": max(1, len(task.file)),
     }
 
@@ -181,6 +187,12 @@ def jobs_of(scenario: Scenario, request_list: Any = None) -> Jobs:
                 tables.append(_distribution(task, row["nr_blocks"]))
                 table_at += len(tables[-1])
             row |= {"distribution": 1, "zipf_start": made[key], "zipf_nr": min(row["nr_blocks"], MAX_RANKS)}
+        if task.next_free and not task.norandommap and task.distribution == "random":
+            words = -(-row["nr_blocks"] // MAP_BITS) * max(1, len(task.file))
+            if words <= MOST_MAP_WORDS:
+                row["map_start"] = table_at
+                tables.append(np.zeros(words, np.int64))
+                table_at += words
         if task.phases:
             row |= {"phases_start": table_at, "nr_phases": len(task.phases)}
             row |= {"phase_own": int(task.phase_clock == "own")}

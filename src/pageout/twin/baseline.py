@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pageout.bundle.measured import Value
+from pageout.twin.layout import is_layout
 from pageout.vocabulary.scenario import Disk, Scenario, Task
 from pageout.vocabulary.settings import sysctls
 
@@ -15,6 +16,7 @@ MIB, PAGE_BYTES = 1 << 20, 4096
 def baseline(scenario: Scenario, names: Sequence[str]) -> dict[str, Value]:
     """Return the figures the model has an answer for; nobody held, nothing reclaimed, requests the largest."""
     writers = [task for task in scenario.tasks if task.kind == "io" and "write" in task.rw and not task.background]
+    writers = [task for task in writers if not is_layout(task)]
     disk = next(disk for disk in scenario.machine.disks if disk.name == scenario.machine.filesystem.disk)
     rate = _rate(writers, disk)
     limit = _limit_bytes(scenario) / MIB

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from contextlib import suppress
 from typing import NamedTuple
@@ -27,6 +28,7 @@ from pageout.twin.elsewhere import activity_of, with_activity
 from pageout.twin.estimate import Estimate
 from pageout.twin.grouped import with_cgroup
 from pageout.twin.lateness import run_delay
+from pageout.twin.layout import whole_window
 from pageout.twin.phase import in_phase
 from pageout.twin.reclaimcost import with_reclaim_cost
 from pageout.twin.start import start_of, with_room, with_start
@@ -99,7 +101,7 @@ def _white(bundle: Bundle, design: str, seed: int, notes: list[str]) -> Twin:
 
 def _cut_after(bundle: Bundle, tasks: tuple[Task, ...], notes: list[str]) -> int:
     """Return how long to simulate a command that was not let end, ns; 0: until its tasks are done."""
-    window, ended_by = window_of(bundle), bundle.meta.ended_by
+    window, ended_by = whole_window(bundle, tasks), bundle.meta.ended_by
     cut = ended_by == "duration" or (ended_by or "").startswith("SIG")
     if window is None or not cut:
         return 0
@@ -178,7 +180,7 @@ def _with_others(
     bundle: Bundle, machine: Machine, files: tuple[File, ...], tasks: tuple[Task, ...], seed: int, notes: list[str]
 ) -> tuple[Machine, tuple[File, ...], tuple[Task, ...]]:
     """Return all with what was so before, and with what others wrote meanwhile, as far as events say it."""
-    window, samples, events = window_of(bundle), bundle.samples, bundle.events
+    window, samples, events = whole_window(bundle, tasks), bundle.samples, bundle.events
     if events is None or bundle.device is None or window is None:
         return machine, files, tasks
     columns, time_ns = (samples.columns, samples.time_ns) if samples is not None else (None, None)
@@ -189,7 +191,8 @@ def _with_others(
     start = start_of(events, (columns, time_ns), device, window.start_ns, bundle.sysctl, bundle.kernel)
     machine, files = with_start(machine, files, start, notes)
     tasks = in_phase(machine.disks[0], tasks, device, window.start_ns)
-    activity = activity_of(levels_of(evidence_of(bundle)), devices, device, window.start_ns, window.end_ns)
+    levels = levels_of(dataclasses.replace(evidence_of(bundle), window=window))
+    activity = activity_of(levels, devices, device, window.start_ns, window.end_ns)
     if activity is None:
         return machine, files, tasks
     return with_activity(machine, files, tasks, activity, task_seed(seed, len(tasks)), notes)

@@ -16,6 +16,7 @@ from pageout.kernel.sched.user import HIST_JOBS
 from pageout.machine.figures import Ledger, bucket_floor
 from pageout.machine.simulate import Progress, Result, simulate
 from pageout.readers.read import read_input
+from pageout.twin.layout import is_layout
 from pageout.vocabulary.scenario import IO_KINDS, Scenario, Task
 
 SERIES = {"nr_dirty": "nr_dirty", "nr_writeback": "nr_writeback", "nr_free": "nr_free_pages"}
@@ -64,7 +65,7 @@ def evidence_of_run(result: Result) -> Evidence:
     for number, task in enumerate(scenario.tasks):
         get = ledger.row("task", result.first_task + number)
         begun, ended = get("begun_ns"), get("ended_ns") or result.now_ns
-        if task.kind not in IO_KINDS or _is_elsewhere(scenario, task):
+        if task.kind not in IO_KINDS or _is_elsewhere(scenario, task) or is_layout(task):
             continue
         for is_write, moved in ((True, "bytes_written"), (False, "bytes_read")):
             if get(moved):
@@ -75,7 +76,7 @@ def evidence_of_run(result: Result) -> Evidence:
     spans = [(one.start_ns, one.end_ns) for one in busy if one.start_ns is not None and one.end_ns is not None]
     window = Window(min(s for s, _ in spans), max(e for _, e in spans)) if spans else Window(0, result.now_ns)
     counters = {name: ledger.stat(of) for name, of in COUNTERS.items()} | {"allocstall": ledger.vm("allocstall")}
-    writers = [task for task in scenario.tasks if task.kind == "io" and "write" in task.rw]
+    writers = [task for task in scenario.tasks if task.kind == "io" and "write" in task.rw and not is_layout(task)]
     synced = all(task.end_fsync for task in writers if not _is_elsewhere(scenario, task))
     return Evidence(None, _samples(result, ledger), calls, device_number(scenario), window, counters, synced)
 

@@ -14,6 +14,7 @@ from pageout.bundle.evidence import JOB_FILE, fio_text
 from pageout.bundle.meta import CaseTask
 from pageout.twin.callcost import call_cost
 from pageout.twin.conditions import PAGE_BYTES
+from pageout.twin.layout import Program, with_layout
 from pageout.vocabulary.errors import TraceError
 from pageout.vocabulary.scenario import File, Machine, Task, task_seed
 from pageout.workload.fio import read_fio
@@ -42,12 +43,11 @@ def program_of(
         )
     scenario = read_fio(bundle.files.where(JOB_FILE), fio, machine, seed=seed, environ={})
     notes += scenario.warnings
+    files, tasks = with_layout(bundle, fio, Program(scenario.files, scenario.tasks), seed, notes)
     if _NO_FALLOCATE.search(fio):
-        return scenario.files, scenario.tasks
+        return files, tasks
     notes.append("files: their blocks are laid out in order before the run, unwritten, as fio does by fallocate()")
-    return tuple(
-        file if file.exists else msgspec.structs.replace(file, unwritten=True) for file in scenario.files
-    ), scenario.tasks
+    return tuple(file if file.exists else msgspec.structs.replace(file, unwritten=True) for file in files), tasks
 
 
 def _of_tasks(

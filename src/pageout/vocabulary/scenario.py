@@ -272,6 +272,14 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     offset_bytes: Annotated[int, note("where in the file it starts", "size", 0, 64 * TIB, of=IO)] = 0
     fsync_every: Annotated[int, note("fsync after so many writes, 0 = never", "", 0, 10**12, "fsync", of="io")] = 0
     end_fsync: Annotated[bool, note("fsync once at the end", of="io")] = False
+    drop_cache: Annotated[bool, note("in the end its files leave the cache, as by posix_fadvise()", of="io")] = False
+    advice: Annotated[
+        Literal["normal", "sequential", "random"],
+        note(
+            "of its files, by posix_fadvise(): sequential doubles what is read ahead, random reads what is asked",
+            of="io",
+        ),
+    ] = "normal"
     rate_bps: Annotated[int, note("limit of each direction, 0 = none", "rate", 0, 1 << 50, "rate", of=IO + " hog")] = 0
     thinktime_ns: Annotated[int, note("pause between blocks of calls", "duration", 0, 365 * DAY_NS, of=IO)] = 0
     thinktime_blocks: Annotated[int, note("calls before each pause", "", 1, 10**12, of=IO)] = 1
@@ -280,6 +288,9 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     start_delay_ns: Annotated[int, note("wait before starting", "duration", 0, 365 * DAY_NS, "startdelay")] = 0
     group: Annotated[int, note("starts when all tasks of the group before are done", "", 0, 4096)] = 0
     norandommap: Annotated[bool, note("random offsets may repeat before every block was covered", of=IO)] = False
+    next_free: Annotated[
+        bool, note("a random block that was covered gives way to the next one that was not, as in fio", of=IO)
+    ] = False
     seed: Annotated[int, note("of its own random numbers (TOML: from the run's seed unless told)")] = 0
     distribution: Annotated[Literal["random", "zipf", "pareto"], note("of random offsets", of=IO)] = "random"
     theta: Annotated[float, note("zipf exponent (over 0), or pareto h (0 to 1)", "", 0, 100, of=IO)] = 1.0

@@ -284,7 +284,8 @@ def _rate(job: Job, rw: str, bs: int) -> int:
 def _distribution(job: Job, rw: str) -> dict[str, Any]:
     """Return how random offsets are drawn; anything but uniform goes without a random map, as in fio."""
     kind, _, rest = job.text("random_distribution", "random").partition(":")
-    plain = {"norandommap": job.flag("norandommap")}
+    drawn = job.text("random_generator", "tausworthe") != "lfsr"
+    plain = {"norandommap": job.flag("norandommap"), "next_free": drawn and rw.startswith("rand")}
     if kind == "random" or not rw.startswith("rand"):
         return plain
     if kind not in ("zipf", "pareto"):
@@ -328,9 +329,20 @@ def _io(job: Job) -> dict[str, Any]:
         "bs_bytes": _block_size(job, rw),
         "fsync_every": min((every for every in syncs if every), default=0),
         "end_fsync": job.flag("end_fsync") or job.flag("fsync_on_close"),
+        "advice": _advice(job, rw),
         **_distribution(job, rw),
         **_engine(job),
     }
+
+
+def _advice(job: Job, rw: str) -> str:
+    """Return what fio tells the kernel of its files: fadvise_hint, by the direction unless it says."""
+    hint = job.text("fadvise_hint", "1")
+    if hint in ("random", "sequential"):
+        return hint
+    if hint not in ("0", "1"):
+        job.warn("fadvise_hint", "not modelled: taken as 1")
+    return "normal" if hint == "0" else "random" if rw.startswith("rand") else "sequential"
 
 
 def _pace(job: Job, rw: str, bs: int) -> dict[str, Any]:

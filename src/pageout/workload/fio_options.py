@@ -41,6 +41,7 @@ MODELLED = {
     "fdatasync": "taken as fsync",
     "end_fsync": "once at the end",
     "fsync_on_close": "taken as end_fsync",
+    "fadvise_hint": "0, 1, sequential or random; 1 unless given: by `rw`, as posix_fadvise() takes it",
     "sync": "O_SYNC and O_DSYNC, taken as fsync=1",
     "overwrite": "the files exist before the run",
     "rate": "bytes per second of each direction",
@@ -53,6 +54,7 @@ MODELLED = {
     "loops": "times the job is done",
     "stonewall": "waits for all jobs above to be done",
     "norandommap": "random blocks may repeat before all were covered",
+    "random_generator": "lfsr: a permutation; any other draws, and takes the next block not covered yet",
     "random_distribution": "random, zipf:theta, pareto:h; others are warned of and taken as random",
     "randseed": "seed of the random numbers; wins over --seed",
     "randrepeat": "a run always repeats; another --seed gives other numbers",
@@ -67,7 +69,7 @@ MODELLED = {
 _HARMLESS_NAMES = """
     description name group_reporting new_group thread unit_base filetype unique_filename lockfile iodepth
     iodepth_batch iodepth_batch_complete_min iodepth_batch_complete_max iodepth_low serialize_overlap io_submit_mode
-    softrandommap random_generator openfiles clocksource mem iomem_align hugepage-size do_verify
+    softrandommap openfiles clocksource mem iomem_align hugepage-size do_verify
     verify_policy verifysort verifysort_nr verify_interval verify_offset verify_pattern verify_pattern_interval
     verify_fatal verify_dump verify_async verify_backlog verify_backlog_batch verify_async_cpus experimental_verify
     verify_state_load verify_state_save verify_write_sequence verify_header_seed write_iolog write_hint
@@ -109,7 +111,6 @@ WARNED: dict[str, tuple[frozenset[str], str]] = {
     "random_sequence_stride": (OFF, "random offsets are drawn one by one"),
     "sprandom": (OFF, "random offsets are drawn one by one"),
     "file_service_type": (frozenset({"roundrobin", "roundrobin:1"}), "files are served round robin"),
-    "fadvise_hint": (frozenset({"1"}), "random jobs advise POSIX_FADV_RANDOM, others read ahead"),
     "sync_file_range": (frozenset(), "no sync_file_range() is called"),
     "write_barrier": (OFF, "no barriers are sent"),
     "end_syncfs": (OFF, "no syncfs() is called"),

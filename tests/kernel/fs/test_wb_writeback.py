@@ -12,7 +12,7 @@ from pageout.engine.waitqueue import _expiry
 from pageout.kernel.fs import wb_writeback as wb
 from pageout.kernel.fs import writepages as passes
 from pageout.kernel.fs.bdi_work import queue_work
-from pageout.kernel.fs.folios import MAX_FOLIO_ORDER, folio_end
+from pageout.kernel.fs.folios import MAX_FOLIO_ORDER, begins_folio, folio_end
 from pageout.kernel.fs.fs_writeback import SUBMIT_FLUSHER
 from pageout.kernel.mm.filemap import find_page, mark_inode_dirty, set_page_writeback
 from pageout.vocabulary.tracepoints import EV
@@ -286,3 +286,9 @@ def test_who_writes_the_same_file_waits_for_an_extent_that_another_has_mapped_an
     m.enter("ext4_da_writepages", 0, SUBMIT_FLUSHER)
     step = m.step(passes.writepages)
     assert (step.kind, step.name, step.args[0]) == ("call", "wait_on_page", find_page(m.k, 0, 1))
+
+
+@given(st.integers(0, 5000), st.integers(1, 1400))
+def test_what_is_read_ahead_lies_in_folios_as_the_twin_makes_them(start, pages) -> None:
+    found = [index for index in range(start, start + pages) if begins_folio(index, start, start + pages)]
+    assert found == naive.folios_read(start, start + pages, largest=MAX_FOLIO_ORDER)

@@ -5,9 +5,10 @@ A page is still the unit that is reclaimed and written here; what a large folio 
 and how large a bio can get.  Source: Linux v6.18 mm/filemap.c:__filemap_get_folio, include/linux/pagemap.h.
 """
 
-from pageout.engine.constants import FOLIOS_ALL, FOLIOS_NONE, FOLIOS_XFS, FS_EXT4, FS_XFS, PG_FOLIO
+from pageout.engine.constants import FOLIOS_ALL, FOLIOS_NONE, FOLIOS_XFS, FS_EXT4, FS_XFS, NIL, PG_FOLIO
 from pageout.jit import kfn, lowest_bit
 from pageout.kernel.mm.dirty_throttle import ilog2
+from pageout.kernel.mm.filemap import find_page
 
 MAX_FOLIO_ORDER = 9  # assumed: of the page cache, PMD_ORDER
 
@@ -27,6 +28,46 @@ def join_folio(k, page, first):
     pg = k.page[page]
     if k.param.write_folios != FOLIOS_NONE and pg.index > first and has_large_folios(k, pg.mapping):
         pg.pflags |= PG_FOLIO
+
+
+@kfn
+def begins_folio(index, start, end):
+    """Does a folio begin at `index` of what is read from `start` up to `end`? Each is as large as its place allows.
+
+    Source: Linux v6.18 mm/readahead.c:page_cache_ra_order.  Differs: the order does not have to grow first.
+    """
+    order = min(ilog2(end - start), MAX_FOLIO_ORDER)
+    while order > 0:
+        first = index >> order << order
+        if first >= start and first + (1 << order) <= end:
+            return first == index
+        order -= 1
+    return True
+
+
+@kfn
+def folio_first(k, inode, index):
+    """The first page of the folio that a cached page is in."""
+    while index > 0:
+        page = find_page(k, inode, index)
+        if page == NIL or not k.page[page].pflags & PG_FOLIO:
+            break
+        before = find_page(k, inode, index - 1)
+        if before == NIL:
+            break
+        index -= 1
+    return index
+
+
+@kfn
+def folio_next(k, inode, index):
+    """The first page behind the folio that a cached page is in."""
+    index += 1
+    page = find_page(k, inode, index) if index < k.inode[inode].nr_slots else NIL
+    while page != NIL and k.page[page].pflags & PG_FOLIO:
+        index += 1
+        page = find_page(k, inode, index) if index < k.inode[inode].nr_slots else NIL
+    return index
 
 
 @kfn

@@ -31,13 +31,14 @@ from pageout.kernel.block.bio import bio_alloc
 from pageout.kernel.costs import FAULT_NS
 from pageout.kernel.frames import FN
 from pageout.kernel.fs.extents import get_branch_of, metadata_cached, prepare_block
+from pageout.kernel.fs.folios import folio_first, folio_next, has_large_folios
 from pageout.kernel.fs.read_write import copy_cost
 from pageout.kernel.fs.xfs_items import inode_locked, sleep_on_inode
 from pageout.kernel.mm.buddy import free_page, try_alloc
 from pageout.kernel.mm.filemap import add_to_page_cache, find_page, remove_from_page_cache, set_page_dirty
 from pageout.kernel.mm.memcontrol import commit_charge, may_charge
 from pageout.kernel.mm.page_writeback import ratelimit_reached
-from pageout.kernel.mm.readahead import plan_readahead, ra_pages
+from pageout.kernel.mm.readahead import ADVICE_RANDOM, ADVICE_SEQUENTIAL, advice_of, plan_readahead, ra_pages
 from pageout.kernel.mm.swap import lru_del, lru_drain_page
 from pageout.kernel.mm.swapfile import free_swap_slot
 
@@ -78,7 +79,10 @@ def _read_around(k, t, f, resume):
     task = k.task[t]
     task.readahead_mark = 0
     most = ra_pages(k, f.a)
-    if f.b == task.prev_index + 1:
+    advice = advice_of(k, t)
+    if advice == ADVICE_RANDOM:  # VM_RAND_READ
+        return call(k, t, f, FN.do_readahead, resume, f.a, f.b, 1)
+    if f.b == task.prev_index + 1 or advice == ADVICE_SEQUENTIAL:
         start, nr_pages, mark = plan_readahead(k, t, f.a, f.b, most, 0)
         task.readahead_mark = mark
         return call(k, t, f, FN.do_readahead, resume, f.a, start, nr_pages)
@@ -135,11 +139,28 @@ def page_fault(k, t, f):
         return ret(k, t, f, failed)
     if not set_page_dirty(k, t, page):
         k.stat.rewrites_saved += 1
+    elif has_large_folios(k, f.a):
+        _dirty_rest(k, t, f.a, f.b)
     k.page[page].pflags |= PG_PTE_WRITE
     chunk = ratelimit_reached(k, t, k.inode[f.a].bdi)
     if chunk > 0:
         return call(k, t, f, FN.balance_dirty_pages, THROTTLED, k.inode[f.a].bdi, chunk, 0)
     return ret(k, t, f, 0)
+
+
+@kfn
+def _dirty_rest(k, t, inode, index):
+    """A store makes the whole folio dirty, and counts as so many pages for who stores.
+
+    Source: Linux v6.18 mm/memory.c:fault_dirty_shared_page, mm/page-writeback.c:folio_account_dirtied.
+    """
+    for other in range(folio_first(k, inode, index), folio_next(k, inode, index)):
+        page = find_page(k, inode, other)
+        pflags = k.page[page].pflags
+        if pflags & (PG_DIRTY | PG_LOCKED | PG_WRITEBACK) or not pflags & PG_UPTODATE:
+            continue
+        if k.slot[k.inode[inode].slot_start + other].block != NIL and not prepare_block(k, t, inode, other, page):
+            set_page_dirty(k, t, page)
 
 
 @kfn

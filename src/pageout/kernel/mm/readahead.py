@@ -24,12 +24,13 @@ from pageout.jit import kfn
 from pageout.kernel.block.bio import bio_add
 from pageout.kernel.costs import LOOKUP_NS
 from pageout.kernel.frames import FN
-from pageout.kernel.fs.folios import has_large_folios
+from pageout.kernel.fs.folios import begins_folio, has_large_folios
 from pageout.kernel.fs.xfs_items import inode_locked, sleep_on_inode
 from pageout.kernel.mm.buddy import free_page, try_alloc
 from pageout.kernel.mm.filemap import add_to_page_cache, find_page
 from pageout.kernel.mm.memcontrol import commit_charge, may_charge
 
+ADVICE_NORMAL, ADVICE_SEQUENTIAL, ADVICE_RANDOM = 0, 1, 2
 GFP_READAHEAD = GFP_HIGHUSER_MOVABLE | GFP_COLD
 
 
@@ -37,6 +38,12 @@ GFP_READAHEAD = GFP_HIGHUSER_MOVABLE | GFP_COLD
 def ra_pages(k, inode):
     """Pages that are read ahead of this file at most: its device's read_ahead_kb."""
     return k.queue[k.bdi[k.inode[inode].bdi].queue].ra_pages
+
+
+@kfn
+def advice_of(k, t):
+    """What the task said of its files by posix_fadvise().  Source: mm/fadvise.c:generic_fadvise."""
+    return k.job[k.task[t].job].advice
 
 
 @kfn
@@ -70,6 +77,10 @@ def plan_readahead(k, t, inode, index, nr_asked, hit_marker):
     """Choose the window to read now. Returns (start, pages, place of its marker from its end); 0 pages: none."""
     task = k.task[t]
     most = ra_pages(k, inode)
+    if advice_of(k, t) == ADVICE_RANDOM:
+        return index, nr_asked, 0
+    if advice_of(k, t) == ADVICE_SEQUENTIAL:
+        most *= 2
     if task.ra_inode != inode:
         task.ra_inode, task.ra_start, task.ra_size, task.ra_async = inode, 0, 0, 0
     end = task.ra_start + task.ra_size
@@ -161,7 +172,8 @@ def _fill(k, t, f, page):
         return
     block = k.slot[k.inode[f.inode].slot_start + f.index].block
     pflags = PG_READAHEAD if f.index == f.left else 0
-    pflags |= PG_FOLIO if f.index > f.b and has_large_folios(k, f.inode) else 0
+    if has_large_folios(k, f.inode) and not begins_folio(f.index, f.b, f.pos):
+        pflags |= PG_FOLIO
     commit_charge(k, t, page)
     if block == NIL:
         add_to_page_cache(k, t, page, f.inode, f.index, pflags | PG_UPTODATE)

@@ -25,7 +25,7 @@ from pageout.engine.kstack import call
 from pageout.engine.ledger import observe
 from pageout.engine.rng import random32, random_below
 from pageout.engine.waitqueue import sleep_on, sleep_until, wake_all
-from pageout.jit import kfn
+from pageout.jit import kfn, lowest_bit
 from pageout.kernel.frames import FN
 from pageout.kernel.fs.read_write import read_cached
 from pageout.kernel.mm.memcontrol import uncharge_reserve
@@ -35,6 +35,7 @@ from pageout.kernel.sched.highorder import JOB_HUGEPAGES
 
 JOB_IO, JOB_ALLOC, JOB_SELECT, JOB_FORK, JOB_HOG, JOB_UNLINK, JOB_REQUESTS = 0, 1, 2, 3, 4, 5, 6
 RW_READ, RW_WRITE, RW_RANDREAD, RW_RANDWRITE, RW_MIX, RW_RANDMIX = 0, 1, 2, 3, 4, 5
+MAP_BITS = 62  # blocks in a word of a random map
 HIST_JOBS = NR_HIST_GLOBAL  # each job's two, of writes and of reads, follow the machine's own
 
 
@@ -141,18 +142,18 @@ def _io_over(k, t, job):
         return True
     job.lap += 1
     job.done_bytes = 0
-    job.issued = 0
+    job.issued, job.done_reads, job.done_writes = 0, 0, 0
     return False
 
 
 @kfn
-def _feistel(job, i):
+def _feistel(job, i, key):
     """A permutation of 0..2^bits-1: every block once, in an order without pattern. Four rounds, keys from the seed."""
     half = job.feistel_bits // 2
     mask = (1 << half) - 1
     left, right = i >> half, i & mask
     for r in range(4):
-        mixed = (right * 0x9E3779B1 + job.key + r * 0x85EBCA6B) & 0xFFFFFFFF
+        mixed = (right * 0x9E3779B1 + key + r * 0x85EBCA6B) & 0xFFFFFFFF
         mixed = ((mixed ^ (mixed >> 15)) * 0x2C1B3C6D) & 0xFFFFFFFF
         mixed ^= mixed >> 12
         left, right = right, (left ^ mixed) & mask
@@ -167,11 +168,54 @@ def _random_block(k, t, job):
         return _from_table(k, task, job)
     if job.norandommap:
         return random_below(task, job.nr_blocks)
+    if job.map_start != NIL:
+        return _free_block(k, task, job, job.issued % job.nr_files)
+    if job.nr_files > 1:  # each file has a map of its own
+        return _mapped_block(job, job.issued // job.nr_files % job.nr_blocks, job.issued % job.nr_files)
     while True:
-        block = _feistel(job, job.position)
+        block = _feistel(job, job.position, job.key)
         job.position = job.position + 1 if job.position + 1 < 1 << job.feistel_bits else 0
         if block < job.nr_blocks:
             return block
+
+
+@kfn
+def _free_block(k, task, job, which):
+    """Draw a block of a file; of one that was covered the next that was not, round the end. A full map begins anew.
+
+    Source: fio 3.33 io_u.c:__get_next_rand_offset, lib/axmap.c:axmap_next_free.
+    """
+    words = (job.nr_blocks + MAP_BITS - 1) // MAP_BITS
+    start = job.map_start + which * words
+    if job.issued // job.nr_files % job.nr_blocks == 0:
+        for word in range(start, start + words):
+            k.table[word] = 0
+    block = random_below(task, job.nr_blocks)
+    word, bit = block // MAP_BITS, block % MAP_BITS
+    free = _free_bits(k, job, start, word, words) >> bit << bit
+    while free == 0:
+        word = word + 1 if word + 1 < words else 0
+        free = _free_bits(k, job, start, word, words)
+    bit = lowest_bit(free)
+    k.table[start + word] |= 1 << bit
+    return word * MAP_BITS + bit
+
+
+@kfn
+def _free_bits(k, job, start, word, words):
+    """The blocks of a word of a map that were not covered."""
+    nr = MAP_BITS if word + 1 < words else job.nr_blocks - word * MAP_BITS
+    return ~k.table[start + word] & ((1 << nr) - 1)
+
+
+@kfn
+def _mapped_block(job, i, which):
+    """The i-th block of a file's own order: out of range, the permutation is gone through again."""
+    key = (job.key + which * 0x61C88647) & 0x7FFFFFFF
+    block = _feistel(job, i, key)
+    while block >= job.nr_blocks:
+        block = _feistel(job, block, key)
+    return block
 
 
 @kfn
@@ -191,9 +235,9 @@ def _from_table(k, task, job):
         rank = low * share + random_below(task, share)
     if job.feistel_bits == 0:
         return rank
-    block = _feistel(job, rank)
+    block = _feistel(job, rank, job.key)
     while block >= job.nr_blocks:
-        block = _feistel(job, block)
+        block = _feistel(job, block, job.key)
     return block
 
 
@@ -205,11 +249,14 @@ def _choose_call(k, t, job):
     job.is_read = 1 if rw == RW_READ or rw == RW_RANDREAD else 0
     if rw == RW_MIX or rw == RW_RANDMIX:
         job.is_read = 1 if random_below(task, 100) < job.rwmixread else 0
-    which = job.issued % job.nr_files
+    done = job.issued
+    if rw == RW_MIX:  # fio goes through a file by reads and by writes, each from the start
+        done = job.done_reads if job.is_read else job.done_writes
+    which = done % job.nr_files
     if rw == RW_RANDREAD or rw == RW_RANDWRITE or rw == RW_RANDMIX:
         offset = _random_block(k, t, job) * job.block_bytes
     else:
-        offset = job.issued // job.nr_files * job.block_bytes + job.offset_bytes
+        offset = done // job.nr_files * job.block_bytes + job.offset_bytes
         if offset >= job.file_bytes:
             span = job.file_bytes - job.offset_bytes
             offset = job.offset_bytes + (offset - job.offset_bytes) % span // job.block_bytes * job.block_bytes
@@ -365,6 +412,10 @@ def _call_done(k, t, f, job):
     observe(k, HIST_READ if job.is_read else HIST_WRITE, latency)
     k.task[t].nr_calls += 1
     job.issued += 1
+    if job.is_read:
+        job.done_reads += 1
+    else:
+        job.done_writes += 1
     job.done_bytes += f.nr_to_write
     job.touched += f.nr_to_write
     if job.rate_bps > 0:
@@ -373,12 +424,22 @@ def _call_done(k, t, f, job):
 
 @kfn
 def _end_fsync(k, t, f, job, resume):
-    """fsync each of the job's files at its end, if it asks for it. Returns a verb, or -1 when done."""
-    if not job.end_fsync or f.d >= job.nr_files or k.task[t].killed or job.rw == RW_READ or job.rw == RW_RANDREAD:
+    """fsync each of the job's files at its end, then drop its pages, as it asks. Returns a verb, or -1: done."""
+    if k.task[t].killed:
         return -1
-    inode = k.file_list[job.file_start + f.d]
+    only_reads = job.rw == RW_READ or job.rw == RW_RANDREAD
+    nr_synced = job.nr_files if job.end_fsync and not only_reads else 0
+    number = f.d
     f.d += 1
-    return call(k, t, f, FN.sys_fsync, resume, inode, 0, 0)
+    if number < nr_synced:
+        return call(k, t, f, FN.sys_fsync, resume, k.file_list[job.file_start + number], 0, 0)
+    number -= nr_synced
+    if not job.drop_cache or number >= job.nr_files:
+        return -1
+    inode = k.file_list[job.file_start + number]
+    if job.rw == RW_WRITE and job.offset_bytes == 0 and job.io_bytes >= job.file_bytes * job.nr_files:
+        k.inode[inode].unwritten = 0  # all of it holds something now
+    return call(k, t, f, FN.sys_fadvise64, resume, inode, 0, 0)
 
 
 @kfn
