@@ -143,6 +143,7 @@ def read_bundle(path: str, on_read: OnRead | None = None) -> Bundle:
     if events is None and SAMPLES not in files.names:
         raise TraceError(f"{path}: neither {TRACES[0]} nor {SAMPLES} in it, nothing was recorded: record again")
     samples = read_samples(files, meta, events)
+    warnings += samples.warnings if samples is not None else ()
     if samples is not None and samples.clock == "start":
         warnings.append(f"{files.where(SAMPLES)}: nothing ties its clock to the trace's: levels are of all its rows")
     return Bundle(files, meta, events, samples, read_calls(files, meta), _sysctls(files, meta), warnings)

@@ -18,6 +18,7 @@ import polars as pl
 
 from pageout.events.tables import Events, Hole, frame_schema
 from pageout.vocabulary.errors import TraceError
+from pageout.vocabulary.json_words import json_words
 from pageout.vocabulary.schema import EVENTS
 
 SCHEMA = 1  # raised when a table's columns change their meaning
@@ -178,7 +179,7 @@ def read_meta(folder: Path) -> Meta:
             f"{folder}: a folder without {META} ({error.strerror}): name a trace, or a folder that convert wrote"
         ) from None
     except (msgspec.DecodeError, msgspec.ValidationError, RecursionError) as error:
-        raise TraceError(f"{path}: {error}: not written by pageout: convert the trace again") from None
+        raise TraceError(f"{path}: not as pageout writes it: {json_words(error)}: convert the trace again") from None
     if found.schema != SCHEMA:
         raise TraceError(f"{path}: schema {found.schema}, this pageout reads {SCHEMA}: convert the trace again")
     return found
