@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What is mounted on a device: by its number, else by its name, as /proc/self/mounts tells it.
 
-A bundle made by hand has no numbers beside its mounts, and a partition has another number than the disk that counts what
-is dirty: there the name decides, `vda1` on `vda`, `nvme0n1p2` on `nvme0n1`.
+A bundle made by hand has no numbers beside its mounts, and a partition has another number than the disk that counts
+what is dirty: there the name decides, `vda1` on `vda`, `nvme0n1p2` on `nvme0n1`.
 """
 
 from __future__ import annotations
