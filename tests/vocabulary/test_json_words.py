@@ -43,6 +43,11 @@ def test_an_error_names_its_place_and_what_belongs_there(content, words):
     assert said(content) == words
 
 
+def test_a_number_out_of_range_is_said_with_its_bound():
+    error = msgspec.ValidationError("Expected `int` <= 9 - at `$.holes[0].line`")
+    assert json_words(error) == "holes[0].line: a number that has to be <= 9"
+
+
 def test_a_part_is_named_by_where_it_stands_in_its_document():
     assert said(b'{"rows": 5}', "case") == "case.rows: a whole number, where a list belongs"
     assert json_words(RecursionError()) == "nested too deep"

@@ -9,6 +9,7 @@ _KINDS = {
 }  # fmt: skip
 _WRONG = re.compile(r"Expected `([^`]{1,80})`, got `([^`]{1,80})`(?: - at `([^`]{1,500})`)?")
 _MISSING = re.compile(r"Object missing required field `([^`]{1,200})`(?: - at `([^`]{1,500})`)?")
+_BEYOND = re.compile(r"Expected `(?:int|float)` ([<>]=?) (-?[\d.]{1,40})(?: - at `([^`]{1,500})`)?")
 _MALFORMED = re.compile(r"JSON is malformed: (.{1,200}) \(byte (\d{1,20})\)")
 
 
@@ -29,6 +30,8 @@ def json_words(error: Exception, field: str = "") -> str:
         return f"no JSON: {broken[1]} at byte {broken[2]}"
     if (wrong := _WRONG.fullmatch(text)) is not None:
         return f"{_place(field, wrong[3])}{_kinds(wrong[2])}, where {_kinds(wrong[1])} belongs"
+    if (beyond := _BEYOND.fullmatch(text)) is not None:
+        return f"{_place(field, beyond[3])}a number that has to be {beyond[1]} {beyond[2]}"
     if (missing := _MISSING.fullmatch(text)) is not None:
         return f"{_place(field, missing[2])}{missing[1]} is missing"
     return f"{_place(field, None)}{text}"
