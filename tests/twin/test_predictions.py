@@ -300,6 +300,29 @@ def test_what_if_moves_the_recorded_value_as_the_simulated_one_moved():
     assert (told["write_mb_s"]["trust"], told["throttle_s"]["trust"]) == (True, False)
 
 
+def test_after_a_change_the_longest_pause_is_never_below_the_median_one():
+    names = ("pause_mean_ms", "pause_p50_ms", "pause_p90_ms", "pause_max_ms")
+    rows = whatif.rows(dict(zip(names, (11.0, 12.0, 12.0, 20.0), strict=True)),
+                       dict(zip(names, (10.0, 12.0, 16.0, 28.0), strict=True)),
+                       dict(zip(names, (10.0, 12.0, 12.0, 12.0), strict=True)), 4.0)  # fmt: skip
+    told = {row["name"]: row for row in rows}
+
+    assert [told[name]["after"] for name in names] == [11, 12, 12, 12]
+    assert told["pause_max_ms"]["difference"] == -8
+
+
+LEVELS = st.lists(st.floats(0.5, 100), min_size=3, max_size=3).map(sorted)
+
+
+@given(LEVELS, LEVELS, LEVELS)
+def test_whatever_the_runs_were_quantiles_after_a_change_rise(before, unchanged, changed):
+    names = ("pause_p50_ms", "pause_p90_ms", "pause_max_ms")
+    tables = [dict(zip(names, values, strict=True)) for values in (before, unchanged, changed)]
+    told = {row["name"]: row["after"] for row in whatif.rows(*tables, 4.0)}
+
+    assert told["pause_p50_ms"] <= told["pause_p90_ms"] <= told["pause_max_ms"]
+
+
 def test_of_what_did_not_happen_nobody_knows_how_well_it_is_predicted():
     (row,) = whatif.rows({"throttle_s": 0.0}, {"throttle_s": 0.0}, {"throttle_s": 7.0}, 4.0)
 
