@@ -30,7 +30,9 @@ def test_a_healthy_log_is_said_to_speak_of_no_trouble(tmp_path: Path, capsys: py
     assert "To know more, capture:" in out
 
 
-@pytest.mark.parametrize("line", ["blk_update_request: I/O error, dev sda, sector 9", "ata1: link is slow, resetting", "nfs: timed out"])
+@pytest.mark.parametrize(
+    "line", ["blk_update_request: I/O error, dev sda, sector 9", "ata1: link is slow, resetting", "nfs: timed out"]
+)
 def test_a_log_with_an_odd_line_is_not_called_healthy(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], line: str
 ) -> None:
@@ -42,7 +44,9 @@ def test_a_log_with_an_odd_line_is_not_called_healthy(
     assert line in " ".join(out.split())
 
 
-MEMINFO = "MemTotal: {} kB\nMemFree: 90000 kB\nMemAvailable: 4000000 kB\nCached: 90000 kB\nDirty: 40 kB\nWriteback: 0 kB\n"
+MEMINFO = (
+    "MemTotal: {} kB\nMemFree: 90000 kB\nMemAvailable: 4000000 kB\nCached: 90000 kB\nDirty: 40 kB\nWriteback: 0 kB\n"
+)
 
 
 @pytest.mark.parametrize(("kib", "two"), [(16_000_000, True), (8_100_000, False)])

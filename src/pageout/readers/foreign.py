@@ -111,6 +111,8 @@ _TESTS: tuple[Callable[[bytes], str], ...] = (_sysstat, _elf, _zip, _tar, _perfe
 def of_folder(path: Path) -> str:
     """Return what to do with a folder that was named in place of a file."""
     names = {one.name for one, _ in zip(path.iterdir(), range(1000), strict=False)}
+    if not names:
+        return "an empty directory: name a file"
     if any(name.endswith(".parquet") for name in names):
         return f"a directory of {PARQUET}"
     if "sos_commands" in names:
