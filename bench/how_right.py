@@ -35,7 +35,8 @@ the first events.
 A figure is **within** if it lies within its tolerance, or within the real machine's own spread, where twins tell
 it: bandwidth 5 %; levels 10 %; throttle time, requests, kswapd 15 %; number of pauses and their distribution 25 %;
 longest calls (p99) 30 % where they exceed 1 ms. The **baseline** is the one-line model: rate = the smaller of
-demand and limit, nobody held, levels at the limit.
+demand and limit, nobody held, levels at the limit. Where nothing of a kind happened, neither recorded nor predicted,
+nothing is proven: such figures are not counted.
 
 """
 CHAOTIC = """\
@@ -98,8 +99,8 @@ def name_of(path: str) -> str:
 
 
 def judged(bundle: Found) -> list[Found]:
-    """Return the figures of a recording that are judged."""
-    return [row for row in bundle["figures"] if row["within"] is not None]
+    """Return the figures of a recording that are judged; where nothing happened in both nothing is shown."""
+    return [row for row in bundle["figures"] if row["within"] is not None and (row["measured"] or row["predicted"])]
 
 
 def page(found: Found) -> str:

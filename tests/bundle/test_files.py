@@ -5,13 +5,17 @@ import io
 import json
 import zipfile
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pageout.bundle.bundle import read_bundle
+from pageout.bundle.evidence import evidence_of
 from pageout.bundle.files import files_of, is_bundle
+from pageout.bundle.measured import measured
 from pageout.bundle.meta import read_meta
+from pageout.bundle.reading import inputs_of
 from pageout.readers.read import read_input
 from pageout.vocabulary.errors import TraceError
 from tests.bundle.made import META, small, with_manifest, zipped
@@ -95,7 +99,9 @@ def test_an_odd_device_makes_no_recording_worthless(tmp_path):
     bundle = read_bundle(str(small(tmp_path / "b", meta__json=META | {"devices": {"7:0": {"nr_requests": "many"}}})))
 
     assert bundle.meta.devices == {}
-    assert "devices" in bundle.warnings[0]
+    assert bundle.warnings[0].endswith(
+        "meta.json: devices.nr_requests: a text, where a whole number belongs: devices is left out"
+    )
 
 
 @pytest.mark.parametrize("missing", ["trace__txt__gz", "samples__csv"])
@@ -169,3 +175,99 @@ def test_any_meta_is_read_or_refused_in_one_line(tmp_path_factory, value):
     folder = tmp_path_factory.mktemp("meta")
     (folder / "meta.json").write_text(json.dumps(value))
     assert "\n" not in answer(read_meta, files_of(str(folder)))
+
+
+def damaged(path, name):
+    """Spoil the bytes of a member where they are packed."""
+    content = bytearray(path.read_bytes())
+    with zipfile.ZipFile(path) as archive:
+        entry = archive.getinfo(name)
+    start = entry.header_offset + 30 + len(entry.filename) + entry.compress_size // 2
+    content[start : start + 8] = b"\xff" * 8
+    path.write_bytes(bytes(content))
+    return path
+
+
+def test_a_damaged_zip_says_which_file_in_it_is_damaged(tmp_path):
+    path = damaged(zipped(small(tmp_path / "b"), tmp_path / "b.zip", "in/"), "in/fio.json")
+
+    refused(path, "b.zip/in/fio.json: damaged in the .zip", "copy the .zip again")
+
+
+def test_explain_reads_the_rest_of_a_zip_of_which_one_file_is_damaged(tmp_path):
+    path = damaged(zipped(small(tmp_path / "b"), tmp_path / "b.zip", "in/"), "in/meta.json")
+    inputs, errors = inputs_of(str(path))
+
+    assert [len(found.events) for found in inputs] == [9]
+    assert [error.startswith(f"{path}/in/meta.json: damaged") for error in errors] == [True]
+
+
+def test_a_zip_that_was_copied_in_part_is_said_to_be_damaged_not_to_be_unpacked(tmp_path):
+    path = zipped(small(tmp_path / "b"), tmp_path / "b.zip", "in/")
+    path.write_bytes(path.read_bytes()[:-30])
+    for read in (read_bundle, read_input):
+        text = answer(read, str(path))
+        assert "damaged .zip" in text
+        assert "copy it again" in text
+        assert "unpack" not in text
+
+
+def test_a_zip_that_is_no_recording_is_said_to_be_one_with_the_names_in_it(tmp_path):
+    path = tmp_path / "x.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for number in range(7):
+            archive.writestr(f"logs/{number}.txt", "x")
+
+    assert answer(read_input, str(path)).endswith(
+        "unpack it and name the files in it: logs/0.txt, logs/1.txt, logs/2.txt, logs/3.txt, logs/4.txt, ..."
+    )
+    with zipfile.ZipFile(path, "w"):
+        pass
+    assert "nothing in it" in answer(read_input, str(path))
+    (tmp_path / "y.zip").write_text("no zip at all\n")
+    assert "no .zip archive by its content" in answer(read_bundle, str(tmp_path / "y.zip"))
+
+
+SAMPLED = "t_s,nr_dirty,nr_writeback,nr_free,nr_dirtied,nr_written"
+
+
+def test_what_is_no_count_is_said_with_its_line_and_is_unknown(tmp_path):
+    rows = ["0.0,10,0,50000,1000,990", "0.1,many,-5,49800,1200,1030", "", "0.2,40,30", "0.3,10,0,49700,1310,1300"]
+    bundle = read_bundle(str(small(tmp_path / "b", samples__csv="\n".join([SAMPLED, *rows, ""]))))
+    (said,) = [text for text in bundle.warnings if "samples.csv" in text]
+
+    assert (
+        ":3: nr_dirty: 'many' is no count: 5 values of nr_dirty, nr_writeback, nr_free, nr_dirtied and 1 more" in said
+    )
+    assert bundle.samples.column("nr_dirty")[[0, 2, 3]].tolist() == [10, 40, 10]
+    assert np.isnan(bundle.samples.column("nr_dirty")[1])
+    assert len(bundle.samples) == 4
+
+
+def test_a_row_without_a_time_is_left_out_and_named_and_so_is_a_column_without_a_count(tmp_path):
+    rows = ["0.0,x,0,50000,1000,990", "\xff\xfe,1,5,49800,1200,1030", "0.3,y,0,49700,1310,1300"]
+    content = "\n".join([SAMPLED, *rows, ""]).encode("latin-1")
+    bundle = read_bundle(str(small(tmp_path / "b", samples__csv=content)))
+    told = [text.rpartition("samples.csv")[2] for text in bundle.warnings if "nothing ties" not in text]
+
+    assert len(bundle.samples) == 2
+    assert [text[:10] for text in told] == [":3: t_s: '", ":2: nr_dir", ": nr_dirty"]
+    assert "this row is left out" in told[0]
+    assert "what is made of it is unknown" in told[2]
+    assert measured(evidence_of(bundle))["dirty_max_mib"] is None
+
+
+def test_samples_without_a_time_are_refused(tmp_path):
+    refused(small(tmp_path / "b", samples__csv=f"{SAMPLED}\nx,1,2,3,4,5\n"), "t_s", "a time in no row")
+
+
+def test_good_samples_say_nothing(tmp_path):
+    assert not any("samples.csv" in text for text in read_bundle(str(small(tmp_path / "b"))).warnings)
+
+
+@given(st.binary(max_size=400))
+def test_samples_of_any_bytes_are_read_or_refused_in_one_line(tmp_path_factory, content):
+    folder = tmp_path_factory.mktemp("s")
+    text = answer(read_bundle, str(small(folder, samples__csv=b"t_s,nr_dirty,nr_writeback\n0,1,2\n" + content)))
+
+    assert "\n" not in text

@@ -203,3 +203,17 @@ def test_a_closed_pipe_is_no_error() -> None:
     done = subprocess.run(["bash", "-c", shell], env=env, capture_output=True, text=True)
     assert done.stderr == ""
     assert done.stdout.strip() in ("0", "141")  # 0: all was written before the pipe closed
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["nix"], 'Unknown command "nix". (pageout --help says what there is)'),
+        (["demo", "nix"], "too many arguments: 'nix'. (pageout demo --help says what there is)"),
+        (["validate"], "(pageout validate --help says what there is)"),
+    ],
+)
+def test_a_wrong_command_line_is_one_line_that_names_the_help_to_read(words, said, capsys):
+    assert main(words) == 2
+    err = capsys.readouterr().err
+    assert (err.count("\n"), said in err) == (1, True)

@@ -13,6 +13,7 @@ from tests.export.recordings import assert_equal, read, recordings
 from pageout.events.tables import EventBuilder, Events
 from pageout.export.ftrace_text import comm_text, write_text
 from pageout.export.payloads import best_text
+from pageout.readers.ftrace_lines import cpus_told
 from pageout.readers.read import read_input
 from pageout.vocabulary.errors import TraceError
 from pageout.vocabulary.schema import EVENTS
@@ -149,3 +150,27 @@ def test_real_recordings_written_as_text_read_the_same(path: Path) -> None:
     assert kept == tuple(hole._replace(why="", line=0) for hole in again.holes)
     assert_equal(Events(events.frames, events.other, (), stacks=events.stacks),
                  Events(again.frames, again.other, (), stacks=again.stacks))  # fmt: skip
+
+
+@pytest.mark.parametrize("nr_cpus", [None, 2, 64])
+def test_the_number_of_cpus_in_the_header_is_kept(nr_cpus: int | None) -> None:
+    said = "" if nr_cpus is None else f"   #P:{nr_cpus}"
+    events = read(SAMPLE.replace("   #P:2", said))
+
+    assert events.nr_cpus == nr_cpus
+    assert written(events).splitlines()[2].endswith(f"/{len(events) + 2}{said}")
+    assert read(written(events)).nr_cpus == nr_cpus
+
+
+@pytest.mark.parametrize(
+    ("line", "nr_cpus"),
+    [
+        ("cpus=6", 6),
+        ("# latency: 50 us, #4/4, CPU#0 | (M:preempt VP:0, KP:0, SP:0 HP:0 #P:4)", 4),
+        ("#           TASK-PID   CPU#  ||||    TIMESTAMP  FUNCTION", None),
+        ("# tracer: nop #P:99999999", None),
+        ("# entries-in-buffer/entries-written: 0/0   #P:0", None),
+    ],
+)
+def test_what_a_header_says_of_cpus(line: str, nr_cpus: int | None) -> None:
+    assert cpus_told(line) == nr_cpus

@@ -26,7 +26,7 @@ def assert_same(one: Events, other: Events) -> None:
     assert_equal(one, other)
     assert all(frame.equals(other.frames[name]) for name, frame in one.frames.items())  # lines too
     assert one.other.equals(other.other)
-    assert (one.holes, one.clock, one.stacks) == (other.holes, other.clock, other.stacks)
+    assert (one.holes, one.clock, one.stacks, one.nr_cpus) == (other.holes, other.clock, other.stacks, other.nr_cpus)
     assert dict(one.unknown_fields) == dict(other.unknown_fields)
 
 

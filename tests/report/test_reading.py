@@ -4,6 +4,7 @@ import pytest
 from pageout.report import reading
 from pageout.report.contrast import against, best, broken, contrast, finding
 from pageout.report.reading import endings
+from pageout.report.text import prose_number
 from tests.report.documents import METRICS, document
 
 
@@ -15,15 +16,15 @@ def test_the_reading_of_a_run_says_who_wrote_where_time_went_and_how_deep_the_st
             "the writing tasks themselves wrote none."
         ),
         (
-            "Writers slept 8.40 s in balance_dirty_pages (40 turns, 210 ms each on average; "
+            "Writers slept 8.4 s in balance_dirty_pages (40 turns, 210 ms each on average; "
             "0.14 tasks waiting on average)."
         ),
         (
-            "Allocations stalled 5.40 s in direct reclaim (812 times, 99 % of them under 40 ms; "
+            "Allocations stalled 5.4 s in direct reclaim (812 times, 99 % of them under 40 ms; "
             "0.09 tasks waiting on average)."
         ),
         (
-            "At most 402.5 MiB were not yet safe on the device; the oldest dirty page had waited 31.50 s; "
+            "At most 402.5 MiB were not yet safe on the device; the oldest dirty page had waited 31.5 s; "
             "12 rewrites of dirty pages cost no I/O."
         ),
         "Reclaim freed 65 % of the 200,000 pages it scanned, direct reclaim doing 20 % of the freeing.",
@@ -171,3 +172,40 @@ def test_a_power_cut_that_the_run_did_not_reach_is_said() -> None:
     assert said == ["The run was over before the power was to be cut, at 90 s."]
     assert endings(document() | {"power_cut_s": 9.0, "ending": "power cut"}) == ["The run ended early: power cut."]
     assert endings(document() | {"power_cut_s": None, "ending": "done"}) == []
+
+
+def test_a_page_older_than_the_run_was_dirty_before_it_began() -> None:
+    assert "had waited 31.5 s, 11.5 s of them before the run began;" in reading.dirty_levels(METRICS, 20.0)
+    assert "before the run" not in reading.dirty_levels(METRICS, 31.5)
+
+
+def of_device(**figures: float | None) -> dict[str, float | None]:
+    return {"write_requests": 1000, "seek_count": 0, "seek_mean_mib": None, "device_busy_share": 0.5} | figures
+
+
+def test_seeks_of_several_disks_are_told_by_the_disk_that_made_them() -> None:
+    devices = {
+        "sda": of_device(seek_count=1400, seek_mean_mib=90.0, device_busy_share=0.97),
+        "sdb": of_device(seek_count=100, seek_mean_mib=9000.0),
+        "md0": of_device(seek_count=None),
+        "sdc": of_device(write_requests=0),
+    }
+    text = reading.device_load(METRICS, devices)
+
+    assert text == (
+        "Of 2 devices at work sda, the busiest, was busy 97 % of the time; together they took 2,000 write requests of "
+        "400 KiB on average and made 1,500 seeks, 1,400 of them sda over 90 MiB on average."
+    )
+    assert "800.5" not in text
+
+
+def test_one_device_at_work_is_the_device() -> None:
+    one = reading.device_load(METRICS, {"sda": of_device(seek_count=5), "sdb": of_device(write_requests=0)})
+    assert one == reading.device_load(METRICS)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(34.3, "34.3"), (34.0, "34"), (0.10, "0.1"), (100, "100"), (1e-9, "1e-09")]
+)
+def test_a_sentence_has_no_zeros_that_say_nothing(value: float, text: str) -> None:
+    assert prose_number(value) == text

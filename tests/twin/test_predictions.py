@@ -110,7 +110,10 @@ def test_validate_and_replay_answer_for_a_bundle(recorded, tmp_path, capsys):
     rows = {row["name"]: row for row in document["bundles"][0]["figures"]}
 
     assert status == int(any(row["within"] is False for row in rows.values()))
-    assert set(rows["write_mb_s"]) == {"name", "unit", "measured", "predicted", "baseline", "error", "spread", "within"}
+    assert set(rows["write_mb_s"]) == {
+        "name", "unit", "measured", "predicted", "baseline", "error", "spread", "allowed", "within", "nothing",
+    }  # fmt: skip
+    assert rows["write_mb_s"]["allowed"] == 0.05
     assert rows["write_mb_s"]["within"] is True
     assert rows["write_mb_s"]["spread"] is None
     assert "throttle_slept_s" not in rows  # neither recorded nor predicted
@@ -136,6 +139,10 @@ def test_the_table_fits_and_says_the_answer_first(recorded, capsys):
 
     assert "figures within tolerance" in out.splitlines()[0]
     assert max(map(len, out.splitlines())) <= 100
+    assert "nearer" not in out
+    assert "allowed" in next(line for line in out.splitlines() if line.startswith("figure "))
+    assert "baseline: " in out
+    assert "before: " not in out
     assert "pageout replay" in err.splitlines()[-1]
 
 
@@ -172,7 +179,9 @@ def test_a_prediction_is_judged_by_the_larger_of_tolerance_and_spread(name, valu
         assert near is False  # no prediction is a miss
     else:
         error = judge.error_of(value, guess)
-        assert near == (math.isfinite(error) and abs(error) <= max(tolerance, spread or 0))
+        allowed = judge.allowed(name, value, spread, 4.0)
+        assert allowed == pytest.approx(max(tolerance, spread or 0), abs=1e-6)
+        assert near == (math.isfinite(error) and abs(error) <= allowed)
 
 
 def test_where_nothing_was_measured_the_tolerance_is_absolute():
@@ -182,6 +191,28 @@ def test_where_nothing_was_measured_the_tolerance_is_absolute():
     assert not judge.within("throttle_count", 0, 2, None, 4.0)
     assert judge.within("plateau_mib", 0.0, 1.0, None, 4.0)
     assert judge.within("write_p99_us", 900.0, 5.0, None, 4.0) is None
+
+
+def test_a_figure_that_is_zero_in_both_is_right_but_no_proof():
+    rows = [{"name": name, "error": 0.0, "within": True, "nothing": judge.nothing(value, guess)}
+            for name, value, guess in (("a", 0, 0), ("b", 0, 0.0), ("c", 0, 1), ("d", 1, 1), ("e", None, None))]  # fmt: skip
+
+    assert [row["nothing"] for row in rows] == [True, True, False, False, False]
+    assert {name: told["n"] for name, told in judge.summary([{"figures": rows}]).items()} == {
+        "a": 0, "b": 0, "c": 1, "d": 1, "e": 1,
+    }  # fmt: skip
+
+
+def test_a_copy_of_a_recording_is_no_twin_of_it(tmp_path, capsys):
+    paths = [str(small(tmp_path / name)) for name in ("a", "b")]
+    bundles = [read_bundle(path) for path in paths]
+    ones = [judge.recorded(bundle, scenario_of(bundle)) for bundle in bundles]
+    other = ones[1]._replace(figures=ones[1].figures | {"throttle_count": 99}, path="c")
+
+    assert judge.copies(ones) == [f"{paths[1]}: the same recording as {paths[0]}: it tells no spread"]
+    assert set(judge.spreads(ones)[0].values()) == {None}
+    assert judge.copies([ones[0], other]) == []
+    assert judge.spreads([ones[0], other])[0]["throttle_count"] == 98
 
 
 def test_several_seeds_give_a_median_and_a_range():
@@ -267,6 +298,35 @@ def test_what_if_moves_the_recorded_value_as_the_simulated_one_moved():
     assert (told["write_mb_s"]["after"], told["write_mb_s"]["difference"]) == (20, -20)
     assert told["write_mb_s"]["error_bar"] == pytest.approx(0.5)
     assert (told["write_mb_s"]["trust"], told["throttle_s"]["trust"]) == (True, False)
+
+
+def test_after_a_change_the_longest_pause_is_never_below_the_median_one():
+    names = ("pause_mean_ms", "pause_p50_ms", "pause_p90_ms", "pause_max_ms")
+    rows = whatif.rows(dict(zip(names, (11.0, 12.0, 12.0, 20.0), strict=True)),
+                       dict(zip(names, (10.0, 12.0, 16.0, 28.0), strict=True)),
+                       dict(zip(names, (10.0, 12.0, 12.0, 12.0), strict=True)), 4.0)  # fmt: skip
+    told = {row["name"]: row for row in rows}
+
+    assert [told[name]["after"] for name in names] == [11, 12, 12, 12]
+    assert told["pause_max_ms"]["difference"] == -8
+
+
+LEVELS = st.lists(st.floats(0.5, 100), min_size=3, max_size=3).map(sorted)
+
+
+@given(LEVELS, LEVELS, LEVELS)
+def test_whatever_the_runs_were_quantiles_after_a_change_rise(before, unchanged, changed):
+    names = ("pause_p50_ms", "pause_p90_ms", "pause_max_ms")
+    tables = [dict(zip(names, values, strict=True)) for values in (before, unchanged, changed)]
+    told = {row["name"]: row["after"] for row in whatif.rows(*tables, 4.0)}
+
+    assert told["pause_p50_ms"] <= told["pause_p90_ms"] <= told["pause_max_ms"]
+
+
+def test_of_what_did_not_happen_nobody_knows_how_well_it_is_predicted():
+    (row,) = whatif.rows({"throttle_s": 0.0}, {"throttle_s": 0.0}, {"throttle_s": 7.0}, 4.0)
+
+    assert (row["after"], row["trust"], row["error_bar"]) == (7, None, None)
 
 
 def test_what_is_gone_after_a_change_is_neither_sure_nor_unsure_and_counts_are_whole():

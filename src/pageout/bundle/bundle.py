@@ -17,6 +17,7 @@ from pageout.analysis.jiffies import hz_of
 from pageout.bundle.calls import Calls, read_calls
 from pageout.bundle.files import Files, files_of
 from pageout.bundle.meta import Case, Device, Limits, Meta, read_meta
+from pageout.bundle.mounted import kind_on
 from pageout.bundle.samples import SAMPLES, Samples, read_samples
 from pageout.events.tables import Events
 from pageout.readers.read import read_input
@@ -76,11 +77,13 @@ class Bundle:
         """Return the number of CPUs as recorded."""
         return self.meta.cpus or (self.meta.case.cpus if self.meta.case else None)
 
-    @property
+    @cached_property
     def filesystem(self) -> str | None:
         """Return the kind of the filesystem on the device that matters: of the case, else as mounted."""
-        mounted = next((one.type for one in self.meta.mounts if one.dev is not None and one.dev == self.device), None)
-        return (self.meta.case.fs if self.meta.case else None) or mounted
+        told = self.meta.case.fs if self.meta.case else None
+        if told is None and self.device is not None:
+            told = kind_on(self.device, self.meta, self.files)
+        return told
 
     @cached_property
     def device(self) -> str | None:
@@ -143,6 +146,7 @@ def read_bundle(path: str, on_read: OnRead | None = None) -> Bundle:
     if events is None and SAMPLES not in files.names:
         raise TraceError(f"{path}: neither {TRACES[0]} nor {SAMPLES} in it, nothing was recorded: record again")
     samples = read_samples(files, meta, events)
+    warnings += samples.warnings if samples is not None else ()
     if samples is not None and samples.clock == "start":
         warnings.append(f"{files.where(SAMPLES)}: nothing ties its clock to the trace's: levels are of all its rows")
     return Bundle(files, meta, events, samples, read_calls(files, meta), _sysctls(files, meta), warnings)

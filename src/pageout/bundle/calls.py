@@ -14,6 +14,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from pageout.vocabulary.errors import TraceError
+from pageout.vocabulary.json_words import json_words
 
 if TYPE_CHECKING:
     from pageout.bundle.files import Files
@@ -167,7 +168,7 @@ def _read_fio(files: Files) -> _Fio:
     try:
         return msgspec.json.decode(content[max(begin, 0) :], type=_Fio, strict=False)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
-        raise TraceError(f"{where}: {error}: no JSON of fio: record again") from None
+        raise TraceError(f"{where}: not what fio writes: {json_words(error)}: record again") from None
 
 
 def job_text(files: Files) -> str | None:

@@ -13,6 +13,7 @@ import msgspec
 
 from pageout.readers import zipped
 from pageout.vocabulary.errors import TraceError
+from pageout.vocabulary.json_words import json_words
 
 META, MANIFEST = "meta.json", "manifest.json"
 VERSION = 1  # of bundles that this pageout reads
@@ -90,8 +91,7 @@ def files_of(path: str) -> Files:
     """Return the files of a bundle, sums checked.  Raises TraceError with what is wrong and what to do."""
     found = _listed(path)
     if META not in found.names:
-        other = "; name the bundle, not a file of it" if Path(path).is_file() else ""
-        raise TraceError(f"{path}: no {META} in it, so no bundle{other}: pageout record makes one")
+        raise TraceError(f"{path}: no {META} in it, so no bundle: pageout record makes one")
     if MANIFEST in found.names:
         _check(found)
     return found
@@ -107,7 +107,7 @@ def _listed(path: str) -> Files:
         if not place.exists():
             raise TraceError(f"{path}: no such file or folder: name a bundle")
         if not place.is_file() or not zipfile_named(place):
-            raise TraceError(f"{path}: no bundle: name a folder with a {META}, or a .zip of it")
+            raise TraceError(f"{path}: a file, and no bundle: name a folder with a {META}, or a .zip of it")
     except OSError as error:
         raise TraceError(f"{path}: cannot be read ({error.strerror or error}): name a bundle") from None
     return _in_zip(path, list(zipped.members(path)))
@@ -143,7 +143,7 @@ def _check(files: Files) -> None:
             )
         manifest = msgspec.json.decode(content, type=Manifest)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
-        raise TraceError(f"{where}: {error}: copy the bundle again") from None
+        raise TraceError(f"{where}: {json_words(error)}: copy the bundle again") from None
     for name, told in manifest.files.items():
         if name not in files.names:
             raise TraceError(f"{files.path}: {name[:80]!r} is missing, its manifest names it: copy the bundle again")

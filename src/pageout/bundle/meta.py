@@ -12,6 +12,7 @@ import msgspec
 
 from pageout.bundle.files import META, Files
 from pageout.vocabulary.errors import TraceError
+from pageout.vocabulary.json_words import json_words
 
 Number = int | float
 MAX_HZ = 10_000
@@ -183,7 +184,7 @@ def read_meta(files: Files) -> tuple[Meta, list[str]]:
     try:
         table = msgspec.json.decode(files.read(META))
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
-        raise TraceError(f"{where}: {error}: correct it, or record again") from None
+        raise TraceError(f"{where}: {json_words(error)}: correct it, or record again") from None
     if not isinstance(table, dict):
         raise TraceError(f"{where}: no JSON object: record again")
     kept, warnings = _usable(where, _without_nulls(table))
@@ -205,10 +206,10 @@ def _usable(where: str, table: dict[str, Any]) -> tuple[dict[str, Any], list[str
         try:
             msgspec.convert(value, field.type, strict=False)
         except (msgspec.MsgspecError, RecursionError) as error:
-            text = f"{where}: {field.name}: {str(error).replace('`$', f'`{field.name}')}"
+            text = f"{where}: {json_words(error, field.name)}"
             if field.name == "case":
                 raise TraceError(f"{text}: correct it, or take the case out") from None
-            warnings.append(f"{text}: left out")
+            warnings.append(f"{text}: {field.name} is left out")
         else:
             kept[field.name] = value
     return kept, warnings

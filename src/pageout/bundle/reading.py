@@ -60,5 +60,10 @@ def inputs_of(path: str, on_read: OnRead | None = None) -> tuple[list[Input], li
             inputs.append(read_input(files.where(name), on_read))
         except TraceError as error:
             errors.append(str(error))
-    settings = settings_input(files)
+    try:
+        settings = settings_input(files)
+    except TraceError as error:
+        settings, errors = None, [*errors, str(error)]
+    if not inputs and settings is None and not errors:
+        raise TraceError(f"{path}: neither a trace nor a /proc file in it: record again")
     return inputs + ([settings] if settings is not None else []), errors

@@ -26,6 +26,8 @@ TIE = ("nr_dirty", "nr_writeback", "nr_dirtied", "nr_written")
 TIE_EVENT = ("dirty", "writeback", "dirtied", "written")
 SAME_NS = 5_000_000  # a read of /proc/vmstat and the line that is written of it are no further apart
 LARGEST = float(1 << 62)
+LINE = "#line"
+NAMED = 4  # columns that a message names
 
 Column = NDArray[np.float64]
 
@@ -38,6 +40,7 @@ class Samples:
     columns: Mapping[str, Column]
     clock: str
     samplers: frozenset[int] = frozenset()  # tasks, by pid, whose events come of sampling
+    warnings: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.time_ns)
@@ -48,34 +51,88 @@ class Samples:
 
 
 def read_samples(files: Files, meta: Meta, events: Events | None) -> Samples | None:
-    """Return the samples on the trace's clock, None if there are none.  Raises TraceError if they are unusable."""
+    """Return the samples on the trace's clock, None if there are none.  Raises TraceError if they are unusable.
+
+    What is no count is not known, and rows without a time are left out: a warning says where.
+    """
     if SAMPLES not in files.names:
         return None
     where = files.where(SAMPLES)
-    frame = _frame(where, files.read(SAMPLES))
-    time_column = (meta.samples.time_column if meta.samples else None) or frame.columns[0]
+    text = _text(where, files.read(SAMPLES))
+    time_column = (meta.samples.time_column if meta.samples else None) or text.columns[0]
     unit = UNITS_NS.get(time_column)
-    if unit is None or time_column not in frame.columns:
+    if unit is None or time_column not in text.columns:
         raise TraceError(f"{where}:1: {time_column[:40]!r}: no time column; there is {', '.join(UNITS_NS)}")
-    table = {name: frame[name].to_numpy().astype(np.float64) for name in frame.columns}
+    text = text.with_row_index(LINE, offset=2)  # the first line has the names
+    text = text.filter(~pl.all_horizontal(pl.exclude(LINE).is_null()))
+    told, warnings = _times(where, text, time_column, LARGEST / unit)
+    table = {name: told[name].to_numpy().astype(np.float64) for name in told.columns if name != LINE}
     time = table.pop(time_column)
-    if not (np.isfinite(time).all() and (np.abs(time) * unit < LARGEST).all()):
-        raise TraceError(f"{where}: {time_column}: not a time in every row: record again")
     order = np.argsort(time, kind="stable")
     columns = {NAMES.get(name, name): values[order] for name, values in table.items()}
     time_ns = (time[order] * unit).astype(np.int64)
-    return _on_trace_clock(Samples(time_ns, columns, "start"), time_column, meta, events)
+    found = Samples(time_ns, columns, "start", warnings=tuple(warnings))
+    return _on_trace_clock(found, time_column, meta, events)
 
 
-def _frame(where: str, content: bytes) -> pl.DataFrame:
-    """Return the table; what is no number is null."""
+def _text(where: str, content: bytes) -> pl.DataFrame:
+    """Return the table as it stands, a row a line; a cell that is empty or not there is null."""
+    in_utf8 = content.replace(b"\0", b"?").decode("utf-8", "replace").encode()
     try:
-        text = pl.read_csv(content, infer_schema=False, truncate_ragged_lines=True, ignore_errors=True)
+        text = pl.read_csv(
+            in_utf8, infer_schema=False, truncate_ragged_lines=True, ignore_errors=True, quote_char=None
+        )  # fmt: skip
     except (pl.exceptions.PolarsError, ValueError) as error:
         raise TraceError(f"{where}: no table with commas ({str(error)[:120]}): record again") from None
     if not len(text) or text.width < 2:
         raise TraceError(f"{where}: no row of samples in it: record again")
-    return text.select(pl.all().str.strip_chars().cast(pl.Float64, strict=False))
+    names = [name.strip(' "')[:100] for name in text.columns]
+    if LINE in names or len(set(names)) < len(names):
+        raise TraceError(f"{where}:1: two columns of one name: record again")
+    return text.rename(dict(zip(text.columns, names, strict=True))).with_columns(pl.all().str.strip_chars(' "'))
+
+
+def _times(where: str, text: pl.DataFrame, time_column: str, largest: float) -> tuple[pl.DataFrame, list[str]]:
+    """Return the rows that have a time, as numbers, null where there is none; and what is to be said of the rest."""
+    warnings = []
+    numbers = text.with_columns(pl.exclude(LINE).cast(pl.Float64, strict=False))
+    usable = pl.col(time_column).is_finite() & (pl.col(time_column).abs() < largest)
+    timed = numbers.select(usable.fill_null(False)).to_series()
+    if not timed.any():
+        raise TraceError(f"{where}: {time_column}: a time in no row: record again")
+    if not timed.all():
+        line, cell = text.filter(~timed).select(LINE, time_column).row(0)
+        nr = int((~timed).sum())
+        rows = "this row is" if nr == 1 else f"{nr:,} rows are"
+        warnings.append(f"{where}:{line}: {time_column}: {_shown(cell)} is no time: {rows} left out")
+    counts = numbers.with_columns(
+        pl.when(pl.col(name).is_between(0, LARGEST)).then(pl.col(name)).otherwise(None)
+        for name in numbers.columns if name not in (LINE, time_column)
+    )  # fmt: skip
+    return counts.filter(timed), warnings + _unknown(where, text.filter(timed), counts.filter(timed), time_column)
+
+
+def _unknown(where: str, text: pl.DataFrame, counts: pl.DataFrame, time_column: str) -> list[str]:
+    """Say of which values nobody knows what they were, the first by its line, and of columns that say nothing."""
+    columns = {name: counts[name].is_null() for name in counts.columns if name not in (LINE, time_column)}
+    odd = {name: rows for name, rows in columns.items() if rows.any()}
+    if not odd:
+        return []
+    empty = [name for name, rows in odd.items() if rows.all()]
+    first = min(odd, key=lambda name: int(text[LINE].filter(odd[name])[0]))
+    line, cell = text.filter(odd[first]).select(LINE, first).row(0)
+    several = sum(int(rows.sum()) for rows in odd.values())
+    values = "it is" if several == 1 else f"{several:,} values of {_named(list(odd))} are"
+    said = f"{where}:{line}: {first}: {_shown(cell)} is no count: {values} unknown, taken to change evenly there"
+    return [said, *([f"{where}: {_named(empty)}: no count in any row: what is made of it is unknown"] if empty else [])]
+
+
+def _named(names: list[str]) -> str:
+    return ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
+
+
+def _shown(cell: str | None) -> str:
+    return "nothing" if cell is None else repr(cell[:40])
 
 
 def _on_trace_clock(rows: Samples, time_column: str, meta: Meta, events: Events | None) -> Samples:

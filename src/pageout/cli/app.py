@@ -26,6 +26,19 @@ DONE, ANSWERED, BAD_INPUT, OUR_FAULT = 0, 1, 2, 70  # ANSWERED: done, and a scri
 INTERRUPTED, PIPE_CLOSED, TERMINATED = 130, 141, 143  # as the shell says of a process that a signal ended
 
 HELP = "Simulate Linux memory reclaim and writeback, page by page."
+VERBS = (
+    demo.demo,
+    run.run,
+    compare.compare,
+    explain_verb.explain,
+    record_verb.record,
+    stack.stack,
+    why_verb.why,
+    replay_verb.replay,
+    validate_verb.validate,
+    convert.convert,
+    scenarios.scenarios,
+)
 EPILOGUE = "First steps: pageout demo, pageout scenarios, then pageout run JOB.fio. Each verb has its own --help."
 
 
@@ -51,7 +64,7 @@ def main(tokens: Sequence[str]) -> int:
         sys.stdout.flush()
         return status if isinstance(status, int) else DONE
     except CycloptsError as error:
-        complain(f"{' '.join(str(error).split())} (pageout --help says what there is)")
+        complain(_usage(error, tokens))
         return BAD_INPUT
     except PageoutError as error:
         complain(str(error))
@@ -78,6 +91,16 @@ def main(tokens: Sequence[str]) -> int:
         return _our_fault(error)
 
 
+def _usage(error: CycloptsError, tokens: Sequence[str]) -> str:
+    """Return what is wrong with a command line, and which help says what there is."""
+    text = " ".join(str(error).split())
+    if text.startswith("Unused Tokens: "):
+        text = f"too many arguments: {text.removeprefix('Unused Tokens: ').strip('[].')}."
+    text = text.partition(" Available commands:")[0]
+    verb = f"{tokens[0]} " if tokens and tokens[0] in {one.__name__ for one in VERBS} else ""
+    return f"{text} (pageout {verb}--help says what there is)"
+
+
 def make_app() -> App:
     """Return the parser of the whole command line."""
     app = App(
@@ -89,19 +112,7 @@ def make_app() -> App:
         result_action="return_value",
         suppress_keyboard_interrupt=False,
     )
-    for verb in (
-        demo.demo,
-        run.run,
-        compare.compare,
-        explain_verb.explain,
-        record_verb.record,
-        stack.stack,
-        why_verb.why,
-        replay_verb.replay,
-        validate_verb.validate,
-        convert.convert,
-        scenarios.scenarios,
-    ):
+    for verb in VERBS:
         app.command(verb)
     return app
 

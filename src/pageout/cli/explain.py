@@ -82,10 +82,17 @@ def explain(
         document = masked(document, inputs)
     if plot is not None:
         _draw(inputs, plot, suffix)
-    _output(document, errors, json)
+    _output(document, errors, json, None if mask else _one_bundle(files))
     if tables and not json:
         _tables(inputs)
     return ANSWERED if any(finding.severity == "error" for finding in answer.findings) else DONE
+
+
+def _one_bundle(files: list[str]) -> str | None:
+    """Return the bundle that was named, if it is one, and alone."""
+    from pageout.bundle.files import is_bundle
+
+    return files[0] if len(files) == 1 and files[0] != "-" and is_bundle(files[0]) else None
 
 
 def _picture_kind(plot: Path | None) -> str:
@@ -107,7 +114,10 @@ def _draw(inputs: "list[Input]", plot: Path, suffix: str) -> None:
             with replacing(plot) as part:
                 part.write_bytes(picture_bytes(trace_picture(panels, Path(found.file).name), suffix))
             return
-    warn([f"--plot {plot}: no trace here has waits, levels, rates or requests to draw; nothing is written"])
+    if all(found.events is None for found in inputs):
+        warn([f"--plot {plot}: a picture is drawn of a trace, and none is here: nothing is written"])
+    else:
+        warn([f"--plot {plot}: no trace here has waits, levels, rates or requests to draw: nothing is written"])
 
 
 def _tables(inputs: "list[Input]") -> None:
@@ -216,7 +226,7 @@ def _input(found: "Input") -> dict[str, Any]:
     }
 
 
-def _output(document: dict[str, Any], errors: list[str], json: bool) -> None:
+def _output(document: dict[str, Any], errors: list[str], json: bool, bundle: str | None = None) -> None:
     if json:
         from pageout.cli.output import print_json
 
@@ -235,6 +245,10 @@ def _output(document: dict[str, Any], errors: list[str], json: bool) -> None:
             dict.fromkeys(name for recipe in recipes for name in re.findall(r"/tmp/[\w.]+", recipe["command"]))
         )
         hint(f"capture what is named above, then: pageout explain {files} together with these files")
+    elif bundle is not None:
+        import shlex
+
+        hint(f"pageout validate {shlex.quote(bundle)}")
 
 
 def _compare(inputs: "list[Input]", errors: list[str], against: list[str], mask: bool, json: bool) -> int:

@@ -97,7 +97,9 @@ def _print(document: dict[str, Any], scenario: Any) -> None:
     machine = describe.machine_line(scenario.machine, [stack_bytes(scenario)])
     jobs = describe.workload_line(scenario)
     sentences = reading.endings(document)
-    sentences += reading.reading(document["metrics"], document["sim_seconds"], stack_bytes(scenario))
+    sentences += reading.reading(
+        document["metrics"], document["sim_seconds"], stack_bytes(scenario), document.get("devices")
+    )
     sentences += cgroups.sentences(document)
     sentences += describe.stack_lines(document)
     overflow = table.stack_text(document)

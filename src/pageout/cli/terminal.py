@@ -39,8 +39,17 @@ def warn(warnings: Sequence[str]) -> None:
 
 
 def hint(text: str) -> None:
-    """Write what to type next on standard error."""
-    print(f"next: {plain(text)}", file=sys.stderr, flush=True)  # noqa: T201
+    """Write what to type next on standard error: a sentence wrapped, a command in one line, as it is pasted."""
+    from textwrap import wrap
+
+    told = f"next: {plain(text)}"
+    is_command = text.startswith(("pageout ", "sudo "))
+    lines = (
+        [told]
+        if is_command
+        else wrap(told, WIDTH, subsequent_indent="      ", break_long_words=False, break_on_hyphens=False)
+    )
+    print("\n".join(lines), file=sys.stderr, flush=True)  # noqa: T201
 
 
 def console(stderr: bool = False) -> "Console":

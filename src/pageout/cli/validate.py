@@ -92,7 +92,9 @@ def _validated(
 
     asked = _read(paths, source, common, progress)
     found, panels = [], []
-    rows = zip(asked, judge.spreads([one.recorded for one in asked]), strict=True)
+    recordings = [one.recorded for one in asked]
+    warn([*judge.copies(recordings), *_same_as_source(asked)])
+    rows = zip(asked, judge.spreads(recordings), strict=True)
     for number, (one, spread) in enumerate(rows):
         progress.part(len(paths) + number, 2 * len(paths), one.recorded.name)
         row, panel = _predicted(one, spread, common.seed, seeds, progress)
@@ -106,6 +108,17 @@ def _validated(
             "margin": between.MARGIN,
         }
     return document | {"bundles": found, "summary": judge.summary(found)}, panels
+
+
+def _same_as_source(asked: list[_Asked]) -> list[str]:
+    """Return a warning for each recording that is predicted from itself."""
+    from pageout.twin.judge import same_recording
+
+    return [
+        f"{one.recorded.path}: predicted from itself: that says how well it replays, not what a change does"
+        for one in asked
+        if one.before is not None and same_recording(one.recorded, one.before)
+    ]
 
 
 def _read(paths: list[str], source: str | None, common: OfRecording, progress: Progress) -> list[_Asked]:

@@ -11,7 +11,10 @@ from pageout.diagnose.counter_rates import COUNTERS, Between, between, has_total
 from pageout.diagnose.explain import Answer
 from pageout.diagnose.findings import ERROR, INFO, LOW, MEDIUM, WARNING, Evidence, Finding
 from pageout.diagnose.measures import SINCE_BOOT, Measure, measures
+from pageout.diagnose.rules.memory import levels
+from pageout.diagnose.words import bytes_text
 
+SAME_MEMORY = 0.02  # of MemTotal: kernels of one machine differ by less
 CHANGED = 1.5  # ratio: one capture of each, and workloads vary; less is not told from chance
 BETTER, WORSE, DIFFERENT, SAME = "better", "worse", "different", "same"
 
@@ -69,8 +72,38 @@ def compare(before: Answer, after: Answer) -> Comparison:
         gone,
         came,
         stayed,
-        _with_counters(_summary(differences, settings, gone, came, stayed), before.case, after.case, same_boot),
+        _with_machines(
+            _with_counters(_summary(differences, settings, gone, came, stayed), before.case, after.case, same_boot),
+            other_machine(before.case, after.case),
+        ),
     )
+
+
+def other_machine(before: Case, after: Case) -> tuple[str, tuple[Evidence, ...]] | None:
+    """Return what says that two captures are of two machines, and the lines; None where nothing does.
+
+    Memory the kernel manages: it changes by some MiB between releases, not by more.
+    """
+    told = [next(((file, values["MemTotal"]) for file, values in levels(case) if "MemTotal" in values), None)
+            for case in (before, after)]  # fmt: skip
+    known = [one for one in told if one is not None]
+    sizes = [value.number for _, value in known]
+    if len(known) < 2 or max(sizes) - min(sizes) <= SAME_MEMORY * max(sizes):
+        return None
+    text = " before, ".join(bytes_text(size * 1024) for size in sizes)
+    return f"memory: {text} after", tuple(Evidence(file, value.line) for file, value in known)
+
+
+def _with_machines(summary: Finding, told: tuple[str, tuple[Evidence, ...]] | None) -> Finding:
+    """Return the summary with a word before all else that two machines are compared."""
+    if told is None:
+        return summary
+    text, evidence = told
+    return replace(
+        summary, title=f"two machines ({text}); {summary.title}",
+        detail=f"What differs may come of the machines alone: better and worse say nothing of a change. {summary.detail}".strip(),
+        confidence=LOW, evidence=evidence + summary.evidence, why=f"MemTotal differs; {summary.why}",
+    )  # fmt: skip
 
 
 def _with_counters(summary: Finding, before: Case, after: Case, same_boot: Between | None) -> Finding:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Container
 from typing import NamedTuple
 
 _TRACEFS = "/sys/kernel/tracing"
@@ -101,6 +102,21 @@ RECIPES: dict[str, Recipe] = {
         "no root; milliseconds", "",
     ),
 }  # fmt: skip
+
+
+# The events that answer a recipe's question; its others only add to the answer.
+_TELLING = {
+    "throttle": frozenset({"balance_dirty_pages"}),
+    "reclaim": frozenset({"mm_vmscan_direct_reclaim_begin", "mm_vmscan_direct_reclaim_end"}),
+    "slab": frozenset({"mm_shrink_slab_start", "mm_shrink_slab_end"}),
+    "compaction": frozenset({"mm_compaction_begin", "mm_compaction_end"}),
+    "block": frozenset({"block_rq_issue", "block_rq_complete"}),
+}
+
+
+def is_answered(name: str, have: Container[str]) -> bool:
+    """Say whether a trace with these events answers what a recipe is for."""
+    return name in _TELLING and all(event in have for event in _TELLING[name])
 
 
 def events_of(name: str) -> frozenset[str]:

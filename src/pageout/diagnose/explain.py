@@ -3,18 +3,28 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from importlib import import_module
+from itertools import islice
 
-from pageout.diagnose.capture import events_of
+from pageout.diagnose.capture import is_answered
 from pageout.diagnose.case import Case
 from pageout.diagnose.findings import INFO, LOW, Evidence, Finding, ranked
 from pageout.diagnose.given import still_unknown
 from pageout.diagnose.quiet import RULES as LAST
 from pageout.diagnose.verdict import not_the_limits
+from pageout.readers.facts import TaskStack
 from pageout.readers.read import Input, fetch_texts
 
+LOG_LINES, ODD_SHOWN = 200_000, 4
+_TROUBLE = re.compile(
+    r"\b(?:errors?\b(?!=)|fail(?:ed|ure|s)\b|bugs?:|warning:|oops|panic\b(?!=)|call trace|timed out|time-?out\b|resetting|corrupt"
+    r"|hung|stall|lockup|blocked for)",
+    re.IGNORECASE,
+)
+LOG_KINDS = {"kernel log", "kernel version"}
 Rule = Callable[[Case], Iterable[Finding]]
 
 # Modules of rules; each has RULES. Which comes first does not matter: findings are ranked.
@@ -71,22 +81,52 @@ def explain(inputs: list[Input]) -> Answer:
 
 
 def _asking(found: list[Finding], case: Case) -> Iterator[Finding]:
-    """Yield findings without the captures whose every event a trace has already, and what the files do answer."""
+    """Yield findings without the captures whose question a trace answers already, and what the files do answer."""
     have = {name for _, events in case.traces() for name in events.frames}
     for finding in found:
-        wanted = tuple(name for name in finding.capture if not (events_of(name) and events_of(name) <= have))
+        wanted = tuple(name for name in finding.capture if not is_answered(name, have))
         yield replace(finding, capture=wanted, unknown=still_unknown(case, finding.unknown))
 
 
+def _is_log(case: Case) -> bool:
+    """Say whether all there is are lines of a kernel's log, without a stack, a counter or a setting among them."""
+    kinds = {kind for found in case.inputs for kind in found.account.kinds}
+    return "kernel log" in kinds and kinds <= LOG_KINDS and not any(case.facts(TaskStack))
+
+
+def _odd_lines(case: Case) -> tuple[Evidence, ...]:
+    """Return the first lines of logs that may speak of trouble, which no rule has a word for."""
+    logs = (found for found in case.inputs if "kernel log" in found.account.kinds)
+    lines = ((found.file, number, found.texts[number]) for found in logs for number in islice(found.texts, LOG_LINES))
+    odd = (Evidence(file, number, text) for file, number, text in lines if _TROUBLE.search(text[:1000]))
+    return tuple(islice(odd, ODD_SHOWN))
+
+
 def _nothing(case: Case) -> Finding:
+    odd = _odd_lines(case)
+    if _is_log(case) and not odd and all(found.account.lines <= LOG_LINES for found in case.inputs):
+        return Finding(
+            id="log-quiet",
+            severity=INFO,
+            title="nothing in this log speaks of trouble with memory or writeback",
+            detail="Of what a log tells of them (tasks hung for two minutes, failed allocations, kills, failing devices) "
+            "none was found. It says nothing of waits that are shorter.",
+            confidence=LOW,
+            why="a log begins at boot, or where its buffer was overwritten: what is not in it may have been",
+            is_not=not_the_limits(case),
+            unknown=("who waits for what, and for how long: record while it is slow (pageout record)",),
+            capture=("blocked", "throttle", "reclaim"),
+        )
     kinds = ", ".join(sorted({found.kind for found in case.inputs}))
     return Finding(
         id="cannot-tell",
         severity=INFO,
         title="I cannot tell what is wrong from these files",
-        detail=f"They were read as {kinds}; nothing in them points to a cause pageout knows.",
+        detail=f"They were read as {kinds}; nothing in them points to a cause pageout knows."
+        + (" Lines that may speak of trouble are below." if odd else ""),
         confidence=LOW,
         why="no rule found anything to conclude from",
+        evidence=odd,
         is_not=not_the_limits(case),
         unknown=("who waits for what, and for how long",),
         capture=("blocked", "throttle", "reclaim"),

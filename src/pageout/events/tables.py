@@ -66,6 +66,7 @@ class Events:
     clock: str = "seconds"  # or "us from start", "counter", "tsc": then time_ns is a bare number
     unknown_fields: Mapping[tuple[str, str], int] = field(default_factory=dict)  # (event, key) -> how often
     stacks: Mapping[int, tuple[str, ...]] = field(default_factory=dict)  # line -> functions, innermost first
+    nr_cpus: int | None = None  # of the machine, as a header says
 
     def __len__(self) -> int:
         return sum(map(len, self.frames.values())) + len(self.other)
@@ -111,6 +112,7 @@ class EventBuilder:
         self.clock = "seconds"
         self.unknown_fields: Counter[tuple[str, str]] = Counter()
         self.nr_events = 0
+        self.nr_cpus: int | None = None
         self._on_block = on_block
         self.stacks: dict[int, tuple[str, ...]] = {}
         self._same_stacks: dict[tuple[str, ...], tuple[str, ...]] = {}
@@ -238,7 +240,7 @@ class EventBuilder:
         if other is None:
             other = pl.DataFrame(schema=_OTHER_SCHEMA)
         holes, stacks = tuple(self._holes), dict(self.stacks)
-        return Events(frames, other, holes, self.clock, dict(self.unknown_fields), stacks)
+        return Events(frames, other, holes, self.clock, dict(self.unknown_fields), stacks, self.nr_cpus)
 
 
 def _schema_of(name: str) -> dict[str, Any]:

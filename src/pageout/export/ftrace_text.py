@@ -24,7 +24,7 @@ BARE_CLOCKS = ("counter", "tsc", "x86-tsc")
 CUT, OVERWRITTEN = "...", "overwritten"
 BACK_NS = 10_000_000  # a time that goes back by more says by itself that a segment begins: readers/stream.py
 
-_HEADER = "# tracer: nop\n#\n# entries-in-buffer/entries-written: {}/{}\n#\n"
+_HEADER = "# tracer: nop\n#\n# entries-in-buffer/entries-written: {}/{}{}\n#\n"
 # By the number of characters a context has: none before 3.x, migrate-disable since 5.11.
 _COLUMNS = {
     0: """\
@@ -66,7 +66,8 @@ def write_text(events: Events, out: IO[bytes], progress: Callable[[float], None]
     lost = 0
     if holes and holes[0].why == OVERWRITTEN and holes[0].line <= _first_line(events):
         lost = max(holes.pop(0).lost, 0)
-    out.write((_HEADER.format(len(events), len(events) + lost) + _columns(events)).encode())
+    cpus = "" if events.nr_cpus is None else f"   #P:{events.nr_cpus}"
+    out.write((_HEADER.format(len(events), len(events) + lost, cpus) + _columns(events)).encode())
     digits = 6 if all((frame["time_ns"] % 1000 == 0).all() for frame in _frames(events)) else 9
     writer = _Lines(events, digits, holes)
     for fraction, chunk in _chunks(events):

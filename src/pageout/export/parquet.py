@@ -18,6 +18,7 @@ import polars as pl
 
 from pageout.events.tables import Events, Hole, frame_schema
 from pageout.vocabulary.errors import TraceError
+from pageout.vocabulary.json_words import json_words
 from pageout.vocabulary.schema import EVENTS
 
 SCHEMA = 1  # raised when a table's columns change their meaning
@@ -52,6 +53,7 @@ class Meta(msgspec.Struct, kw_only=True):
     input: dict[str, Any]  # file, kind, lines, events, known_non_events, unread, lost, as `explain --json` has them
     kernel: str | None
     clock: str
+    nr_cpus: _Number | None = None  # of the machine, as the trace's header said
     holes: list[Lost]
     unknown_fields: dict[str, dict[str, int]]  # event -> field of the text that is in no column -> how often
     events: dict[str, int]  # rows of each table
@@ -140,7 +142,7 @@ def about(events: Events, version: str, source: Mapping[str, Any], kernel: str |
     for (event, key), count in sorted(events.unknown_fields.items()):
         fields.setdefault(event, {})[key] = count
     return Meta(
-        pageout=version, schema=SCHEMA, input=dict(source), kernel=kernel, clock=events.clock,
+        pageout=version, schema=SCHEMA, input=dict(source), kernel=kernel, clock=events.clock, nr_cpus=events.nr_cpus,
         holes=[Lost(*hole) for hole in events.holes], unknown_fields=fields, events={}, other={}, columns={},
     )  # fmt: skip
 
@@ -178,7 +180,7 @@ def read_meta(folder: Path) -> Meta:
             f"{folder}: a folder without {META} ({error.strerror}): name a trace, or a folder that convert wrote"
         ) from None
     except (msgspec.DecodeError, msgspec.ValidationError, RecursionError) as error:
-        raise TraceError(f"{path}: {error}: not written by pageout: convert the trace again") from None
+        raise TraceError(f"{path}: not written by pageout: {json_words(error)}: convert the trace again") from None
     if found.schema != SCHEMA:
         raise TraceError(f"{path}: schema {found.schema}, this pageout reads {SCHEMA}: convert the trace again")
     return found
@@ -195,7 +197,7 @@ def read_tables(folder: Path) -> tuple[Events, Meta]:
     if (folder / (STACKS + SUFFIX)).exists():
         rows = _read(folder, STACKS, STACKS_SCHEMA).iter_rows()
         stacks = {line: tuple(map(str, functions)) for line, functions in rows}
-    return Events(frames, other, holes, meta.clock, fields, stacks), meta
+    return Events(frames, other, holes, meta.clock, fields, stacks, meta.nr_cpus), meta
 
 
 def _tables(folder: Path, meta: Meta) -> Iterator[str]:

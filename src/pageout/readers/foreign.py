@@ -9,6 +9,7 @@ from pathlib import Path
 _DUMP = "a crash dump: give the log in it (makedumpfile --dump-dmesg FILE dmesg.txt, or `log` in crash)"
 _PICTURE = "a picture: give the text it shows"
 _ARCHIVE = "unpack it and name the files in it"
+ZIP = f"a .zip archive: {_ARCHIVE}"
 _SOS = "sos_commands/kernel/dmesg*, proc/meminfo, proc/vmstat, sos_commands/sar/sar*"
 _SAR = "sar's own file: give its text: sar -A -f FILE > sar.txt"
 _ATOP = (
@@ -70,11 +71,11 @@ def _elf(head: bytes) -> str:
 
 
 def _zip(head: bytes) -> str:
-    if not head.startswith(b"PK\x03\x04"):
+    if not head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         return ""
     if b"[Content_Types].xml" in head or b"xl/" in head or b"word/" in head:
         return "an Office document: save what it holds as text (a sheet as .csv)"
-    return f"a .zip archive: {_ARCHIVE}"
+    return ZIP
 
 
 def _tar(head: bytes) -> str:
@@ -110,6 +111,8 @@ _TESTS: tuple[Callable[[bytes], str], ...] = (_sysstat, _elf, _zip, _tar, _perfe
 def of_folder(path: Path) -> str:
     """Return what to do with a folder that was named in place of a file."""
     names = {one.name for one, _ in zip(path.iterdir(), range(1000), strict=False)}
+    if not names:
+        return "an empty directory: name a file"
     if any(name.endswith(".parquet") for name in names):
         return f"a directory of {PARQUET}"
     if "sos_commands" in names:

@@ -14,6 +14,7 @@ _LOST = re.compile(r"\s*CPU:(\d{1,4}) \[(?:LOST )?(?:(\d{1,18}) )?EVENTS(?: DROP
 _ENTRIES = re.compile(r"#\s*entries-in-buffer/entries-written: (\d{1,18})/(\d{1,18})\b.*")
 _LATENCY = re.compile(r"#? ?latency: \d{1,18} us, #(\d{1,18})/(\d{1,18}),.*")
 _LATENCY_TITLE = re.compile(r"#? ?\w{1,32} latency trace v[\d.]{1,12} on .*")
+_CPUS = re.compile(r"#.{0,400}\B#P:(\d{1,4})\b.{0,20}|cpus=(\d{1,4})")
 _TRACER = re.compile(r"# tracer: (\S+)\s*")
 _HEADER = re.compile(
     r"#\s*|#[\s|/\\_]+(?:delay)?|#.*(?:TASK-PID|TIMESTAMP|irqs-off|need-resched|hardirq|preempt-depth|preempt-lazy"
@@ -64,6 +65,12 @@ def read_header(text: str) -> Said | None:
     if _LATENCY_TITLE.fullmatch(text):
         return Said("title")
     return Said("header") if _HEADER.fullmatch(text) else None
+
+
+def cpus_told(text: str) -> int | None:
+    """Return how many CPUs a header's line says there are: `#P:4`, `cpus=4`; None if it says nothing of it."""
+    match = _CPUS.match(text[:500])
+    return (int(match[1] or match[2]) or None) if match is not None else None
 
 
 def read_latency_header(text: str) -> Said | None:

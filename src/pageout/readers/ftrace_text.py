@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from pageout.readers.ftrace_lines import (
     Said,
     begins_stack,
+    cpus_told,
     is_dump_ruler,
     read_frame,
     read_function,
@@ -303,6 +304,8 @@ class FtraceText(EventRecogniser):
     def _hear(self, line: Line, said: Said) -> None:
         self._settle()
         self.alone |= said.what != "comment" and line.text.strip("# ") != ""
+        if said.what in ("overwritten", "trace-cmd"):
+            self.stream.nr_cpus = cpus_told(line.text) or self.stream.nr_cpus
         if said.what == "lost":
             self.stream.hole(line.number, said.cpu, said.lost)
         elif said.what == "overwritten" and said.lost > 0:

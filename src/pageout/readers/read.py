@@ -210,7 +210,7 @@ def _nothing_known(found: Input) -> str:
         return f"{found.file}: nothing in it{' but blank lines' if found.account.lines else ''}: name another file"
     line, text = found.account.unread_lines[0]
     if any(_FIO_JOB.fullmatch(row) for _, row in found.account.unread_lines):
-        return f"{found.file}:{line}: a fio job file, nothing recorded: pageout run FILE.fio simulates it"
+        return f"{found.file}:{line}: a fio job file, nothing recorded: pageout run simulates it"
     if found.account.unread == 1 and re.fullmatch(r"\s{0,9}-?\d{1,20}\s{0,9}", text):
         return (
             f"{found.file}:{line}: {text.strip()[:20]!r} alone, and the file's name does not say of what: name it "

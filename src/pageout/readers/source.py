@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, cast
 
 from pageout.readers import zipped
-from pageout.readers.foreign import foreign, of_folder
+from pageout.readers.foreign import ZIP, foreign, of_folder
 from pageout.vocabulary.errors import TraceError
 
 STDIN = "-"
@@ -117,6 +117,7 @@ def _pieces(name: str, file: IO[bytes]) -> Iterator[bytes]:
 
 def _refuse_foreign(name: str, first: bytes) -> None:
     if what := foreign(first):
+        what = (zipped.about(name) or what) if what == ZIP else what
         raise TraceError(f"{name}: {what}")
 
 

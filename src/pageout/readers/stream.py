@@ -38,6 +38,7 @@ class Stream:
     def __init__(self) -> None:
         self.builder: EventBuilder | None = None
         self.on_block: OnBlock | None = None
+        self.nr_cpus: int | None = None  # as a header says
         self._newest: int | None = None  # time in this segment
         self._clock = ""
         self._apart = ""
@@ -56,7 +57,10 @@ class Stream:
     def finish(self) -> Events | None:
         """Return all events, None if there was neither event nor hole."""
         self.end_stack()
-        return None if self.builder is None else self.builder.finish()
+        if self.builder is None:
+            return None
+        self.builder.nr_cpus = self.nr_cpus
+        return self.builder.finish()
 
     def hole(self, line: int, cpu: int = -1, lost: int = -1, why: str = "lost") -> None:
         """Say that events are missing before this line."""

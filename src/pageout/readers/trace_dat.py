@@ -141,6 +141,7 @@ class _Recording:
         self.overwritten()
         self.account.unread_lines.sort()
         self.builder.clock = self.clock()
+        self.builder.nr_cpus = self.dat.nr_cpus or None
         kind = _kind(self.dat)
         self.account.kinds[kind] = self.account.lines
         events = self.builder.finish() if self.builder.nr_events or self.builder.holes else None

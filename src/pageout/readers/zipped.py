@@ -19,6 +19,8 @@ from pageout.vocabulary.errors import TraceError
 MAX_MEMBERS = 4096
 MAX_MEMBER_BYTES = 8 << 30
 BOMB_RATIO, BOMB_BYTES = 200, 1 << 28  # as of a packed file: see source.py
+NAMED = 5  # members that a message names
+MAGIC = b"PK\x03\x04"
 BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError)
 
 
@@ -67,8 +69,49 @@ def open_member(path: str, name: str) -> Iterator[IO[bytes]]:
     entry = members(path).get(name)
     if entry is None:
         raise TraceError(f"{path}/{name}: no such file in the .zip")
-    with _opened(path) as archive, archive.open(entry) as file:
-        yield file
+    with _opened(path) as archive:
+        try:
+            with archive.open(entry) as file:
+                yield file
+        except BROKEN as error:
+            raise TraceError(f"{path}/{name}: damaged in the .zip ({_damage(error)}): copy the .zip again") from None
+
+
+def about(path: str) -> str:
+    """Return what a .zip that is no bundle is, and what to do with it; "" if this is no .zip on a disk."""
+    try:
+        if not Path(path).is_file():
+            return ""
+        names = list(members(path))
+    except TraceError as error:
+        return str(error).removeprefix(f"{path}: ")
+    if not names:
+        return "a .zip archive with nothing in it: name another file"
+    if any(PurePosixPath(name).name == "meta.json" for name in names) and Path(path).suffix.lower() != ".zip":
+        return "a recorded bundle, by what is in it: let its name end in .zip"
+    shown = ", ".join(name[:60] for name in names[:NAMED]) + (", ..." if len(names) > NAMED else "")
+    return f"a .zip archive without a meta.json, so no bundle: unpack it and name the files in it: {shown}"
+
+
+def _damage(error: Exception) -> str:
+    """Return in plain words what zipfile and zlib raise of a file that is not as it was packed."""
+    text = str(error)
+    if isinstance(error, EOFError) or "truncated" in text or "incomplete" in text:
+        return "it ends too soon"
+    if isinstance(error, NotImplementedError):
+        return f"packed in a way that is not read here: {text[:80]}"
+    if "CRC" in text:
+        return "its checksum differs"
+    return "its bytes do not unpack" if isinstance(error, zlib.error) else text[:120] or type(error).__name__
+
+
+def _no_zip(path: str) -> str:
+    """Return what is wrong with a file that zipfile takes for none of its own."""
+    with Path(path).open("rb") as file:
+        begins = file.read(len(MAGIC))
+    if begins == MAGIC:
+        return "a damaged .zip: its list of files, which stands at its end, is missing or broken: copy it again"
+    return "named .zip, but no .zip archive by its content: name another file, or copy it again"
 
 
 @contextmanager
@@ -76,7 +119,9 @@ def _opened(path: str) -> Iterator[zipfile.ZipFile]:
     try:
         with zipfile.ZipFile(path) as archive:
             yield archive
+    except zipfile.BadZipFile:
+        raise TraceError(f"{path}: {_no_zip(path)}") from None
     except BROKEN as error:
-        raise TraceError(f"{path}: a broken .zip ({str(error)[:120]}): copy it again") from None
+        raise TraceError(f"{path}: a damaged .zip ({_damage(error)}): copy it again") from None
     except OSError as error:
         raise TraceError(f"{path}: cannot be read ({error.strerror or error}): name a file") from None

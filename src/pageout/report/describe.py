@@ -63,7 +63,9 @@ def sentences(documents: Sequence[Document], stacks: Mapping[str, int]) -> list[
         return found
     run = documents[0]
     found = reading.endings(run)
-    return found + reading.reading(run["metrics"], run["sim_seconds"], stacks.get(str(run["design"])))
+    return found + reading.reading(
+        run["metrics"], run["sim_seconds"], stacks.get(str(run["design"])), run.get("devices")
+    )
 
 
 def run_lines(documents: Sequence[Document]) -> dict[str, str]:

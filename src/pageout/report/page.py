@@ -19,7 +19,7 @@ from pageout.report.charts import VEGALITE, Drawn, Spec
 from pageout.report.contrast import best, finding
 from pageout.report.designs_chart import designs_chart
 from pageout.report.figures import BY_NAME, FIGURES, GROUPS, Document
-from pageout.report.text import compact_text, is_figure, number_text, plain
+from pageout.report.text import compact_text, is_figure, plain, prose_number, spare
 
 COMPARED = (
     "alloc_stall_s", "alloc_stall_count", "throttle_slept_s", "written_direct", "written_kswapd", "written_flusher",
@@ -197,7 +197,7 @@ def _unit(unit: str) -> str:
 
 def _cell(value: Any, is_best: bool = False) -> str:
     title = f' title="{esc(value)}"' if is_figure(value) else ""
-    return f"<td{' class=best' if is_best else ''}{title}>{esc(compact_text(value))}</td>"
+    return f"<td{' class=best' if is_best else ''}{title}>{esc(spare(compact_text(value)))}</td>"
 
 
 def _overview(run: Drawn, runs: Sequence[Drawn], span: charts.Span, drawn: _Charts, stacks: Mapping[str, int]) -> str:
@@ -253,7 +253,7 @@ def _figures_table(document: Document) -> str:
             shown = value * 100 if figure.unit == "%" and is_figure(value) else value
             unit = figure.unit if is_figure(value) else ""
             rows.append(
-                f"<tr><td>{esc(figure.name)}</td><td>{esc(number_text(shown))}</td>"
+                f"<tr><td>{esc(figure.name)}</td><td>{esc(prose_number(shown))}</td>"
                 f'<td class="text">{esc(unit)}</td><td class="text">{esc(figure.meaning)}</td></tr>'
             )
     return _table("", rows)

@@ -5,24 +5,30 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from pageout.report.figures import CAUSES
-from pageout.report.text import counted, is_figure, joined, number_text, plain
+from pageout.report.text import counted, is_figure, joined, plain, prose_number
 from pageout.vocabulary.units import PAGE_BYTES, format_size
 
 Metrics = Mapping[str, Any]
 
 
-def reading(metrics: Metrics, sim_seconds: float | None = None, stack_bytes: int | None = None) -> list[str]:
+def reading(
+    metrics: Metrics,
+    sim_seconds: float | None = None,
+    stack_bytes: int | None = None,
+    devices: Mapping[str, Metrics] | None = None,
+) -> list[str]:
     """Return the plain reading of one run, one sentence a line; a matter whose figures are null is left out.
 
-    sim_seconds: simulated length of the run; stack_bytes: size of a kernel stack, where it is known.
+    sim_seconds: simulated length of the run; stack_bytes: size of a kernel stack, where it is known; devices: the
+    figures of each by its name.
     """
     sentences: list[Callable[[Metrics], str]] = [
         who_wrote,
         lambda m: writers_time(m, sim_seconds),
         lambda m: allocations_time(m, sim_seconds),
-        dirty_levels,
+        lambda m: dirty_levels(m, sim_seconds),
         reclaim_yield,
-        device_load,
+        lambda m: device_load(m, devices or {}),
         lambda m: deepest_stack(m, stack_bytes),
         high_orders,
         killed_and_lost,
@@ -68,9 +74,9 @@ def writers_time(metrics: Metrics, sim_seconds: float | None) -> str:
         return "No writer was held back in balance_dirty_pages."
     slept = metrics.get("throttle_slept_s")
     seconds = figure(metrics, "throttle_slept_s" if is_figure(slept) else "throttle_s")
-    each = f", {number_text(1000 * seconds / count)} ms each on average"
+    each = f", {prose_number(1000 * seconds / count)} ms each on average"
     turns = f"{counted(count, 'turn')}{each}{_beside(seconds, sim_seconds)}"
-    return f"Writers slept {number_text(seconds)} s in balance_dirty_pages ({turns})."
+    return f"Writers slept {prose_number(seconds)} s in balance_dirty_pages ({turns})."
 
 
 def allocations_time(metrics: Metrics, sim_seconds: float | None) -> str:
@@ -81,26 +87,29 @@ def allocations_time(metrics: Metrics, sim_seconds: float | None) -> str:
     if not count:
         return "No allocation entered direct reclaim."
     tail = metrics.get("alloc_stall_p99_us")
-    worst = f", 99 % of them under {number_text(round(figure(metrics, 'alloc_stall_p99_us') / 1000, 3))} ms"
+    worst = f", 99 % of them under {prose_number(round(figure(metrics, 'alloc_stall_p99_us') / 1000, 3))} ms"
     detail = f"{counted(count, 'time')}{worst if is_figure(tail) else ''}{_beside(seconds, sim_seconds)}"
-    return f"Allocations stalled {number_text(seconds)} s in direct reclaim ({detail})."
+    return f"Allocations stalled {prose_number(seconds)} s in direct reclaim ({detail})."
 
 
 def _beside(seconds: float, sim_seconds: float | None) -> str:
     """Say a sum over tasks as tasks waiting on average: it may well exceed the length of the run."""
     if not sim_seconds:
         return ""
-    return f"; {number_text(round(seconds / sim_seconds, 3))} tasks waiting on average"
+    return f"; {prose_number(round(seconds / sim_seconds, 3))} tasks waiting on average"
 
 
-def dirty_levels(metrics: Metrics) -> str:
+def dirty_levels(metrics: Metrics, sim_seconds: float | None = None) -> str:
     """Say how much unwritten data there was, and for how long."""
     if not figure(metrics, "data_at_risk_max_mib"):
         return ""
-    risk = number_text(round(figure(metrics, "data_at_risk_max_mib"), 1))
+    risk = prose_number(round(figure(metrics, "data_at_risk_max_mib"), 1))
     text = f"At most {risk} MiB were not yet safe on the device"
     if is_figure(metrics.get("oldest_dirty_s")):
-        text += f"; the oldest dirty page had waited {number_text(round(figure(metrics, 'oldest_dirty_s'), 2))} s"
+        oldest = figure(metrics, "oldest_dirty_s")
+        text += f"; the oldest dirty page had waited {prose_number(round(oldest, 2))} s"
+        if sim_seconds is not None and round(oldest - sim_seconds, 2) > 0:
+            text += f", {prose_number(round(oldest - sim_seconds, 2))} s of them before the run began"
     saved = figure(metrics, "rewrites_saved_pages")
     if saved:
         text += f"; {counted(saved, 'rewrite')} of dirty pages cost no I/O"
@@ -118,20 +127,50 @@ def reclaim_yield(metrics: Metrics) -> str:
     return f"{text}, direct reclaim doing {percent(direct, freed)} of the freeing." if freed else f"{text}."
 
 
-def device_load(metrics: Metrics) -> str:
-    """Say how busy the device was, with what sort of requests."""
+def device_load(metrics: Metrics, devices: Mapping[str, Metrics] | None = None) -> str:
+    """Say how busy the device was, with what sort of requests.
+
+    Of several at work the busiest is named, and of their seeks the one that made most: a mean distance over the heads
+    of several disks is that of none.
+    """
     requests = figure(metrics, "write_requests")
+    heads = {name: one for name, one in (devices or {}).items() if figure(one, "seek_count") or _took(one)}
     parts = []
     if is_figure(metrics.get("device_busy_share")):
         parts.append(f"was busy {percent(figure(metrics, 'device_busy_share'), 1)} of the time")
     if requests:
-        size = number_text(round(figure(metrics, "mean_write_kib"), 1))
+        size = prose_number(round(figure(metrics, "mean_write_kib"), 1))
         parts.append(f"took {counted(requests, 'write request')} of {size} KiB on average")
+    if len(heads) > 1:
+        return _several_devices(metrics, heads, parts)
     if is_figure(metrics.get("seek_count")):
-        mean = figure(metrics, "seek_mean_mib")
-        far = f" over {number_text(round(mean, 1))} MiB on average" if mean else ""
-        parts.append(f"made {counted(figure(metrics, 'seek_count'), 'seek')}{far}")
+        parts.append(f"made {counted(figure(metrics, 'seek_count'), 'seek')}{_far(metrics)}")
     return f"The device {joined(parts)}." if parts else ""
+
+
+def _took(device: Metrics) -> bool:
+    """Say whether requests came to a device that has a head or stands for one."""
+    return is_figure(device.get("seek_count")) and bool(figure(device, "write_requests"))
+
+
+def _far(metrics: Metrics) -> str:
+    mean = figure(metrics, "seek_mean_mib")
+    return f" over {prose_number(round(mean, 1))} MiB on average" if mean else ""
+
+
+def _several_devices(metrics: Metrics, heads: Mapping[str, Metrics], parts: list[str]) -> str:
+    """Say the same of several: what is of one of them by its name, what is of all as a sum."""
+    busiest = max(heads, key=lambda name: figure(heads[name], "device_busy_share"))
+    most = max(heads, key=lambda name: figure(heads[name], "seek_count"))
+    busy, *sums = parts if is_figure(metrics.get("device_busy_share")) else ["", *parts]
+    if seeks := figure(metrics, "seek_count"):
+        own = figure(heads[most], "seek_count")
+        who = f"all of them {plain(most)}" if own == seeks else f"{prose_number(own)} of them {plain(most)}"
+        sums.append(f"made {counted(seeks, 'seek')}, {who}{_far(heads[most])}")
+    told = [f"of {len(heads)} devices at work {plain(busiest)}, the busiest, {busy}" if busy else ""]
+    told.append(f"together they {joined(sums)}" if sums else "")
+    text = "; ".join(one for one in told if one)
+    return f"{text[:1].upper()}{text[1:]}." if text else ""
 
 
 def deepest_stack(metrics: Metrics, stack_bytes: int | None) -> str:
@@ -139,11 +178,11 @@ def deepest_stack(metrics: Metrics, stack_bytes: int | None) -> str:
     deepest = figure(metrics, "stack_max_bytes")
     if not deepest:
         return ""
-    text = f"The deepest kernel stack used {number_text(deepest)} bytes"
+    text = f"The deepest kernel stack used {prose_number(deepest)} bytes"
     if stack_bytes:
         left = int(stack_bytes - deepest)
-        text += f" of {number_text(stack_bytes)}: " + (
-            f"{number_text(left)} were left" if left >= 0 else f"{number_text(-left)} too many"
+        text += f" of {prose_number(stack_bytes)}: " + (
+            f"{prose_number(left)} were left" if left >= 0 else f"{prose_number(-left)} too many"
         )
     overflows = figure(metrics, "stack_overflows")
     ran_over = f"; stacks ran over their end, or over the thread_info there, {counted(overflows, 'time')}"
@@ -158,7 +197,7 @@ def high_orders(metrics: Metrics) -> str:
     if not failures:
         return f"All {counted(attempts, 'allocation')} of order 1 and above succeeded."
     share = percent(failures, attempts)
-    return f"Of {counted(attempts, 'allocation')} of order 1 and above, {number_text(failures)} failed ({share})."
+    return f"Of {counted(attempts, 'allocation')} of order 1 and above, {prose_number(failures)} failed ({share})."
 
 
 def killed_and_lost(metrics: Metrics) -> str:
@@ -185,7 +224,7 @@ def endings(document: Mapping[str, Any]) -> list[str]:
         elif job.get("error"):
             said.append(f"{plain(job['name'])} ended with {job['error']}.")
     if document.get("power_cut_s") is not None and document.get("ending") != "power cut":
-        said.append(f"The run was over before the power was to be cut, at {number_text(document['power_cut_s'])} s.")
+        said.append(f"The run was over before the power was to be cut, at {prose_number(document['power_cut_s'])} s.")
     if document.get("ending", "done") not in ("done", "length"):
         said.append(f"The run ended early: {document['ending']}.")
     return said

@@ -14,7 +14,8 @@ from pageout.report.text import number_text, plain
 Document = Mapping[str, Any]
 LEGEND = (
     "before: recorded. replayed: the same, simulated unchanged. after: the recorded value, moved as the\n"
-    "simulated one moved. +/-: how far off the unchanged replay was. NO: too far, do not trust this."
+    "simulated one moved. +/-: how far off the unchanged replay was. NO: too far, do not trust this.\n"
+    "-: not judged, or nothing of the kind in recording and replay: nothing says how far to trust it."
 )
 
 

@@ -41,6 +41,16 @@ def number_text(value: Any) -> str:
     return f"{value:,.1f}" if size < 10_000 else f"{value:,.0f}"
 
 
+def spare(text: str) -> str:
+    """Return a number's text without zeros that say nothing: 34.30 as 34.3; for prose, where no column lines up."""
+    return text.rstrip("0").rstrip(".") if "." in text and "e" not in text else text
+
+
+def prose_number(value: Any) -> str:
+    """Return a figure as a sentence says it."""
+    return spare(number_text(value))
+
+
 def compact_text(value: Any) -> str:
     """Return a figure in at most six characters (1,234 -> 1,234; 12,345 -> 12.3k), for narrow columns."""
     if not is_figure(value):
@@ -56,7 +66,7 @@ def compact_text(value: Any) -> str:
 
 def counted(count: int | float, noun: str, plural: str = "") -> str:
     """Return '1 page', '2 pages'."""
-    return f"{number_text(count)} {noun if count == 1 else plural or noun + 's'}"
+    return f"{prose_number(count)} {noun if count == 1 else plural or noun + 's'}"
 
 
 def joined(parts: list[str]) -> str:

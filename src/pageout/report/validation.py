@@ -16,22 +16,25 @@ from pageout.report.plot import INK, PAPER, WIDTH, lean
 from pageout.report.text import counted, number_text, plain
 
 Document = Mapping[str, Any]
+RANGE = "range"  # the verdict on what only the range of the seeds makes right
 LEGEND = (
-    "error: predicted against measured. spread: of the real machine, by recordings of the same case. The\n"
-    "larger of tolerance and spread decides; -: not judged, or not known. baseline: the rate is that of\n"
-    "demand or device, whichever is less, levels are at the limit, nobody is held."
+    "error: predicted against measured. spread: of the real machine, by recordings of the same case.\n"
+    "allowed: the tolerance or the spread, the larger. ok: within that. -: not judged, or not known."
 )
-
+LEGEND_BASELINE = "baseline: the rate is that of demand or device, whichever is less, levels at the limit, nobody held."
 LEGEND_FROM = (
     "before: in the recording predicted from, as if nothing had changed. Half again the tolerance, or the\n"
     "spread, is allowed. _per_s: runs of different length are compared by the second."
 )
+LEGEND_NOTHING = "0 = 0: nothing of the kind happened, as predicted: right, but no proof; not counted."
+LEGEND_RANGE = "range: beyond what is allowed, but within where nine of ten seeds lie."
 
 
 def answer_text(document: Document) -> Text:
     """Return the answer: how many figures are within tolerance, and what misses most."""
-    rows = [row for bundle in document["bundles"] for row in bundle["figures"] if row["within"] is not None]
+    rows = [row for bundle in document["bundles"] for row in bundle["figures"] if _counts(row)]
     good = sum(row["within"] for row in rows)
+    empty = sum(_empty(row) for bundle in document["bundles"] for row in bundle["figures"])
     lines = [
         f"{good} of {counted(len(rows), 'figure')} within tolerance, {counted(len(document['bundles']), 'recording')}"
     ]
@@ -44,15 +47,27 @@ def answer_text(document: Document) -> Text:
         off = [(abs(row["predicted"] - row["measured"]), abs(row["before"] - row["measured"])) for row in told]
         nearer, differ = sum(ours < theirs for ours, theirs in off), sum(ours != theirs for ours, theirs in off)
         lines.append(f"nearer than if nothing had changed: {nearer} of {differ}")
+    if empty:
+        lines[0] += f"; {number_text(empty)} more {'is' if empty == 1 else 'are'} 0 in both"
     if misses:
         lines.append("beyond: " + ", ".join(f"{plain(name)} ({count})" for count, name in misses[:8]))
     lines += [_covered(bundle) for bundle in document["bundles"] if bundle["seeds"] > 1]
     return Text("\n".join(lines), style="bold")
 
 
+def _counts(row: Document) -> bool:
+    """Say whether a row is judged and tells something."""
+    return row["within"] is not None and not row.get("nothing", False)
+
+
+def _empty(row: Document) -> bool:
+    """Say whether a row is judged and tells nothing: nothing happened, neither measured nor predicted."""
+    return row["within"] is not None and bool(row.get("nothing", False))
+
+
 def _covered(bundle: Document) -> str:
     """Return what so many seeds say of one recording."""
-    rows = [row for row in bundle["figures"] if row.get("covers") is not None and row["within"] is not None]
+    rows = [row for row in bundle["figures"] if row.get("covers") is not None and _counts(row)]
     good = sum(row["covers"] for row in rows)
     widest = max((row for row in rows if row["width"] is not None), key=lambda row: float(row["width"]), default=None)
     told = f"{plain(bundle['path'])}: the range of {bundle['seeds']} seeds (5 to 95 %) covers {good} of {len(rows)}"
@@ -67,9 +82,19 @@ def _times(width: float | None) -> str:
 
 def validation_tables(document: Document) -> Group:
     """Return a table a recording, what was assumed below it."""
-    legend = LEGEND + (f"\n{LEGEND_FROM}" if "from" in document else "")
     parts = [part for bundle in document["bundles"] for part in _of_bundle(bundle)]
-    return Group(*parts, *_assumed(document["bundles"]), Text(legend))
+    return Group(*parts, *_assumed(document["bundles"]), Text(_legend(document)))
+
+
+def _legend(document: Document) -> str:
+    """Return what the columns and words mean that are there."""
+    rows = [row for bundle in document["bundles"] for row in bundle["figures"]]
+    lines = [LEGEND, LEGEND_FROM if "from" in document else LEGEND_BASELINE]
+    if any(_empty(row) for row in rows):
+        lines.append(LEGEND_NOTHING)
+    if any(_verdict(row) == RANGE for row in rows):
+        lines.append(LEGEND_RANGE)
+    return "\n".join(lines)
 
 
 def _assumed(bundles: Sequence[Document]) -> list[Text]:
@@ -83,7 +108,7 @@ def _assumed(bundles: Sequence[Document]) -> list[Text]:
 
 
 def _of_bundle(bundle: Document) -> list[Any]:
-    judged = [row for row in bundle["figures"] if row["within"] is not None]
+    judged = [row for row in bundle["figures"] if _counts(row)]
     good = sum(row["within"] for row in judged)
     head = f"{plain(bundle['path'])}  ({plain(bundle['design'])}, {bundle['box']} box)  {good} of {len(judged)}"
     parts: list[Any] = [Text(head, style="bold")]
@@ -97,14 +122,23 @@ def _of_bundle(bundle: Document) -> list[Any]:
 
 def _figures(bundle: Document) -> Table:
     other = "before" if "changes" in bundle else "baseline"
-    table = _table("figure", "unit", "measured", "predicted", "error", "spread", other, "")
+    table = _table("figure", "unit", "measured", "predicted", "error", "spread", "allowed", other, "")
     for row in bundle["figures"]:
         table.add_row(
             plain(row["name"])[:28], row["unit"], _number(row["measured"]), _number(row["predicted"]),
             _error(row["error"], row["measured"]), _error(row["spread"], row["measured"], sign=False),
-            _number(row[other]), {True: "ok", False: "MISS", None: "-"}[row["within"]],
+            _error(row["allowed"], row["measured"], sign=False), _number(row[other]), _verdict(row),
         )  # fmt: skip
     return table
+
+
+def _verdict(row: Document) -> str:
+    if _empty(row):
+        return "0 = 0"
+    error, limit = row["error"], row["allowed"]
+    if row["within"] and error is not None and limit is not None and abs(error) > limit:
+        return RANGE
+    return {True: "ok", False: "MISS", None: "-"}[row["within"]]
 
 
 def _ranges(bundle: Document) -> Table:
@@ -119,10 +153,10 @@ def _ranges(bundle: Document) -> Table:
 
 
 def _table(*names: str) -> Table:
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
     for number, name in enumerate(names):
         is_text = number in (0, 1, len(names) - 1)
-        table.add_column(name, justify="left" if is_text else "right", no_wrap=True)
+        table.add_column(name, justify="left" if is_text else "right", no_wrap=number > 0, overflow="fold")
     return table
 
 

@@ -118,7 +118,9 @@ def _asked(table: Document) -> str:
     if all(row["cause"] != "clustered" for row in table["causes"]):
         return "of what reclaim wrote"
     asked = sum(row["count"] for row in table["causes"] if row["cause"] not in UNWANTED)
-    return f"of the {counted(asked, 'page')} that reclaim asked for"
+    along = sum(row["count"] for row in table["causes"] if row["cause"] == "clustered")
+    went = "1 went" if along == 1 else f"{number_text(along)} went"
+    return f"of the {counted(asked, 'page')} that reclaim asked for ({went} along in their clusters)"
 
 
 def _main_cause(table: Document, meanings: dict[str, str], of_what: str) -> list[str]:
@@ -141,8 +143,10 @@ def ablation_reading(base: Document, runs: Sequence[Ablated]) -> list[str]:
     if single:
         best = min(single, key=lambda name: (single[name], name))
         gone = 100 * (whole - single[best]) / whole
+        alike = sorted(name for name, pages in single.items() if pages == single[best])
         if gone >= 1:
-            sentences.append(f"Without {best} alone, {gone:.0f} % of reclaim's writing disappears.")
+            share = percent(whole - single[best], whole)
+            sentences.append(f"Without {' or '.join(alike)} alone, {share} of reclaim's writing disappears.")
         else:
             sentences.append("No single mechanism of these, switched off, makes reclaim write 1 % less.")
     if ALL in left:

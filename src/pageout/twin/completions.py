@@ -134,8 +134,9 @@ def _waiting(events: Events, samples: Mapping[str, Any] | None, time_ns: Ints | 
     times, values = [states["time_ns"].to_numpy()], [states["writeback"].cast(pl.Float64).to_numpy()]
     column = samples.get("nr_writeback") if samples is not None else None
     if column is not None and time_ns is not None:
-        times.append(time_ns)
-        values.append(np.nan_to_num(np.asarray(column, np.float64)))
+        told = np.isfinite(column)
+        times.append(time_ns[told])
+        values.append(np.asarray(column, np.float64)[told])
     at, pages = np.concatenate(times), np.concatenate(values)
     if len(at) < 2:
         return None

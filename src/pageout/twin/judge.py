@@ -80,11 +80,28 @@ def curve_of(evidence: Evidence) -> Curve | None:
     }
 
 
+def same_recording(one: Recorded, other: Recorded) -> bool:
+    """Say whether two are copies of one recording: no two runs leave the same curve."""
+    if one.path == other.path:
+        return True
+    return one.curve is not None and one.curve == other.curve and one.figures == other.figures
+
+
+def copies(all_recorded: Sequence[Recorded]) -> list[str]:
+    """Return a warning for each recording that was named before, as another folder or .zip of it."""
+    found = []
+    for number, one in enumerate(all_recorded):
+        first = next((other for other in all_recorded[:number] if same_recording(one, other)), None)
+        if first is not None:
+            found.append(f"{one.path}: the same recording as {first.path}: it tells no spread")
+    return found
+
+
 def spreads(all_recorded: Sequence[Recorded]) -> list[dict[str, float | None]]:
     """Return, for each recording and figure, how far its furthest twin lies, as errors are told; None without twins."""
     found = []
-    for number, one in enumerate(all_recorded):
-        twins = [other for n, other in enumerate(all_recorded) if n != number and other.key == one.key]
+    for one in all_recorded:
+        twins = [other for other in all_recorded if other.key == one.key and not same_recording(one, other)]
         found.append({name: _spread(name, value, twins) for name, value in one.figures.items()})
     return found
 
@@ -136,21 +153,42 @@ def figures(
                 "baseline": told.get(name),
                 "error": error_of(value, guess),
                 "spread": spread.get(name),
+                "allowed": allowed(name, value, spread.get(name), one.tick_ms, margin),
                 "within": within(name, value, guess, spread.get(name), one.tick_ms, margin),
+                "nothing": nothing(value, guess),
             }
         )
     return rows
 
 
+def nothing(value: Value, guess: Value) -> bool:
+    """Say whether nothing happened, neither as recorded nor as predicted: right, and no proof of anything."""
+    return value == 0 and guess == 0
+
+
+def counts(row: Mapping[str, Any]) -> bool:
+    """Say whether a row is judged and tells something."""
+    return row["within"] is not None and not row.get("nothing", False)
+
+
+def allowed(name: str, value: Value, spread: float | None, tick_ms: float, margin: float = 1.0) -> float | None:
+    """Return how far off is near enough, as errors are told: tolerance or the machine's own spread, the larger.
+
+    None: not judged.
+    """
+    tolerance = tolerance_of(name, value, tick_ms)
+    return None if tolerance is None else round(margin * max(tolerance, spread or 0.0), 6)
+
+
 def within(
     name: str, value: Value, guess: Value, spread: float | None, tick_ms: float, margin: float = 1.0
 ) -> bool | None:
-    """Say whether a prediction is near enough: by tolerance or the machine's own spread, the larger; None: unjudged."""
-    tolerance = tolerance_of(name, value, tick_ms)
-    if tolerance is None:
+    """Say whether a prediction is near enough; None: not judged."""
+    limit = allowed(name, value, spread, tick_ms, margin)
+    if limit is None:
         return None
     error = error_of(value, guess)
-    return error is not None and math.isfinite(error) and abs(error) <= margin * max(tolerance, spread or 0.0)
+    return error is not None and math.isfinite(error) and abs(error) <= limit
 
 
 def summary(bundles: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -162,7 +200,7 @@ def summary(bundles: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
     found = {}
     for name, mine in rows.items():
         errors = [abs(row["error"]) for row in mine if row["error"] is not None]
-        judged = [row for row in mine if row["within"] is not None]
+        judged = [row for row in mine if counts(row)]
         found[name] = {
             "median": round(median(errors), 6) if errors else None,
             "worst": max(errors, default=None),

@@ -7,8 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from pageout.bundle.measured import FIGURES, Value, figure_of
-from pageout.twin.judge import error_of, tolerance_of
+from pageout.twin.judge import error_of, nothing, tolerance_of
 
+# The second is never less than the first. Smaller pairs first: what one raises, the next must see.
+NOT_LESS = (
+    ("pause_p50_ms", "pause_p90_ms"), ("pause_p90_ms", "pause_max_ms"), ("pause_mean_ms", "pause_max_ms"),
+    ("write_p50_us", "write_p99_us"), ("dirty_mean_mib", "dirty_max_mib"),
+)  # fmt: skip
 TRUSTED = 1.5  # times the tolerance that a prediction may be off
 
 
@@ -19,7 +24,7 @@ def rows(
 
     before: recorded; unchanged, changed: simulated; after: what to expect, the recorded value moved as the simulated
     one moved; error_bar: how far off the unchanged replay was, carried over, in the figure's unit; trust: False where
-    it was off by more than half again what is near enough, None where the figure is not judged
+    it was off by more than half again what is near enough, None where the figure is not judged, or was 0 in both
     """
     names = [*FIGURES, *(name for name in before if name not in FIGURES)]
     found = []
@@ -34,8 +39,9 @@ def rows(
         off = None if error is None else abs(error)
         bar = None if off is None or after is None else round(off * abs(after) if values[0] else off, 6)
         gone = bool(values[0]) and not after  # what is gone has no error that could be scaled
-        bar = None if gone else bar
-        limit = tolerance_of(name, values[0], tick_ms)
+        unseen = nothing(values[0], values[1])  # of what did not happen nobody knows how well it is predicted
+        bar = None if gone or unseen else bar
+        limit = None if unseen else tolerance_of(name, values[0], tick_ms)
         found.append(
             {
                 "name": name, "unit": figure_of(name).unit, "before": values[0], "unchanged": values[1],
@@ -43,7 +49,21 @@ def rows(
                 "trust": None if limit is None or gone else off is not None and off <= TRUSTED * limit,
             }
         )  # fmt: skip
+    _in_order(found)
     return found
+
+
+def _in_order(found: list[dict[str, Any]]) -> None:
+    """Raise what cannot be less than another figure of the same distribution.
+
+    Each figure is moved by its own ratio, so that a longest pause might come out below the median one.
+    """
+    by_name = {row["name"]: row for row in found}
+    for less, more in NOT_LESS:
+        low, high = (by_name.get(name, {}).get("after") for name in (less, more))
+        if low is not None and high is not None and high < low:
+            row = by_name[more]
+            row["after"], row["difference"] = low, _minus(low, row["before"])
 
 
 def _counts(name: str) -> bool:
