@@ -74,13 +74,14 @@ from pageout.kernel.mm.vmscan import (
     throttle_vm_writeout,
     try_to_free_pages,
 )
+from pageout.kernel.mm.vmscan_gen import lru_gen_shrink_lruvec, shrink_node_gen
 from pageout.kernel.mm.vmscan_node import shrink_node, try_to_free_node_pages
 from pageout.kernel.sched.allocators import do_select, sys_clone, sys_recvmsg, sys_select
 from pageout.kernel.sched.core import run_machine
 from pageout.kernel.sched.highorder import get_pages
 from pageout.kernel.sched.user import user
 
-WRITEBACK, EXT = UNIT_NAMES.index("writeback"), UNIT_NAMES.index("ext")
+WRITEBACK, EXT, NODE = (UNIT_NAMES.index(name) for name in ("writeback", "ext", "node"))
 
 
 @kentry
@@ -435,6 +436,8 @@ def wb_unit(address, t):
 def _node_step(k, t):
     f = frame_of(k, t)
     fn = f.fn
+    if k.function[fn].unit != NODE:  # a choice may have exchanged it, see machine/functions.py
+        return SWITCH
     if fn == FN.alloc_pages or fn == FN.page_cache_alloc:
         return alloc_pages_slowpath(k, t, f)
     if fn == FN.try_to_free_pages or fn == FN.try_to_free_mem_cgroup_pages:
@@ -474,6 +477,27 @@ def node_unit(address, t):
     return verb
 
 
+@kfn
+def _gen_step(k, t):
+    f = frame_of(k, t)
+    fn = f.fn
+    if fn == FN.shrink_node:
+        return shrink_node_gen(k, t, f)
+    if fn == FN.lru_gen_shrink_lruvec:
+        return lru_gen_shrink_lruvec(k, t, f)
+    return SWITCH
+
+
+@kentry
+def gen_unit(address, t):
+    """The scan of a node with lru=gen."""
+    k = kernel_at(address)
+    verb = RUN
+    while verb == RUN:
+        verb = _gen_step(k, t)
+    return verb
+
+
 # In the order of kernel.frames.UNITS, by which a frame's function finds its unit.
 UNITS = (
     block_unit,
@@ -487,4 +511,5 @@ UNITS = (
     xfs_unit,
     wb_unit,
     node_unit,
+    gen_unit,
 )

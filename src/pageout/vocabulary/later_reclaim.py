@@ -43,6 +43,15 @@ CHOICES: dict[str, tuple[tuple[str, ...], str]] = {
         ("batch", "low"),
         "free pages a CPU keeps of a zone: six batches, or four or its part of LOW, fewer while kswapd runs",
     ),
+    "lru": (
+        ("classic", "gen"),
+        "lists of reclaim.engine=node: active and inactive, or up to four generations (MGLRU, since 6.1, off there)",
+    ),
+    "gen.node": (
+        ("shared", "own"),
+        "reclaim with lru=gen: kswapd ages the lists, nobody wakes flushers (6.1); or who runs out does (6.12)",
+    ),
+    "gen.events": (("off", "on"), "whether lru=gen traces mm_vmscan_lru_isolate and lru_shrink_inactive (since 6.7)"),
     "compaction": (("off", "on"), "whether reclaim.engine=node moves pages together for requests of order 1 and up"),
     "events.isolate_mode": (
         ("on", "off"),
@@ -67,6 +76,9 @@ STATUS_QUO: dict[str, str | int] = {
     "buddy.steal": "half",
     "lru.batch": "14",
     "pcp.high": "batch",
+    "lru": "classic",
+    "gen.node": "shared",
+    "gen.events": "off",
     "compaction": "off",
     "events.isolate_mode": "on",
     "oom.score": "badness",
