@@ -149,9 +149,7 @@ class Generations:
         oldest = self.min_seq[page.kind]
         if page.active:
             seq = self.max_seq
-        elif page.kind == ANON and not page.swapcache:
-            seq = self.max_seq - 1
-        elif page.reclaim and (page.dirty or page.writeback):
+        elif (page.kind == ANON and not page.swapcache) or (page.reclaim and (page.dirty or page.writeback)):
             seq = self.max_seq - 1
         elif reclaiming or self.max_seq - oldest <= 2:
             seq = oldest

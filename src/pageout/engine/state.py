@@ -327,7 +327,7 @@ PARAM = tuple(
         "compaction oom_score isolate_mode buddy_steal boost_factor "
         "block_layer throttle_rules sched_pick busy_percent run_delay_ns "
         "nr_memcgs nr_wbs memcg_walk "
-        "lru_gen gen_node gen_events gen_ranges"
+        "lru_gen gen_node gen_flush gen_events gen_ranges"
     ).split()
 )
 

@@ -92,6 +92,7 @@ _LINUX_6_12 = _LINUX_6_1 | {
     "reclaim.trim_retry": "on",
     "memcg.walk": "part",
     "gen.node": "own",
+    "gen.flush": "dirty",
     "gen.events": "on",
     "events.isolate_mode": "off",
 }

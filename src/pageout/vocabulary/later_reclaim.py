@@ -43,15 +43,6 @@ CHOICES: dict[str, tuple[tuple[str, ...], str]] = {
         ("batch", "low"),
         "free pages a CPU keeps of a zone: six batches, or four or its part of LOW, fewer while kswapd runs",
     ),
-    "lru": (
-        ("classic", "gen"),
-        "lists of reclaim.engine=node: active and inactive, or up to four generations (MGLRU, since 6.1, off there)",
-    ),
-    "gen.node": (
-        ("shared", "own"),
-        "reclaim with lru=gen: kswapd ages the lists, nobody wakes flushers (6.1); or who runs out does (6.12)",
-    ),
-    "gen.events": (("off", "on"), "whether lru=gen traces mm_vmscan_lru_isolate and lru_shrink_inactive (since 6.7)"),
     "compaction": (("off", "on"), "whether reclaim.engine=node moves pages together for requests of order 1 and up"),
     "events.isolate_mode": (
         ("on", "off"),
@@ -65,6 +56,19 @@ CHOICES: dict[str, tuple[tuple[str, ...], str]] = {
         ("all", "part"),
         "memory cgroups that direct reclaim visits: all; or on from where the last one stopped, till it has enough",
     ),
+    "lru": (
+        ("classic", "gen"),
+        "lists of reclaim.engine=node: active and inactive, or up to four generations (MGLRU, since 6.1, off there)",
+    ),
+    "gen.node": (
+        ("shared", "own"),
+        "reclaim with lru=gen: kswapd ages the lists, then all scan (6.1); or who runs out of old pages ages (6.12)",
+    ),
+    "gen.flush": (
+        ("never", "dirty"),
+        "whether lru=gen wakes the flushers: if all it met was dirty (since 6.12.104)",
+    ),
+    "gen.events": (("off", "on"), "whether lru=gen traces mm_vmscan_lru_isolate and lru_shrink_inactive (since 6.7)"),
 }
 STATUS_QUO: dict[str, str | int] = {
     "reclaim.engine": "zone",
@@ -76,13 +80,14 @@ STATUS_QUO: dict[str, str | int] = {
     "buddy.steal": "half",
     "lru.batch": "14",
     "pcp.high": "batch",
-    "lru": "classic",
-    "gen.node": "shared",
-    "gen.events": "off",
     "compaction": "off",
     "events.isolate_mode": "on",
     "oom.score": "badness",
     "memcg.walk": "all",
+    "lru": "classic",
+    "gen.node": "shared",
+    "gen.flush": "never",
+    "gen.events": "off",
 }
 
 

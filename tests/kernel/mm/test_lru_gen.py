@@ -8,17 +8,16 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.kernel.lab import ANON, FILE, KSWAPD, USER, called, lab, many, returned, some
+from tests.kernel.lab import FILE, KSWAPD, USER, called, lab, many, returned, some
 from tests.naive import lru_gen as naive
 
 from pageout.engine import constants as c
-from pageout.kernel.frames import FN
 from pageout.kernel.mm import lru_gen, lru_gen_age, lru_gen_scan, vmscan_gen, workingset
 from pageout.kernel.mm.filemap import remove_from_page_cache
 from pageout.kernel.mm.swap import lru_add, lru_add_tail, lru_del, mark_page_accessed
 
 GEN = (("reclaim.engine", "node"), ("lru.batch", "15"), ("watermark.marks", "scaled"), ("lru", "gen"))
-OWN = (*GEN, ("gen.node", "own"), ("gen.events", "on"))
+OWN = (*GEN, ("gen.node", "own"), ("gen.flush", "dirty"), ("gen.events", "on"))
 MARKS = {
     "active": c.PG_ACTIVE,
     "referenced": c.PG_REFERENCED,
@@ -98,7 +97,9 @@ class Both:
         if back:
             task.kept_tail = back[-1].name
         vmscan_gen._put_back(k, self.m.t, again)
-        left = [p for p in back if not self.twin.put_back(p, mapped=bool(self.m.flags(p.name) & c.PG_MAPPED), again=again)]
+        left = [
+            p for p in back if not self.twin.put_back(p, mapped=bool(self.m.flags(p.name) & c.PG_MAPPED), again=again)
+        ]
         assert self.m.kept() == [page.name for page in left]
         if left:
             self._put_back(left, True)
@@ -290,7 +291,7 @@ def test_dirty_file_pages_are_passed_on_marked_for_the_end_of_their_io() -> None
     assert lru_gen_scan.isolate_folios(k, m.t, 0, 60) == (3, 1)
     assert m.kept() == [both.pages[2].name]
     assert [bool(m.flags(p.name) & c.PG_RECLAIM) for p in both.pages] == [True, True, False]
-    assert (m.task.sn_file_taken, m.task.sn_unqueued) == (2, 1)
+    assert (m.task.sn_file_taken, m.task.sn_unqueued) == (3, 1)
     assert [lru_gen.label_of(k, p.name) for p in both.pages] == [2, 2, -1]
     top = k.param.nr_zones - 1
     assert m.events("mm_vmscan_lru_isolate") == [(top, 0, 4096, 3, 0, 1, 4)]
@@ -343,22 +344,29 @@ def test_a_walk_passes_page_tables_that_the_last_one_found_hardly_used() -> None
     assert both.m.flags(both.pages[4].name) & c.PG_YOUNG
 
 
-@pytest.mark.parametrize(("choices", "woken"), [(GEN, False), (OWN, True)])
-def test_only_the_later_kernels_wake_flushers_when_all_is_dirty(choices: Any, woken: bool) -> None:
-    both = Both(choices)
-    for _ in range(4):
-        both.new(1, 1)
-    m, k = both.m, both.k
-    for page in both.pages:
-        both.flag(page, "dirty", True)
+@pytest.mark.parametrize(
+    ("choices", "clean", "woken"), [(GEN, 0, False), (OWN, 0, True), (OWN, 1, False)]
+)  # fmt: skip
+def test_flushers_are_woken_by_later_kernels_if_all_that_was_met_is_dirty(
+    choices: Any, clean: int, woken: bool
+) -> None:
+    m = lab(choices=choices)
+    k = m.k
+    for i in range(4):
+        m.page(dirty=i >= clean)
     m.act_as(USER)
     m.task.sc_gfp, m.task.sc_writepage, m.task.sc_to_reclaim = c.GFP_KERNEL, 1, 32
+    lru_gen_age.try_to_inc_min_seq(k, 0, True)
     m.enter("lru_gen_shrink_lruvec", 0)
-    k.gen[0].min_anon = k.gen[0].min_file = 1
-    woken_before = len(m.work_items())
-    assert m.step(vmscan_gen.lru_gen_shrink_lruvec) == returned(0)
-    assert (m.task.sn_unqueued > 0) == woken
-    assert len(m.work_items()) - woken_before == 0 or woken
+    step = m.step(vmscan_gen.lru_gen_shrink_lruvec)
+    if clean:
+        assert step == called("shrink_folio_list")
+        m.task.kept_head, m.task.kept_tail = c.NIL, c.NIL  # it is freed
+        m.answer(1)
+        step = m.step(vmscan_gen.lru_gen_shrink_lruvec)
+    assert step == returned(0)
+    assert bool(m.work_items()) == woken
+    assert m.task.sn_file_taken == (0 if choices is GEN else 4)
 
 
 def test_a_node_is_scanned_by_one_function_and_nobody_waits_for_writes() -> None:
@@ -371,4 +379,3 @@ def test_a_node_is_scanned_by_one_function_and_nobody_waits_for_writes() -> None
     m.answer()
     assert m.task.sc_need_aging == 1  # the next pass of this run ages the lists
     assert m.step(vmscan_gen.shrink_node_gen) == returned(0)
-    assert FN.reclaim_throttle and ANON

@@ -103,7 +103,7 @@ def sort_folio(k, t, page, memcg, tier_idx):
         _count_activate(k, memcg, kind)
         return True
     file_dirty = kind == FILE and pg.pflags & PG_DIRTY
-    if file_dirty and k.param.gen_node == GEN_OWN:
+    if file_dirty and k.param.gen_flush:
         k.task[t].sn_file_taken += 1
         k.task[t].sn_unqueued += 0 if pg.pflags & PG_WRITEBACK else 1
     if file_dirty or pg.pflags & (PG_LOCKED | PG_WRITEBACK):
@@ -185,6 +185,8 @@ def _end_scan(k, t, kind, scanned, nr_sorted, nr_skipped):
     task, top = k.task[t], k.param.nr_zones - 1
     spend(k, t, scanned * k.param.scan_ns)
     count_scan(k, t, task.kept_nr, kind == FILE)
+    if kind == FILE:
+        task.sn_file_taken += task.kept_nr
     if not task.sc_memcg:
         k.zone[top].pgrefill += nr_sorted
     if k.param.gen_events:

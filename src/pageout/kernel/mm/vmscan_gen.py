@@ -2,8 +2,9 @@
 """Reclaim of a node with the multi-generation LRU (lru=gen): whose turn it is, how much to evict, what comes back.
 
 gen.node=shared (6.1): the node function is that of the classic lists, kswapd ages all groups before it scans. own
-(since 6.3; as of 6.12): a node function of its own, each reclaimer ages what it runs out of, stops when it has enough,
-and wakes the flushers if all the file pages it met were dirty and nobody was writing them. Neither waits for writes.
+(since 6.3; as of 6.12): a node function of its own, each reclaimer ages what it runs out of, and stops when it has
+enough. gen.flush=dirty: the flushers are woken if all file pages of a pass were dirty and nobody was writing them.
+Nothing waits for writes.
 Source: Linux v6.1 mm/vmscan.c:lru_gen_age_node, lru_gen_shrink_lruvec, get_nr_to_scan, should_abort_scan, evict_folios;
 v6.12 lru_gen_shrink_node, set_initial_priority, try_to_shrink_lruvec. Differs: groups are gone over in turn, where 6.12
 keeps them in 16 lists by what they last gave; a batch's neighbours in page tables are looked at before its pages, not
@@ -296,10 +297,9 @@ def _is_done(k, t, f):
 def _end_lruvec(k, t, f):
     """f.count: the group needs ageing, or has nothing to take."""
     task = k.task[t]
-    if k.param.gen_node == GEN_OWN:
-        if task.sn_unqueued > 0 and task.sn_unqueued == task.sn_file_taken:
-            wakeup_flusher_threads(k, t, 0)
-    elif task.sc_reclaimed - f.pos >= MIN_LRU_BATCH and not f.count:
+    if k.param.gen_flush and task.sn_unqueued > 0 and task.sn_unqueued == task.sn_file_taken:
+        wakeup_flusher_threads(k, t, 0)
+    if task.sc_reclaimed - f.pos >= MIN_LRU_BATCH and not f.count:
         task.sc_need_aging = 0
     return ret(k, t, f, 0)
 
@@ -310,6 +310,7 @@ def _after_batch(k, t, f, retried):
     task = k.task[t]
     freed = task.retval
     task.sc_reclaimed += freed
+    task.sn_unqueued += task.st_unqueued
     if k.param.gen_events:
         trace_batch(k, t, f, freed, f.stage == FILE)
     _put_back(k, t, retried)
