@@ -34,7 +34,7 @@ def boot_gen(arrays: dict[str, Any]) -> None:
     arrays["param"]["gen_ranges"][0] = _ranges(len(arrays["slot"]), len(arrays["inode"]))
 
 
-def zone_lists(arrays: dict[str, Any], zone: int) -> list[int]:
+def zone_lists(arrays: Mapping[str, Any], zone: int) -> list[int]:
     """Pages of a zone by list as the kernel counts them: the two youngest generations are active."""
     nr, nr_zones, sizes = arrays["gen_list"]["nr"], len(arrays["zone"]), [0] * c.NR_LRU
     for memcg, youngest in enumerate(arrays["gen"]["max_seq"].tolist()):

@@ -74,12 +74,12 @@ from pageout.kernel.mm.vmscan import (
     throttle_vm_writeout,
     try_to_free_pages,
 )
-from pageout.kernel.mm.vmscan_gen import lru_gen_shrink_lruvec, shrink_node_gen
 from pageout.kernel.mm.vmscan_node import shrink_node, try_to_free_node_pages
 from pageout.kernel.sched.allocators import do_select, sys_clone, sys_recvmsg, sys_select
 from pageout.kernel.sched.core import run_machine
 from pageout.kernel.sched.highorder import get_pages
 from pageout.kernel.sched.user import user
+from pageout.machine.dispatch_gen import gen_unit
 
 WRITEBACK, EXT, NODE = (UNIT_NAMES.index(name) for name in ("writeback", "ext", "node"))
 
@@ -474,27 +474,6 @@ def node_unit(address, t):
     verb = RUN
     while verb == RUN:
         verb = _node_step(k, t)
-    return verb
-
-
-@kfn
-def _gen_step(k, t):
-    f = frame_of(k, t)
-    fn = f.fn
-    if fn == FN.shrink_node:
-        return shrink_node_gen(k, t, f)
-    if fn == FN.lru_gen_shrink_lruvec:
-        return lru_gen_shrink_lruvec(k, t, f)
-    return SWITCH
-
-
-@kentry
-def gen_unit(address, t):
-    """The scan of a node with lru=gen."""
-    k = kernel_at(address)
-    verb = RUN
-    while verb == RUN:
-        verb = _gen_step(k, t)
     return verb
 
 
