@@ -12,6 +12,7 @@ from pageout.engine import constants as c
 from pageout.kernel.mm.lru_gen import LABEL_MASK, LIST_SHIFT
 
 ANON, FILE = 0, 1
+WALKED = 5000  # pages of a list that are walked one by one; longer ones are only checked as neighbours
 
 
 def is_gen(arrays: dict[str, Any]) -> bool:
@@ -77,6 +78,11 @@ def _sound(arrays: dict[str, Any], name: str, queue: Any, members: Any) -> Itera
     ends = (members[~inner].tolist(), members[before == c.NIL].tolist())
     if not mutual or ends != ([int(queue["tail"])], [int(queue["head"])]):
         yield f"{name} is not one list of its pages"
+    elif len(members) <= WALKED:
+        pages, page = 1, int(queue["head"])
+        while pages <= len(members) and (page := int(arrays["page"]["lru_next"][page])) != c.NIL:
+            pages += 1
+        yield from _differ(f"{name} length", len(members), pages)
 
 
 def _differ(what: str, counted: int, found: int) -> Iterator[str]:
