@@ -94,6 +94,8 @@ KSWAPD_SUFFICES = (
     "linux-6.12",
     "linux-6.18",
     "at work before",
+    "generations",
+    "generations, later",
 )  # the same reclaim stalls in "a node" and "a node, later"
 STALLS_LATE = ("linux-2.6.18", "ioless-throttle", "linux-6.1", "linux-6.12", "linux-6.18")
 
@@ -122,6 +124,8 @@ VARIANTS = {
     "a node, flushers of 2.6.34": swapping(storm("linux-2.6.34", **NODE, **LATER)),
     "memory cgroups": grouped(storm("linux-6.1"), 3 * MIB, 0),
     "memory cgroups, later": grouped(swapping(storm("linux-6.18")), 2 * MIB, MIB),
+    "generations": swapping(storm("linux-6.1", lru="gen")),
+    "generations, later": grouped(swapping(storm("linux-6.18", lru="gen")), 2 * MIB, MIB),
     "an overflow ends it": storm("linux-2.6.34", **{"stack.bytes": "4096", "stack.overflow": "stop"}),
     "switch at writepage": storm("stack-switch", **{"stack.switch": "writepage"}),
     "page age, half background, one list, wide gap": storm(

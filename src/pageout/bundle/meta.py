@@ -171,6 +171,7 @@ class Meta(msgspec.Struct, frozen=True):
     command_io: dict[str, Number] = {}
     rc: int | None = None
     ended_by: str | None = None  # command, duration, or a signal's name
+    lru_gen: str | None = None  # /sys/kernel/mm/lru_gen/enabled; none: there is no such file
     machine: MachineNote | None = None
     case: Case | None = None
 

@@ -68,8 +68,8 @@ def _replayed(
     """Return the document, the curves to draw, the scenario as TOML."""
     import pageout
     from pageout.bundle.measured import measured
-    from pageout.cli.load import with_design
     from pageout.twin import judge, whatif
+    from pageout.twin.recorded_lru import under_design
     from pageout.twin.simulated import run
     from pageout.vocabulary.settings import apply_settings, design_named
     from pageout.workload.to_toml import scenario_toml
@@ -78,7 +78,7 @@ def _replayed(
     bundle, twin = read_twin(path, None, common.box, common.seed, progress)
     one = judge.recorded(bundle, twin, twin.window)
     plain = one.twin.scenario
-    chosen = with_design(plain, design_named(common.design)) if common.design is not None else plain
+    chosen = under_design(plain, design_named(common.design)) if common.design is not None else plain
     other = apply_settings(chosen, settings)
     warn(list(other.warnings))
     progress.part(1, 3, "unchanged")

@@ -74,6 +74,10 @@ WMARK_MIN, WMARK_LOW, WMARK_HIGH = 0, 8, 16  # which mark, beside the bits above
 ALLOC_NOFRAGMENT = 128  # no block of another kind but a whole pageblock, while a lower zone has not been tried
 
 LRU_INACTIVE_ANON, LRU_ACTIVE_ANON, LRU_INACTIVE_FILE, LRU_ACTIVE_FILE, NR_LRU = 0, 1, 2, 3, 4
+# lru=gen: generations and tiers; a batch, and the most pages looked at for one
+MIN_NR_GENS, MAX_NR_GENS, MAX_NR_TIERS, MIN_LRU_BATCH, MAX_LRU_BATCH = 2, 4, 4, 64, 4096
+GEN_SHARED, GEN_OWN = 0, 1  # gen.node
+
 SWAP_CLUSTER_MAX = 32
 DEF_PRIORITY = 12
 

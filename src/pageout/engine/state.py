@@ -26,7 +26,7 @@ PAGE = (
     ("dirtied_when", I4),  # milliseconds since boot when the page was last made dirty
     ("refs", I2),  # references beside the page cache's own
     ("node_zone", I1),  # node and zone, for later kernels; zones of 2.6.34 follow from the frame number
-    ("spare", I1),
+    ("gen", I1),  # lru=gen: its generation, whose list it is on, and refs: see mm/lru_gen.py
     ("memcg", I4),
 )
 
@@ -77,7 +77,8 @@ TASK = tuple(
         "vruntime ran_ns weight "
         # its memory cgroup; a page charged but not yet used; pages charged over memory.high; reclaim: the group it is
         # for (0: all), the group whose lists are scanned, the turn of a walk that several share, whether it shares one
-        "memcg memcg_reserved memcg_over_high sc_memcg sc_vec sc_walk_turn sc_full_walk"
+        "memcg memcg_reserved memcg_over_high sc_memcg sc_vec sc_walk_turn sc_full_walk "
+        "sc_need_aging"  # lru=gen: kswapd's run is to age the lists before it scans them
     ).split()
 )
 
@@ -175,8 +176,10 @@ MEMCG = tuple(
     + MEMCG_COUNTERS
 )
 
+# lru=gen: a group's generations, the Bloom filters it uses (bits); of a tier of a type: averages, counts of the oldest
+GEN = tuple((name, I8) for name in "max_seq min_anon min_file filters".split())
+GEN_TIER = tuple((name, I8) for name in "avg_refaulted avg_total refaulted evicted protected".split())
 WORK = tuple((name, I8) for name in "used next nr_pages for_kupdate for_background range_cyclic zone".split())
-
 QUEUE = tuple(
     (name, I8)
     for name in (
@@ -323,7 +326,8 @@ PARAM = tuple(
         "reclaim_engine file_writepage scan_cost trim_retry watermark_marks watermark_hugepages pvec_size pcp_mode "
         "compaction oom_score isolate_mode buddy_steal boost_factor "
         "block_layer throttle_rules sched_pick busy_percent run_delay_ns "
-        "nr_memcgs nr_wbs memcg_walk"
+        "nr_memcgs nr_wbs memcg_walk "
+        "lru_gen gen_node gen_flush gen_events gen_ranges"
     ).split()
 )
 
@@ -417,10 +421,13 @@ LAYOUT_FIELDS: Mapping[str, tuple[Any, bool]] = {
     "pageblock_skip": (I1, False),  # likewise: whether compaction passes it by
     "pcp": ((("nr", I8), ("free_factor", I8)), False),  # [zone * nr_cpus + cpu]: free frames a CPU keeps
     "pcp_list": ((("head", I4), ("tail", I4)), False),  # [(zone * nr_cpus + cpu) * MIGRATE_PCPTYPES + type]
-    "lru": (
-        (("head", I4), ("tail", I4), ("nr", I8), ("saved_scan", I8)),
-        False,
-    ),  # [zone * NR_LRU + list]; of the node [group * NR_LRU + list]
+    # [zone * NR_LRU + list]; of the node [group * NR_LRU + list]
+    "lru": ((("head", I4), ("tail", I4), ("nr", I8), ("saved_scan", I8)), False),
+    "gen": (GEN, False),  # by group
+    # [((group * 4 + generation) * 2 + type) * nr_zones + zone]; nr: pages that count for it, wherever they are
+    "gen_list": ((("head", I4), ("tail", I4), ("nr", I8)), False),
+    "gen_tier": (GEN_TIER, False),  # [(group * 2 + type) * 4 + tier]
+    "gen_filter": (I1, False),  # [group * gen_ranges + range]: page tables worth a walk, one bit a filter
     "pvec": (I4, False),  # [cpu * pvec_size + i]: pages on their way to an LRU list
     "slot": ((("page", I4), ("block", I4)), False),  # a file page: its frame, NIL, or what it left when
     # reclaim took it (mm/workingset.py); its disk block, NIL for none

@@ -339,7 +339,7 @@ TABLE = (
     *(_row(*row) for row in frames_memcg.ROWS),
 )
 
-UNITS = ("block", "task", "mm", "writeback", "storage", "ext", "union", "callers", "xfs", "wb", "node")
+UNITS = ("block", "task", "mm", "writeback", "storage", "ext", "union", "callers", "xfs", "wb", "node", "gen")
 
 FN: Any = namedtuple("FN", [row.name for row in TABLE])(*range(len(TABLE)))
 

@@ -12,6 +12,7 @@ SIZES: dict[str, tuple[int, str]] = {
     "reclaim_throttle": (144, "assumed: as congestion_wait, which sleeps the same way"),
     "compact_zone": (256, "assumed: a compact_control, as balance_pgdat's scan_control"),
     "try_to_compact_pages": (64, "assumed: few locals"),
+    "lru_gen_shrink_lruvec": (192, "assumed: as shrink_lruvec, with evict_folios inlined"),
     "kcompactd": (256, "assumed: as compact_zone, its compact_control is kcompactd_do_work's"),
 }
 
@@ -21,6 +22,7 @@ ROWS = (
     ("reclaim_throttle", "node"),
     ("compact_zone", "node"),
     ("try_to_compact_pages", "node"),
+    ("lru_gen_shrink_lruvec", "gen"),
     ("kcompactd", "node", "kernel_thread_helper kthread"),
 )
 

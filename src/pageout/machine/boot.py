@@ -14,7 +14,7 @@ from pageout.engine.state import LAYOUT, new_state
 from pageout.kernel import frames, policies
 from pageout.kernel.mm import causes
 from pageout.kernel.sched import user as programs
-from pageout.machine import boot_memcg, boot_xfs, designs, devices_mq, jobs
+from pageout.machine import boot_gen, boot_memcg, boot_xfs, designs, devices_mq, jobs
 from pageout.machine.devices import Stacks, queue_fields, share_fields
 from pageout.machine.dispatch import UNITS
 from pageout.machine.filesystems import Inode, Mounts
@@ -157,6 +157,13 @@ class _Plan:
             "pcp": len(self.zones) * machine_cpus,
             "pcp_list": len(self.zones) * machine_cpus * c.MIGRATE_PCPTYPES,
             **boot_memcg.sizes(self.scenario, len(self.zones)),
+            **boot_gen.sizes(
+                self.choices,
+                groups=1 + len(self.scenario.cgroups),
+                zones=len(self.zones),
+                slots=nr_slots,
+                inodes=len(self.inodes),
+            ),
             "pvec": machine_cpus * int(self.choices["lru.batch"]),
             "slot": nr_slots,
             "bits": self.nr_bits,
@@ -456,6 +463,7 @@ def boot(
     boot_functions(arrays, plan.choices)
     comms = _boot_tasks(arrays, scenario, plan)
     _boot_jobs(arrays, plan)
+    boot_gen.boot_gen(arrays)
     boot_memcg.boot_memcgs(arrays, scenario, 1 + plan.nr_queues)
     comms |= boot_memcg.boot_wbs(arrays, scenario, plan.nr_bdis, plan.first_group_flusher)
     _put(arrays, "stat", 0, idle_cpus=scenario.machine.cpus, **_stream(scenario.seed, 1 << 21))

@@ -15,6 +15,7 @@ import numpy as np
 from pageout.engine import constants as c
 from pageout.kernel import frames
 from pageout.machine.boot import Booted
+from pageout.machine.checkers_gen import check_gen, is_gen
 from pageout.machine.checkers_memcg import check_memcg
 from pageout.machine.checkers_mq import check_mq
 from pageout.machine.checkers_node import check_node, is_node
@@ -35,6 +36,7 @@ def check(booted: Booted, scenario: Scenario) -> None:
         _per_cpu,
         _lists,
         check_node,
+        check_gen,
         check_memcg,
         _counters,
         _dirty,
@@ -175,6 +177,8 @@ def _linked(arrays: dict[str, Any], queue: Any, members: Any) -> bool:
 
 def _lists(arrays: dict[str, Any], seen: _Frames) -> Iterator[str]:
     """Each LRU list is sound: linked both ways, of the right length, its pages flagged for it."""
+    if is_gen(arrays):
+        return
     flags = seen.pflags & (c.PG_LRU | c.PG_SWAPBACKED | c.PG_ACTIVE)
     home = arrays["page"]["memcg"][seen.page] if is_node(arrays) else seen.zone
     for i, queue in enumerate(arrays["lru"]):

@@ -58,6 +58,8 @@ def _shadows(arrays: dict[str, Any], node: dict[str, int]) -> Iterator[str]:
         yield f"{len(shadows)} shadows of {reclaimed} reclaimed pages"
     if int(arrays["param"]["nr_memcgs"][0]):  # a shadow says which group's age it has, too
         shadows = shadows >> GROUP_BITS
+    if int(arrays["param"]["lru_gen"][0]):  # a shadow says a generation
+        return
     if node["nonresident_age"] < 1 << 29 and len(shadows) and int((shadows >> 1).max()) >= node["nonresident_age"]:
         yield "a shadow is younger than the node"
 

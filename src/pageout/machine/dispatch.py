@@ -80,8 +80,9 @@ from pageout.kernel.sched.allocators import do_select, sys_clone, sys_recvmsg, s
 from pageout.kernel.sched.core import run_machine
 from pageout.kernel.sched.highorder import get_pages
 from pageout.kernel.sched.user import user
+from pageout.machine.dispatch_gen import gen_unit
 
-WRITEBACK, EXT = UNIT_NAMES.index("writeback"), UNIT_NAMES.index("ext")
+WRITEBACK, EXT, NODE = (UNIT_NAMES.index(name) for name in ("writeback", "ext", "node"))
 
 
 @kentry
@@ -438,6 +439,8 @@ def wb_unit(address, t):
 def _node_step(k, t):
     f = frame_of(k, t)
     fn = f.fn
+    if k.function[fn].unit != NODE:  # a choice may have exchanged it, see machine/functions.py
+        return SWITCH
     if fn == FN.alloc_pages or fn == FN.page_cache_alloc:
         return alloc_pages_slowpath(k, t, f)
     if fn == FN.try_to_free_pages or fn == FN.try_to_free_mem_cgroup_pages:
@@ -490,4 +493,5 @@ UNITS = (
     xfs_unit,
     wb_unit,
     node_unit,
+    gen_unit,
 )

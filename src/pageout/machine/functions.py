@@ -12,6 +12,7 @@ from pageout.kernel import frames, frames_node
 OTHER_UNITS = {
     ("throttle.by", "pause"): ("wb", "balance_dirty_pages"),
     ("reclaim.engine", "node"): ("node", *frames_node.MOVED),
+    ("lru", "gen"): ("gen", "shrink_node"),
     ("flusher.turn", "bandwidth"): (
         "wb",
         "bdi_writeback_thread",

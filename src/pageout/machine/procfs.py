@@ -16,6 +16,7 @@ import numpy as np
 from pageout.engine import constants as c
 from pageout.engine.state import NODE_COUNTERS
 from pageout.kernel.sched.highorder import HUGETLB_PAGE_ORDER, JOB_HUGEPAGES
+from pageout.machine.boot_gen import zone_lists
 from pageout.vocabulary.vmstat import VMSTAT
 
 FILES = ("buddyinfo", "pagetypeinfo", "extfrag_index", "unusable_index", "zoneinfo", "vmstat", "meminfo")
@@ -126,7 +127,9 @@ def _zone_levels(arrays: Arrays, z: int) -> dict[str, int]:
     pflags, mapping = arrays["page"]["pflags"][here], arrays["page"]["mapping"][here]
     cached = (mapping >= 0) & (pflags & (c.PG_LRU | c.PG_PVEC | c.PG_ISOLATED) != 0)
     anon = pflags & c.PG_SWAPBACKED != 0
-    if int(arrays["param"]["reclaim_engine"][0]) == c.ENGINE_NODE:
+    if int(arrays["param"]["lru_gen"][0]):
+        lru = zone_lists(arrays, z)
+    elif int(arrays["param"]["reclaim_engine"][0]) == c.ENGINE_NODE:
         kinds = pflags[pflags & c.PG_LRU != 0] & (c.PG_SWAPBACKED | c.PG_ACTIVE)
         inactive_anon, active = c.PG_SWAPBACKED, c.PG_ACTIVE
         lru = [int((kinds == kind).sum()) for kind in (inactive_anon, inactive_anon | active, 0, active)]

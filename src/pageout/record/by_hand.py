@@ -149,6 +149,7 @@ limit() { sed -n "s/^$dev //p" "/sys/fs/cgroup/blkio/blkio.throttle.$1_device" 2
     echo ' "cpus": '"$(grep -c '^processor' /proc/cpuinfo)"', "dev": @dev@, "rc": '"$rc"','
     echo ' "command": '@argv@','
     echo ' "start_s": '"$start"', "end_s": '"$end"','
+    echo ' "lru_gen": "'"$(cat /sys/kernel/mm/lru_gen/enabled 2>/dev/null || echo none)"'",'
     echo ' "samples": {"clock": "trace", "time_column": "t_s"},'
     echo ' "events": {"set": "@set@", "lost": '"$lost"', "clock": "'"$clock"'"},'
     echo ' "devices": {'

@@ -63,6 +63,7 @@ def document(
             "trace_clock": clock,
         },
         "sysctl": settings["sysctl"],
+        "lru_gen": settings["lru_gen"],
         "devices": devices,
         "mounts": settings["mounts"],
         "cgroup": settings["cgroup"],
@@ -88,6 +89,7 @@ def settings(pid: int | str, folder: Path, formats: Path) -> dict[str, Any]:
     return {
         "hz": machine.hz_of(config, texts),
         "sysctl": sysctls,
+        "lru_gen": machine.said("/sys/kernel/mm/lru_gen/enabled")[:16] or "none",
         "devices": machine.devices(cgroup),
         "mounts": machine.mounts(),
         "cgroup": cgroup.describe(),

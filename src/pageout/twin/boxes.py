@@ -31,6 +31,7 @@ from pageout.twin.lateness import run_delay
 from pageout.twin.layout import whole_window
 from pageout.twin.phase import in_phase
 from pageout.twin.reclaimcost import with_reclaim_cost
+from pageout.twin.recorded_lru import with_lru
 from pageout.twin.start import start_of, with_room, with_start
 from pageout.twin.whitebox import has_workload, program_of, with_cost
 from pageout.vocabulary.errors import JobFileError, ScenarioError, TraceError
@@ -91,7 +92,7 @@ def _white(bundle: Bundle, design: str, seed: int, notes: list[str]) -> Twin:
         prefill_bytes=memory.cache_bytes,
         length_ns=_cut_after(bundle, tasks, notes),
     )
-    scenario = with_cgroup(bundle, scenario, notes, own)
+    scenario = with_lru(bundle, with_cgroup(bundle, scenario, notes, own), notes)
     try:
         check(scenario)
     except FieldError as problem:
@@ -131,6 +132,7 @@ def _black(bundle: Bundle, design: str, seed: int, notes: list[str]) -> Twin:
     said.append("demand, MiB: " + ", ".join(f"{what[:-6]} {_told(one, MIB)}" for what, one in bytes_of.items()))
     said += [f"{what}: {_told(one)}" for what, one in found.estimates.items() if what not in bytes_of]
     scenario = with_cgroup(bundle, msgspec.structs.replace(found.scenario, machine=machine), said)
+    scenario = with_lru(bundle, scenario, said)
     return Twin(scenario, (*said, *found.notes), "black", window)
 
 

@@ -63,7 +63,7 @@ def key_of(bundle: Bundle) -> str:
     job = bundle.files.text(JOB_FILE) if case is None and JOB_FILE in bundle.files.names else None
     command = bundle.meta.command if case is None and job is None else None
     limits = msgspec.to_builtins(bundle.limits) if bundle.limits is not None else None
-    parts = [case, job, command, bundle.kernel, sorted(bundle.sysctl.items()), limits]
+    parts = [case, job, command, bundle.kernel, bundle.meta.lru_gen, sorted(bundle.sysctl.items()), limits]
     return msgspec.json.encode(parts).decode()
 
 

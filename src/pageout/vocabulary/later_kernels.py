@@ -66,6 +66,7 @@ NEEDS: dict[tuple[str, str], tuple[str, str]] = {
     ("flusher.requeue", "age"): ("flusher.turn", "bandwidth"),
     ("write.folios", "xfs"): ("throttle.by", "pause"),
     ("write.folios", "all"): ("throttle.by", "pause"),
+    ("lru", "gen"): ("reclaim.engine", "node"),
 }
 _PAUSES: dict[str, str | int] = {"throttle.by": "pause", "dirty.base": "unreserved"}
 _LINUX_6_1 = _PAUSES | {
@@ -92,6 +93,9 @@ _LINUX_6_12 = _LINUX_6_1 | {
     "reclaim.scan_cost": "rotations",
     "reclaim.trim_retry": "on",
     "memcg.walk": "part",
+    "gen.node": "own",
+    "gen.flush": "dirty",
+    "gen.events": "on",
     "events.isolate_mode": "off",
 }
 _LINUX_6_18 = _LINUX_6_12 | {

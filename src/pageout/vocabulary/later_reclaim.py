@@ -56,6 +56,19 @@ CHOICES: dict[str, tuple[tuple[str, ...], str]] = {
         ("all", "part"),
         "memory cgroups that direct reclaim visits: all; or on from where the last one stopped, till it has enough",
     ),
+    "lru": (
+        ("classic", "gen"),
+        "lists of reclaim.engine=node: active and inactive, or up to four generations (MGLRU, since 6.1, off there)",
+    ),
+    "gen.node": (
+        ("shared", "own"),
+        "reclaim with lru=gen: kswapd ages the lists, then all scan (6.1); or who runs out of old pages ages (6.12)",
+    ),
+    "gen.flush": (
+        ("never", "dirty"),
+        "whether lru=gen wakes the flushers: if all it met was dirty (since 6.12.104)",
+    ),
+    "gen.events": (("off", "on"), "whether lru=gen traces mm_vmscan_lru_isolate and lru_shrink_inactive (since 6.7)"),
 }
 STATUS_QUO: dict[str, str | int] = {
     "reclaim.engine": "zone",
@@ -71,6 +84,10 @@ STATUS_QUO: dict[str, str | int] = {
     "events.isolate_mode": "on",
     "oom.score": "badness",
     "memcg.walk": "all",
+    "lru": "classic",
+    "gen.node": "shared",
+    "gen.flush": "never",
+    "gen.events": "off",
 }
 
 

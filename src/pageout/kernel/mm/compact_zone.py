@@ -148,7 +148,7 @@ def _move(k, t, zone, old, new):
     is_now.dirtied_when, is_now.refs, is_now.memcg = was.dirtied_when, 0, was.memcg
     k.slot[k.inode[was.mapping].slot_start + was.index].page = new
     lru_add(k, new)
-    was.mapping, was.pflags, was.memcg = NIL, 0, 0
+    was.mapping, was.pflags, was.memcg, was.gen = NIL, 0, 0, 0
     free_one_page(k, zone, old, 0, pageblock_type(k, old))
     k.node.pgmigrate_success += 1
     spend(k, t, k.param.scan_ns + k.param.copy_ns)

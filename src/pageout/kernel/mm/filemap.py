@@ -36,7 +36,7 @@ from pageout.kernel.mm.memcontrol import count_charged
 from pageout.kernel.mm.reclaim_throttle import acct_reclaim_writeback
 from pageout.kernel.mm.swap import lru_cache_add, rotate_reclaimable_page
 from pageout.kernel.mm.wb_rates import count_dirtied_page, first_page_writing, last_page_written
-from pageout.kernel.mm.workingset import workingset_refault
+from pageout.kernel.mm.workingset import lru_gen_refault, workingset_refault
 from pageout.vocabulary.tracepoints import EV, FIRST_INO
 from pageout.vocabulary.units import PAGE_BYTES
 
@@ -122,7 +122,10 @@ def add_to_page_cache(k, t, page, inode, index, pflags):
     pg.index = index
     slot = k.slot[k.inode[inode].slot_start + index]
     if slot.page < NIL and pflags:  # a page that is only going to be written comes without flags
-        pflags |= workingset_refault(k, slot.page, pflags, pg.memcg)
+        if k.param.lru_gen:
+            pflags |= lru_gen_refault(k, t, page, slot.page, pflags)
+        else:
+            pflags |= workingset_refault(k, slot.page, pflags, pg.memcg)
     pg.pflags = pflags
     slot.page = page
     k.inode[inode].nr_pages += 1
@@ -163,6 +166,7 @@ def remove_from_page_cache(k, page):
     if pg.memcg:
         count_charged(k, page, pg.pflags, -1)
     pg.mapping = NIL
+    pg.gen = 0
 
 
 @kfn

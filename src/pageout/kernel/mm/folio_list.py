@@ -53,13 +53,16 @@ SUBMIT_DIRECT, SUBMIT_KSWAPD = 0, 1
 
 @kfn
 def folio_check_references(k, page):
-    """Was the page used since it was last looked at? Clears the marks and gives the verdict: REF_*."""
+    """Was the page used since it was last looked at? Clears the marks and gives the verdict: REF_*.
+
+    With lru=gen a page is marked as it is found young, before this looks at the mark: once is enough.
+    """
     pg = k.page[page]
     pflags = pg.pflags
     pg.pflags = pflags & ~(PG_YOUNG | PG_REFERENCED)
     if pflags & PG_YOUNG:
         pg.pflags |= PG_REFERENCED
-        return REF_ACTIVATE if pflags & PG_REFERENCED else REF_KEEP
+        return REF_ACTIVATE if pflags & PG_REFERENCED or k.param.lru_gen else REF_KEEP
     if pflags & PG_REFERENCED and not pflags & PG_SWAPBACKED:
         return REF_CLEAN
     return REF_RECLAIM
@@ -130,6 +133,8 @@ def look_at_folio(k, t, page):
     if pg.pflags & PG_LOCKED:
         return KEEP
     task.sc_scanned += 1
+    if k.param.lru_gen and pg.pflags & PG_MAPPED and pg.pflags & PG_REFERENCED:
+        return KEEP
     _count_state(k, t, page)
     if pg.pflags & PG_WRITEBACK:
         return _under_writeback(k, t, page)

@@ -204,6 +204,8 @@ def deactivate(k, t, lru, nr_to_scan):
 @kfn
 def kswapd_age_node(k, t):
     """Keep some anonymous pages inactive, if there is swap at all."""
+    if k.param.lru_gen:
+        return
     if k.param.nr_swap_slots > 0 and inactive_is_low(k, 0, LRU_INACTIVE_ANON):
         for memcg in range(k.param.nr_memcgs + 1):
             k.task[t].sc_vec = memcg

@@ -8,6 +8,7 @@ kernel's numbers each LRU list is recounted page by page: what keeps its pages f
 from pageout.engine.constants import (
     ENGINE_NODE,
     KLOG_ALLOC_FAILURE,
+    MAX_NR_GENS,
     MAX_ORDER,
     NIL,
     NR_LRU,
@@ -24,6 +25,7 @@ from pageout.engine.constants import (
 from pageout.engine.klog import klog, klog_stack, printk_ratelimit
 from pageout.jit import kfn
 from pageout.kernel.mm.buddy import zone_of
+from pageout.kernel.mm.lru_gen import gen_row, is_active_gen
 
 JOB_IO, JOB_FORK = 0, 3
 
@@ -90,6 +92,16 @@ def _blocks(k, row, zone):
 
 
 @kfn
+def _count_generations(k, counts, lru):
+    """lru=gen: of all groups, the generations that are active (odd lists), or not."""
+    for memcg in range(k.param.nr_memcgs + 1):
+        for gen in range(MAX_NR_GENS):
+            if is_active_gen(k, memcg, gen) == (lru & 1 == 1):
+                for zone in range(k.param.nr_zones):
+                    _count_list(k, counts, k.gen_list[gen_row(k, memcg, gen, lru >> 1, zone)].head)
+
+
+@kfn
 def _zone_snapshot(k, at, zone):
     z = k.zone[zone]
     row = k.klog_zone[at]
@@ -102,6 +114,8 @@ def _zone_snapshot(k, at, zone):
         counts = k.klog_list[at * NR_LRU + lru]
         if k.param.reclaim_engine != ENGINE_NODE:
             _count_list(k, counts, k.lru[zone * NR_LRU + lru].head)
+        elif zone == 0 and k.param.lru_gen:
+            _count_generations(k, counts, lru)
         elif zone == 0:  # the node's lists, of all groups, stand in its first zone
             for memcg in range(k.param.nr_memcgs + 1):
                 _count_list(k, counts, k.lru[memcg * NR_LRU + lru].head)

@@ -63,14 +63,15 @@ def shrink_inactive_folios(k, t, f):
         return call(k, t, f, FN.reclaim_throttle, STALLED, THROTTLE_ISOLATED, 0, 0)
     lru_add_drain(k, k.task[t].cpu)
     f.nr_taken = isolate_lru_folios(k, t, f.b, f.a)
-    _count_scan(k, t, f.nr_taken, is_file)
+    count_scan(k, t, f.nr_taken, is_file)
     if f.nr_taken == 0:
         return ret(k, t, f, 0)
     return call(k, t, f, FN.shrink_folio_list, SHRUNK, 0, 0, 0)
 
 
 @kfn
-def _count_scan(k, t, nr, is_file):
+def count_scan(k, t, nr, is_file):
+    """Count the pages of the private list as isolated, and as scanned by whom."""
     node, page = k.node, k.task[t].kept_head
     while page >= 0:
         count_isolated(k, zone_of(k, page), page, 1)
@@ -93,7 +94,8 @@ def _count_scan(k, t, nr, is_file):
 
 
 @kfn
-def _count_steal(k, t, nr, is_file):
+def count_steal(k, t, nr, is_file):
+    """Count pages that were freed, by whom and of what kind."""
     node = k.node
     k.zone[k.param.nr_zones - 1].pgsteal += nr
     if is_kswapd(k, t):
@@ -117,7 +119,7 @@ def _end_batch(k, t, f, is_file):
     task = k.task[t]
     freed = task.retval
     putback(k, t)
-    _count_steal(k, t, freed, is_file)
+    count_steal(k, t, freed, is_file)
     lru_note_cost(k, is_file, task.st_pageout, f.nr_taken - freed, task.sc_vec)
     if task.st_unqueued == f.nr_taken:
         wakeup_flusher_threads(k, t, 0)
@@ -129,12 +131,13 @@ def _end_batch(k, t, f, is_file):
     task.sn_taken += f.nr_taken
     if is_file:
         task.sn_file_taken += f.nr_taken
-    _trace_batch(k, t, f, freed, is_file)
+    trace_batch(k, t, f, freed, is_file)
     return ret(k, t, f, freed)
 
 
 @kfn
-def _trace_batch(k, t, f, freed, is_file):
+def trace_batch(k, t, f, freed, is_file):
+    """Emit mm_vmscan_lru_shrink_inactive: f.nr_taken looked at, task.st_*."""
     task = k.task[t]
     emit(
         k,

@@ -1,13 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """LRU lists: where pages wait to be used again or to be reclaimed.
 
-Source: Linux v2.6.34 mm/swap.c, include/linux/mm_inline.h.
+Source: Linux v2.6.34 mm/swap.c, include/linux/mm_inline.h. With lru=gen the lists are those of lru_gen.py.
 """
 
 from pageout.engine.constants import (
     ENGINE_NODE,
-    LRU_ACTIVE_FILE,
-    LRU_INACTIVE_ANON,
     LRU_INACTIVE_FILE,
     NIL,
     NR_LRU,
@@ -22,6 +20,8 @@ from pageout.engine.constants import (
 )
 from pageout.jit import kfn
 from pageout.kernel.mm.free_area import zone_of
+from pageout.kernel.mm.lru_count import count_in_zone, count_lru
+from pageout.kernel.mm.lru_gen import gen_add, gen_del, in_lru_fault, inc_refs
 
 
 @kfn
@@ -37,32 +37,11 @@ def lruvec_of(k, page):
 
 
 @kfn
-def _count_in_zone(k, page, pflags, delta):
-    """The node's lists hold pages of all zones: count them by zone."""
-    if k.param.reclaim_engine == ENGINE_NODE:
-        zone = k.zone[zone_of(k, page)]
-        if pflags & PG_SWAPBACKED:
-            zone.lru_anon += delta
-        else:
-            zone.lru_file += delta
-
-
-@kfn
-def count_lru(k, lru, delta):
-    """Keep the machine-wide sizes of the lists."""
-    if lru == LRU_INACTIVE_FILE:
-        k.vm.nr_inactive_file += delta
-    elif lru == LRU_ACTIVE_FILE:
-        k.vm.nr_active_file += delta
-    elif lru == LRU_INACTIVE_ANON:
-        k.vm.nr_inactive_anon += delta
-    else:
-        k.vm.nr_active_anon += delta
-
-
-@kfn
 def lru_add(k, page):
     """Put a page at the head (the recently used end) of its list."""
+    if k.param.lru_gen:
+        gen_add(k, page, False)
+        return
     pg = k.page[page]
     lru = page_lru(pg.pflags)
     queue = k.lru[lruvec_of(k, page) + lru]
@@ -76,12 +55,15 @@ def lru_add(k, page):
     queue.head = page
     queue.nr += 1
     count_lru(k, lru, 1)
-    _count_in_zone(k, page, pg.pflags, 1)
+    count_in_zone(k, page, pg.pflags, 1)
 
 
 @kfn
 def lru_add_tail(k, page):
     """Put a page at the tail of its list: the next to be scanned."""
+    if k.param.lru_gen:
+        gen_add(k, page, True)
+        return
     pg = k.page[page]
     lru = page_lru(pg.pflags)
     queue = k.lru[lruvec_of(k, page) + lru]
@@ -95,12 +77,15 @@ def lru_add_tail(k, page):
     queue.tail = page
     queue.nr += 1
     count_lru(k, lru, 1)
-    _count_in_zone(k, page, pg.pflags, 1)
+    count_in_zone(k, page, pg.pflags, 1)
 
 
 @kfn
 def lru_del(k, page):
     """Take a page off its list."""
+    if k.param.lru_gen:
+        gen_del(k, page, False)
+        return
     pg = k.page[page]
     lru = page_lru(pg.pflags)
     queue = k.lru[lruvec_of(k, page) + lru]
@@ -117,7 +102,7 @@ def lru_del(k, page):
     pg.lru_prev = NIL
     queue.nr -= 1
     count_lru(k, lru, -1)
-    _count_in_zone(k, page, pg.pflags, -1)
+    count_in_zone(k, page, pg.pflags, -1)
 
 
 @kfn
@@ -154,6 +139,8 @@ def lru_cache_add(k, t, page):
     cpu = k.task[t].cpu
     waiting = k.cpu[cpu]
     k.page[page].pflags |= PG_PVEC
+    if k.param.lru_gen and in_lru_fault(k, t):
+        k.page[page].pflags |= PG_ACTIVE
     k.pvec[cpu * k.param.pvec_size + waiting.pvec_nr] = page
     waiting.pvec_nr += 1
     if waiting.pvec_nr == k.param.pvec_size:
@@ -176,7 +163,9 @@ def mark_page_accessed(k, page):
     """
     pg = k.page[page]
     pflags = pg.pflags
-    if not pflags & PG_REFERENCED:
+    if k.param.lru_gen:
+        inc_refs(k, page)
+    elif not pflags & PG_REFERENCED:
         pg.pflags = pflags | PG_REFERENCED
     elif k.param.reclaim_engine == ENGINE_NODE:
         if not pflags & PG_ACTIVE:

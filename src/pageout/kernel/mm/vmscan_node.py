@@ -7,7 +7,7 @@ group's limit (try_to_free_mem_cgroup_pages) is the same, on that group's lists 
 That of zones, 2.6.34's, stands beside it in vmscan.py; what becomes of a page: folio_list.py; how much is scanned:
 lruvec.py; waiting: reclaim_throttle.py.
 Source: Linux v6.1 mm/vmscan.c:do_try_to_free_pages, shrink_node, shrink_lruvec, shrink_inactive_list. Differs: one
-node; no slab caches to shrink; the classic lists only, no MGLRU.
+node; no slab caches to shrink. The multi-generation LRU (lru=gen): vmscan_gen.py.
 """
 
 from pageout.engine.clock import out_of_slice
@@ -132,7 +132,7 @@ def begin_scan_control(k, t, order, gfp):
     task.sc_writepage = 0 if k.param.laptop_mode else 1
     task.sc_no_swap = 0
     task.sc_force_deactivate, task.sc_skipped_deactivate, task.sc_no_trim, task.sc_trim_failed = 0, 0, 0, 0
-    task.sc_memcg, task.sc_vec, task.sc_full_walk = 0, 0, 1
+    task.sc_memcg, task.sc_vec, task.sc_full_walk, task.sc_need_aging = 0, 0, 1, 0
 
 
 @kfn
@@ -214,7 +214,7 @@ def shrink_node(k, t, f):
                 return call(k, t, f, FN.shrink_inactive_list, SHRUNK, portion, lru, 0)
             _shrink_active(k, t, f, lru, portion)
     if pc != WAITED_FOR_WRITES and pc != WAITED:
-        _note_node(k, t)
+        note_node(k, t)
         if is_kswapd(k, t) and task.sn_immediate > 0:
             return call(k, t, f, FN.reclaim_throttle, WAITED_FOR_WRITES, THROTTLE_WRITEBACK, 0, 0)
     if pc != WAITED:
@@ -223,7 +223,7 @@ def shrink_node(k, t, f):
     reclaimed = task.sc_reclaimed - f.pos
     if reclaimed > 0:
         f.flag = 1
-    if _goes_on(k, t, f, reclaimed):
+    if goes_on(k, t, f, reclaimed):
         f.pc = ENTRY
         return YIELD
     if f.flag:
@@ -346,7 +346,7 @@ def _end_lists(k, t, f):
 
 
 @kfn
-def _note_node(k, t):
+def note_node(k, t):
     """For kswapd, note what the node is full of; for a group's reclaim, whether the group is congested."""
     task, node = k.task[t], k.node
     if task.sc_memcg and task.sn_dirty > 0 and task.sn_dirty == task.sn_congested:
@@ -368,7 +368,7 @@ def _is_congested(k, t):
 
 
 @kfn
-def _goes_on(k, t, f, reclaimed):
+def goes_on(k, t, f, reclaimed):
     """should_continue_reclaim: for orders above 0, until compaction has room to work in or nothing more is freed."""
     task = k.task[t]
     order = task.sc_order

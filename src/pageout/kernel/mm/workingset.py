@@ -7,6 +7,7 @@ kept modulo 2^29 pages; the shadow's nodes cost no memory and no shrinker takes 
 
 from pageout.engine.constants import (
     COST_ROTATIONS,
+    GEN_OWN,
     LRU_ACTIVE_ANON,
     LRU_ACTIVE_FILE,
     LRU_INACTIVE_ANON,
@@ -17,10 +18,12 @@ from pageout.engine.constants import (
     SWAP_CLUSTER_MAX,
 )
 from pageout.jit import kfn
+from pageout.kernel.mm.lru_gen import gen_eviction, gen_type, in_lru_fault, is_recent, set_refs, tier_of, tier_row
 from pageout.kernel.mm.memcontrol import lru_size
 from pageout.kernel.mm.swap import age_nonresident
 
-AGE_MASK = (1 << 29) - 1
+AGE_BITS = 29
+AGE_MASK = (1 << AGE_BITS) - 1
 GROUP_BITS = 5  # where there are memory cgroups, the last bits of an age name the one it is of
 
 
@@ -64,6 +67,9 @@ def workingset_size(k, is_file, memcg=0):
 @kfn
 def workingset_eviction(k, page, memcg):
     """Return the shadow of a page that is being reclaimed for a group (0: for all); one more has gone."""
+    if k.param.lru_gen:
+        token, used = gen_eviction(k, page)
+        return pack_shadow(token << GROUP_BITS | k.page[page].memcg if k.param.nr_memcgs else token, used)
     was_active = 1 if k.page[page].pflags & PG_WORKINGSET else 0
     age = k.memcg[memcg].nonresident_age if memcg else k.node.nonresident_age
     age_nonresident(k, memcg)
@@ -162,3 +168,44 @@ def workingset_refault(k, shadow, pflags, memcg=0):
         _count_restore(k.memcg[memcg], is_file)
     lru_note_cost(k, is_file, 1, 0, memcg)
     return PG_ACTIVE | PG_WORKINGSET
+
+
+@kfn
+def _count_all(k, memcg, is_file):
+    _count_refault(k.node, is_file)
+    if memcg:
+        _count_refault(k.memcg[memcg], is_file)
+
+
+@kfn
+def lru_gen_refault(k, t, page, shadow, pflags):
+    """As workingset_refault, with lru=gen: the refault counts for the tier the page was reclaimed from. Returns flags.
+
+    A page that is faulted in again, or was used so often that it would have been protected, will be.
+    gen.node=shared: nothing counts that was reclaimed from a generation that is gone.
+    Source: Linux v6.1 mm/workingset.c:lru_gen_refault; v6.12.
+    """
+    memcg, kind, token, bits = k.page[page].memcg, gen_type(pflags), shadow_age(shadow), AGE_BITS
+    if k.param.nr_memcgs:
+        if token & (1 << GROUP_BITS) - 1 != memcg:
+            return 0
+        token, bits = token >> GROUP_BITS, bits - GROUP_BITS
+    recent = is_recent(k, memcg, kind, token, bits)
+    if recent or k.param.gen_node == GEN_OWN:
+        _count_all(k, memcg, kind)
+    if not recent:
+        return 0
+    refs = (token & 3) + shadow_was_active(shadow)
+    k.gen_tier[tier_row(memcg, kind, tier_of(refs))].refaulted += 1
+    faults = in_lru_fault(k, t)
+    if faults and k.param.gen_node == GEN_OWN:
+        _count_activate(k.node, kind)
+        if memcg:
+            _count_activate(k.memcg[memcg], kind)
+    if not faults and refs < 3:
+        return 0
+    _count_restore(k.node, kind)
+    if memcg:
+        _count_restore(k.memcg[memcg], kind)
+    set_refs(k, page)
+    return PG_WORKINGSET
