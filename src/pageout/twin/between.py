@@ -20,6 +20,7 @@ from pageout.bundle.meta import Limits
 from pageout.twin.boxes import Twin, scenario_of
 from pageout.twin.conditions import PAGE_BYTES, settings_in_force
 from pageout.twin.judge import Recorded
+from pageout.twin.whatif import settled
 from pageout.vocabulary.errors import ScenarioError, TraceError
 from pageout.vocabulary.later_kernels import design_for
 from pageout.vocabulary.scenario import Disk, FieldError, Phase, Scenario, Task
@@ -124,7 +125,7 @@ def _with_sysctls(
         values = [table.get(name, SYSCTLS[name].default) for table in (before, after)]
         if values[0] != values[1]:
             changes.append(f"{name} {values[0]} -> {values[1]}")
-    return msgspec.structs.replace(scenario, settings=after)
+    return settled(scenario, msgspec.structs.replace(scenario, settings=after))
 
 
 def _with_device(

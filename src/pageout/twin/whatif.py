@@ -6,10 +6,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
 from pageout.bundle.measured import FIGURES, Value, figure_of
 from pageout.twin.judge import error_of, tolerance_of
+from pageout.vocabulary.scenario import Scenario
 
+LIMITS = tuple(f"vm.dirty_{name}" for name in ("ratio", "bytes", "background_ratio", "background_bytes"))
 TRUSTED = 1.5  # times the tolerance that a prediction may be off
+
+
+def settled(before: Scenario, after: Scenario) -> Scenario:
+    """Return the changed scenario as if it had always been so: a limit being followed is of the old settings."""
+    asked = [[scenario.settings.get(name) for name in LIMITS] for scenario in (before, after)]
+    if asked[0] == asked[1]:
+        return after
+    return msgspec.structs.replace(after, machine=msgspec.structs.replace(after.machine, start_dirty_limit_bytes=0))
 
 
 def rows(
