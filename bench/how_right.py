@@ -75,7 +75,7 @@ WHY = """\
 - **Huge pages on demand** (E): all 64 are found here, 7 were recorded. Assumed: the page cache lies in memory in the
   order of its list here, so that reclaim alone empties whole pageblocks.
 - **A cache full of clean pages, a writer and a hog** (D): a quarter more pauses, shorter ones. Not explained.
-- What is not modelled: MGLRU, `strictlimit`, several hardware queues, inode metadata, groups below groups; see [what
+- What is not modelled: MGLRU, several hardware queues, inode metadata, groups below groups; see [what
   is modelled](../model-support.md).
 """
 

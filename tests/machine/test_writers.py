@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Dirt and what becomes of it: mapped writers, rewrites, fsync, unlink, and when flushers come."""
 
+import msgspec
 import numpy as np
 import pytest
 
 from pageout.jit import INTERPRETED
 from pageout.machine.simulate import Result, simulate
-from pageout.vocabulary.scenario import Filesystem, Task
+from pageout.vocabulary.scenario import Disk, Filesystem, Task
 from tests.machine.test_simulate import KIB, MIB, MS, NO_FLUSHING, S, file, io, machine, scenario
 
 pytestmark = pytest.mark.skipif(INTERPRETED, reason="whole runs: compiled only")
@@ -243,3 +244,18 @@ def test_groups_run_one_after_the_other() -> None:
     slice_ns = 50_000  # who is woken runs as from the begin of the waker's slice
     assert task["begun_ns"][1] + slice_ns >= task["ended_ns"][0] > 0
     assert result.now_ns / S == pytest.approx(0.5, abs=0.02)
+
+
+@pytest.mark.parametrize("design", ["linux-6.1", "linux-6.18"])
+def test_a_strictly_limited_device_keeps_its_share_where_others_may_go_on(design: str) -> None:
+    def held_mib(*, strict: bool) -> float:
+        slow = msgspec.structs.replace(machine(256), disks=(
+            Disk(kind="throttled", write_bps=4 * MIB, size_bytes=512 * MIB, max_ratio=10, strict_limit=strict),
+        ))  # fmt: skip
+        limits = {"vm.dirty_bytes": 40 * MIB, "vm.dirty_background_bytes": 20 * MIB}
+        what = scenario(slow, (file(24),), io("write", 24, bs_bytes=64 * KIB), design=design, settings=limits)
+        return simulate(what, check=2000).metrics["data_at_risk_max_mib"]
+
+    share = 4  # MiB: a tenth of the limit
+    assert held_mib(strict=True) <= share + 0.25
+    assert held_mib(strict=False) > 4 * share

@@ -34,8 +34,11 @@ class Proportion:
         self.half = half
         self.mine = self.all = self.period = 0
 
-    def event(self, *, mine: bool) -> None:
+    def event(self, *, mine: bool, most: int = 100) -> None:
+        """most: percent of the whole beyond which its events do not count."""
         self._catch_up()
+        if mine and most < 100 and self.mine > self.fraction()[1] * (32768 * most // 100) // 32768:
+            return
         self.mine += mine
         self.all += 1
 

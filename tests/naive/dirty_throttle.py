@@ -5,6 +5,7 @@ Pages, pages a second and jiffies, in plain integers. `floor_moved`: the kernel 
 device's share (6.14), not in the position ratio.
 """
 
+from fractions import Fraction
 from typing import NamedTuple
 
 POLL_THRESH = 32  # pages
@@ -78,9 +79,15 @@ class Share:
     def __init__(self) -> None:
         self.mine = self.all = 0
 
-    def written(self, pages: int, *, mine: bool = True) -> None:
-        self.mine += pages if mine else 0
-        self.all += pages
+    def written(self, pages: int, *, mine: bool = True, most: int = 100) -> None:
+        """most: percent of all completions beyond which the device's do not count."""
+        if not mine:
+            self.all += pages
+        for _ in range(pages if mine else 0):
+            part = Fraction(*self.fraction())
+            if most == 100 or part < Fraction(1024 * most // 100, 1024):
+                self.mine += 1
+                self.all += 1
 
     def period(self, missed: int = 1) -> None:
         self.mine >>= missed

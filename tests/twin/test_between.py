@@ -123,7 +123,7 @@ def test_the_answer_says_what_changed_and_whether_it_beats_no_change(capsys: pyt
 
 
 def conditions(**changed) -> between.Conditions:
-    plain = between.Conditions("a", {}, between.Limits(wbps=20 * MIB), (0, 0), "6.1.0", {}, None)
+    plain = between.Conditions("a", {}, between.Limits(wbps=20 * MIB), {}, (0, 0), "6.1.0", {}, None)
     return plain._replace(**changed)
 
 
@@ -248,3 +248,11 @@ def test_real_recordings_predict_each_other_better_than_no_change(source: str, t
     for name in ("plateau_mib", "dirty_writeback_mean_mib"):
         row = rows[name]
         assert abs(row["predicted"] - row["measured"]) < abs(before.figures[name] - row["measured"]), name
+
+
+def test_the_devices_part_of_the_dirty_limit_is_the_others() -> None:
+    moved = moved_to(share={"max_ratio": 10, "strict_limit": True})
+
+    assert moved.changes[-2:] == ("max_ratio 100 -> 10", "strict_limit 0 -> 1")
+    disk = moved.twin.scenario.machine.disks[0]
+    assert (disk.max_ratio, disk.strict_limit, disk.kind) == (10, True, "throttled")

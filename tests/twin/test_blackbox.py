@@ -2,7 +2,9 @@
 """A known scenario is simulated; from its trace and samples alone another is made; both must go alike."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -12,7 +14,10 @@ import pytest
 from pageout.bundle.samples import Samples
 from pageout.events.tables import Events
 from pageout.jit import INTERPRETED
+from pageout.twin import blackbox
 from pageout.twin.blackbox import BlackBox, black_box
+from pageout.twin.completions import devices_of
+from pageout.twin.estimate import Estimate
 from pageout.twin.simulated import Run, run
 from pageout.vocabulary.errors import TraceError
 from pageout.vocabulary.scenario import MIB, Disk, File, Filesystem, Machine, Scenario, Task
@@ -139,3 +144,21 @@ def test_a_recording_without_demand_is_refused() -> None:
     samples = Samples(np.array([0, S]), {"nr_free_pages": np.array([1e5, 1e5])}, "trace")
     with pytest.raises(TraceError, match="no demand"):
         black_box(Events(), samples, {}, "6.1.0", 250)
+
+
+@pytest.mark.parametrize(("noted", "stands"), [(20 * MIB, True), (0, False), (30 * MIB, False)])
+def test_a_noted_limit_in_bytes_stands_though_requests_came_more_evenly(monkeypatch, noted: int, stands: bool) -> None:
+    before, _, _ = both("one writer, held all the time")
+    evidence = before.evidence
+    assert evidence.events is not None
+    assert isinstance(evidence.samples, Samples)
+
+    def by_requests(*known: Any) -> dict[str, Any]:
+        counted = {"limited_by": "requests", "write_iops": Estimate(35.0, 28.0, 42.0)}
+        return {name: replace(device, **counted) for name, device in devices_of(*known).items()}
+
+    monkeypatch.setattr(blackbox, "devices_of", by_requests)
+    found = black_box(evidence.events, evidence.samples, SETTINGS, "6.18.0", 250, limit_bps=noted)
+
+    disk = found.scenario.machine.disks[0]
+    assert (disk.write_bps, disk.write_iops) == ((noted, 0) if stands else (0, 35))

@@ -325,3 +325,18 @@ def test_every_real_recording_becomes_a_scenario(path):
     assert made.tasks
     assert machine.disks[0].kind == "throttled"
     assert len(made.tasks) >= len(bundle.calls)
+
+
+@pytest.mark.parametrize(("noted", "has"), [
+    ({"max_ratio": 5, "strict_limit": 1}, (0, 5, True)),
+    ({"min_ratio": 3.9, "max_ratio": 100}, (3, 100, False)),
+    ({"min_ratio": 30, "max_ratio": 0.5}, (1, 1, False)),
+    ({}, (0, 100, False)),
+])  # fmt: skip
+def test_a_devices_part_of_the_dirty_limit_is_the_recordings(tmp_path, noted, has) -> None:
+    meta = {**META, "devices": {"7:0": {"name": "loop0", **noted}}}
+    bundle = read_bundle(str(small(tmp_path / "b", meta__json=meta)))
+
+    disk = next(disk for disk in scenario_of(bundle, box="white").scenario.machine.disks if disk.name == "sda")
+
+    assert (disk.min_ratio, disk.max_ratio, disk.strict_limit) == has

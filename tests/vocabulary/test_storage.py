@@ -90,3 +90,15 @@ def test_what_cannot_be_built_is_refused_with_its_line(disks: str, fs: str, rest
         scenario(disks, fs, rest)
     assert words in str(error.value)
     assert str(error.value).startswith(f"x.toml:{line}:"), str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("disks", "said"),
+    [
+        (disk("a", min_ratio=60) + disk("b", min_ratio=40), "the min_ratio of all disks is 100, must be below 100"),
+        (disk("a", min_ratio=6, max_ratio=5), "must not be over max_ratio, 5"),
+    ],
+)
+def test_no_more_of_the_dirty_limit_than_there_is_can_be_given_away(disks: str, said: str) -> None:
+    with pytest.raises(ScenarioError, match=said):
+        scenario(disks, "a")

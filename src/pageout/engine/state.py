@@ -143,7 +143,7 @@ BDI = tuple(
     for name in (
         "queue b_dirty b_dirty_tail b_io b_io_tail b_more_io b_more_io_tail reclaimable writeback completions "
         "period dirty_exceeded congested_write congested_read work_head work_tail work_nr flusher "
-        "last_old_flush_ns min_ratio max_ratio nr_inodes is_swap old_work flushed_dirtied_ms "
+        "last_old_flush_ns min_ratio max_ratio strict_limit nr_inodes is_swap old_work flushed_dirtied_ms "
         # throttling by pauses, see mm/wb_rates.py: pages since boot, the part of them that counts for its share, and
         # what was so at the last update; pages a second; inodes with pages under writeback; whether its flusher works
         "nr_dirtied nr_written written_events written_period dirtied_stamp written_stamp bw_stamp write_bandwidth "

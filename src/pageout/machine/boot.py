@@ -15,7 +15,7 @@ from pageout.kernel import frames, policies
 from pageout.kernel.mm import causes
 from pageout.kernel.sched import user as programs
 from pageout.machine import boot_memcg, boot_xfs, designs, devices_mq, jobs
-from pageout.machine.devices import Stacks, queue_fields
+from pageout.machine.devices import Stacks, queue_fields, share_fields
 from pageout.machine.dispatch import UNITS
 from pageout.machine.filesystems import Inode, Mounts
 from pageout.machine.functions import boot_functions
@@ -283,7 +283,7 @@ def _boot_storage(arrays: dict[str, Any], scenario: Scenario, plan: _Plan) -> No
             "bdi",
             b,
             queue=queue,
-            max_ratio=100,
+            **({"max_ratio": 100} if is_swap else share_fields(machine.disks[b])),
             is_swap=int(is_swap),
             flusher=c.NIL if is_swap else 1 + b,
             **dict.fromkeys(NO_INODES, c.NIL),

@@ -37,6 +37,11 @@ ELEVATORS = {
 NO_ELEVATOR = ("linear", "raid0", "raid1", "raid5", "loop")  # kinds without requests of their own
 
 
+def share_fields(disk: Disk) -> dict[str, int]:
+    """Return a device record's part of the dirty limit, as /sys/class/bdi has it."""
+    return {"min_ratio": disk.min_ratio, "max_ratio": disk.max_ratio, "strict_limit": int(disk.strict_limit)}
+
+
 def queue_fields(disk: Disk) -> dict[str, int]:
     """Return a queue record's fields, all integers: ns per block at both edges, thresholds of congestion, limits.
 

@@ -19,6 +19,7 @@ from pageout.bundle.measured import Value, per_second
 from pageout.bundle.meta import Limits
 from pageout.twin.boxes import Twin, scenario_of
 from pageout.twin.conditions import PAGE_BYTES, settings_in_force
+from pageout.twin.device import share_of
 from pageout.twin.judge import Recorded
 from pageout.twin.whatif import settled
 from pageout.vocabulary.errors import ScenarioError, TraceError
@@ -39,6 +40,7 @@ class Conditions(NamedTuple):
     path: str
     sysctl: Mapping[str, int]
     limits: Limits
+    share: Mapping[str, int | bool]  # of the device in the dirty limit, as fields of a Disk
     tick: tuple[int, int]  # bytes that pass each so many ns; zeroes: no such device
     kernel: str | None
     machine: Mapping[str, object]  # what is not carried over, by its name
@@ -54,7 +56,8 @@ def conditions_of(bundle: Bundle) -> Conditions:
         tick = device.bytes_per_tick, int(device.tick_ms * 1e6)
     written = sum(calls.nbytes for calls in bundle.calls if calls.is_write) or None
     machine = {"filesystem": bundle.filesystem, "CPUs": bundle.cpus, "timer ticks a second": bundle.hz}
-    return Conditions(bundle.path, bundle.sysctl, bundle.limits or Limits(), tick, bundle.kernel, machine, written)
+    limits = bundle.limits or Limits()
+    return Conditions(bundle.path, bundle.sysctl, limits, share_of(bundle), tick, bundle.kernel, machine, written)
 
 
 class Moved(NamedTuple):
@@ -149,9 +152,15 @@ def _with_device(
             fields |= {"tick_bytes": other.tick[0], "tick_ns": other.tick[1]}
         else:
             fields |= _limit(disk, "write_bps", _a_second(one.tick), _a_second(other.tick), notes)
+    kind = {"kind": "throttled"} if fields else {}
+    for name, after in other.share.items():
+        before = getattr(disk, name)
+        if before != after:
+            changes.append(f"{name} {int(before)} -> {int(after)}")
+            fields[name] = after
     if not fields:
         return scenario
-    disk = msgspec.structs.replace(disk, **({"kind": "throttled"} | fields))
+    disk = msgspec.structs.replace(disk, **(kind | fields))
     machine = msgspec.structs.replace(scenario.machine, disks=(disk, *scenario.machine.disks[1:]))
     return msgspec.structs.replace(scenario, machine=machine)
 

@@ -355,13 +355,13 @@ class _Box:
         elif device.write_bps is None:
             self.notes.append("the device was never busy for long: it is taken to answer at once")
             wanted["kind"] = "null"
-        elif device.limited_by == "requests" and device.write_iops is not None:
+        elif device.limited_by == "requests" and device.write_iops is not None and not self._as_noted(device):
             self.estimates["device.write_iops"] = device.write_iops
             wanted |= {"write_iops": max(round(device.write_iops.value), 1), "limit": "slices"}
         else:
             self.estimates["device.write_bps"] = device.write_bps
             rate = max(round(device.write_bps.value), PAGE_BYTES)
-            if self.known.limit_bps and abs(rate - self.known.limit_bps) <= AS_NOTED * self.known.limit_bps:
+            if self._as_noted(device):
                 rate = self.known.limit_bps
                 self.notes.append(f"device.write_bps: {rate}, its limit, near which it was")
             wanted |= {"write_bps": rate, "read_bps": self._read_bps(device, rate), "limit": "slices"}
@@ -376,6 +376,11 @@ class _Box:
         size = max(device.span_bytes * 2, 64 * GIB, sum(file.size_bytes for file in self.files) * 2)
         wanted["size_bytes"] = size
         return Disk(**wanted)
+
+    def _as_noted(self, device: Device) -> bool:
+        """Say whether it wrote as fast as the limit that somebody noted."""
+        limit = self.known.limit_bps
+        return device.write_bps is not None and limit > 0 and abs(device.write_bps.value - limit) <= AS_NOTED * limit
 
     def _read_bps(self, device: Device, rate: int) -> int:
         """Return the limit of reads: that of writes where reads came no faster; 0 where they did, or none were."""

@@ -22,7 +22,7 @@ from pageout.twin.conditions import (
     settings_in_force,
     ticks_of,
 )
-from pageout.twin.device import disk_of
+from pageout.twin.device import disk_of, share_of
 from pageout.twin.elsewhere import activity_of, with_activity
 from pageout.twin.estimate import Estimate
 from pageout.twin.grouped import with_cgroup
@@ -120,7 +120,9 @@ def _black(bundle: Bundle, design: str, seed: int, notes: list[str]) -> Twin:
         jobs=tuple(calls.name for calls in bundle.calls if calls.is_write),
     )  # fmt: skip
     window = Window(found.start_ns, found.end_ns)
-    machine = _as_busy(bundle, found.scenario.machine, window, notes)
+    first, *others = found.scenario.machine.disks
+    disks = (msgspec.structs.replace(first, **share_of(bundle)), *others)
+    machine = _as_busy(bundle, msgspec.structs.replace(found.scenario.machine, disks=disks), window, notes)
     machine = with_reclaim_cost(bundle.events, machine, notes)
     said = ["black box: the workload by trace and samples alone", *notes]
     bytes_of = {what: one for what, one in found.estimates.items() if what.endswith(".bytes")}

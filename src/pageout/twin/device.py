@@ -70,6 +70,7 @@ def _queue(bundle: Bundle, device: CaseDevice, notes: list[str]) -> dict[str, An
     ahead = (queue.read_ahead_kb if queue else None) or device.read_ahead_kib
     if ahead:
         wanted["read_ahead_kb"] = min(max(ahead, 4), 65536)
+    wanted |= share_of(bundle)
     tags = (queue.nr_requests if queue else None) or device.tags
     if tags:
         wanted |= {"nr_requests": min(max(tags, 4), 4096), "tags": tags}
@@ -77,6 +78,18 @@ def _queue(bundle: Bundle, device: CaseDevice, notes: list[str]) -> dict[str, An
     is_sorted = "[mq-deadline]" in scheduler or scheduler == "mq-deadline"
     wanted["elevator"] = "mq-deadline" if is_sorted else "none"
     return wanted | {"queue_depth": min(max(device.hw_queue_depth or tags or 32, 1), 1024)}
+
+
+def share_of(bundle: Bundle) -> dict[str, int | bool]:
+    """Return what was set of its part of the dirty limit; a ratio between two percents is the lower of them."""
+    queue, wanted = bundle.queue, dict[str, int | bool]()
+    if queue is None:
+        return wanted
+    if queue.max_ratio is not None:
+        wanted["max_ratio"] = min(max(int(queue.max_ratio), 1), 100)
+    if queue.min_ratio is not None:
+        wanted["min_ratio"] = min(max(int(queue.min_ratio), 0), int(wanted.get("max_ratio", 100)), 99)
+    return wanted | ({"strict_limit": bool(queue.strict_limit)} if queue.strict_limit is not None else {})
 
 
 def _size_touched(bundle: Bundle, notes: list[str]) -> int | None:

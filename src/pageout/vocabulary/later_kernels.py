@@ -7,8 +7,10 @@ What of each kernel is modelled and what is not: docs/model-support.md, and each
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from pageout.vocabulary import later_reclaim
+from pageout.vocabulary.scenario import FieldError
 
 CHOICES: dict[str, tuple[tuple[str, ...], str]] = {
     "throttle.by": (("writing", "pause"), "what a held writer does: write pages itself, or only sleep (since 3.2)"),
@@ -106,6 +108,13 @@ DESIGNS: dict[str, dict[str, str | int]] = {
 # Since which release a kernel is nearer to a design than to the one below it.
 _SINCE = (((6, 14), "linux-6.18"), ((6, 7), "linux-6.12"), ((3, 2), "linux-6.1"), ((0, 0), "linux-2.6.34"))
 _RELEASE = re.compile(r"(\d{1,3})\.(\d{1,3})")
+
+
+def check_needs(chosen: Mapping[str, str | int]) -> None:
+    """Check that the choices have what they stand on.  Raises FieldError."""
+    for (name, value), (other, needed) in NEEDS.items():
+        if chosen[name] == value and chosen[other] != needed:
+            raise FieldError(f"design.{name}", f"{value} needs {other} = {needed}")
 
 
 def design_for(release: str | None) -> str:

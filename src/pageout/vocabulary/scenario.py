@@ -159,6 +159,11 @@ class Disk(msgspec.Struct, frozen=True, kw_only=True):
     start_avg_bandwidth: Annotated[int, note("the same, smoothed; 0: as start_bandwidth", "rate")] = 0
     start_ratelimit: Annotated[int, note("rate its writers are held to then; 0: 100 MiB/s", "rate")] = 0
     start_written_bytes: Annotated[int, note("written of late, halved each 3 s: its share", "size", 0, TIB)] = 0
+    min_ratio: Annotated[int, note("percent of the dirty limit that is its own however slow it is", "", 0, 99)] = 0
+    max_ratio: Annotated[int, note("percent of the dirty limit that it may have at most", "", 1, 100)] = 100
+    strict_limit: Annotated[
+        bool, note("its share holds writers even while the machine has few dirty pages; with throttle.by=pause")
+    ] = False
     write_error_every: Annotated[int, note("every n-th write request fails with EIO, 0 = never", "", 0, 10**12)] = 0
 
 

@@ -390,10 +390,7 @@ def check(scenario: Scenario, origins: Sequence[int] | None = None) -> None:
             raise FieldError(f"design.{name}", str(error)) from None
     chosen = choices(scenario)
     cgroups.check_cgroups(scenario, chosen, origins)
-    for (name, value), (other, needed) in later_kernels.NEEDS.items():
-        _require(
-            chosen[name] != value or chosen[other] == needed, f"design.{name}", f"{value} needs {other} = {needed}"
-        )
+    later_kernels.check_needs(chosen)
     fits = scenario.settings.get("vm.swappiness", 0) <= 100 or chosen["reclaim.engine"] == "node"
     _require(fits, "settings.vm.swappiness", "must be from 0 to 100 with reclaim.engine=zone")
 

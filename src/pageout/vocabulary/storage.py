@@ -80,6 +80,8 @@ def check_stacks(machine: Machine) -> None:
             used[name] = disk.name
     for index, disk in enumerate(machine.disks):
         _check_tree(nth("disk", index), disk, disks)
+    reserved = sum(disk.min_ratio for disk in machine.disks)
+    _require(reserved < 100, "disk.min_ratio", f"the min_ratio of all disks is {reserved}, must be below 100")
     for where, name in (("filesystem.disk", machine.filesystem.disk), ("swap.disk", machine.swap_disk)):
         if where == "filesystem.disk" or machine.swap_bytes:
             text = f"{shown(name)} is a member of {shown(used.get(name, ''))}: name that device, or another disk"
@@ -98,6 +100,8 @@ def _check_limit(where: str, disk: Disk) -> None:
 
 def _check_kind(where: str, disk: Disk) -> None:
     _check_limit(where, disk)
+    text = f"must not be over max_ratio, {disk.max_ratio}"
+    _require(disk.min_ratio <= disk.max_ratio, f"{where}.min_ratio", text)
     if disk.kind == "loop":
         _require(bool(disk.file), f"{where}.file", "a loop device needs the name of a [[file]]")
     if disk.kind not in MEMBERS:

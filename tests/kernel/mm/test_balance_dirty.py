@@ -79,6 +79,65 @@ def test_a_turn_ends_as_the_twin_s(dirty, under, dirtied, bandwidth, rate, think
     assert (task.dirty_paused_when, task.nr_dirtied, task.nr_dirtied_pause) == expected[-3:]
 
 
+@many
+@given(
+    own=st.integers(0, 700), elsewhere=st.integers(0, 1500), dirtied=st.integers(1, 400), part=st.integers(1, 40),
+    bandwidth=st.integers(1, 60_000), rate=st.integers(1, 60_000), think=st.integers(-60, 600), floor_moved=st.booleans(),
+)  # fmt: skip
+def test_a_strictly_limited_device_holds_its_writers_by_its_own_part(
+    own, elsewhere, dirtied, part, bandwidth, rate, think, floor_moved
+) -> None:
+    """The machine may be far below its limits."""
+    m = reckoning(lab(), bandwidth=bandwidth, rate=rate)
+    m.k.bdi[0].strict_limit, m.k.bdi[0].max_ratio = 1, part
+    m.k.param.dirty_floor = c.FLOOR_SHARE if floor_moved else c.FLOOR_POSITION
+    now, dirty = 10_000, own + elsewhere
+    writer(m, dirty=own, dirtied=dirtied, paused_when=now - think)
+    m.k.vm.nr_dirty += elsewhere
+    share = naive.wb_thresh(thresh=THRESH, fraction=(1, 1), dirty=dirty, max_ratio=part, floor_moved=floor_moved,
+                            strict=True)  # fmt: skip
+    start = naive.wb_bg_thresh(share, THRESH, BG)
+
+    ended = turn(m)
+
+    task = m.k.task[USER]
+    if own <= naive.freerun(share, start):
+        assert ended == returned(0)
+        assert task.nr_dirtied_pause == naive.poll(own, share)
+        return
+    ratio = naive.position_ratio(thresh=THRESH, bg=BG, dirty_limit=THRESH, dirty=dirty, wb_thresh=share, wb_dirty=own,
+                                 avg_bw=bandwidth, strict=True, floor_moved=floor_moved)  # fmt: skip
+    expected = naive.pause(now=now, paused_when=now - think, nr_dirtied_pause=dirtied, dirtied=dirtied, ratelimit=rate,
+                           task=rate * ratio >> 10, avg_bw=bandwidth, wb_dirty=own, hz=HZ)  # fmt: skip
+    assert ended == (slept(c.NIL, expected.pause) if expected.sleeps else returned(0))
+    assert (task.dirty_paused_when, task.nr_dirtied, task.nr_dirtied_pause) == expected[-3:]
+    assert m.k.bdi[0].dirty_exceeded == int(own > share)
+
+
+@many
+@given(own=st.integers(1, 700), part=st.integers(1, 40), dirtied=st.integers(0, 4000), floor_moved=st.booleans())
+def test_the_base_rate_of_a_strictly_limited_device_aims_at_its_own_setpoint(own, part, dirtied, floor_moved) -> None:
+    m = reckoning(lab(), bandwidth=5000, rate=4000)
+    device, elapsed = m.k.bdi[0], 100
+    device.strict_limit, device.max_ratio, device.bw_stamp = 1, part, 10_000 - elapsed
+    device.nr_dirtied = dirtied
+    m.k.param.dirty_floor = c.FLOOR_SHARE if floor_moved else c.FLOOR_POSITION
+    writer(m, dirty=own)
+    share = naive.wb_thresh(thresh=THRESH, fraction=(1, 1), dirty=own, max_ratio=part, floor_moved=floor_moved,
+                            strict=True)  # fmt: skip
+    start = naive.wb_bg_thresh(share, THRESH, BG)
+    ratio = naive.position_ratio(thresh=THRESH, bg=BG, dirty_limit=THRESH, dirty=own, wb_thresh=share, wb_dirty=own,
+                                 avg_bw=5000, strict=True, floor_moved=floor_moved)  # fmt: skip
+
+    turn(m)
+
+    if own > naive.freerun(share, start):
+        aim = naive.strict_setpoint(wb_thresh=share, wb_bg=start, wb_dirty=own, floor_moved=floor_moved)
+        after = naive.next_ratelimit(ratelimit=4000, balanced=4000, pos=ratio, avg_bw=5000, dirtied=dirtied,
+                                     elapsed=elapsed, hz=HZ, dirty=own, setpoint=aim)  # fmt: skip
+        assert device.dirty_ratelimit == after.ratelimit
+
+
 def test_at_the_hard_limit_a_writer_sleeps_again_until_there_is_room() -> None:
     m = reckoning(lab())
     writer(m, dirty=THRESH)
@@ -123,9 +182,14 @@ def test_a_check_is_due_by_the_task_s_count_or_the_cpu_s(nr_dirtied, pause, on_c
         st.tuples(st.integers(0, 1500), st.integers(0, 1), st.integers(0, 40), st.integers(0, 2 * THRESH)), max_size=30
     ),
     st.booleans(),
+    st.booleans(),
+    st.tuples(st.integers(0, 50), st.integers(0, 49), st.sampled_from([100, 100, 50, 7])),
 )
-def test_shares_are_those_of_the_twin(steps, floor_moved) -> None:
-    m = reckoning(lab(), jiffies=0)
+def test_shares_are_those_of_the_twin(steps, floor_moved, strict, ratios) -> None:
+    m = reckoning(lab(swap=64), jiffies=0)
+    (least, others, most), device0 = ratios, m.k.bdi[0]
+    least = min(least, most)
+    device0.min_ratio, device0.max_ratio, m.k.bdi[1].min_ratio, device0.strict_limit = least, most, others, int(strict)
     m.k.param.dirty_floor = c.FLOOR_SHARE if floor_moved else c.FLOOR_POSITION
     m.k.bdi[0].written_events = m.k.stat.written_events = 0
     twin, period = naive.Share(), 0
@@ -138,9 +202,10 @@ def test_shares_are_those_of_the_twin(steps, floor_moved) -> None:
         m.k.stat.written_events += pages if device else 0  # of another device
         for _ in range(0 if device else pages):
             count_written(m.k, 0)
-        twin.written(pages, mine=device == 0)
+        twin.written(pages, mine=device == 0, most=most)
 
-        expected = naive.wb_thresh(thresh=THRESH, fraction=twin.fraction(), dirty=dirty, floor_moved=floor_moved)
+        expected = naive.wb_thresh(thresh=THRESH, fraction=twin.fraction(), dirty=dirty, floor_moved=floor_moved,
+                                   strict=strict, min_ratio=least, min_sum=least + others, max_ratio=most)  # fmt: skip
         assert device_share(m.k, 0, THRESH, dirty) == expected
 
 

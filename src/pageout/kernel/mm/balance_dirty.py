@@ -5,7 +5,7 @@ Its sleeps make its rate the one the device can take (wb_rates.py, dirty_throttl
 it, in page_writeback.py.
 Source: Linux v6.1 mm/page-writeback.c:balance_dirty_pages, balance_dirty_pages_ratelimited_flags.  Differs: what an
 exited task had dirtied is forgotten (dirty_throttle_leaks); no more room for realtime tasks and those that write for
-others (PF_LOCAL_THROTTLE); no strict limits; a sleep ends with the tick, as 2.6.34's timers do.
+others (PF_LOCAL_THROTTLE); a sleep ends with the tick, as 2.6.34's timers do.
 """
 
 from pageout.engine.clock import jiffies_of, now_of
@@ -21,6 +21,8 @@ from pageout.kernel.mm.dirty_throttle import (
     dirty_freerun_ceiling,
     dirty_poll_interval,
     ilog2,
+    strict_position_ratio,
+    strict_setpoint,
     wb_max_pause,
     wb_min_pause,
     wb_position_ratio,
@@ -91,15 +93,29 @@ def balance_dirty_pages_by_pause(k, t, f):
     if memcg:
         group_dirty = k.memcg[memcg].nr_dirty + k.memcg[memcg].nr_writeback
         group_background, group_limit = group_dirty_limits(k, memcg, group_dirty, dirty)
-    if dirty <= dirty_freerun_ceiling(f.b, f.a) and group_dirty <= dirty_freerun_ceiling(group_limit, group_background):
-        task.dirty_paused_when, task.nr_dirtied = now, 0
-        task.nr_dirtied_pause = dirty_poll_interval(dirty, f.b)
+    held, limit, start = dirty, f.b, f.a  # what decides whether anybody is held at all
+    group_held, group_most, group_start = group_dirty, group_limit, group_background
+    if k.bdi[f.c].strict_limit:
+        held, limit = k.bdi[f.c].reclaimable + k.bdi[f.c].writeback, device_share(k, f.c, f.b, dirty)
+        start = _strict_background(limit, f.b, f.a)
         if memcg:
-            task.nr_dirtied_pause = min(task.nr_dirtied_pause, dirty_poll_interval(group_dirty, group_limit))
+            group_held, group_most = held, group_share(k, f.c, group_limit, group_dirty)
+            group_start = _strict_background(group_most, group_limit, group_background)
+    if held <= dirty_freerun_ceiling(limit, start) and group_held <= dirty_freerun_ceiling(group_most, group_start):
+        task.dirty_paused_when, task.nr_dirtied = now, 0
+        task.nr_dirtied_pause = dirty_poll_interval(held, limit)
+        if memcg:
+            task.nr_dirtied_pause = min(task.nr_dirtied_pause, dirty_poll_interval(group_held, group_most))
         return _end(k, t, f)
     _wake_flusher(k, t, f.c)
     _judge(k, t, f, now, dirty, group_background, group_limit, group_dirty)
     return _pause(k, t, f, now, SLEPT)
+
+
+@kfn
+def _strict_background(share, limit, background):
+    """A device's part of the background threshold, as of the limit. Source: wb_dirty_limits."""
+    return share * background // limit if limit else 0
 
 
 @kfn
@@ -123,26 +139,27 @@ def _judge(k, t, f, now, dirty, group_background, group_limit, group_dirty):
     f.pos, f.count = dirty, 0
     f.total = device_share(k, f.c, f.b, dirty)
     f.left = device.reclaimable + device.writeback
-    f.flag = 1 if f.left > f.total and dirty > f.b else 0
+    f.flag = 1 if f.left > f.total and (dirty > f.b or device.strict_limit) else 0
     share, group_ratio = 0, 0
     if memcg:
         share = group_share(k, f.c, group_limit, group_dirty)
         group_ratio = _position_in_group(k, f, group_background, group_limit, group_dirty, share)
-        if f.left > share and group_dirty > group_limit:
+        if f.left > share and (group_dirty > group_limit or device.strict_limit):
             f.flag = 1
     if f.flag:
         device.dirty_exceeded = 1
     freerun, limit = dirty_freerun_ceiling(f.b, f.a), max(f.b, k.stat.dirty_limit)
-    ratio = wb_position_ratio(f.b, freerun, limit, dirty, f.total, f.left, device.avg_bandwidth, k.param.dirty_floor)
+    ratio = _position(k, f, f.b, f.a, limit, dirty, f.total)
     if is_due(k, now, f.c):
         update_limit(k, now, f.b, dirty)
         setpoint = (freerun + max(f.b, k.stat.dirty_limit)) // 2
-        update_ratelimit(k, t, now, f.c, ratio, setpoint, dirty)
+        _update_ratelimit(k, t, f, now, ratio, setpoint, dirty, f.total, _strict_background(f.total, f.b, f.a))
         if memcg:
             update_group_limit(k, now, memcg, group_limit, group_dirty)
             hard = max(group_limit, k.memcg[memcg].dirty_limit)
             setpoint = (dirty_freerun_ceiling(group_limit, group_background) + hard) // 2
-            update_ratelimit(k, t, now, f.c, group_ratio, setpoint, group_dirty)
+            start = _strict_background(share, group_limit, group_background)
+            _update_ratelimit(k, t, f, now, group_ratio, setpoint, group_dirty, share, start)
         update_bandwidth(k, now, f.c)
     if memcg and group_ratio < ratio:
         ratio = group_ratio
@@ -153,10 +170,26 @@ def _judge(k, t, f, now, dirty, group_background, group_limit, group_dirty):
 @kfn
 def _position_in_group(k, f, background, limit, dirty, share):
     """The position of a group among its own limits. f.nr_scanned: the hard one."""
-    device = k.bdi[f.c]
-    f.nr_scanned = max(limit, k.memcg[device.memcg].dirty_limit)
-    freerun, bandwidth, floor = dirty_freerun_ceiling(limit, background), device.avg_bandwidth, k.param.dirty_floor
-    return wb_position_ratio(limit, freerun, f.nr_scanned, dirty, share, f.left, bandwidth, floor)
+    f.nr_scanned = max(limit, k.memcg[k.bdi[f.c].memcg].dirty_limit)
+    return _position(k, f, limit, background, f.nr_scanned, dirty, share)
+
+
+@kfn
+def _position(k, f, thresh, background, limit, dirty, share):
+    """The position of a domain and of the device's part of it; strictlimit: of both, the one further on."""
+    device, freerun, floor = k.bdi[f.c], dirty_freerun_ceiling(thresh, background), k.param.dirty_floor
+    if device.strict_limit:
+        start = _strict_background(share, thresh, background)
+        return strict_position_ratio((freerun + limit) // 2, limit, dirty, share, start, f.left, floor)
+    return wb_position_ratio(thresh, freerun, limit, dirty, share, f.left, device.avg_bandwidth, floor)
+
+
+@kfn
+def _update_ratelimit(k, t, f, now, ratio, setpoint, dirty, share, start):
+    """Move the base rate by where the domain stands; strictlimit: by where the device does."""
+    if k.bdi[f.c].strict_limit:
+        setpoint, dirty = strict_setpoint(share, start, f.left, k.param.dirty_floor), f.left
+    update_ratelimit(k, t, now, f.c, ratio, setpoint, dirty)
 
 
 @kfn

@@ -22,6 +22,8 @@ from pageout.engine.ring import emit
 from pageout.jit import kfn
 from pageout.vocabulary.tracepoints import EV
 
+PROP_FRAC_BASE = 1 << 15
+
 
 @kfn
 def dirtyable_pages(k):
@@ -118,7 +120,11 @@ def _halved(events, times):
 def count_completion(k, bdi):
     """A page has been written to the device: its share of the dirty limit grows. Source: bdi_writeout_inc."""
     _bring_up_to_date(k, bdi)
-    k.bdi[bdi].completions += 1
+    device, half = k.bdi[bdi], 1 << k.param.prop_shift
+    if device.max_ratio < 100:  # no completion beyond its part counts: __prop_inc_percpu_max
+        if device.completions > (half + k.stat.completions % half) * (PROP_FRAC_BASE * device.max_ratio // 100) >> 15:
+            return
+    device.completions += 1
     k.stat.completions += 1
 
 

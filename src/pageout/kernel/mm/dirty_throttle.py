@@ -69,7 +69,7 @@ def wb_calc_thresh(thresh, done, all_done, dirty, floor_moved):
     """Return a device's part of `thresh`: it had `done` of `all_done` recent completions (not 0).
 
     floor_moved: a quiet device gets an eighth of what is free below thresh, at least.
-    Differs: min_ratio 0, max_ratio 100, no strictlimit.  Source: __wb_calc_thresh.
+    Differs: min_ratio 0, max_ratio 100, no strictlimit (wb_rates.py has them).  Source: __wb_calc_thresh.
     """
     part = thresh * done // all_done
     if floor_moved and thresh > dirty:
@@ -139,6 +139,14 @@ def strict_position_ratio(setpoint, limit, dirty, wb_thresh, wb_bg_thresh, wb_di
         return 0
     own = pos_ratio_polynom(wb_setpoint, wb_dirty, wb_thresh)
     return own if own < ratio else ratio
+
+
+@kfn
+def strict_setpoint(wb_thresh, wb_bg_thresh, wb_dirty, floor_moved):
+    """Return the device's own setpoint, which its base rate aims at.  Source: wb_update_dirty_ratelimit."""
+    if wb_dirty < STRICT_MARGIN and not floor_moved:
+        return wb_dirty + 1
+    return (wb_thresh + wb_bg_thresh) // 2
 
 
 @kfn

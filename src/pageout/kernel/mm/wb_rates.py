@@ -25,6 +25,7 @@ from pageout.vocabulary.tracepoints import EV
 
 KIB_PER_PAGE_SHIFT = 2
 COMPLETIONS_PERIOD_S = 3  # VM_COMPLETIONS_PERIOD_LEN
+FPROP_FRAC_BASE = 1024
 
 
 # Pages dirtied and written, and each device's share of what was written of late
@@ -48,12 +49,25 @@ def count_written(k, bdi):
     _age(k, bdi)
     device = k.bdi[bdi]
     device.nr_written += 1
-    device.written_events += 1
-    k.stat.written_events += 1
+    if _may_count(device.written_events, k.stat.written_events, device.max_ratio):
+        device.written_events += 1
+        k.stat.written_events += 1
     if device.memcg:
         _age_in_group(k, bdi)
-        device.memcg_events += 1
-        k.memcg[device.memcg].written_events += 1
+        group = k.memcg[device.memcg]
+        if _may_count(device.memcg_events, group.written_events, device.max_ratio):
+            device.memcg_events += 1
+            group.written_events += 1
+
+
+@kfn
+def _may_count(mine, every, max_ratio):
+    """No completion beyond max_ratio counts for the device's share. Source: __fprop_add_percpu_max."""
+    if max_ratio >= 100:
+        return True
+    if every <= mine:
+        every = mine if mine > 0 else 1
+    return every * (FPROP_FRAC_BASE * max_ratio // 100) > mine * FPROP_FRAC_BASE
 
 
 @kfn
@@ -86,7 +100,7 @@ def _part_of(k, bdi, thresh, dirty, mine, every):
     high = split_ratio(k, bdi, device.max_ratio) if device.max_ratio < 100 else 100
     share = thresh * spare // 100 * mine // every + thresh * low // 100
     if k.param.dirty_floor == FLOOR_SHARE and thresh > dirty:
-        share = max(share, (thresh - dirty) // 8)
+        share = max(share, (thresh - dirty) // (100 if device.strict_limit else 8))
     return min(share, thresh * high // 100)
 
 
