@@ -106,3 +106,26 @@ def test_more_dirty_than_the_file_has_is_refused() -> None:
     files = (File(name="w", size_bytes=MIB, dirty_bytes=2 * MIB),)
     with pytest.raises(ScenarioError, match=r"file\.dirty"):
         simulate(scenario(writer((0, 0, MIB)), files=files))
+
+
+def test_a_limit_that_was_higher_falls_slowly_to_what_is_set_now() -> None:
+    limits = {"vm.dirty_bytes": 8 * MIB, "vm.dirty_background_bytes": 4 * MIB}
+    most = {}
+    for start in (0, 16 * MIB):
+        base = scenario(writer((0, 0, 48 * MIB)), settings=limits)
+        machine = msgspec.structs.replace(base.machine, start_dirty_limit_bytes=start)
+        series = simulate(msgspec.structs.replace(base, machine=machine)).series
+        levels = [d + w for d, w in zip(series["nr_dirty"], series["nr_writeback"], strict=True)]
+        most[start] = max(levels) / 256
+    assert most[0] <= 8
+    assert 9 < most[16 * MIB] <= 16
+
+
+def test_a_machine_slow_at_a_page_in_reclaim_is_as_slow_at_writing_one() -> None:
+    ends = {}
+    for scan_ns in (120, 120_000):
+        base = scenario(writer((0, 0, 16 * MIB)), disk=Disk(kind="null", size_bytes=1 << 30))
+        task = msgspec.structs.replace(base.tasks[0], end_fsync=True)
+        machine = msgspec.structs.replace(base.machine, scan_ns=scan_ns)
+        ends[scan_ns] = simulate(msgspec.structs.replace(base, machine=machine, tasks=(task,))).now_ns
+    assert ends[120_000] - ends[120] > 4096 * 120_000  # of 300 us a page, at least the time of looking at it

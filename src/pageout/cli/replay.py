@@ -79,7 +79,7 @@ def _replayed(
     one = judge.recorded(bundle, twin, twin.window)
     plain = one.twin.scenario
     chosen = under_design(plain, design_named(common.design)) if common.design is not None else plain
-    other = apply_settings(chosen, settings)
+    other = whatif.settled(plain, apply_settings(chosen, settings))
     warn(list(other.warnings))
     progress.part(1, 3, "unchanged")
     unchanged = run(plain, progress)

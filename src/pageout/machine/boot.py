@@ -478,7 +478,7 @@ def boot(
     for row in plan.jobs.dirty_rows:
         dirty_unit(address, row)
     arrays["stat"]["level_since_ns"][0] = 0
-    designs.boot_rates(arrays, plan.nr_bdis, scenario.machine.disks)
+    designs.boot_rates(arrays, plan.nr_bdis, scenario.machine.disks, scenario.machine.start_dirty_limit_bytes)
     return Booted(arrays, address, comms, (block, units), len(scenario.files), int(filled), trouble)
 
 

@@ -150,11 +150,12 @@ def boot_zone_shares(arrays: dict[str, Any]) -> None:
     arrays["param"]["reserve_pages"][0] = int(arrays["zone"]["dirty_reserve"].sum())
 
 
-def boot_rates(arrays: dict[str, Any], nr_bdis: int, disks: Sequence[Disk] = ()) -> None:
+def boot_rates(arrays: dict[str, Any], nr_bdis: int, disks: Sequence[Disk] = (), limit_bytes: int = 0) -> None:
     """What throttling by pauses begins with: every device is believed to write 100 MiB/s, unless its disk says more.
 
     Called once memory is filled, so that thresholds are those of the machine at its start. A CPU looks after its 32nd
-    part of the limit.  Source: Linux v6.1 mm/backing-dev.c:wb_init, mm/page-writeback.c:writeback_set_ratelimit.
+    part of the limit. limit_bytes: the limit as it was followed until then, 0: the threshold.
+    Source: Linux v6.1 mm/backing-dev.c:wb_init, mm/page-writeback.c:writeback_set_ratelimit.
     """
     if int(arrays["param"]["throttle_by"][0]) != c.THROTTLE_BY_PAUSE:
         return
@@ -165,7 +166,7 @@ def boot_rates(arrays: dict[str, Any], nr_bdis: int, disks: Sequence[Disk] = ())
     arrays["stat"]["written_events"][0] = arrays["bdi"]["written_events"][:nr_bdis].sum()
     arrays["task"]["nr_dirtied_pause"][:] = FIRST_CHECK
     thresh = dirty_threshold(arrays)
-    arrays["stat"]["dirty_limit"][0] = thresh
+    arrays["stat"]["dirty_limit"][0] = limit_bytes // 4096 or thresh
     arrays["param"]["ratelimit_pages"][0] = max(16, thresh // (32 * int(arrays["param"]["nr_cpus"][0])))
 
 

@@ -21,6 +21,7 @@ from pageout.twin.boxes import Twin, scenario_of
 from pageout.twin.conditions import PAGE_BYTES, settings_in_force
 from pageout.twin.device import share_of
 from pageout.twin.judge import Recorded
+from pageout.twin.whatif import settled
 from pageout.vocabulary.errors import ScenarioError, TraceError
 from pageout.vocabulary.later_kernels import design_for
 from pageout.vocabulary.scenario import Disk, FieldError, Phase, Scenario, Task
@@ -73,7 +74,7 @@ def moved(twin: Twin, one: Conditions, other: Conditions, design: str | None = N
     """
     changes: list[str] = []
     notes: list[str] = list(twin.notes)
-    scenario = _with_sysctls(twin.scenario, one, other, changes, notes)
+    scenario = settled(twin.scenario, _with_sysctls(twin.scenario, one, other, changes, notes))
     scenario = _with_device(scenario, one, other, changes, notes)
     theirs = design_for(other.kernel)
     if design is None and theirs != design_for(one.kernel):
@@ -127,7 +128,7 @@ def _with_sysctls(
         values = [table.get(name, SYSCTLS[name].default) for table in (before, after)]
         if values[0] != values[1]:
             changes.append(f"{name} {values[0]} -> {values[1]}")
-    return msgspec.structs.replace(scenario, settings=after)
+    return settled(scenario, msgspec.structs.replace(scenario, settings=after))
 
 
 def _with_device(

@@ -51,10 +51,14 @@ class Elsewhere(NamedTuple):
 
 
 class Start(NamedTuple):
-    """How a machine stood."""
+    """How a machine stood.
+
+    limit: pages that the kernel let be dirty at the most; 0: nothing says
+    """
 
     known: Known
     elsewhere: Elsewhere
+    limit: int = 0
 
 
 def start_of(
@@ -71,14 +75,14 @@ def start_of(
     """
     every, expire = (settings.get(name, SYSCTLS[name].default) * 10**7 for name in PERIODS)
     dirty = elsewhere_of(events, *samples, device.name, start_ns, (every, expire))
-    return Start(known_of(events, device, floor_moved(kernel)), dirty)
+    return Start(known_of(events, device, floor_moved(kernel)), dirty, limit_of(events))
 
 
 def with_start(
     machine: Machine, files: tuple[File, ...], start: Start, notes: list[str]
 ) -> tuple[Machine, tuple[File, ...]]:
     """Return machine and files with what was so before; files ELSEWHERE have a disk of their own, if there are any."""
-    known, dirty = start
+    known, dirty, limit = start
     main = msgspec.structs.replace(
         machine.disks[0],
         start_bandwidth=known.bandwidth,
@@ -86,7 +90,9 @@ def with_start(
         start_ratelimit=known.ratelimit,
         start_written_bytes=known.written,
     )
-    machine = msgspec.structs.replace(machine, disks=(main, *machine.disks[1:]))
+    machine = msgspec.structs.replace(
+        machine, disks=(main, *machine.disks[1:]), start_dirty_limit_bytes=limit * PAGE_BYTES
+    )
     if known.ratelimit:
         mib = [value / MIB for value in (known.avg_bandwidth, known.ratelimit)]
         notes.append(f"the device was known: {mib[0]:.3g} MiB/s written, writers held to {mib[1]:.3g} MiB/s")
@@ -131,6 +137,15 @@ def known_of(events: Events, device: Device, floor_moved: bool) -> Known:
         return found._replace(bandwidth=bandwidth, avg_bandwidth=average)
     seen = _by_turns(events, device.name)
     return found._replace(bandwidth=seen, avg_bandwidth=seen)
+
+
+def limit_of(events: Events) -> int:
+    """Return the smoothed limit as the first event has it, 0 if none has: after a change it follows but slowly.
+
+    Source: Linux v6.1 mm/page-writeback.c:domain_update_dirty_limit.
+    """
+    limits = events.frame("global_dirty_state").sort("line")["limit"].cast(pl.Int64).drop_nulls()
+    return max(int(limits[0]), 0) if len(limits) else 0
 
 
 def _by_turns(events: Events, device: str) -> int:

@@ -6,15 +6,27 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
 from pageout.bundle.measured import FIGURES, Value, figure_of
 from pageout.twin.judge import error_of, nothing, tolerance_of
+from pageout.vocabulary.scenario import Scenario
 
+LIMITS = tuple(f"vm.dirty_{name}" for name in ("ratio", "bytes", "background_ratio", "background_bytes"))
 # The second is never less than the first. Smaller pairs first: what one raises, the next must see.
 NOT_LESS = (
     ("pause_p50_ms", "pause_p90_ms"), ("pause_p90_ms", "pause_max_ms"), ("pause_mean_ms", "pause_max_ms"),
     ("write_p50_us", "write_p99_us"), ("dirty_mean_mib", "dirty_max_mib"),
 )  # fmt: skip
 TRUSTED = 1.5  # times the tolerance that a prediction may be off
+
+
+def settled(before: Scenario, after: Scenario) -> Scenario:
+    """Return the changed scenario as if it had always been so: a limit being followed is of the old settings."""
+    asked = [[scenario.settings.get(name) for name in LIMITS] for scenario in (before, after)]
+    if asked[0] == asked[1]:
+        return after
+    return msgspec.structs.replace(after, machine=msgspec.structs.replace(after.machine, start_dirty_limit_bytes=0))
 
 
 def rows(

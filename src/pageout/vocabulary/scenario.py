@@ -161,9 +161,7 @@ class Disk(msgspec.Struct, frozen=True, kw_only=True):
     start_written_bytes: Annotated[int, note("written of late, halved each 3 s: its share", "size", 0, TIB)] = 0
     min_ratio: Annotated[int, note("percent of the dirty limit that is its own however slow it is", "", 0, 99)] = 0
     max_ratio: Annotated[int, note("percent of the dirty limit that it may have at most", "", 1, 100)] = 100
-    strict_limit: Annotated[
-        bool, note("its share holds writers even while the machine has few dirty pages; with throttle.by=pause")
-    ] = False
+    strict_limit: Annotated[bool, note("its share holds writers even if no other limit does (with pauses)")] = False
     write_error_every: Annotated[int, note("every n-th write request fails with EIO, 0 = never", "", 0, 10**12)] = 0
 
 
@@ -212,8 +210,13 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     swap_disk: Annotated[str, note("the disk it lies on (TOML: the first disk unless told)", key="swap.disk")] = ""
     copy_mb_s: Annotated[int, note("memory copy speed, in 10^6 bytes/s", "", 1, 10**6)] = 4000
     syscall_ns: Annotated[int, note("cost of entering and leaving the kernel", "duration", 0, 10**6)] = 300
-    scan_ns: Annotated[int, note("CPU time of looking at a page in reclaim", "duration", 1, 10**6)] = 120
+    scan_ns: Annotated[
+        int, note("CPU time of looking at a page in reclaim; writing one goes with it", "duration", 1, 10**6)
+    ] = 120
     free_ns: Annotated[int, note("CPU time of taking a page from its file and freeing it", "duration", 1, 10**6)] = 200
+    start_dirty_limit_bytes: Annotated[
+        int, note("what may be dirty by the kernel's own memory of it, which falls slowly; 0: by its settings", "size")
+    ] = 0
     busy_percent: Annotated[int, note("of the time, what is not simulated keeps every CPU busy", "", 0, 90)] = 0
     run_delay_ns: Annotated[int, note("how long such a time lasts, on average", "duration", 1000, 10**9)] = 10**7
     disks: tuple[Disk, ...] = (Disk(),)
