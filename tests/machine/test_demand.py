@@ -117,8 +117,8 @@ def test_a_limit_that_was_higher_falls_slowly_to_what_is_set_now() -> None:
         series = simulate(msgspec.structs.replace(base, machine=machine)).series
         levels = [d + w for d, w in zip(series["nr_dirty"], series["nr_writeback"], strict=True)]
         most[start] = max(levels) / 256
-    assert most[0] <= 8
-    assert 9 < most[16 * MIB] <= 16
+    assert most[0] < 8.5
+    assert 1.1 * most[0] < most[16 * MIB] <= 16
 
 
 def test_a_machine_slow_at_a_page_in_reclaim_is_as_slow_at_writing_one() -> None:
