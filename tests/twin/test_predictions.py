@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Recordings become scenarios; what a simulated run left is measured as a recording is; errors are told as agreed."""
 
+import gzip
 import json
 import math
 
@@ -25,7 +26,7 @@ from pageout.vocabulary.scenario import Disk, Filesystem, Machine
 from pageout.vocabulary.settings import DESIGNS
 from pageout.vocabulary.units import MIB
 from pageout.workload.fio import read_fio
-from tests.bundle.made import JOB, META, of_run, small
+from tests.bundle.made import JOB, META, TRACE, of_run, small
 from tests.conftest import ROOT
 
 TRUTH = ROOT.parent / "shared" / "groundtruth"
@@ -400,3 +401,15 @@ def test_a_devices_part_of_the_dirty_limit_is_the_recordings(tmp_path, noted, ha
     disk = next(disk for disk in scenario_of(bundle, box="white").scenario.machine.disks if disk.name == "sda")
 
     assert (disk.min_ratio, disk.max_ratio, disk.strict_limit) == has
+
+
+def test_a_limit_still_being_followed_is_the_recordings_until_the_dirty_settings_change(tmp_path) -> None:
+    falling = gzip.compress(TRACE.replace("thresh=200 limit=200", "thresh=200 limit=300").encode(), mtime=0)
+    bundle = read_bundle(str(small(tmp_path / "b", trace__txt__gz=falling)))
+    plain = scenario_of(bundle, box="white").scenario
+    swappy = msgspec.structs.replace(plain, settings={**plain.settings, "vm.swappiness": 10})
+    tighter = msgspec.structs.replace(plain, settings={**plain.settings, "vm.dirty_bytes": 409600})
+
+    assert plain.machine.start_dirty_limit_bytes == 300 * 4096
+    assert whatif.settled(plain, swappy) is swappy
+    assert whatif.settled(plain, tighter).machine.start_dirty_limit_bytes == 0
