@@ -19,6 +19,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from pageout.twin.judge import counts
+
 PAGE = Path(__file__).parent.parent / "docs" / "explanation" / "how-right.md"
 SEEDS = 20
 WIDEST = 10
@@ -102,7 +104,7 @@ def name_of(path: str) -> str:
 
 def judged(bundle: Found) -> list[Found]:
     """Return the figures of a recording that are judged; where nothing happened in both nothing is shown."""
-    return [row for row in bundle["figures"] if row["within"] is not None and (row["measured"] or row["predicted"])]
+    return [row for row in bundle["figures"] if counts(row)]
 
 
 def page(found: Found) -> str:

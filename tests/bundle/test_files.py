@@ -271,3 +271,10 @@ def test_samples_of_any_bytes_are_read_or_refused_in_one_line(tmp_path_factory, 
     text = answer(read_bundle, str(small(folder, samples__csv=b"t_s,nr_dirty,nr_writeback\n0,1,2\n" + content)))
 
     assert "\n" not in text
+
+
+def test_a_name_that_stands_for_many_columns_is_refused(tmp_path) -> None:
+    text = "t_s,nr_dirty,nr_writeback,*\n0.0,1,2,3\n0.1,1,2,3\n"
+
+    with pytest.raises(TraceError, match=r"samples.csv:1: .*is no name of a column"):
+        _ = read_bundle(str(small(tmp_path / "b", samples__csv=text))).samples

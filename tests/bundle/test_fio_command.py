@@ -106,3 +106,15 @@ def test_fio_understands_the_same_by_the_job_file_as_by_the_command_line(tmp_pat
     assert told[0][0] == told[1][0]
     assert named[0] == named[1] == ["a", "b"]
     assert options[0] == options[1]
+
+
+@pytest.mark.parametrize(("third", "begins"), [({"stonewall": "1"}, [0, 10, 15]), ({"new_group": "1"}, [0, 10, 10])])
+def test_only_a_group_of_new_group_begins_with_the_one_before(tmp_path, third, begins) -> None:
+    def job(name: str, number: int, seconds: int, more: dict[str, str]) -> dict[str, object]:
+        return {"jobname": name, "groupid": number, "job options": more,
+                "write": {"io_bytes": 4096, "runtime": seconds * 1000}}  # fmt: skip
+
+    fio = {"jobs": [job("a", 0, 10, {}), job("b", 1, 5, {"stonewall": "1"}), job("c", 2, 5, third)]}
+    bundle = read_bundle(str(small(tmp_path / "b", fio__json=fio)))
+
+    assert [calls.after_s for calls in bundle.calls] == begins

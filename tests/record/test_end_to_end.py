@@ -2,6 +2,7 @@
 """A short fio run on a throttled device, recorded on this machine's own kernel: all there, on one clock, attainable."""
 
 import csv
+import dataclasses
 import hashlib
 import json
 import re
@@ -123,7 +124,10 @@ def test_the_arithmetic_of_throttling_could_have_printed_every_number(bundle: Bu
     assert {name: sysctls[name] for name in LIMITS} == LIMITS
     assert meta["hz"]
 
-    judged = judge_throttling(bundle.events, settings_of(meta["kernel"], meta["hz"], sysctls))
+    strict = frozenset(device for device, noted in meta["devices"].items() if noted.get("strict_limit"))
+    settings = dataclasses.replace(settings_of(meta["kernel"], meta["hz"], sysctls), strict_devices=strict)
+
+    judged = judge_throttling(bundle.events, settings)
 
     wrong = {kind: one.unattainable for kind, one in judged.items() if one.unattainable}
     assert sum(one.judged for one in judged.values()) > 100

@@ -68,7 +68,8 @@ def scenarios(draw):
     kind = draw(st.sampled_from(PLAIN_KINDS))
     disk = Disk(kind=kind, name="vda", size_bytes=draw(st.integers(1 << 34, 1 << 38)),
                 **draw(of(Disk, kind, "name", "size_bytes", "limit", "members", "file", "seek_min_us", "seek_avg_us",
-                                                 "seek_max_us", "inner_mb_s", "outer_mb_s")))  # fmt: skip
+                                                 "seek_max_us", "inner_mb_s", "outer_mb_s", "min_ratio")))  # fmt: skip
+    disk = msgspec.structs.replace(disk, min_ratio=draw(st.integers(0, min(disk.max_ratio, 99))))
     machine = Machine(
         disks=(disk,), filesystem=Filesystem(disk="vda", kind=draw(st.sampled_from(["xfs", "ext4", "ext2"]))),
         **draw(of(Machine, None, "swap_disk", "swap_bytes", "stack_bytes", "memory_bytes", "taken_bytes")),

@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -27,7 +27,7 @@ _PAIR = re.compile(r"(\w{1,30}) (-?\d{1,18})")
 _PAGE_BYTES = 4096
 NEAR_ALL = 1 - 1e-9
 _DELAY = re.compile(r"(\d{1,9})([a-zA-Z]{0,4})")
-_UNITS = {"us": 1e-6, "usec": 1e-6, "ms": 1e-3, "msec": 1e-3, "m": 60.0, "h": 3600.0}
+_UNITS = {"us": 1e-6, "usec": 1e-6, "ms": 1e-3, "msec": 1e-3, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 class Quantiles(NamedTuple):
@@ -143,7 +143,7 @@ class _FioLatency(msgspec.Struct):
 
 class _FioDirection(msgspec.Struct):
     io_bytes: int = 0
-    runtime: float = 0.0  # ms
+    runtime: Annotated[float, msgspec.Meta(ge=0, le=1e12)] = 0.0  # ms
     total_ios: int = 0
     clat_ns: _FioLatency = msgspec.field(default_factory=_FioLatency)
 
@@ -179,10 +179,10 @@ def job_text(files: Files) -> str | None:
     fio = _read_fio(files) if FIO in files.names else _Fio()
     if not any(job.options for job in fio.jobs):
         return None
-    names = [job.jobname for job in fio.jobs]
+    names = Counter(job.jobname for job in fio.jobs)
     lines = ["[global]", *_option_lines(fio.common)]
     for number, job in enumerate(fio.jobs):
-        several = names.count(job.jobname) > 1
+        several = names[job.jobname] > 1
         kept = {name: value for name, value in job.options.items() if not (several and name == "numjobs")}
         if number and job.groupid > fio.jobs[number - 1].groupid and not {"stonewall", "new_group"} & set(kept):
             kept["stonewall"] = ""  # fio does not list it
@@ -223,11 +223,14 @@ def _begun_after(jobs: Sequence[_FioJob], common: dict[str, Any]) -> dict[int, f
     for job in jobs:
         lasted = max(job.read.runtime, job.write.runtime) / 1000 + _delay_s(job, common)
         longest[job.groupid] = max(longest.get(job.groupid, 0.0), lasted)
+    together = {job.groupid for job in jobs if "new_group" in job.options}  # these begin with the group before
     begun, found = 0.0, {}
+    ends = 0.0
     for group in sorted(longest):
+        if group not in together:
+            begun = ends
         found[group] = begun
-        if not any("new_group" in job.options for job in jobs if job.groupid > group):
-            begun += longest[group]
+        ends = max(ends, begun + longest[group])
     return found
 
 

@@ -23,9 +23,9 @@ _OWN_VALUED, _NO_RUN = frozenset(_OWN_VALUED_NAMES.split()), frozenset(_NO_RUN_N
 _OWN = _NO_RUN | frozenset(_OWN_NAMES.split())
 # Of a job, and never followed by a value of its own (FIO_OPT_STR_SET).
 _BARE_NAMES = """
-    bs_unaligned norandommap time_based verify_only exitall exitall_on_error stonewall wait_for_previous new_group
+    bs_unaligned blocksize_unaligned norandommap time_based verify_only exitall exitall_on_error stonewall
+    wait_for_previous new_group
     thread group_reporting zero_buffers refill_buffers userspace_reap hipri fixedbufs registerfiles sqthread_poll
-    steadystate_ramp_time ss_ramp
 """
 _BARE = frozenset(_BARE_NAMES.split())
 # What runs a command as it is: its options that take the next word, and how many words it takes before the command.
@@ -41,13 +41,14 @@ _WRAPPERS: dict[str, tuple[frozenset[str], int]] = {
     "timeout": (frozenset({"-k", "-s"}), 1),
     "taskset": (frozenset(), 1),
     "chrt": (frozenset({"-T", "-P", "-D"}), 1),
-    "numactl": (frozenset({"-i", "-N", "-m", "-C", "-p", "-l"}), 0),
+    "numactl": (frozenset({"-i", "-N", "-m", "-C", "-p"}), 0),
     "cgexec": (frozenset({"-g"}), 0),
     "systemd-run": (frozenset({"-p", "-u", "-E", "--unit", "--slice", "--property"}), 0),
 }
 _SHELLS = frozenset({"sh", "bash", "dash", "zsh", "ksh"})
 _SPECIAL = re.compile(r"[;&|<>()$`*?\[\]\n]")
 _SECTION = re.compile(r"^[ \t]{0,40}\[(.{1,200})\]", re.MULTILINE)
+_NO_NAME = re.compile(r"[#;\[\]]")  # what a job file could not have in a job's name
 _MOST_WORDS = 4096
 
 
@@ -146,7 +147,7 @@ def _option(name: str, value: str, is_begun: bool) -> list[str]:
     """Return an option's lines: --name begins a job, what comes before any is for all."""
     value = " ".join(value.split())
     if name == "name":
-        return [f"[{value}]"]
+        return [f"[{_NO_NAME.sub('_', value) or '_'}]"]
     begun = [] if is_begun else ["[global]"]
     return [*begun, f"{name}={value}" if value else name]
 

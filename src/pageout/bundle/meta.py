@@ -6,6 +6,7 @@ Two ways to say the workload: `case.fio`, a job file's text; or `case.tasks`, a 
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import msgspec
@@ -205,7 +206,8 @@ def _usable(where: str, table: dict[str, Any]) -> tuple[dict[str, Any], list[str
             continue
         value = table[field.name]
         try:
-            msgspec.convert(value, field.type, strict=False)
+            if not _is_finite(msgspec.to_builtins(msgspec.convert(value, field.type, strict=False))):
+                raise msgspec.ValidationError(f"{field.name} has a number that is not finite")
         except (msgspec.MsgspecError, RecursionError) as error:
             text = f"{where}: {json_words(error, field.name)}"
             if field.name == "case":
@@ -214,6 +216,14 @@ def _usable(where: str, table: dict[str, Any]) -> tuple[dict[str, Any], list[str
         else:
             kept[field.name] = value
     return kept, warnings
+
+
+def _is_finite(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(map(_is_finite, value.values()))
+    if isinstance(value, list):
+        return all(map(_is_finite, value))
+    return not isinstance(value, float) or math.isfinite(value)
 
 
 def _without_nulls(value: Any) -> Any:

@@ -87,6 +87,9 @@ def _text(where: str, content: bytes) -> pl.DataFrame:
     if not len(text) or text.width < 2:
         raise TraceError(f"{where}: no row of samples in it: record again")
     names = [name.strip(' "')[:100] for name in text.columns]
+    for name in names:
+        if name == "*" or (name[:1], name[-1:]) == ("^", "$"):  # polars would take it for many columns
+            raise TraceError(f"{where}:1: {_shown(name)} is no name of a column: correct it, or record again")
     if LINE in names or len(set(names)) < len(names):
         raise TraceError(f"{where}:1: two columns of one name: record again")
     return text.rename(dict(zip(text.columns, names, strict=True))).with_columns(pl.all().str.strip_chars(' "'))

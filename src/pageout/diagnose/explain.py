@@ -21,7 +21,8 @@ from pageout.readers.read import Input, fetch_texts
 LOG_LINES, ODD_SHOWN = 200_000, 4
 _TROUBLE = re.compile(
     r"\b(?:errors?\b(?!=)|fail(?:ed|ure|s)\b|bugs?:|warning:|oops|panic\b(?!=)|call trace|timed out|time-?out\b|resetting|corrupt"
-    r"|hung|stall|lockup|blocked for)",
+    r"|hung|stall|lockup|blocked for|exception|frozen|will reset|remounting|read-only|offline|abort|not responding"
+    r"|deadlock|segfault|hogged|controller is down)",
     re.IGNORECASE,
 )
 LOG_KINDS = {"kernel log", "kernel version"}

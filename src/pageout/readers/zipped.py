@@ -7,6 +7,7 @@ recording has are refused before a byte is unpacked; what grows beyond what its 
 
 from __future__ import annotations
 
+import lzma
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ MAX_MEMBER_BYTES = 8 << 30
 BOMB_RATIO, BOMB_BYTES = 200, 1 << 28  # as of a packed file: see source.py
 NAMED = 5  # members that a message names
 MAGIC = b"PK\x03\x04"
-BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError)
+BROKEN = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, UnicodeDecodeError)
 
 
 def split(name: str) -> tuple[str, str] | None:
@@ -41,6 +42,8 @@ def members(path: str) -> dict[str, zipfile.ZipInfo]:
             raise TraceError(f"{path}: {len(entries):,} files in it: no recording has so many; refused")
         found: dict[str, zipfile.ZipInfo] = {}
         for entry in entries:
+            if not entry.filename:
+                raise TraceError(f"{path}: a file in it has no name: pack it anew")
             if not entry.is_dir():
                 found[_checked(path, entry, found)] = entry
         return found

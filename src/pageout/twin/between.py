@@ -21,6 +21,7 @@ from pageout.twin.boxes import Twin, scenario_of
 from pageout.twin.conditions import PAGE_BYTES, settings_in_force
 from pageout.twin.device import share_of
 from pageout.twin.judge import Recorded
+from pageout.twin.recorded_lru import lru_of, under_design
 from pageout.twin.whatif import settled
 from pageout.vocabulary.errors import ScenarioError, TraceError
 from pageout.vocabulary.later_kernels import design_for
@@ -56,6 +57,7 @@ def conditions_of(bundle: Bundle) -> Conditions:
         tick = device.bytes_per_tick, int(device.tick_ms * 1e6)
     written = sum(calls.nbytes for calls in bundle.calls if calls.is_write) or None
     machine = {"filesystem": bundle.filesystem, "CPUs": bundle.cpus, "timer ticks a second": bundle.hz}
+    machine["lists of pages"] = lru_of(bundle, [])
     limits = bundle.limits or Limits()
     return Conditions(bundle.path, bundle.sysctl, limits, share_of(bundle), tick, bundle.kernel, machine, written)
 
@@ -74,12 +76,12 @@ def moved(twin: Twin, one: Conditions, other: Conditions, design: str | None = N
     """
     changes: list[str] = []
     notes: list[str] = list(twin.notes)
-    scenario = settled(twin.scenario, _with_sysctls(twin.scenario, one, other, changes, notes))
+    scenario = _with_sysctls(twin.scenario, one, other, changes, notes)
     scenario = _with_device(scenario, one, other, changes, notes)
     theirs = design_for(other.kernel)
     if design is None and theirs != design_for(one.kernel):
         changes.append(f"kernel {one.kernel} -> {other.kernel} (design {theirs})")
-        scenario = msgspec.structs.replace(scenario, design=theirs)
+        scenario = under_design(scenario, theirs)
     for name, value in one.machine.items():
         after = other.machine.get(name)
         if None not in (value, after) and value != after:

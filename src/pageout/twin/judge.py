@@ -12,11 +12,12 @@ from typing import Any, NamedTuple
 import msgspec
 
 from pageout.bundle.bundle import Bundle
-from pageout.bundle.evidence import JOB_FILE, Evidence, Window, evidence_of
+from pageout.bundle.evidence import Evidence, Window, evidence_of, fio_text
 from pageout.bundle.levels import PAGES_PER_MIB, levels_of
 from pageout.bundle.measured import LEAST_P99_US, Value, figure_of, measured, per_second
 from pageout.twin.baseline import baseline
 from pageout.twin.boxes import Twin
+from pageout.twin.device import share_of
 
 # Where the measured value is 0 an error is absolute, and this much is near enough.
 ABSOLUTE = {
@@ -56,14 +57,15 @@ def recorded(bundle: Bundle, twin: Twin, window: Window | None = None) -> Record
 
 
 def key_of(bundle: Bundle) -> str:
-    """Return what twins have in common: case, kernel, sysctls, limits."""
+    """Return what twins have in common: case or job, kernel, lists, sysctls, limits and shares of the device."""
     case: Any = None
     if bundle.case is not None:
         case = msgspec.to_builtins(msgspec.structs.replace(bundle.case, name=None, memory=None))
-    job = bundle.files.text(JOB_FILE) if case is None and JOB_FILE in bundle.files.names else None
+    job = fio_text(bundle) if case is None else None
     command = bundle.meta.command if case is None and job is None else None
     limits = msgspec.to_builtins(bundle.limits) if bundle.limits is not None else None
-    parts = [case, job, command, bundle.kernel, bundle.meta.lru_gen, sorted(bundle.sysctl.items()), limits]
+    settings = [sorted(bundle.sysctl.items()), limits, share_of(bundle)]
+    parts = [case, job, command, bundle.kernel, bundle.meta.lru_gen, *settings]
     return msgspec.json.encode(parts).decode()
 
 
@@ -199,8 +201,8 @@ def summary(bundles: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
             rows.setdefault(row["name"], []).append(row)
     found = {}
     for name, mine in rows.items():
-        errors = [abs(row["error"]) for row in mine if row["error"] is not None]
         judged = [row for row in mine if counts(row)]
+        errors = [abs(row["error"]) for row in judged if row["error"] is not None]
         found[name] = {
             "median": round(median(errors), 6) if errors else None,
             "worst": max(errors, default=None),

@@ -2,7 +2,7 @@
 """posix_fadvise(POSIX_FADV_DONTNEED) of a whole file: what is clean, unmapped and idle leaves the page cache.
 
 Source: Linux v6.1 mm/fadvise.c:generic_fadvise, mm/truncate.c:invalidate_mapping_pagevec.  Differs: dirty pages are not
-begun to be written.
+begun to be written, and what cannot be dropped stays where it is on its list.
 """
 
 from pageout.engine.clock import out_of_slice, spend

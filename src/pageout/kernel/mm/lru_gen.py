@@ -4,7 +4,7 @@
 A group has up to four generations of each type, numbered modulo four, each with a list a zone. A page's label says
 which generation it counts for; its list may still be an older one, until the scan meets it there. The two youngest
 generations count as active. A page read again through calls climbs tiers within its generation: refs, 0 to 4.
-Source: Linux v6.1 include/linux/mm_inline.h:lru_gen_add_folio, lru_gen_del_folio, lru_gen_update_size;
+Source: Linux v6.1.119 include/linux/mm_inline.h:lru_gen_add_folio, lru_gen_del_folio, lru_gen_update_size;
 mm/swap.c:folio_inc_refs, folio_add_lru; mm/vmscan.c:folio_update_gen, folio_inc_gen. Differs: sizes are exact at once;
 advice given for a mapping is not known, so every fault is one that makes its pages young.
 """
