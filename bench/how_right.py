@@ -171,6 +171,7 @@ def chaotic_lines(bundles: Sequence[Found]) -> Iterator[str]:
             if row.get("covers") is None:
                 continue
             verdict = "covers" if row["covers"] else "does not cover"
+            verdict += "" if row in rows else " (not judged)"
             wide = "-" if row["width"] is None else f"x{row['width']:.3g}"
             ends = " | ".join(number(row[name]) for name in ("measured", "low", "high"))
             yield f"| `{row['name']}` | {ends} | {wide} | {verdict} |"

@@ -8,6 +8,7 @@ made and taken away: nothing slows the writer down but the kernel, so each event
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import shutil
@@ -143,7 +144,7 @@ def fio_figures(argv: list[str], events: str, folder: Path) -> dict[str, float]:
     """Run fio, recorded or not; returns CPU us a call of fio's own, its seconds, and the recorder's figures."""
     bundle = folder / f"bundle-{time.monotonic_ns()}"
     extra = {"events": 0.0, "lost": 0.0, "share": 0.0}
-    if events != "none":
+    if events in ("light", "full"):
         record = [sys.executable, "-m", "pageout", "record", "--json", "--events", events, "-o", str(bundle), "--"]
         done = subprocess.run([*record, *argv], capture_output=True, text=True, check=True, env=child_environment())
         said = json.loads(done.stdout)
@@ -169,8 +170,9 @@ def fio_costs(sheet: Sheet, mount: Path, folder: Path, rounds: int) -> None:
             kept[events].append(fio_figures(argv, events, folder))
             return kept[events][-1]["cpu_us"]
 
-        found = in_turns(rounds, none=lambda: run("none"), light=lambda: run("light"), full=lambda: run("full"))
-        for events in ("light", "full"):
+        runs = {events: functools.partial(run, events) for events in kept}
+        found = in_turns(rounds, **runs)
+        for events in ("again", "light", "full"):
             cpu = 100 * (min(found[events]) / min(found["none"]) - 1)
             last = kept[events][-1]
             least = {name: min(row["seconds"] for row in kept[name]) for name in (events, "none")}
