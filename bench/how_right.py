@@ -2,9 +2,10 @@
 """Write docs/explanation/how-right.md: each recording's figures, predicted beside measured; chaotic ones as a range of
 seeds; and each recording of a family predicted from every other.
 
-    python -m bench.how_right BUNDLE... [--chaotic BUNDLE]... [--family BUNDLE,BUNDLE,...]... [--keep FILE]
+    python -m bench.how_right BUNDLE... [--chaotic BUNDLE]... [--family BUNDLE,BUNDLE,...]... [--picture BUNDLE]...
 
 --chaotic: simulate with 20 seeds. --family: recordings that differ in settings; from the black box of each, the others.
+--picture: draw it over time, recorded and predicted, in docs/images/how-right.svg.
 --keep writes all that was found to FILE; --again FILE makes the page of what was kept, and runs nothing.
 """
 
@@ -21,7 +22,8 @@ from typing import Any
 
 from pageout.twin.judge import counts
 
-PAGE = Path(__file__).parent.parent / "docs" / "explanation" / "how-right.md"
+DOCS = Path(__file__).parent.parent / "docs"
+PAGE, PICTURE = DOCS / "explanation" / "how-right.md", DOCS / "images" / "how-right.svg"
 SEEDS = 20
 WIDEST = 10
 A_SECOND = "_per_s"
@@ -41,6 +43,15 @@ demand and limit, nobody held, levels at the limit. Where nothing of a kind happ
 nothing is proven: such figures are not counted.
 
 """
+PICTURES = """\
+## Over time
+
+Dirty and writeback pages together, recorded and predicted from the recording's own workload (`validate --plot`):
+
+![Recorded and predicted dirty + writeback of some recordings over time]({image})
+
+"""
+
 CHAOTIC = """\
 ## Chaotic runs: a distribution
 
@@ -110,6 +121,8 @@ def judged(bundle: Found) -> list[Found]:
 def page(found: Found) -> str:
     """Return the page for what was found: `plain`, `chaotic`, `families`, as `pageout validate --json` said it."""
     text = HEAD + plain_text(found["plain"])
+    if found.get("pictures"):
+        text += PICTURES.format(image=f"../images/{PICTURE.name}")
     if found["chaotic"]:
         text += CHAOTIC.format(seeds=found["chaotic"][0]["seeds"]) + "\n".join(chaotic_lines(found["chaotic"])) + "\n\n"
     if found["families"]:
@@ -234,8 +247,11 @@ def validated(*words: str) -> Any:
 def found_by(asked: argparse.Namespace) -> dict[str, Any]:
     """Run all that was asked for."""
     families = [family.split(",") for family in asked.family]
+    if asked.picture:
+        validated(*asked.picture, "--plot", str(PICTURE))
     return {
         "plain": validated(*asked.bundle),
+        "pictures": len(asked.picture),
         "chaotic": [validated(path, "--seeds", str(SEEDS))["bundles"][0] for path in asked.chaotic],
         "families": [
             validated("--from", source, *(path for path in family if path != source))
@@ -251,6 +267,7 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("bundle", nargs="*")
     parser.add_argument("--chaotic", action="append", default=[])
     parser.add_argument("--family", action="append", default=[])
+    parser.add_argument("--picture", action="append", default=[])
     parser.add_argument("--keep", type=Path)
     parser.add_argument("--again", type=Path)
     asked = parser.parse_args(words)

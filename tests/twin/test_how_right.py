@@ -52,6 +52,11 @@ def test_a_chaotic_recording_is_a_range_that_covers_or_does_not() -> None:
     assert "| `plateau_mib` | 5 | 6 | 9 | x1.5 | does not cover |" in text
 
 
+def test_a_picture_is_shown_where_one_was_drawn() -> None:
+    assert "images/how-right.svg" not in page(FOUND)
+    assert "](../images/how-right.svg)\n" in page(FOUND | {"pictures": 2})
+
+
 def test_what_the_engine_misses_anyhow_is_marked_and_twins_are_no_what_if() -> None:
     text = page(FOUND)
 
