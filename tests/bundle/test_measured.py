@@ -12,12 +12,15 @@ from pageout.bundle.bundle import read_bundle
 from pageout.bundle.calls import job_text, of_values, pooled
 from pageout.bundle.evidence import evidence_of
 from pageout.bundle.measured import FIGURES, measured
+from pageout.twin.boxes import scenario_of
 from tests.bundle.made import META, SAMPLES, small
 from tests.conftest import ROOT
 
 TRUTH = ROOT.parent / "shared" / "groundtruth"
 RECORDINGS = sorted(path.parent for path in TRUTH.glob("linux-6.*/*/meta.json"))
 needs_truth = pytest.mark.skipif(not RECORDINGS, reason="no recordings of real kernels beside the repository")
+
+NO_CASE = {name: value for name, value in META.items() if name != "case"}
 
 
 def figures(path):
@@ -69,9 +72,51 @@ def test_fio_without_a_job_file_is_known_by_its_own_output(tmp_path):
     fio = {"global options": {"end_fsync": "1", "group_reporting": ""}, "jobs": [
         job | {"jobname": "a", "job options": {"name": "a", "rw": "write", "size": "1m", "numjobs": "2"}},
         job | {"jobname": "a", "job options": {"name": "a", "rw": "write", "size": "1m", "numjobs": "2"}}]}  # fmt: skip
-    bundle = read_bundle(str(small(tmp_path / "b", job__fio=None, fio__json=fio)))
+    bundle = read_bundle(str(small(tmp_path / "b", job__fio=None, fio__json=fio, meta__json=NO_CASE)))
 
-    assert job_text(bundle.files) == "[global]\nend_fsync=1\ngroup_reporting\n" + "[a]\nrw=write\nsize=1m\n" * 2
+    jobs = "".join(f"[{name}]\nrw=write\nsize=1m\n" for name in ("a.0", "a.1"))
+    assert job_text(bundle.files) == f"[global]\nend_fsync=1\ngroup_reporting\n{jobs}"
+    assert [calls.name for calls in bundle.calls] == ["a.0", "a.1"]
+    twin = scenario_of(bundle, box="white").scenario
+    assert [(task.name, task.file) for task in twin.tasks] == [("a.0", (0,)), ("a.1", (1,))]
+
+
+def test_two_jobs_of_one_name_that_fio_tells_of_are_at_one_file(tmp_path):
+    job = {"jobname": "a", "job options": {"rw": "write", "size": "1m"}, "write": {"io_bytes": 4096, "runtime": 1}}
+    bundle = read_bundle(str(small(tmp_path / "b", job__fio=None, fio__json={"jobs": [job, job]}, meta__json=NO_CASE)))
+
+    assert [task.file for task in scenario_of(bundle, box="white").scenario.tasks] == [(0,), (0,)]
+
+
+def test_two_sections_of_one_name_are_two_tasks_named_as_their_calls(tmp_path):
+    job = {"jobname": "a", "job options": {"rw": "write", "size": "1m"}, "write": {"io_bytes": 4096, "runtime": 1}}
+    text = "[a]\nrw=write\nsize=1m\n[a]\nrw=write\nsize=2m\n"
+    bundle = read_bundle(str(small(tmp_path / "b", job__fio=text, fio__json={"jobs": [job, job]}, meta__json=NO_CASE)))
+
+    names = [task.name for task in scenario_of(bundle, box="white").scenario.tasks]
+    assert names == [calls.name for calls in bundle.calls] == ["a.0", "a.1"]
+
+
+def test_a_name_no_section_can_have_is_the_same_in_calls_and_job(tmp_path):
+    told = {"rw": "write", "size": "1m", "filename": "/d/a#1;b"}
+    job = {"jobname": "a#1 [x]\n", "job options": told, "write": {"io_bytes": 4096, "runtime": 1}}
+    bundle = read_bundle(str(small(tmp_path / "b", job__fio=None, fio__json={"jobs": [job]}, meta__json=NO_CASE)))
+    twin = scenario_of(bundle, box="white")
+
+    assert twin.box == "white"
+    assert [task.name for task in twin.scenario.tasks] == [calls.name for calls in bundle.calls] == ["a_1 _x__"]
+    assert twin.scenario.files[0].name.endswith("b")
+
+
+@pytest.mark.parametrize(("job", "synced"), [
+    ("[w]\nrw=write\nsize=1m\n# end_fsync=1\n", False), ("[w]\nrw=write\nsize=1m\nend_fsync = 1\n", True),
+    ("[w]\nrw=write\nsize=1m\n[v]\nrw=read\nsize=1m\nend_fsync=1\n", False),
+    ("[global]\nend_fsync=1\n[w]\nrw=write\nsize=1m\nend_fsync=0\n", False),
+])  # fmt: skip
+def test_an_fsync_is_that_of_the_job_that_asks_for_it(tmp_path, job, synced):
+    bundle = read_bundle(str(small(tmp_path / "b", job__fio=job, meta__json=NO_CASE)))
+
+    assert evidence_of(bundle).ends_clean is synced
 
 
 def test_samples_nothing_ties_say_so(tmp_path):
