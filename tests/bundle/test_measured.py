@@ -13,7 +13,8 @@ from pageout.bundle.calls import job_text, of_values, pooled
 from pageout.bundle.evidence import evidence_of
 from pageout.bundle.measured import FIGURES, measured
 from pageout.twin.boxes import scenario_of
-from tests.bundle.made import META, SAMPLES, small
+from pageout.vocabulary.errors import TraceError
+from tests.bundle.made import META, SAMPLES, TRACE, small
 from tests.conftest import ROOT
 
 TRUTH = ROOT.parent / "shared" / "groundtruth"
@@ -55,6 +56,19 @@ def test_what_was_not_recorded_is_none(tmp_path):
 
     known = {name for name, value in found.items() if value is not None}
     assert known == {"plateau_mib", "dirty_mean_mib", "writeback_mean_mib", "dirty_writeback_mean_mib", "dirty_max_mib"}
+
+
+@pytest.mark.parametrize(("shift_s", "trace_from", "scanned"), [
+    (0.0, "100.150000", 30), (0.0, "99.000000", None), (5.0, "100.150000", None), (-5.0, "100.150000", None),
+])  # fmt: skip
+def test_samples_that_are_of_a_part_of_the_command_count_nothing_of_reclaim(tmp_path, shift_s, trace_from, scanned):
+    rows = [f"{shift_s + 100.1 + n / 10:.1f},{n * 10}" for n in range(4)]
+    meta = {"samples": {"clock": "trace", "time_column": "t_s"}, "vmstat_delta": None}
+    told = TRACE.replace("100.150000", trace_from)
+    path = small(tmp_path / "b", samples__csv="\n".join(["t_s,pgscan_kswapd", *rows]) + "\n",
+                 meta__json=META | meta, trace__txt=told, trace__txt__gz=None)  # fmt: skip
+
+    assert figures(path)["scanned_kswapd"] == scanned
 
 
 def test_a_command_that_is_no_fio_is_measured_by_what_the_kernel_counted(tmp_path):
@@ -117,6 +131,14 @@ def test_an_fsync_is_that_of_the_job_that_asks_for_it(tmp_path, job, synced):
     bundle = read_bundle(str(small(tmp_path / "b", job__fio=job, meta__json=NO_CASE)))
 
     assert evidence_of(bundle).ends_clean is synced
+
+
+@pytest.mark.parametrize("head", ["t_s,nr_dirty,nr_dirty", "\nt_s, nr_dirty,nr_dirty\r", "t_s,#line,nr_dirty"])
+def test_columns_of_one_name_are_one_clear_line(tmp_path, head):
+    path = small(tmp_path / "b", samples__csv=f"{head}\n0.1,5,6\n")
+
+    with pytest.raises(TraceError, match=r"two columns of one name \('(nr_dirty|#line)'\)"):
+        read_bundle(str(path))
 
 
 def test_samples_nothing_ties_say_so(tmp_path):

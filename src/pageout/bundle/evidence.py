@@ -46,6 +46,7 @@ class Evidence:
     window: Window | None
     counters: Mapping[str, float] | None  # how far those of /proc/vmstat rose; one that stood still may be absent
     ends_clean: bool = False  # all that the tasks wrote was on the device at the end of the window
+    begun_ns: int | None = None  # when the command's first page was dirtied: fio lays files out before its jobs
 
 
 def evidence_of(bundle: Bundle) -> Evidence:
@@ -54,8 +55,18 @@ def evidence_of(bundle: Bundle) -> Evidence:
     writers = [calls for calls in bundle.calls if calls.is_write]
     clean = bool(writers) and all(_synced(bundle, calls) for calls in writers)
     return Evidence(
-        bundle.events, bundle.samples, bundle.calls, bundle.device, window, bundle.counters, clean
+        bundle.events, bundle.samples, bundle.calls, bundle.device, window, bundle.counters, clean,
+        first_of_fio(bundle.events, window),
     )  # fmt: skip
+
+
+def first_of_fio(events: Events | None, window: Window | None) -> int | None:
+    """Return when a fio first dirtied a page, no later than its jobs began; None where nothing says."""
+    if events is None or window is None:
+        return window.start_ns if window is not None else None
+    states = events.frame("global_dirty_state").filter(pl.col("comm").cast(pl.String) == FIO_COMM)
+    first = states["time_ns"].min()
+    return min(first, window.start_ns) if isinstance(first, int) else window.start_ns
 
 
 def fio_text(bundle: Bundle) -> str | None:

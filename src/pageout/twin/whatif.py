@@ -79,7 +79,7 @@ def rows(
 
 
 def _in_order(found: list[dict[str, Any]]) -> None:
-    """Raise what cannot be less than another figure of the same distribution.
+    """Raise what cannot be less than another figure of the same distribution, and its error bar with it.
 
     Each figure is moved by its own ratio, so that a longest pause might come out below the median one.
     """
@@ -88,7 +88,16 @@ def _in_order(found: list[dict[str, Any]]) -> None:
         low, high = (by_name.get(name, {}).get("after") for name in (less, more))
         if low is not None and high is not None and high < low:
             row = by_name[more]
+            row["error_bar"] = _raised_bar(row, by_name[less])
             row["after"], row["difference"] = low, _minus(low, row["before"])
+
+
+def _raised_bar(row: Mapping[str, Any], less: Mapping[str, Any]) -> Value:
+    """Return how far off a figure may be once it is raised to another: as a share what it was, no less than of that."""
+    bars = [row["error_bar"], less["error_bar"]]
+    if row["error_bar"] is not None and row["after"] and row["before"]:
+        bars[0] = round(row["error_bar"] * abs(less["after"] / row["after"]), 6)
+    return None if bars[0] is None else max(bar for bar in bars if bar is not None)
 
 
 def _counts(name: str) -> bool:
