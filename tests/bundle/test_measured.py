@@ -12,12 +12,16 @@ from pageout.bundle.bundle import read_bundle
 from pageout.bundle.calls import job_text, of_values, pooled
 from pageout.bundle.evidence import evidence_of
 from pageout.bundle.measured import FIGURES, measured
-from tests.bundle.made import META, SAMPLES, small
+from pageout.twin.boxes import scenario_of
+from pageout.vocabulary.errors import TraceError
+from tests.bundle.made import META, SAMPLES, TRACE, small
 from tests.conftest import ROOT
 
 TRUTH = ROOT.parent / "shared" / "groundtruth"
 RECORDINGS = sorted(path.parent for path in TRUTH.glob("linux-6.*/*/meta.json"))
 needs_truth = pytest.mark.skipif(not RECORDINGS, reason="no recordings of real kernels beside the repository")
+
+NO_CASE = {name: value for name, value in META.items() if name != "case"}
 
 
 def figures(path):
@@ -54,6 +58,19 @@ def test_what_was_not_recorded_is_none(tmp_path):
     assert known == {"plateau_mib", "dirty_mean_mib", "writeback_mean_mib", "dirty_writeback_mean_mib", "dirty_max_mib"}
 
 
+@pytest.mark.parametrize(("shift_s", "trace_from", "scanned"), [
+    (0.0, "100.150000", 30), (0.0, "99.000000", None), (5.0, "100.150000", None), (-5.0, "100.150000", None),
+])  # fmt: skip
+def test_samples_that_are_of_a_part_of_the_command_count_nothing_of_reclaim(tmp_path, shift_s, trace_from, scanned):
+    rows = [f"{shift_s + 100.1 + n / 10:.1f},{n * 10}" for n in range(4)]
+    meta = {"samples": {"clock": "trace", "time_column": "t_s"}, "vmstat_delta": None}
+    told = TRACE.replace("100.150000", trace_from)
+    path = small(tmp_path / "b", samples__csv="\n".join(["t_s,pgscan_kswapd", *rows]) + "\n",
+                 meta__json=META | meta, trace__txt=told, trace__txt__gz=None)  # fmt: skip
+
+    assert figures(path)["scanned_kswapd"] == scanned
+
+
 def test_a_command_that_is_no_fio_is_measured_by_what_the_kernel_counted(tmp_path):
     meta = {"start_s": 100.1, "end_s": 100.35, "command_io": {"wchar": 1 << 20}, "command": ["/bin/dd", "of=x"]}
     path = small(tmp_path / "b", fio__json=None, job__fio=None, meta__json=META | meta)
@@ -69,9 +86,59 @@ def test_fio_without_a_job_file_is_known_by_its_own_output(tmp_path):
     fio = {"global options": {"end_fsync": "1", "group_reporting": ""}, "jobs": [
         job | {"jobname": "a", "job options": {"name": "a", "rw": "write", "size": "1m", "numjobs": "2"}},
         job | {"jobname": "a", "job options": {"name": "a", "rw": "write", "size": "1m", "numjobs": "2"}}]}  # fmt: skip
-    bundle = read_bundle(str(small(tmp_path / "b", job__fio=None, fio__json=fio)))
+    bundle = read_bundle(str(small(tmp_path / "b", job__fio=None, fio__json=fio, meta__json=NO_CASE)))
 
-    assert job_text(bundle.files) == "[global]\nend_fsync=1\ngroup_reporting\n" + "[a]\nrw=write\nsize=1m\n" * 2
+    jobs = "".join(f"[{name}]\nrw=write\nsize=1m\n" for name in ("a.0", "a.1"))
+    assert job_text(bundle.files) == f"[global]\nend_fsync=1\ngroup_reporting\n{jobs}"
+    assert [calls.name for calls in bundle.calls] == ["a.0", "a.1"]
+    twin = scenario_of(bundle, box="white").scenario
+    assert [(task.name, task.file) for task in twin.tasks] == [("a.0", (0,)), ("a.1", (1,))]
+
+
+def test_two_jobs_of_one_name_that_fio_tells_of_are_at_one_file(tmp_path):
+    job = {"jobname": "a", "job options": {"rw": "write", "size": "1m"}, "write": {"io_bytes": 4096, "runtime": 1}}
+    bundle = read_bundle(str(small(tmp_path / "b", job__fio=None, fio__json={"jobs": [job, job]}, meta__json=NO_CASE)))
+
+    assert [task.file for task in scenario_of(bundle, box="white").scenario.tasks] == [(0,), (0,)]
+
+
+def test_two_sections_of_one_name_are_two_tasks_named_as_their_calls(tmp_path):
+    job = {"jobname": "a", "job options": {"rw": "write", "size": "1m"}, "write": {"io_bytes": 4096, "runtime": 1}}
+    text = "[a]\nrw=write\nsize=1m\n[a]\nrw=write\nsize=2m\n"
+    bundle = read_bundle(str(small(tmp_path / "b", job__fio=text, fio__json={"jobs": [job, job]}, meta__json=NO_CASE)))
+
+    names = [task.name for task in scenario_of(bundle, box="white").scenario.tasks]
+    assert names == [calls.name for calls in bundle.calls] == ["a.0", "a.1"]
+
+
+def test_a_name_no_section_can_have_is_the_same_in_calls_and_job(tmp_path):
+    told = {"rw": "write", "size": "1m", "filename": "/d/a#1;b"}
+    job = {"jobname": "a#1 [x]\n", "job options": told, "write": {"io_bytes": 4096, "runtime": 1}}
+    bundle = read_bundle(str(small(tmp_path / "b", job__fio=None, fio__json={"jobs": [job]}, meta__json=NO_CASE)))
+    twin = scenario_of(bundle, box="white")
+
+    assert twin.box == "white"
+    assert [task.name for task in twin.scenario.tasks] == [calls.name for calls in bundle.calls] == ["a_1 _x__"]
+    assert twin.scenario.files[0].name.endswith("b")
+
+
+@pytest.mark.parametrize(("job", "synced"), [
+    ("[w]\nrw=write\nsize=1m\n# end_fsync=1\n", False), ("[w]\nrw=write\nsize=1m\nend_fsync = 1\n", True),
+    ("[w]\nrw=write\nsize=1m\n[v]\nrw=read\nsize=1m\nend_fsync=1\n", False),
+    ("[global]\nend_fsync=1\n[w]\nrw=write\nsize=1m\nend_fsync=0\n", False),
+])  # fmt: skip
+def test_an_fsync_is_that_of_the_job_that_asks_for_it(tmp_path, job, synced):
+    bundle = read_bundle(str(small(tmp_path / "b", job__fio=job, meta__json=NO_CASE)))
+
+    assert evidence_of(bundle).ends_clean is synced
+
+
+@pytest.mark.parametrize("head", ["t_s,nr_dirty,nr_dirty", "\nt_s, nr_dirty,nr_dirty\r", "t_s,#line,nr_dirty"])
+def test_columns_of_one_name_are_one_clear_line(tmp_path, head):
+    path = small(tmp_path / "b", samples__csv=f"{head}\n0.1,5,6\n")
+
+    with pytest.raises(TraceError, match=r"two columns of one name \('(nr_dirty|#line)'\)"):
+        read_bundle(str(path))
 
 
 def test_samples_nothing_ties_say_so(tmp_path):

@@ -51,6 +51,7 @@ CASES = {
     "vmcore": (elf(4), "makedumpfile --dump-dmesg"), "kdump": (b"KDUMP   " + bytes(100), "makedumpfile --dump-dmesg"),
     "program": (elf(2), "a program"), "png": (b"\x89PNG\r\n\x1a\n" + bytes(99), "a picture"),
     "xlsx": (zipped("[Content_Types].xml", "xl/workbook.xml"), "an Office document"), "zip": (zipped("dmesg.txt"), "unpack it"),
+    "zip.gz": (gzip.compress(zipped("dmesg.txt")), "a .zip archive packed once more, as .gz: unpack both"),
     "perf.data": (b"PERFILE2" + bytes(99), "perf script -i FILE > trace.txt"),
     "sar": (b"\x96\xd5\x75\x21" + bytes(99), "sar -A -f FILE"), "atop": (b"\xef\xbe\xed\xfe" + bytes(99), "atop"),
     "journal": (b"LPKSHHRH" + bytes(99), "journalctl --file FILE"), "blktrace": (b"\x07tae" + bytes(99), "blkparse -i FILE"),

@@ -126,8 +126,10 @@ def test_a_fio_is_known_by_its_name_and_its_words(tmp_path: Path) -> None:
     assert wants_json(["fio", "--output-format", "json"])
     assert not wants_json(["fio", str(job)])
     assert not wants_json(["cp", "--output-format=json"])
-    assert job_files(["fio", "--bandwidth-log", str(job), "nowhere"]) == [str(job)]
-    assert job_files(["cat", str(job)]) == []
+    assert job_files(["fio", "--bandwidth-log", "nowhere", str(job)]) == {2: str(job)}
+    assert job_files(["fio", "--output", str(job), "--name=a"]) == {}
+    assert job_files(["sudo", "timeout", "60", "fio", str(job)]) == {1: str(job)}
+    assert job_files(["cat", str(job)]) == {}
 
 
 def test_a_filter_drops_a_task_but_not_what_interrupts_it() -> None:

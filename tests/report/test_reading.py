@@ -199,6 +199,13 @@ def test_seeks_of_several_disks_are_told_by_the_disk_that_made_them() -> None:
     assert "800.5" not in text
 
 
+def test_a_device_that_was_only_read_was_at_work() -> None:
+    read = of_device(write_requests=0, read_requests=9, device_busy_share=0.9)
+    text = reading.device_load(METRICS, {"sda": of_device(seek_count=1500), "sdb": read})
+
+    assert text.startswith("Of 2 devices at work sdb, the busiest, was busy")
+
+
 def test_one_device_at_work_is_the_device() -> None:
     one = reading.device_load(METRICS, {"sda": of_device(seek_count=5), "sdb": of_device(write_requests=0)})
     assert one == reading.device_load(METRICS)

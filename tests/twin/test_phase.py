@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from pageout.twin.completions import Device
 from pageout.twin.phase import in_phase, until_tick
-from pageout.vocabulary.scenario import Disk, Task
+from pageout.twin.seeds import from_seed
+from pageout.vocabulary.scenario import Disk, Machine, Scenario, Task
 
 TICK_NS = 20_000_000
 DISK = Disk(kind="throttled", limit="ticks", tick_ns=TICK_NS, tick_bytes=545_259, latency_us=30)
@@ -33,6 +34,18 @@ def test_the_next_tick_is_as_far_as_in_the_recording(start_ns: int, until_ns: in
     (task,) = in_phase(DISK, (Task(name="w", start_delay_ns=5 * TICK_NS),), device, start_ns)
     behind = (task.start_delay_ns + until_ns) % TICK_NS
     assert min(behind, TICK_NS - behind) < 50_000
+
+
+def test_groups_that_wait_for_others_wait_no_second_time() -> None:
+    tasks = tuple(Task(name=str(group), group=group, start_delay_ns=7) for group in (1, 0, 2))
+    shifted = in_phase(DISK, tasks, ticking(TICK_NS // 2, 40, np.random.default_rng(3)), 0)
+
+    assert [task.start_delay_ns == 7 for task in shifted] == [True, False, True]
+
+    scenario = Scenario(name="g", machine=Machine(), tasks=tasks, files=())
+    other = from_seed(scenario, 2)
+    assert [task.start_delay_ns == 7 for task in other.tasks] == [True, False, True]
+    assert all(task.seed != was.seed for task, was in zip(other.tasks, tasks, strict=True))
 
 
 @given(st.integers(0, 2**31))

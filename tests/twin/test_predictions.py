@@ -310,6 +310,9 @@ def test_after_a_change_the_longest_pause_is_never_below_the_median_one():
 
     assert [told[name]["after"] for name in names] == [11, 12, 12, 12]
     assert told["pause_max_ms"]["difference"] == -8
+    # 40 % off as simulated unchanged: of 12, not of the 8.6 it was moved to; and what p50 may be off, p90 may
+    assert told["pause_max_ms"]["error_bar"] == pytest.approx(0.4 * 12, rel=1e-3)
+    assert told["pause_p90_ms"]["error_bar"] == pytest.approx(4, rel=1e-3)
 
 
 LEVELS = st.lists(st.floats(0.5, 100), min_size=3, max_size=3).map(sorted)

@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from pageout.bundle.fio_command import option_line, plain_name
 from pageout.vocabulary.errors import TraceError
 from pageout.vocabulary.json_words import json_words
 
@@ -174,41 +175,49 @@ def _read_fio(files: Files) -> _Fio:
 def job_text(files: Files) -> str | None:
     """Return the job file that fio's own output tells of, None if it tells of none.  Raises TraceError as read_calls.
 
-    A job that ran as several is listed as often, so its numjobs is left out.
+    A job that ran as several is listed as often, each with a file of its own, and so it is here.
     """
     fio = _read_fio(files) if FIO in files.names else _Fio()
     if not any(job.options for job in fio.jobs):
         return None
-    names = Counter(job.jobname for job in fio.jobs)
     lines = ["[global]", *_option_lines(fio.common)]
-    for number, job in enumerate(fio.jobs):
-        several = names[job.jobname] > 1
-        kept = {name: value for name, value in job.options.items() if not (several and name == "numjobs")}
+    for number, (job, name) in enumerate(zip(fio.jobs, _names(fio.jobs), strict=True)):
+        kept = dict(job.options)
+        if name != plain_name(job.jobname):
+            is_clone = kept.pop("numjobs", None) is not None or "numjobs" in fio.common
+            if not is_clone and not {"filename", "filename_format", "nrfiles"} & (set(kept) | set(fio.common)):
+                kept["filename"] = f"{plain_name(job.jobname)}.0.0"  # two jobs of one name are at one file
+            if "numjobs" in fio.common:
+                kept["numjobs"] = "1"
         if number and job.groupid > fio.jobs[number - 1].groupid and not {"stonewall", "new_group"} & set(kept):
             kept["stonewall"] = ""  # fio does not list it
-        lines += [f"[{job.jobname}]", *_option_lines(kept)]
+        lines += [f"[{name}]", *_option_lines(kept)]
     return "\n".join(lines) + "\n"
+
+
+def _names(jobs: Sequence[_FioJob]) -> list[str]:
+    """Return what each is called; clones of one job share its name in fio's own output, here they are numbered."""
+    plain = [plain_name(job.jobname) for job in jobs]
+    several, met = Counter(plain), Counter[str]()
+    found = []
+    for name in plain:
+        found.append(name if several[name] == 1 else f"{name}.{met[name]}")
+        met[name] += 1
+    return found
 
 
 def _option_lines(options: dict[str, Any]) -> list[str]:
     """Return options as a job file has them; fio prints a bare one as an empty text."""
-    named = {name: " ".join(str(value).split()) for name, value in options.items() if name != "name"}
-    return [f"{name}={value}" if value else name for name, value in named.items()]
+    return [option_line(name, str(value)) for name, value in options.items() if name != "name"]
 
 
 def _of_fio(files: Files) -> list[Calls]:
-    """Return each job's calls; its clock is its own, so nothing is said of when it began.
-
-    Clones of one job share its name in fio's own output: they are numbered, as their files are.
-    """
+    """Return each job's calls; its clock is its own, so nothing is said of when it began."""
     found = []
     told_all = _read_fio(files)
     jobs, common = told_all.jobs, told_all.common
     after = _begun_after(jobs, common)
-    clones, met = Counter(job.jobname for job in jobs), Counter[str]()
-    for job in jobs:
-        name = job.jobname if clones[job.jobname] == 1 else f"{job.jobname}.{met[job.jobname]}"
-        met[job.jobname] += 1
+    for job, name in zip(jobs, _names(jobs), strict=True):
         for is_write, told in ((True, job.write), (False, job.read)):
             if told.io_bytes > 0:
                 seconds = told.runtime / 1000

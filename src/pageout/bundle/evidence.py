@@ -11,9 +11,10 @@ import polars as pl
 from pageout.analysis.block import with_class
 from pageout.bundle.bundle import Bundle
 from pageout.bundle.calls import Calls, job_text
-from pageout.bundle.fio_command import job_of_command, job_of_line
+from pageout.bundle.fio_command import job_of_command, job_of_files, job_of_line, jobs_of
 from pageout.bundle.samples import Samples
 from pageout.events.tables import Events
+from pageout.vocabulary.fio_words import fio_command
 
 FIO_COMM = "fio"
 JOB_FILE = "job.fio"
@@ -45,6 +46,7 @@ class Evidence:
     window: Window | None
     counters: Mapping[str, float] | None  # how far those of /proc/vmstat rose; one that stood still may be absent
     ends_clean: bool = False  # all that the tasks wrote was on the device at the end of the window
+    begun_ns: int | None = None  # when the command's first page was dirtied: fio lays files out before its jobs
 
 
 def evidence_of(bundle: Bundle) -> Evidence:
@@ -53,27 +55,48 @@ def evidence_of(bundle: Bundle) -> Evidence:
     writers = [calls for calls in bundle.calls if calls.is_write]
     clean = bool(writers) and all(_synced(bundle, calls) for calls in writers)
     return Evidence(
-        bundle.events, bundle.samples, bundle.calls, bundle.device, window, bundle.counters, clean
+        bundle.events, bundle.samples, bundle.calls, bundle.device, window, bundle.counters, clean,
+        first_of_fio(bundle.events, window),
     )  # fmt: skip
 
 
+def first_of_fio(events: Events | None, window: Window | None) -> int | None:
+    """Return when a fio first dirtied a page, no later than its jobs began; None where nothing says."""
+    if events is None or window is None:
+        return window.start_ns if window is not None else None
+    states = events.frame("global_dirty_state").filter(pl.col("comm").cast(pl.String) == FIO_COMM)
+    first = states["time_ns"].min()
+    return min(first, window.start_ns) if isinstance(first, int) else window.start_ns
+
+
 def fio_text(bundle: Bundle) -> str | None:
-    """Return the fio job that ran: of the case, by command and job files, or by fio's own output."""
+    """Return the fio job that ran: of the case, by command and job files, or by fio's own output.
+
+    Of several job files fio's own output has but what the last one says for all: it does not stand for them.
+    """
     case, files = bundle.case, bundle.files
     if case is not None and case.fio is not None:
         return job_of_line(case.fio) or case.fio
     names = [JOB_FILE, *(f"job-{number}.fio" for number in range(2, MOST_JOB_FILES + 1))]
-    kept = [files.text(name) for name in names if name in files.names]
-    text = job_of_command(bundle.meta.command or (), kept) or (kept[0] if kept else None)
-    if text is None or "${" in text:  # its own output has variables filled in
-        return job_text(files) or text
-    return text
+    kept = [files.text(name) if name in files.names else None for name in names]
+    there = [text for text in kept if text is not None]
+    told = fio_command(bundle.meta.command or ())
+    text = job_of_files(there) if told is None else job_of_command(bundle.meta.command or (), kept)
+    if text is not None and "${" not in text:
+        return text
+    if told is not None and len(told.files) > 1:
+        return text
+    return job_text(files) or text or (there[0] if there else None)  # its own output has variables filled in
 
 
 def _synced(bundle: Bundle, calls: Calls) -> bool:
-    job, case = fio_text(bundle), bundle.case
-    if job is not None:
-        return "end_fsync=1" in "".join(job.split(" "))
+    """Say whether a task's fsync was its end; clones are named as their job is, with a number behind."""
+    text, case = fio_text(bundle), bundle.case
+    if text is not None:
+        jobs = jobs_of(text)
+        own = [told for name, told in jobs if name in (calls.name, calls.name.rpartition(".")[0])]
+        told_of = own or [told for _, told in jobs]
+        return bool(told_of) and all(told.get("end_fsync") == "1" for told in told_of)
     return case is not None and any(task.end_fsync for task in case.tasks if task.log == f"log.{calls.name}.csv")
 
 

@@ -1,135 +1,65 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The job file that a fio's command line stands for: options before the first --name are [global], each --name a job.
 
-Source: fio 3.33, init.c:parse_cmd_line, options.c:add_to_lopt.
+Of several job files each begins anew: what an earlier one, or the command line, said for all does not hold in it, and
+its first job waits for all before.
+
+Source: fio 3.33, init.c:parse_cmd_line, parse_options, __parse_jobs_ini.
 """
 
 from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Sequence
-from pathlib import PurePosixPath
+from collections.abc import Iterator, Sequence
 
-# Of fio itself, not of a job: with a value of their own, with one only behind `=`, without.
-_OWN_VALUED_NAMES = """
-    output latency-log output-format eta eta-interval eta-newline debug section inflate-log alloc-size max-jobs
-    terse-version daemonize client remote-config idle-prof status-interval trigger-file trigger-timeout trigger
-    trigger-remote aux-path
-"""
-_NO_RUN_NAMES = "version help cmdhelp enghelp server client crctest memcpytest showcmd parse-only cpuclock-test"
-_OWN_NAMES = "append-terse bandwidth-log minimal readonly warnings-fatal merge-blktrace-only"
-_OWN_VALUED, _NO_RUN = frozenset(_OWN_VALUED_NAMES.split()), frozenset(_NO_RUN_NAMES.split())
-_OWN = _NO_RUN | frozenset(_OWN_NAMES.split())
-# Of a job, and never followed by a value of its own (FIO_OPT_STR_SET).
-_BARE_NAMES = """
-    bs_unaligned blocksize_unaligned norandommap time_based verify_only exitall exitall_on_error stonewall
-    wait_for_previous new_group
-    thread group_reporting zero_buffers refill_buffers userspace_reap hipri fixedbufs registerfiles sqthread_poll
-"""
-_BARE = frozenset(_BARE_NAMES.split())
-# What runs a command as it is: its options that take the next word, and how many words it takes before the command.
-_WRAPPERS: dict[str, tuple[frozenset[str], int]] = {
-    "sudo": (frozenset({"-u", "-g", "-C", "-h", "-p", "-r", "-t", "-T", "-D", "-R", "-U"}), 0),
-    "env": (frozenset({"-u", "-C", "-S"}), 0),
-    "nice": (frozenset({"-n"}), 0),
-    "ionice": (frozenset({"-c", "-n"}), 0),
-    "time": (frozenset({"-f", "-o"}), 0),
-    "nohup": (frozenset(), 0),
-    "setsid": (frozenset(), 0),
-    "stdbuf": (frozenset({"-i", "-o", "-e"}), 0),
-    "timeout": (frozenset({"-k", "-s"}), 1),
-    "taskset": (frozenset(), 1),
-    "chrt": (frozenset({"-T", "-P", "-D"}), 1),
-    "numactl": (frozenset({"-i", "-N", "-m", "-C", "-p"}), 0),
-    "cgexec": (frozenset({"-g"}), 0),
-    "systemd-run": (frozenset({"-p", "-u", "-E", "--unit", "--slice", "--property"}), 0),
-}
-_SHELLS = frozenset({"sh", "bash", "dash", "zsh", "ksh"})
-_SPECIAL = re.compile(r"[;&|<>()$`*?\[\]\n]")
-_SECTION = re.compile(r"^[ \t]{0,40}\[(.{1,200})\]", re.MULTILINE)
+from pageout.vocabulary.fio_words import fio_command
+
+_SECTION = re.compile(r"^[ \t]{0,40}\[.{1,200}\]", re.MULTILINE)
+_COMMENT = re.compile("[;#]")
 _NO_NAME = re.compile(r"[#;\[\]]")  # what a job file could not have in a job's name
-_MOST_WORDS = 4096
+_NO_VALUE = str.maketrans({"#": "\uff03", ";": "\uff1b"})  # in a job file they begin a comment, in a word they do not
+_MOST_NAME = 200
+_MOST_LINES = 100_000
 
 
-def fio_words(argv: Sequence[str]) -> list[str] | None:
-    """Return what a fio was given, None if the command is no fio; `sudo` and such are passed over."""
-    words = list(argv[:_MOST_WORDS])
-    while words:
-        program = PurePosixPath(words[0]).name
-        if program == "fio":
-            return words[1:]
-        if program in _SHELLS:
-            return _of_shell(words[1:])
-        if program not in _WRAPPERS:
-            return None
-        words = _behind(words[1:], *_WRAPPERS[program])
-    return None
-
-
-def _of_shell(words: list[str]) -> list[str] | None:
-    """Return what `sh -c 'fio ...'` gives it; a line that does more than that is not taken apart."""
-    line = words[1] if len(words) > 1 and re.fullmatch(r"-[a-z]{0,8}c", words[0]) else ""
-    if not line or _SPECIAL.search(line):
-        return None
-    try:
-        inner = shlex.split(line)
-    except ValueError:
-        return None
-    inner = inner[1:] if inner[:1] == ["exec"] else inner
-    return inner[1:] if inner and PurePosixPath(inner[0]).name == "fio" else None
-
-
-def _behind(words: list[str], valued: frozenset[str], before: int) -> list[str]:
-    """Return the command behind a wrapper's own options, settings of variables, and other words."""
-    at = 0
-    while at < len(words):
-        word = words[at]
-        if word == "--":
-            at += 1
-            break
-        if word.startswith("-"):
-            at += 2 if word in valued else 1
-        elif re.match(r"\w{1,200}=", word):
-            at += 1
-        else:
-            break
-    return words[at + before :]
-
-
-def job_of_command(argv: Sequence[str], kept: Sequence[str]) -> str | None:
+def job_of_command(argv: Sequence[str], kept: Sequence[str | None]) -> str | None:
     """Return the job file that stands for a command line, None if it is no fio or what it ran is not known whole.
 
-    kept: the texts of the job files it was given, in order
+    kept: the texts of the job files it was given, in order; None for one that was not kept
     """
-    words = fio_words(argv)
-    if words is None:
+    told = fio_command(argv)
+    if told is None or not told.runs or "-" in told.files:
+        return None
+    texts = [text for text in kept[: len(told.files)] if text is not None]
+    if len(texts) < len(told.files):
         return None
     lines: list[str] = []
-    texts: list[str] = []
-    wanted: list[str] = []
-    at = 0
-    while at < len(words):
-        word, at = words[at], at + 1
-        if not word.startswith("-") or word == "-":
-            if word == "-" or len(texts) == len(kept):
-                return None
-            texts.append(kept[len(texts)])
-            continue
-        name, equals, value = word.lstrip("-").partition("=")
-        if not equals and name not in _OWN and name not in _BARE:
-            value = words[at] if at < len(words) else ""
-            at += 1
-        if name in _NO_RUN:
-            return None
-        if name == "section":
-            wanted.append(value)
-        elif name not in _OWN_VALUED and name not in _OWN:
-            lines += _option(name, value, bool(lines))
-    texts = [_sections(text, wanted) if wanted else text for text in texts]
+    for name, value in told.options:
+        lines += _option(name, value, bool(lines))
     if not texts and not any(line.startswith("[") and not line.startswith("[global") for line in lines):
         return None
-    return "\n".join([*lines, *texts]) + "\n"
+    return _joined(lines, texts, told.sections)
+
+
+def job_of_files(kept: Sequence[str]) -> str | None:
+    """Return the job file that stands for several, run by one fio in this order; None if there is none."""
+    return _joined([], kept, ()) if kept else None
+
+
+def _joined(lines: Sequence[str], texts: Sequence[str], wanted: Sequence[str]) -> str | None:
+    """Return one job file; None if it would be longer than any.  wanted: sections; fio asks but the first file."""
+    first = ["\n".join(_sections(texts[0], wanted)) if wanted else texts[0]] if texts else []
+    if len(texts) < 2:
+        return "\n".join([*lines, *first]) + "\n"
+    whole = ["\n".join([*lines, *first]), *texts[1:]]
+    found: list[str] = []
+    for number, text in enumerate(whole):
+        for line in _alone(text, is_later=number > 0):
+            found.append(line)
+            if len(found) > _MOST_LINES:
+                return None
+    return "\n".join(found) + "\n"
 
 
 def job_of_line(text: str) -> str | None:
@@ -143,20 +73,75 @@ def job_of_line(text: str) -> str | None:
     return job_of_command(argv, ())
 
 
+def jobs_of(text: str) -> list[tuple[str, dict[str, str]]]:
+    """Return the jobs of a job file in order: name, and options with those for all; "" of one without a value."""
+    found: list[tuple[str, dict[str, str]]] = []
+    for line in _alone(text, is_later=False):
+        if line.startswith("["):
+            found.append((line[1:-1].strip(), {}))
+        elif found:
+            name, _, value = line.partition("=")
+            found[-1][1][name.strip()] = value.strip()
+    return found
+
+
+def plain_name(name: str) -> str:
+    """Return a job's name as a section of a job file can have it."""
+    shown = "".join(sign if sign.isprintable() else "_" for sign in _NO_NAME.sub("_", name[:_MOST_NAME]))
+    return shown.strip() or "_"
+
+
+def option_line(name: str, value: str) -> str:
+    """Return an option as a job file has it; a value is one line, and nothing in it begins a comment."""
+    value = " ".join(value.split()).translate(_NO_VALUE)
+    return f"{name}={value}" if value else name
+
+
 def _option(name: str, value: str, is_begun: bool) -> list[str]:
     """Return an option's lines: --name begins a job, what comes before any is for all."""
-    value = " ".join(value.split())
     if name == "name":
-        return [f"[{_NO_NAME.sub('_', value) or '_'}]"]
-    begun = [] if is_begun else ["[global]"]
-    return [*begun, f"{name}={value}" if value else name]
+        return [f"[{plain_name(value)}]"]
+    return [*([] if is_begun else ["[global]"]), option_line(name, value)]
 
 
-def _sections(text: str, wanted: Sequence[str]) -> str:
-    """Return a job file with the sections wanted, and those for all."""
-    parts = _SECTION.split(text)
-    kept = [parts[0]]
-    for name, body in zip(parts[1::2], parts[2::2], strict=True):
-        if name in wanted or name.startswith("global"):
-            kept.append(f"[{name}]{body}")
-    return "".join(kept)
+def _lines(text: str) -> Iterator[str]:
+    """Yield the lines that say something, less comments: fio takes `#` and `;` for one's beginning anywhere."""
+    for raw in text.split("\n"):
+        if line := _COMMENT.split(raw, maxsplit=1)[0].strip():
+            yield line
+
+
+def _sections(text: str, wanted: Sequence[str]) -> list[str]:
+    """Return the lines of the sections wanted, and of those for all."""
+    kept, is_kept = [], True
+    for line in _lines(text):
+        if line.startswith("["):
+            is_kept = line[1:-1] in wanted or line.startswith("[global")
+        if is_kept:
+            kept.append(line)
+    return kept
+
+
+def _alone(text: str, *, is_later: bool) -> Iterator[str]:
+    """Yield the lines of a job file with what is for all in each job, so that it can stand behind others.
+
+    is_later: its first job waits for all before it, unless it says otherwise itself
+    """
+    common: dict[str, str] = {}
+    is_common = False
+    for line in _lines(text):
+        if line.startswith("["):
+            is_common = line.startswith("[global")
+            if is_common:
+                continue
+            yield line
+            yield from common.values()
+            if is_later:
+                yield "stonewall"
+            is_later = False
+        elif is_common:
+            name = line.partition("=")[0].strip()
+            common.pop(name, None)
+            common[name] = line
+        else:
+            yield line

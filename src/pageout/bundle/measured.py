@@ -13,9 +13,11 @@ from pageout.analysis.reclaim import df_direct_reclaim
 from pageout.bundle.calls import Calls, pooled
 from pageout.bundle.evidence import Evidence, written_requests
 from pageout.bundle.levels import PAGES_PER_MIB, Levels, levels_of
+from pageout.bundle.samples import Samples
 
 SECTORS_PER_KIB = 2
 MIDDLE = (0.25, 0.75)  # of the window: where the plateau is read
+STEPS, NEAR_NS = 2, 100_000_000  # what samples may leave out of a command at either end: steps of theirs, or so long
 LONGEST_MS = 1 << 31  # beyond, a time is jiffies that wrapped
 
 Value = float | int | None
@@ -220,11 +222,28 @@ def _reclaim(evidence: Evidence) -> dict[str, Value]:
 
 
 def _counters(evidence: Evidence) -> Mapping[str, float] | None:
-    """Return how far the counters rose: of the whole run as noted, else from the first sample to the last."""
+    """Return how far the counters rose: of the whole command as noted, else from the first sample to the last.
+
+    Samples that leave out where it began, which may be long before its tasks did, or where it ended, count a part of it
+    that no twin could be held against.
+    """
     if evidence.counters is not None:
         return evidence.counters
     samples = evidence.samples
     if samples is None or not len(samples) or not any(_is(name, "pgscan_kswapd") for name in samples.columns):
         return None
+    if not _cover(samples, evidence):
+        return None
     rose = {name: float(values[-1] - values[0]) for name, values in samples.columns.items()}
     return {name: value for name, value in rose.items() if np.isfinite(value)}
+
+
+def _cover(samples: Samples, evidence: Evidence) -> bool:
+    """Say whether samples go from the command's beginning to its end, less a step or two; taken so without a clock."""
+    window = evidence.window
+    if window is None or samples.clock == "start":
+        return True
+    step = float(np.median(np.diff(samples.time_ns))) if len(samples) > 1 else 0.0
+    near = max(STEPS * step, NEAR_NS)
+    begun = window.start_ns if evidence.begun_ns is None else evidence.begun_ns
+    return bool(samples.time_ns[0] <= begun + near and samples.time_ns[-1] >= window.end_ns - near)

@@ -90,8 +90,11 @@ def _text(where: str, content: bytes) -> pl.DataFrame:
     for name in names:
         if name == "*" or (name[:1], name[-1:]) == ("^", "$"):  # polars would take it for many columns
             raise TraceError(f"{where}:1: {_shown(name)} is no name of a column: correct it, or record again")
-    if LINE in names or len(set(names)) < len(names):
-        raise TraceError(f"{where}:1: two columns of one name: record again")
+    given = [name.strip(' "\r') for name in in_utf8.lstrip().split(b"\n", 1)[0].decode("utf-8", "replace").split(",")]
+    twice = next((name for name in [LINE, *names, *given] if [LINE, *given].count(name) > 1), None)
+    if twice is not None or len(set(names)) < len(names):  # polars would give the second one another name
+        of_them = "" if twice is None else f" ({_shown(twice)})"
+        raise TraceError(f"{where}:1: two columns of one name{of_them}: correct it, or record again")
     return text.rename(dict(zip(text.columns, names, strict=True))).with_columns(pl.all().str.strip_chars(' "'))
 
 

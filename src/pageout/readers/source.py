@@ -104,7 +104,7 @@ def _pieces(name: str, file: IO[bytes]) -> Iterator[bytes]:
         unpacked = _unpacker(kind, buffered)
         while piece := unpacked.read(CHUNK):
             if not total:
-                _refuse_foreign(name, piece)
+                _refuse_foreign(name, piece, kind)
             total += len(piece)
             if total > BOMB_BYTES and total > BOMB_RATIO * max(counted.nbytes, 1):
                 raise TraceError(
@@ -115,9 +115,13 @@ def _pieces(name: str, file: IO[bytes]) -> Iterator[bytes]:
         raise TraceError(f"{name}: a broken .{kind} file ({error}): copy it again") from None
 
 
-def _refuse_foreign(name: str, first: bytes) -> None:
+def _refuse_foreign(name: str, first: bytes, packed: str = "") -> None:
+    """Raise TraceError if these first bytes are no text nor trace.  packed: what they were in, if in anything"""
     if what := foreign(first):
-        what = (zipped.about(name) or what) if what == ZIP else what
+        if what == ZIP:
+            what = (
+                f"a .zip archive packed once more, as .{packed}: unpack both" if packed else zipped.about(name) or what
+            )
         raise TraceError(f"{name}: {what}")
 
 

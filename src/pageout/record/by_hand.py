@@ -221,6 +221,6 @@ def _command(argv: Sequence[str], duration: float | None) -> str:
         return f"sleep {duration:g}"
     limit = f"timeout -s INT {duration:g} " if duration is not None else ""
     out = "fio.json" if wants_json(argv) else "stdout"
-    names = enumerate(job_files(argv), start=1)
+    names = job_files(argv).items()
     copies = "".join(f'cp {shlex.quote(name)} "$OUT/{job_name(nr)}"\n' for nr, name in names)
     return f'{copies}{limit}{shlex.join(argv)} > "$OUT/{out}" 2> "$OUT/stderr"'

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO
 
 from pageout.vocabulary.errors import RecordError
+from pageout.vocabulary.fio_words import fio_command
 
 MAX_KEPT = 1 << 20  # bytes of each output
 MAX_JSON = 1 << 26
@@ -167,14 +168,10 @@ def check(argv: Sequence[str]) -> None:
         raise RecordError(f"record: {argv[0]}: command not found, or not executable")
 
 
-def is_fio(argv: Sequence[str]) -> bool:
-    """Say whether a command is fio."""
-    return Path(argv[0]).name == "fio"
-
-
 def wants_json(argv: Sequence[str]) -> bool:
     """Say whether a fio was asked for its JSON."""
-    return is_fio(argv) and _option(argv, "output-format").startswith("json")
+    told = fio_command(argv)
+    return told is not None and told.own.get("output-format", "").startswith("json")
 
 
 def keep_words(command: Command, folder: Path) -> list[str]:
@@ -184,10 +181,11 @@ def keep_words(command: Command, folder: Path) -> list[str]:
     """
     argv, notes = command.argv, []
     out, err = command.kept()
-    if is_fio(argv):
-        for number, job in enumerate(job_files(argv), start=1):
+    told = fio_command(argv)
+    if told is not None:
+        for number, job in job_files(argv).items():
             (folder / job_name(number)).write_bytes(_file(job)[:MAX_KEPT])
-        name = _option(argv, "output")
+        name = told.own.get("output", "")
         if wants_json(argv):
             data = _file(name) if name else out
             if (found := _json_in(data)) is not None:
@@ -205,27 +203,16 @@ def keep_words(command: Command, folder: Path) -> list[str]:
     return notes
 
 
-def job_files(argv: Sequence[str]) -> list[str]:
-    """Return the job files a fio is given."""
-    if not argv or not is_fio(argv):
-        return []
-    words = [word for word in argv[1:] if not word.startswith("-") and Path(word).is_file()]
-    return [word for word in words if b"[" in _file(word)[:MAX_KEPT]]
+def job_files(argv: Sequence[str]) -> dict[int, str]:
+    """Return the job files a fio is given that can be read, by their place among all, the first 1."""
+    told = fio_command(argv)
+    files = enumerate(told.files if told is not None else (), start=1)
+    return {number: name for number, name in files if Path(name).is_file() and b"[" in _file(name)[:MAX_KEPT]}
 
 
 def job_name(number: int) -> str:
     """Return what a job file, counted from 1, is called in a bundle."""
     return "job.fio" if number == 1 else f"job-{number}.fio"
-
-
-def _option(argv: Sequence[str], name: str) -> str:
-    """Return the value of a long option, `--name=value` or `--name value`; "" without."""
-    for number, word in enumerate(argv):
-        if word.lstrip("-") == name and word.startswith("-") and number + 1 < len(argv):
-            return argv[number + 1]
-        if word.startswith((f"--{name}=", f"-{name}=")):
-            return word.partition("=")[2]
-    return ""
 
 
 def _file(name: str) -> bytes:

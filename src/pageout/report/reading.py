@@ -150,7 +150,8 @@ def device_load(metrics: Metrics, devices: Mapping[str, Metrics] | None = None) 
 
 def _took(device: Metrics) -> bool:
     """Say whether requests came to a device that has a head or stands for one."""
-    return is_figure(device.get("seek_count")) and bool(figure(device, "write_requests"))
+    requests = figure(device, "write_requests") or figure(device, "read_requests")
+    return is_figure(device.get("seek_count")) and bool(requests)
 
 
 def _far(metrics: Metrics) -> str:

@@ -14,6 +14,7 @@ from pageout.report.charts import BLUE, ORANGE, VEGALITE, Spec
 from pageout.report.page import bare_page
 from pageout.report.plot import INK, PAPER, WIDTH, lean
 from pageout.report.text import counted, number_text, plain
+from pageout.vocabulary.verdicts import counts, empty
 
 Document = Mapping[str, Any]
 RANGE = "range"  # the verdict on what only the range of the seeds makes right
@@ -32,9 +33,9 @@ LEGEND_RANGE = "range: beyond what is allowed, but within where nine of ten seed
 
 def answer_text(document: Document) -> Text:
     """Return the answer: how many figures are within tolerance, and what misses most."""
-    rows = [row for bundle in document["bundles"] for row in bundle["figures"] if _counts(row)]
+    rows = [row for bundle in document["bundles"] for row in bundle["figures"] if counts(row)]
     good = sum(row["within"] for row in rows)
-    empty = sum(_empty(row) for bundle in document["bundles"] for row in bundle["figures"])
+    nothing = sum(empty(row) for bundle in document["bundles"] for row in bundle["figures"])
     lines = [
         f"{good} of {counted(len(rows), 'figure')} within tolerance, {counted(len(document['bundles']), 'recording')}"
     ]
@@ -47,27 +48,17 @@ def answer_text(document: Document) -> Text:
         off = [(abs(row["predicted"] - row["measured"]), abs(row["before"] - row["measured"])) for row in told]
         nearer, differ = sum(ours < theirs for ours, theirs in off), sum(ours != theirs for ours, theirs in off)
         lines.append(f"nearer than if nothing had changed: {nearer} of {differ}")
-    if empty:
-        lines[0] += f"; {number_text(empty)} more {'is' if empty == 1 else 'are'} 0 in both"
+    if nothing:
+        lines[0] += f"; {number_text(nothing)} more {'is' if nothing == 1 else 'are'} 0 in both"
     if misses:
         lines.append("beyond: " + ", ".join(f"{plain(name)} ({count})" for count, name in misses[:8]))
     lines += [_covered(bundle) for bundle in document["bundles"] if bundle["seeds"] > 1]
     return Text("\n".join(lines), style="bold")
 
 
-def _counts(row: Document) -> bool:
-    """Say whether a row is judged and tells something."""
-    return row["within"] is not None and not row.get("nothing", False)
-
-
-def _empty(row: Document) -> bool:
-    """Say whether a row is judged and tells nothing: nothing happened, neither measured nor predicted."""
-    return row["within"] is not None and bool(row.get("nothing", False))
-
-
 def _covered(bundle: Document) -> str:
     """Return what so many seeds say of one recording."""
-    rows = [row for row in bundle["figures"] if row.get("covers") is not None and _counts(row)]
+    rows = [row for row in bundle["figures"] if row.get("covers") is not None and counts(row)]
     good = sum(row["covers"] for row in rows)
     widest = max((row for row in rows if row["width"] is not None), key=lambda row: float(row["width"]), default=None)
     told = f"{plain(bundle['path'])}: the range of {bundle['seeds']} seeds (5 to 95 %) covers {good} of {len(rows)}"
@@ -90,7 +81,7 @@ def _legend(document: Document) -> str:
     """Return what the columns and words mean that are there."""
     rows = [row for bundle in document["bundles"] for row in bundle["figures"]]
     lines = [LEGEND, LEGEND_FROM if "from" in document else LEGEND_BASELINE]
-    if any(_empty(row) for row in rows):
+    if any(empty(row) for row in rows):
         lines.append(LEGEND_NOTHING)
     if any(_verdict(row) == RANGE for row in rows):
         lines.append(LEGEND_RANGE)
@@ -108,7 +99,7 @@ def _assumed(bundles: Sequence[Document]) -> list[Text]:
 
 
 def _of_bundle(bundle: Document) -> list[Any]:
-    judged = [row for row in bundle["figures"] if _counts(row)]
+    judged = [row for row in bundle["figures"] if counts(row)]
     good = sum(row["within"] for row in judged)
     head = f"{plain(bundle['path'])}  ({plain(bundle['design'])}, {bundle['box']} box)  {good} of {len(judged)}"
     parts: list[Any] = [Text(head, style="bold")]
@@ -133,7 +124,7 @@ def _figures(bundle: Document) -> Table:
 
 
 def _verdict(row: Document) -> str:
-    if _empty(row):
+    if empty(row):
         return "0 = 0"
     error, limit = row["error"], row["allowed"]
     if row["within"] and error is not None and limit is not None and abs(error) > limit:

@@ -86,7 +86,7 @@ def moved(twin: Twin, one: Conditions, other: Conditions, design: str | None = N
         after = other.machine.get(name)
         if None not in (value, after) and value != after:
             notes.append(f"{name}: {value} in {one.path}, {after} in {other.path}: not carried over")
-    scenario = _as_long(scenario, one, other, notes)
+    scenario = _as_long(settled(twin.scenario, scenario), one, other, notes)
     try:
         check(scenario)
     except FieldError as problem:
@@ -130,7 +130,7 @@ def _with_sysctls(
         values = [table.get(name, SYSCTLS[name].default) for table in (before, after)]
         if values[0] != values[1]:
             changes.append(f"{name} {values[0]} -> {values[1]}")
-    return settled(scenario, msgspec.structs.replace(scenario, settings=after))
+    return msgspec.structs.replace(scenario, settings=after)
 
 
 def _with_device(

@@ -18,6 +18,7 @@ from pageout.bundle.measured import LEAST_P99_US, Value, figure_of, measured, pe
 from pageout.twin.baseline import baseline
 from pageout.twin.boxes import Twin
 from pageout.twin.device import share_of
+from pageout.vocabulary.verdicts import counts
 
 # Where the measured value is 0 an error is absolute, and this much is near enough.
 ABSOLUTE = {
@@ -166,11 +167,6 @@ def figures(
 def nothing(value: Value, guess: Value) -> bool:
     """Say whether nothing happened, neither as recorded nor as predicted: right, and no proof of anything."""
     return value == 0 and guess == 0
-
-
-def counts(row: Mapping[str, Any]) -> bool:
-    """Say whether a row is judged and tells something."""
-    return row["within"] is not None and not row.get("nothing", False)
 
 
 def allowed(name: str, value: Value, spread: float | None, tick_ms: float, margin: float = 1.0) -> float | None:

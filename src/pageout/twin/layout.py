@@ -16,7 +16,7 @@ import msgspec
 import polars as pl
 
 from pageout.bundle.bundle import Bundle
-from pageout.bundle.evidence import FIO_COMM, Window, window_of, written_requests
+from pageout.bundle.evidence import Window, first_of_fio, window_of, written_requests
 from pageout.vocabulary.scenario import File, Task, task_seed
 from pageout.vocabulary.settings import MAX_TASKS
 from pageout.vocabulary.units import MIB
@@ -82,9 +82,8 @@ def whole_window(bundle: Bundle, tasks: tuple[Task, ...]) -> Window | None:
     window = window_of(bundle)
     if window is None or bundle.events is None or not any(is_layout(task) for task in tasks):
         return window
-    states = bundle.events.frame("global_dirty_state").filter(pl.col("comm").cast(pl.String) == FIO_COMM)
-    first = states["time_ns"].min()
-    return Window(min(first, window.start_ns), window.end_ns) if isinstance(first, int) else window
+    first = first_of_fio(bundle.events, window)
+    return window if first is None else Window(first, window.end_ns)
 
 
 def is_layout(task: Task) -> bool:

@@ -36,5 +36,13 @@ def in_phase(disk: Disk, tasks: tuple[Task, ...], device: Device, start_ns: int)
     until = until_tick(device, disk, start_ns)
     if not until:
         return tasks
-    shift = disk.tick_ns - until
-    return tuple(msgspec.structs.replace(task, start_delay_ns=task.start_delay_ns + shift) for task in tasks)
+    return begun_later(tasks, disk.tick_ns - until)
+
+
+def begun_later(tasks: tuple[Task, ...], shift_ns: int) -> tuple[Task, ...]:
+    """Return the tasks as much later: those of the first group, which the others wait for as they did."""
+    first = min((task.group for task in tasks), default=0)
+    return tuple(
+        msgspec.structs.replace(task, start_delay_ns=task.start_delay_ns + shift_ns) if task.group == first else task
+        for task in tasks
+    )

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from pageout.bundle.measured import Value
+from pageout.twin.phase import begun_later
 from pageout.vocabulary.scenario import Disk, Scenario, task_seed
 
 SLICE_NS = 100_000_000  # of blk-throttle: HZ / 10
@@ -44,11 +45,8 @@ def from_seed(scenario: Scenario, seed: int) -> Scenario:
     if not moved:
         return scenario
     shift = task_seed(seed, SHIFTS) % _turn_ns(scenario.machine.disks[0], scenario.machine.hz)
-    tasks = tuple(
-        msgspec.structs.replace(task, seed=abs(task.seed + moved), start_delay_ns=task.start_delay_ns + shift)
-        for task in scenario.tasks
-    )
-    return msgspec.structs.replace(scenario, seed=seed, tasks=tasks)
+    tasks = tuple(msgspec.structs.replace(task, seed=abs(task.seed + moved)) for task in scenario.tasks)
+    return msgspec.structs.replace(scenario, seed=seed, tasks=begun_later(tasks, shift))
 
 
 def _turn_ns(disk: Disk, hz: int) -> int:

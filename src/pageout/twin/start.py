@@ -75,7 +75,7 @@ def start_of(
     """
     every, expire = (settings.get(name, SYSCTLS[name].default) * 10**7 for name in PERIODS)
     dirty = elsewhere_of(events, *samples, device.name, start_ns, (every, expire))
-    return Start(known_of(events, device, floor_moved(kernel)), dirty, limit_of(events))
+    return Start(known_of(events, device, floor_moved(kernel)), dirty, limit_of(events, start_ns))
 
 
 def with_start(
@@ -90,9 +90,8 @@ def with_start(
         start_ratelimit=known.ratelimit,
         start_written_bytes=known.written,
     )
-    machine = msgspec.structs.replace(
-        machine, disks=(main, *machine.disks[1:]), start_dirty_limit_bytes=limit * PAGE_BYTES
-    )
+    limit_bytes = min(limit * PAGE_BYTES, machine.memory_bytes)
+    machine = msgspec.structs.replace(machine, disks=(main, *machine.disks[1:]), start_dirty_limit_bytes=limit_bytes)
     if known.ratelimit:
         mib = [value / MIB for value in (known.avg_bandwidth, known.ratelimit)]
         notes.append(f"the device was known: {mib[0]:.3g} MiB/s written, writers held to {mib[1]:.3g} MiB/s")
@@ -139,13 +138,18 @@ def known_of(events: Events, device: Device, floor_moved: bool) -> Known:
     return found._replace(bandwidth=seen, avg_bandwidth=seen)
 
 
-def limit_of(events: Events) -> int:
-    """Return the smoothed limit as the first event has it, 0 if none has: after a change it follows but slowly.
+def limit_of(events: Events, start_ns: int) -> int:
+    """Return the smoothed limit as it was at start_ns, pages, 0 if no event has it: after a change it follows slowly.
 
+    By the last event up to then, else by the first one after.
     Source: Linux v6.1 mm/page-writeback.c:domain_update_dirty_limit.
     """
-    limits = events.frame("global_dirty_state").sort("line")["limit"].cast(pl.Int64).drop_nulls()
-    return max(int(limits[0]), 0) if len(limits) else 0
+    told = events.frame("global_dirty_state").select("time_ns", "line", pl.col("limit").cast(pl.Int64)).drop_nulls()
+    told = told.sort("time_ns", "line")
+    if not len(told):
+        return 0
+    row = int((told["time_ns"] <= start_ns).sum()) - 1
+    return max(int(told["limit"][max(row, 0)]), 0)
 
 
 def _by_turns(events: Events, device: str) -> int:

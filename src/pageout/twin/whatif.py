@@ -11,8 +11,10 @@ import msgspec
 from pageout.bundle.measured import FIGURES, Value, figure_of
 from pageout.twin.judge import error_of, nothing, tolerance_of
 from pageout.vocabulary.scenario import Scenario
+from pageout.vocabulary.settings import choices
 
 LIMITS = tuple(f"vm.dirty_{name}" for name in ("ratio", "bytes", "background_ratio", "background_bytes"))
+COUNTED_BY = ("dirty.base", "throttle.by")  # choices of a design that make another limit of the same memory
 # The second is never less than the first. Smaller pairs first: what one raises, the next must see.
 NOT_LESS = (
     ("pause_p50_ms", "pause_p90_ms"), ("pause_p90_ms", "pause_max_ms"), ("pause_mean_ms", "pause_max_ms"),
@@ -22,11 +24,22 @@ TRUSTED = 1.5  # times the tolerance that a prediction may be off
 
 
 def settled(before: Scenario, after: Scenario) -> Scenario:
-    """Return the changed scenario as if it had always been so: a limit being followed is of the old settings."""
-    asked = [[scenario.settings.get(name) for name in LIMITS] for scenario in (before, after)]
-    if asked[0] == asked[1]:
+    """Return the changed scenario as if it had always been so: a limit being followed is of what it was made of.
+
+    That is the settings, the memory, and how the design counts; a limit that the change itself names stands.
+    """
+    if before.machine.start_dirty_limit_bytes != after.machine.start_dirty_limit_bytes:
+        return after
+    if _limited_by(before) == _limited_by(after):
         return after
     return msgspec.structs.replace(after, machine=msgspec.structs.replace(after.machine, start_dirty_limit_bytes=0))
+
+
+def _limited_by(scenario: Scenario) -> list[Any]:
+    """Return all that the limit on dirty pages is made of, but what is free at the moment."""
+    chosen, machine = choices(scenario), scenario.machine
+    said = [scenario.settings.get(name) for name in LIMITS]
+    return [*said, machine.memory_bytes, machine.taken_bytes, *(chosen.get(name) for name in COUNTED_BY)]
 
 
 def rows(
@@ -66,7 +79,7 @@ def rows(
 
 
 def _in_order(found: list[dict[str, Any]]) -> None:
-    """Raise what cannot be less than another figure of the same distribution.
+    """Raise what cannot be less than another figure of the same distribution, and its error bar with it.
 
     Each figure is moved by its own ratio, so that a longest pause might come out below the median one.
     """
@@ -75,7 +88,16 @@ def _in_order(found: list[dict[str, Any]]) -> None:
         low, high = (by_name.get(name, {}).get("after") for name in (less, more))
         if low is not None and high is not None and high < low:
             row = by_name[more]
+            row["error_bar"] = _raised_bar(row, by_name[less])
             row["after"], row["difference"] = low, _minus(low, row["before"])
+
+
+def _raised_bar(row: Mapping[str, Any], less: Mapping[str, Any]) -> Value:
+    """Return how far off a figure may be once it is raised to another: as a share what it was, no less than of that."""
+    bars = [row["error_bar"], less["error_bar"]]
+    if row["error_bar"] is not None and row["after"] and row["before"]:
+        bars[0] = round(row["error_bar"] * abs(less["after"] / row["after"]), 6)
+    return None if bars[0] is None else max(bar for bar in bars if bar is not None)
 
 
 def _counts(name: str) -> bool:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from typing import Any
 
 import msgspec
@@ -43,11 +44,22 @@ def program_of(
         )
     scenario = read_fio(bundle.files.where(JOB_FILE), fio, machine, seed=seed, environ={})
     notes += scenario.warnings
-    files, tasks = with_layout(bundle, fio, Program(scenario.files, scenario.tasks), seed, notes)
+    files, tasks = with_layout(bundle, fio, Program(scenario.files, _numbered(scenario.tasks)), seed, notes)
     if _NO_FALLOCATE.search(fio):
         return files, tasks
     notes.append("files: their blocks are laid out in order before the run, unwritten, as fio does by fallocate()")
     return tuple(file if file.exists else msgspec.structs.replace(file, unwritten=True) for file in files), tasks
+
+
+def _numbered(tasks: tuple[Task, ...]) -> tuple[Task, ...]:
+    """Return the tasks with a number behind the names of those that share one, as their calls are called."""
+    several, met = Counter(task.name for task in tasks), Counter[str]()
+    found = []
+    for task in tasks:
+        name = task.name if several[task.name] == 1 else f"{task.name}.{met[task.name]}"
+        met[task.name] += 1
+        found.append(msgspec.structs.replace(task, name=name))
+    return tuple(found)
 
 
 def _of_tasks(
