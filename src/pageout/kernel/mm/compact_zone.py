@@ -138,7 +138,7 @@ def _begin(k, t, f):
     f.flag = 1 if f.c & MODE_WHOLE else 0
     f.pos, f.left = z.start_page, last
     if not f.flag:
-        if not z.start_page <= z.compact_free < z.end_page:
+        if not max(z.start_page, 1) <= z.compact_free < z.end_page:  # 0: there was no run yet
             z.compact_free = last
         at = z.compact_migrate if is_sync else z.compact_async
         if not z.start_page <= at < z.end_page:
