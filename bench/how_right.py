@@ -86,10 +86,9 @@ WHY = """\
   that; it was not taken apart.
 - **Memory nearly full of dirty pages, and a hog** (D4): chaotic; see the distribution above. The longest stalls are
   missing, and so is the short end of the pauses.
-- **Huge pages on demand** (E): all 64 are found here, 7 were recorded; machines made alike found 2 and 10. The
-  cache lies in memory in the order of its list there, too: 99 of 113 pageblocks. Their kernel gives up in
-  compaction: the search for free pages marks blocks to be skipped, and the search for pages to move then skips
-  them. Here the two do not meet.
+- **Huge pages on demand** (E): 31 are found here, 7 were recorded; machines made alike found 2 and 10. Compaction
+  gives up here as there, the two searches marking blocks for each other; but reclaim alone frees whole blocks more
+  often, and the small zone DMA, in pieces there, is whole here: a request goes round 16 times for it.
 - **A cache full of clean pages, a writer and a hog** (D): a quarter more pauses, shorter ones. Not explained.
 - What is not modelled: several hardware queues, inode metadata, groups below groups; see [what
   is modelled](../model-support.md).

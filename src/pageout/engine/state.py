@@ -92,8 +92,8 @@ ZONE = tuple(
         "unreclaimable_since_ns "
         # reclaim.engine=node: its pages among the node's lists; where compaction goes on, and what it puts off
         "lru_anon lru_file compact_migrate compact_free compact_considered compact_defer_shift compact_order_failed "
-        # the same for asynchronous compaction; where it first began; whether skip bits are to be reset
-        "compact_async compact_init compact_flush "
+        # the same for asynchronous compaction; where both scanners began; whether skip bits are to be reset
+        "compact_async compact_init compact_init_free compact_flush "
         # what fallbacks have added to its marks; whether kswapd is to be woken for it (vm.watermark_boost_factor)
         "boost boosted"
     ).split()

@@ -37,11 +37,28 @@ def check_node(arrays: dict[str, Any], seen: Any) -> Iterator[str]:
         if by_who < 0 or (what == "pgsteal" and by_who > node["pgscan_anon"] + node["pgscan_file"]):
             yield f"{what} is {by_who}"
     yield from _shadows(arrays, node)
+    yield from check_held_frames(arrays)
     yield from _differ("nr_writeback_throttled", node["nr_writeback_throttled"], _waiting(arrays))
     if any(node[name] < 0 for name in NODE_COUNTERS) or node["kswapd_failures"] < 0:
         yield "a counter of the node is negative"
     if (listed & (seen.mapping < 0)).any():
         yield "a page on a list belongs to no file"
+
+
+def check_held_frames(arrays: dict[str, Any]) -> Iterator[str]:
+    """The frames that a run of compaction holds are linked, as many as it counts, and nobody else's."""
+    frame, page = arrays["frame"], arrays["page"]
+    for t, depth in enumerate(arrays["task"]["depth"].tolist()):
+        for f in frame[t * c.MAX_DEPTH : t * c.MAX_DEPTH + depth + 1]:
+            if f["fn"] != FN.compact_zone or f["pc"] == c.ENTRY:
+                continue
+            at, held = int(f["list_head"]), 0
+            while at != c.NIL and held <= len(page) and page["pflags"][at] == c.PG_KERNEL:
+                at, held = int(page["lru_next"][at]), held + 1
+            if at != c.NIL:
+                yield f"task {t} holds frame {at} for compaction, which is not its own"
+            elif held != f["count"]:
+                yield f"task {t} holds {held} frames for compaction, counted {int(f['count'])}"
 
 
 def _differ(what: str, counted: int, found: int) -> Iterator[str]:

@@ -379,3 +379,31 @@ def test_a_node_is_scanned_by_one_function_and_nobody_waits_for_writes() -> None
     m.answer()
     assert m.task.sc_need_aging == 1  # the next pass of this run ages the lists
     assert m.step(vmscan_gen.shrink_node_gen) == returned(0)
+
+
+def test_who_gets_a_second_look_was_not_scanned_yet() -> None:
+    m = lab(choices=GEN)
+    clean, dirty = m.page(listed=False), m.page(listed=False, dirty=True)
+    m.task.kept_head, m.task.kept_tail, m.task.sc_scanned = clean, dirty, 10
+    m.k.page[clean].lru_next = dirty
+    for page in (clean, dirty):
+        m.k.page[page].pflags |= c.PG_ISOLATED
+    m.k.zone[1].isolated_file = 2
+    vmscan_gen._put_back(m.k, m.t, False)
+    assert m.kept() == [clean]
+    assert m.task.sc_scanned == 9
+
+
+def test_a_further_round_counts_what_was_reclaimed_since_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    m = lab(choices=GEN)
+    m.act_as(KSWAPD)
+    m.task.sc_to_reclaim = 32
+    m.enter("balance_pgdat")
+    m.enter("shrink_node", 9)
+    monkeypatch.setattr(vmscan_gen, "goes_on", lambda k, t, f, reclaimed: reclaimed > 0)
+    m.task.sc_reclaimed = 5
+    assert m.step(vmscan_gen.shrink_node_gen) == called("lru_gen_shrink_lruvec", 9, 5)
+    m.task.sc_reclaimed += 40
+    m.answer()
+    assert m.step(vmscan_gen.shrink_node_gen).kind == "yield"
+    assert m.step(vmscan_gen.shrink_node_gen) == called("lru_gen_shrink_lruvec", 9, 5)

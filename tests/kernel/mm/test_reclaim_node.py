@@ -314,13 +314,14 @@ def test_the_larger_kind_gets_what_the_smaller_one_got(target: int, left: int, p
 
 
 def in_pieces(m: Any, zone: int) -> tuple[list[int], set[int]]:
-    """Every fourth page of a zone in use, the others free: pages in use, and what they hold of their file."""
+    """A quarter of a zone's pages in use, in no order, the others free: its pages, and what they hold of their file."""
     k = m.k
     pages = sorted(m.block(0, zone) for _ in range(k.zone[zone].nr_free - 600))
-    for page in pages[::4]:
+    used = {page for page in pages if (page * 40503 >> 4) % 4 == 0}
+    for page in sorted(used):
         m.place(page)
     for page in pages:
-        if page not in set(pages[::4]):
+        if page not in used:
             k.page[page].pflags = 0
             free_one_page(k, zone, page, 0, c.MIGRATE_MOVABLE)
     return pages, {int(k.page[page].index) for page in m.list_of(c.LRU_INACTIVE_FILE, 0)}
@@ -355,7 +356,7 @@ def test_compaction_moves_pages_from_the_low_end_and_frees_a_block() -> None:
     assert {int(k.page[page].index) for page in after} == before
     assert all(k.slot[k.inode[0].slot_start + k.page[page].index].page == page for page in after)
     assert k.node.pgmigrate_success > 0
-    assert k.node.compact_isolated == 2 * k.node.pgmigrate_success
+    assert k.node.compact_isolated >= 2 * k.node.pgmigrate_success
 
 
 def test_a_pageblock_that_had_nothing_is_passed_by_until_kswapd_sleeps() -> None:
@@ -363,7 +364,7 @@ def test_a_pageblock_that_had_nothing_is_passed_by_until_kswapd_sleeps() -> None
     k, zone = m.k, 1
     in_pieces(m, zone)
     for page in m.list_of(c.LRU_INACTIVE_FILE, 0):
-        k.page[page].pflags |= c.PG_LOCKED
+        k.page[page].pflags |= c.PG_WRITEBACK
     while has_block(k, zone, 7):
         m.block(7, zone)
     assert compacted(m, 7, LIGHT) == returned(compaction.PARTIAL)

@@ -1,15 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """One zone compacted: pages in use move from its low end to free frames at its high end, 32 at a time.
 
-Two scanners go towards each other by pageblocks and remember where they were. A pageblock that had nothing is not
-looked at again until kswapd sleeps; one that was begun is finished.
+Two scanners go towards each other by pageblocks and remember where they were: compact_migrate.py, compact_free.py. A
+pageblock that had nothing is not looked at again until kswapd sleeps; one that was begun is finished.
 
-Source: Linux v6.1 mm/compaction.c:compact_zone, __compact_finished, isolate_migratepages, isolate_migratepages_block,
-isolate_freepages. Differs: a page moves as soon as it is found, so no free pages are held back meanwhile; no search of
-the free lists for a good place to begin; nothing is taken at the moment it merges (compaction_capture).
+Source: Linux v6.1 mm/compaction.c:compact_zone, __compact_finished. Differs: nothing is taken at the moment it merges
+(compaction_capture); nobody waits because too many pages are off their lists (too_many_isolated).
 """
 
-from pageout.engine.clock import out_of_slice, spend
+from pageout.engine.clock import out_of_slice
 from pageout.engine.constants import (
     ENTRY,
     MAX_ORDER,
@@ -17,11 +16,6 @@ from pageout.engine.constants import (
     NIL,
     NR_FREE_LISTS,
     PAGEBLOCK_ORDER,
-    PG_BUDDY,
-    PG_LOCKED,
-    PG_LRU,
-    PG_WAITERS,
-    PG_WRITEBACK,
     T_RUNNABLE,
     T_RUNNING,
     YIELD,
@@ -29,6 +23,8 @@ from pageout.engine.constants import (
 from pageout.engine.kstack import ret
 from pageout.jit import kfn
 from pageout.kernel.mm.buddy import drain_pcp
+from pageout.kernel.mm.compact_free import release_freepages, scanners_met
+from pageout.kernel.mm.compact_migrate import isolate_migratepages, move_pages
 from pageout.kernel.mm.compaction import (
     COMPLETE,
     CONTENDED,
@@ -46,11 +42,8 @@ from pageout.kernel.mm.compaction import (
     compaction_suitable,
     reset_skips,
 )
-from pageout.kernel.mm.free_area import free_one_page, order_of, pageblock_type, take_free_page
-from pageout.kernel.mm.swap import lru_add, lru_add_drain, lru_del
+from pageout.kernel.mm.swap import lru_add_drain
 
-COMPACT_CLUSTER_MAX = 32
-PEEKS = 16  # assumed: so many pages are passed by in the time reclaim takes for one
 PROACTIVE_LOW, PROACTIVE_HIGH = 80, 90  # scores at vm.compaction_proactiveness = 20
 
 
@@ -82,181 +75,25 @@ def kswapd_is_running(k):
 
 
 @kfn
-def _is_movable(k, page):
-    """On the node's lists, its data at rest, nobody else holding on to it."""
-    pg = k.page[page]
-    busy = PG_LOCKED | PG_WRITEBACK | PG_WAITERS
-    return pg.pflags & PG_LRU and not pg.pflags & busy and pg.refs == 0
-
-
-@kfn
-def _skipped(k, f, page):
-    """Has the pageblock had nothing of late? Never so for who looks at everything."""
-    return not f.c & MODE_WHOLE and k.pageblock_skip[page >> PAGEBLOCK_ORDER]
-
-
-@kfn
-def _set_skip(k, page):
-    k.pageblock_skip[page >> PAGEBLOCK_ORDER] = 1
-
-
-@kfn
-def _peek(k, t, pages):
-    spend(k, t, pages * k.param.scan_ns // PEEKS)
-
-
-@kfn
-def _next_target(k, t, f):
-    """A free frame at the zone's high end, taken out of its block; NIL if there is none above the other scanner.
-
-    f.left: the frame from which to look on, within its pageblock upwards, then in the pageblock below.
-    """
-    z = k.zone[f.a]
-    floor = (f.pos >> PAGEBLOCK_ORDER) + 1 << PAGEBLOCK_ORDER
-    while f.left >= floor:
-        block = f.left >> PAGEBLOCK_ORDER << PAGEBLOCK_ORDER
-        end = min(block + PAGEBLOCK, z.end_page)
-        whole = k.page[block].pflags & PG_BUDDY and order_of(k, block) >= PAGEBLOCK_ORDER
-        usable = (f.c & MODE_WHOLE and not f.c & MODE_PROACTIVE) or pageblock_type(k, block) == MIGRATE_MOVABLE
-        if not whole and usable and not _skipped(k, f, block):
-            first = f.left
-            while f.left < end:
-                page = f.left
-                if k.page[page].pflags & PG_BUDDY:
-                    if z.nr_free <= z.wmark_min + z.reserve0 + (1 << order_of(k, page)):
-                        return NIL
-                    k.node.compact_free_scanned += page - first + 1
-                    _peek(k, t, page - first + 1)
-                    take_free_page(k, f.a, page)
-                    f.left += 1
-                    return page
-                f.left += 1
-            k.node.compact_free_scanned += end - first
-            _peek(k, t, end - first)
-            _set_skip(k, block)
-            z.compact_free = min(z.compact_free, block)
-        f.left = block - PAGEBLOCK
-    return NIL
-
-
-@kfn
-def _move(k, t, zone, old, new):
-    """The page moves to another frame: what is known of it, its place in its file, a place at the head of its list."""
-    was, is_now = k.page[old], k.page[new]
-    lru_del(k, old)
-    is_now.pflags, is_now.mapping, is_now.index = was.pflags, was.mapping, was.index
-    is_now.dirtied_when, is_now.refs, is_now.memcg = was.dirtied_when, 0, was.memcg
-    k.slot[k.inode[was.mapping].slot_start + was.index].page = new
-    lru_add(k, new)
-    was.mapping, was.pflags, was.memcg, was.gen = NIL, 0, 0, 0
-    free_one_page(k, zone, old, 0, pageblock_type(k, old))
-    k.node.pgmigrate_success += 1
-    spend(k, t, k.param.scan_ns + k.param.copy_ns)
-
-
-@kfn
-def _may_begin(k, f, block):
-    """suitable_migration_source: asynchronous direct compaction keeps to pageblocks of its own kind."""
-    return f.c & MODE_SYNC or not f.c & MODE_DIRECT or pageblock_type(k, block) == f.c & KIND_MASK
-
-
-@kfn
-def _advance(k, f, end):
-    """A pageblock is done with: later runs begin behind it."""
-    z = k.zone[f.a]
-    z.compact_async = max(z.compact_async, end)
-    if f.c & MODE_SYNC:
-        z.compact_migrate = max(z.compact_migrate, end)
-
-
-@kfn
-def _all_movable(k, page, end):
-    """Could every page in use of these be moved? Asynchronous direct compaction moves none else."""
-    while page < end:
-        if k.page[page].pflags & PG_BUDDY:
-            page += 1 << order_of(k, page)
-            continue
-        if not _is_movable(k, page):
-            return False
-        page += 1
-    return True
-
-
-@kfn
-def _end_of_order(f, page, end):
-    """Where the block of the wanted order ends that a page is in."""
-    return min((page >> f.b) + 1 << f.b, end) if f.b >= 0 else end
-
-
-@kfn
-def _empty_block(k, t, f, end, rescan):
-    """isolate_migratepages_block, and moving what it finds: from f.pos to the pageblock's end, 32 pages at a time.
-
-    rescan: it was begun, so all the rest at once.  Returns pages moved; -1 if there was no free frame for one.
-    """
-    page, moved, start = f.pos, 0, f.pos
-    careful = f.c & MODE_DIRECT and not f.c & MODE_SYNC
-    while page < end and (rescan or moved < COMPACT_CLUSTER_MAX):
-        if careful and (page == start or page == page >> f.b << f.b):
-            stop = _end_of_order(f, page, end)
-            if moved > 0:
-                break
-            if not _all_movable(k, page, stop):
-                page = stop
-                continue
-        pflags = k.page[page].pflags
-        if pflags & PG_BUDDY:
-            page += 1 << order_of(k, page)
-            continue
-        if _is_movable(k, page):
-            if moved == 0 and page & PAGEBLOCK - 1 == 0 and not f.c & MODE_WHOLE:
-                _set_skip(k, page)
-            target = _next_target(k, t, f)
-            if target == NIL:
-                f.pos = page
-                return -1
-            k.node.compact_isolated += 2
-            _move(k, t, f.a, page, target)
-            moved += 1
-        elif pflags & PG_LRU:
-            k.node.pgmigrate_fail += 1
-        page += 1
-    page = min(page, end)
-    k.node.compact_migrate_scanned += page - start
-    _peek(k, t, page - start)
-    f.pos = page
-    if page == end and (moved == 0 or rescan):
-        _set_skip(k, start)
-        _advance(k, f, end)
-    return moved
-
-
-@kfn
 def _step(k, t, f):
-    """Go on to a pageblock worth looking at, and move 32 pages of it. False: no free frame was left to move one to."""
-    z = k.zone[f.a]
-    end = min((f.pos >> PAGEBLOCK_ORDER) + 1 << PAGEBLOCK_ORDER, z.end_page)
-    rescan = f.total >= 0 and f.total >> PAGEBLOCK_ORDER == f.pos >> PAGEBLOCK_ORDER
-    while end <= f.left:
-        block = f.pos >> PAGEBLOCK_ORDER << PAGEBLOCK_ORDER
-        begins = f.pos == block or f.pos == z.start_page
-        if not (begins and _skipped(k, f, block)):
-            if _may_begin(k, f, block):
-                break
-            _advance(k, f, end)
-        f.pos = end
-        end = min(end + PAGEBLOCK, z.end_page)
-    if end > f.left:
-        return True
-    at = f.pos
-    moved = _empty_block(k, t, f, end, rescan)
-    if moved > 0:
-        f.total = at
-    if f.b >= 0 and f.total >= 0 and f.total >> f.b < f.pos >> f.b:
-        f.total = NIL
+    """One batch: find pages, move them. False: no free frame was left to move one to.
+
+    Where pages were just moved from is gone through to its end.  Behind a block of the wanted order from which pages
+    were moved, what is on its way to lists goes there.
+    """
+    z, begun = k.zone[f.a], f.pos
+    isolate_migratepages(k, t, f, f.total >> PAGEBLOCK_ORDER == begun >> PAGEBLOCK_ORDER)
+    if f.nr_taken > 0:
+        f.work, f.total = 0, begun
+        if not move_pages(k, t, f):
+            return False
+    elif f.work:
+        z.compact_migrate = z.compact_async
+    if f.b > 0 and f.total > 0 and f.total < f.pos >> f.b << f.b:
+        f.total = 0
         lru_add_drain(k, k.task[t].cpu)
         drain_pcp(k, t, f.a, k.task[t].cpu, k.pcp[f.a * k.param.nr_cpus + k.task[t].cpu].nr)
-    return moved >= 0
+    return True
 
 
 @kfn
@@ -275,7 +112,7 @@ def _has_fitting_block(k, zone, order, kind):
 def _finished(k, f):
     """CONTINUE, or what the run has come to."""
     z = k.zone[f.a]
-    if f.left >> PAGEBLOCK_ORDER <= f.pos >> PAGEBLOCK_ORDER:
+    if scanners_met(f):
         z.compact_async, z.compact_migrate = z.start_page, z.start_page
         z.compact_free = (z.end_page - 1) >> PAGEBLOCK_ORDER << PAGEBLOCK_ORDER
         if f.c & MODE_DIRECT:
@@ -297,11 +134,11 @@ def _begin(k, t, f):
     last = (z.end_page - 1) >> PAGEBLOCK_ORDER << PAGEBLOCK_ORDER
     if f.b >= 0 and compaction_restarting(k, f.a, f.b):
         reset_skips(k, f.a)
-    f.total = NIL
+    f.total, f.index, f.list_head, f.order = 0, NIL, NIL, f.b
     f.flag = 1 if f.c & MODE_WHOLE else 0
     f.pos, f.left = z.start_page, last
     if not f.flag:
-        if not z.start_page <= z.compact_free < z.end_page:
+        if not max(z.start_page, 1) <= z.compact_free < z.end_page:  # 0: there was no run yet
             z.compact_free = last
         at = z.compact_migrate if is_sync else z.compact_async
         if not z.start_page <= at < z.end_page:
@@ -310,6 +147,7 @@ def _begin(k, t, f):
         f.pos, f.left = at, z.compact_free
         if f.pos <= z.compact_init:
             f.flag = 1
+    f.work = 1 if not is_sync and z.compact_async == z.compact_migrate else 0
     lru_add_drain(k, k.task[t].cpu)
 
 
@@ -318,8 +156,9 @@ def compact_zone(k, t, f):
     """Compact a zone until it has a block of the order, or the scanners meet.
 
     f.a, f.b, f.c   in: zone, order (-1: as far as it can be), how (MODE_*, kind of page wanted).
-    f.pos, f.left: where the scanners are; f.total: where pages were last moved from, NIL: they have been given back;
-    f.flag: whether it set out from the zone's ends.  Returns what came of it.  Sleeps: no, but lets others run.
+    f.pos, f.left: where the scanners are; f.total: where pages were last moved from, 0: they have been given back;
+    f.flag: whether it set out from the zone's ends; f.work: whether synchronous runs are to begin where this one does;
+    the rest as in compact_free.py and compact_migrate.py.  Returns what came of it.  Sleeps: no, but lets others run.
     """
     GO_ON = 1
     if f.pc == ENTRY:
@@ -330,12 +169,11 @@ def compact_zone(k, t, f):
         _begin(k, t, f)
     while True:
         result = _finished(k, f)
+        if result == CONTINUE and (not _step(k, t, f) or k.task[t].killed):
+            result = CONTENDED
         if result != CONTINUE:
+            release_freepages(k, t, f)
             return ret(k, t, f, result)
-        if not _step(k, t, f) and f.left >> PAGEBLOCK_ORDER > f.pos >> PAGEBLOCK_ORDER:
-            return ret(k, t, f, CONTENDED)
-        if k.task[t].killed:
-            return ret(k, t, f, CONTENDED)
         if out_of_slice(k, t):
             f.pc = GO_ON
             return YIELD

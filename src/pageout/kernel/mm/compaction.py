@@ -8,6 +8,8 @@ mm/vmstat.c:fragmentation_index; mm/page_alloc.c:should_compact_retry.
 
 from pageout.engine.constants import (
     ENTRY,
+    GFP_FS,
+    GFP_IO,
     GFP_MOVABLE,
     GFP_RECLAIMABLE,
     MAX_ORDER,
@@ -18,6 +20,7 @@ from pageout.engine.constants import (
     PAGE_ALLOC_COSTLY_ORDER,
     PAGEBLOCK_ORDER,
     PG_BUDDY,
+    PG_KERNEL,
     PG_LRU,
     WQ_KCOMPACTD,
 )
@@ -26,12 +29,13 @@ from pageout.engine.waitqueue import wake_all
 from pageout.jit import kfn
 from pageout.kernel.frames import FN
 from pageout.kernel.mm.buddy import free_watermark_ok, zone_watermark_ok
+from pageout.kernel.mm.free_area import order_of, pageblock_type
 
 COMPACT_FULL, COMPACT_LIGHT, COMPACT_ASYNC = 0, 1, 2  # priorities: the lower the harder
 # What came of it, the better the higher. CONTINUE: worth trying, or not done yet.
 SKIPPED, DEFERRED, CONTINUE, COMPLETE, PARTIAL, CONTENDED, SUCCESS = 0, 1, 2, 3, 4, 5, 6
 # How a zone is compacted, beside the kind of page wanted in the lowest two bits.
-MODE_SYNC, MODE_DIRECT, MODE_WHOLE, MODE_PROACTIVE = 4, 8, 16, 32
+MODE_SYNC, MODE_DIRECT, MODE_WHOLE, MODE_PROACTIVE, MODE_NOFS = 4, 8, 16, 32, 64
 KIND_MASK = 3
 MAX_DEFER_SHIFT = 6
 MAX_COMPACT_RETRIES = 16
@@ -146,35 +150,51 @@ def compaction_restarting(k, zone, order):
 
 
 @kfn
-def _worth_a_look(k, block, is_source):
-    """Does a sample of the pageblock show a page to move, or (is_source: False) a free one? Then it is not skipped."""
-    if not k.pageblock_skip[block >> PAGEBLOCK_ORDER]:
+def _reset_isolation_pfn(k, zone, page, as_source, as_target):
+    """Does a sample of the pageblock show a page to move, or a free one? Then it is not marked any more.
+
+    Both are asked for once the outermost has been found, and then a pageblock that is not marked is not looked at.
+    """
+    z, number = k.zone[zone], page >> PAGEBLOCK_ORDER
+    first = max(number << PAGEBLOCK_ORDER, z.start_page)
+    if k.page[first].pflags & PG_KERNEL and order_of(k, first) >= PAGEBLOCK_ORDER:
+        return False
+    if as_source and as_target and not k.pageblock_skip[number]:
         return True
-    wanted = PG_LRU if is_source else PG_BUDDY
-    for page in range(block, block + PAGEBLOCK, SAMPLE):
-        if page < k.param.nr_pages and k.page[page].pflags & wanted:
-            k.pageblock_skip[block >> PAGEBLOCK_ORDER] = 0
+    if not as_source and pageblock_type(k, page) != MIGRATE_MOVABLE:
+        return False
+    wanted = (PG_LRU if as_source else 0) | (PG_BUDDY if as_target else 0)
+    for at in range(first, min(number + 1 << PAGEBLOCK_ORDER, z.end_page), SAMPLE):
+        if k.page[at].pflags & wanted:
+            k.pageblock_skip[number] = 0
             return True
     return False
 
 
 @kfn
 def reset_skips(k, zone):
-    """__reset_isolation_suitable: forget which pageblocks had nothing, where they now have; begin at the outermost."""
+    """Forget which pageblocks had nothing, where they now have; both scanners begin at the outermost of those.
+
+    Only after a direct compaction that went through the whole zone.  Source: __reset_isolation_suitable.
+    """
     z = k.zone[zone]
+    if not z.compact_flush:
+        return
     z.compact_flush = 0
-    low = z.start_page >> PAGEBLOCK_ORDER << PAGEBLOCK_ORDER
-    high = (z.end_page - 1) >> PAGEBLOCK_ORDER << PAGEBLOCK_ORDER
-    found_source, found_target = False, False
+    low, high = z.start_page, z.end_page - 1
+    source, target = high, low
+    has_source, has_target = False, False
     while low < high:
-        if _worth_a_look(k, low, True) and not found_source:
-            found_source = True
+        if _reset_isolation_pfn(k, zone, low, True, has_source) and low < source:
+            source, has_source = low, True
             z.compact_async, z.compact_migrate, z.compact_init = low, low, low
-        if _worth_a_look(k, high, False) and not found_target:
-            found_target = True
-            z.compact_free = high
+        if _reset_isolation_pfn(k, zone, high, has_target, True) and high > target:
+            target, has_target = high, True
+            z.compact_free, z.compact_init_free = high, high
         low += PAGEBLOCK
         high -= PAGEBLOCK
+    if source >= target:
+        z.compact_async, z.compact_migrate, z.compact_free = low, low, high
 
 
 @kfn
@@ -212,6 +232,8 @@ def try_to_compact_pages(k, t, f):
     """
     COMPACTED = 1
     if f.pc == ENTRY:
+        if not f.c & GFP_IO:
+            return ret(k, t, f, SKIPPED)
         f.zone, f.flag = k.param.nr_zones, SKIPPED
     elif f.pc == COMPACTED:
         status = k.task[t].retval
@@ -221,7 +243,7 @@ def try_to_compact_pages(k, t, f):
             return ret(k, t, f, f.flag)
         if f.b != COMPACT_ASYNC and (status == COMPLETE or status == PARTIAL):
             defer_compaction(k, f.zone, f.a)
-        if k.task[t].killed:
+        if k.task[t].killed or (f.b == COMPACT_ASYNC and k.cpu[k.task[t].cpu].resched):
             return ret(k, t, f, f.flag)
     f.zone -= 1
     while f.zone >= 0:
@@ -231,6 +253,8 @@ def try_to_compact_pages(k, t, f):
                 how |= MODE_SYNC
             if f.b == COMPACT_FULL:
                 how |= MODE_WHOLE
+            if not f.c & GFP_FS:
+                how |= MODE_NOFS
             return call(k, t, f, FN.compact_zone, COMPACTED, f.zone, f.a, how)
         f.flag = max(f.flag, DEFERRED)
         f.zone -= 1

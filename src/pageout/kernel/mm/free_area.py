@@ -169,15 +169,48 @@ def order_of(k, page):
 
 
 @kfn
-def take_free_page(k, zone, page):
-    """Take the first frame of a free block off the lists; the rest of the block goes back to those of its type."""
-    order, kind = order_of(k, page), (k.page[page].pflags & MT_MASK) >> MT_SHIFT
+def movable_blocks(zone, order):
+    """Number of the list (k.free_list) of the zone's free blocks of an order that are for movable pages."""
+    return (zone * MAX_ORDER + order) * NR_FREE_LISTS + MIGRATE_MOVABLE
+
+
+@kfn
+def last_block(k, number):
+    """The last block of a list of free blocks, NIL if it has none."""
+    page = k.free_list[number].head
+    while page != NIL and k.page[page].lru_next != NIL:
+        page = k.page[page].lru_next
+    return page
+
+
+@kfn
+def turn_list(k, number, first):
+    """Turn a list of free blocks round until it begins at one of them."""
+    at = k.free_list[number]
+    if at.head == first:
+        return
+    last, before = last_block(k, number), k.page[first].lru_prev
+    k.page[last].lru_next, k.page[at.head].lru_prev = at.head, last
+    k.page[before].lru_next, k.page[first].lru_prev = NIL, NIL
+    at.head = first
+
+
+@kfn
+def take_free_block(k, zone, page):
+    """Take a whole free block off the lists. Returns its order; half a pageblock makes it one for movable pages.
+
+    Source: Linux v6.1 mm/page_alloc.c:__isolate_free_page.
+    """
+    order = order_of(k, page)
     area = zone * MAX_ORDER + order
     _unlink(k, area, page)
     k.free_area[area].nr -= 1
-    _expand(k, zone, page, 0, order, kind)
-    k.zone[zone].nr_free -= 1
-    k.vm.nr_free_pages -= 1
+    k.zone[zone].nr_free -= 1 << order
+    k.vm.nr_free_pages -= 1 << order
+    if order >= PAGEBLOCK_ORDER - 1:
+        for block in range(page, page + (1 << order), PAGEBLOCK):
+            set_pageblock_type(k, block, MIGRATE_MOVABLE)
+    return order
 
 
 @kfn

@@ -112,7 +112,7 @@ def do_readahead(k, t, f):
     """Bring a run of file pages in: allocate what is missing, then send the reads.
 
     f.a, f.b, f.c   in: inode, first page, number of pages; f.left: pages from the end at which the marker goes
-    (0: none), set by the caller in task.readahead_mark.  Sleeps: yes.
+    (0: none), set by the caller in task.readahead_mark; f.total: the page last put in.  Sleeps: yes.
     """
     PAGES, ALLOCATED, SUBMITTED, LOCKED, CHARGED = 1, 2, 3, 4, 5
     task = k.task[t]
@@ -122,7 +122,7 @@ def do_readahead(k, t, f):
         if f.pos > k.inode[f.inode].size_pages:
             f.pos = k.inode[f.inode].size_pages
         f.left = f.b + f.c - task.readahead_mark if task.readahead_mark else NIL
-        f.d = NIL
+        f.d, f.total = NIL, NIL
         pc = LOCKED
     elif pc == ALLOCATED:
         if task.retval == NIL:
@@ -166,13 +166,17 @@ def _hard(f, gfp):
 
 @kfn
 def _fill(k, t, f, page):
-    """Put a fresh frame into the file at f.index and its block into the read; a hole is zeroes at once."""
+    """Put a fresh frame into the file at f.index and its block into the read; a hole is zeroes at once.
+
+    A page begins a folio if the one before it was cached already (f.total: the last that was put in).
+    """
     if find_page(k, f.inode, f.index) != NIL:
         free_page(k, t, page, 0)
         return
     block = k.slot[k.inode[f.inode].slot_start + f.index].block
     pflags = PG_READAHEAD if f.index == f.left else 0
-    if has_large_folios(k, f.inode) and not begins_folio(f.index, f.b, f.pos):
+    follows = f.total >= 0 and f.total == f.index - 1
+    if has_large_folios(k, f.inode) and follows and not begins_folio(f.index, f.b, f.pos):
         pflags |= PG_FOLIO
     commit_charge(k, t, page)
     if block == NIL:
@@ -184,4 +188,5 @@ def _fill(k, t, f, page):
         if began:
             f.bio = f.d
     k.stat.readahead_pages += 1
+    f.total = f.index
     f.index += 1

@@ -108,7 +108,7 @@ def shrink_node_gen(k, t, f):
     task = k.task[t]
     own = k.param.gen_node == GEN_OWN and not task.sc_memcg
     if f.pc == ENTRY:
-        f.flag = 0
+        f.flag, f.left = 0, task.sc_reclaimed
         f.priority = _initial_priority(k, t, f) if own else f.a
         if is_kswapd(k, t) and not own:
             _age_node(k, t)
@@ -117,7 +117,7 @@ def shrink_node_gen(k, t, f):
     elif f.pc == SHRUNK:
         f.index = _next_group(k, t, f, own)
     if f.index != NIL:
-        return call(k, t, f, FN.lru_gen_shrink_lruvec, SHRUNK, f.priority, f.pos, 0)
+        return call(k, t, f, FN.lru_gen_shrink_lruvec, SHRUNK, f.priority, f.left, 0)
     task.sc_vec = 0
     reclaimed = task.sc_reclaimed - f.pos
     if reclaimed > 0:
@@ -231,9 +231,9 @@ def _nr_to_scan(k, t, f, can_swap):
 def lru_gen_shrink_lruvec(k, t, f):
     """Evict pages of the group whose turn it is, up to 64 at a time, until its share has been looked at.
 
-    f.a, f.b   in: priority, pages that had been reclaimed when the pass began.  f.total: looked at; f.left: the
-    youngest generation at the start; f.pos: reclaimed then; f.stage: the batch's type; f.nr_taken: looked at for it;
-    f.nr_to_scan: the share; f.flag: anonymous pages were taken.  Sleeps: yes.
+    f.a, f.b   in: priority, pages that had been reclaimed when the node's turn began (last_reclaimed).  f.total: looked
+    at; f.left: the youngest generation at the start; f.pos: reclaimed then; f.stage: the batch's type; f.nr_taken:
+    looked at for it; f.nr_to_scan: the share; f.flag: anonymous pages were taken.  Sleeps: yes.
     """
     GO_ON, SHRUNK, RETRIED = 1, 2, 3
     task = k.task[t]
@@ -343,6 +343,7 @@ def _put_back(k, t, retried):
             else:
                 k.page[tail].lru_next = page
             tail = page
+            task.sc_scanned -= 1
         else:
             if not waits:
                 clear_refs(k, page)
