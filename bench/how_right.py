@@ -85,11 +85,12 @@ WHY = """\
   and how busy its CPUs were (`seq-40M-loose.1`: a fifth of the time); B had others. A miss without † may come of
   that; it was not taken apart.
 - **Memory nearly full of dirty pages, and a hog** (D4): chaotic; see the distribution above. The longest stalls are
-  missing, and so is the short end of the pauses.
+  missing, and so is the short end of the pauses: buffer heads and nodes of the page cache's tree take memory there
+  (1,360 pages at the most), the limit falls a little below what is dirty, and the writer is looked at every 8 pages.
+  Here they take none. The limit of A and C is up to three hundredths too high for the same reason.
 - **Huge pages on demand** (E): 31 are found here, 7 were recorded; machines made alike found 2 and 10. Compaction
   gives up here as there, the two searches marking blocks for each other; but reclaim alone frees whole blocks more
   often, and the small zone DMA, in pieces there, is whole here: a request goes round 16 times for it.
-- **A cache full of clean pages, a writer and a hog** (D): a quarter more pauses, shorter ones. Not explained.
 - What is not modelled: several hardware queues, inode metadata, groups below groups; see [what
   is modelled](../model-support.md).
 """

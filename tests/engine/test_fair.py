@@ -140,3 +140,16 @@ def test_who_yields_without_having_used_any_time_lets_others_go_first() -> None:
         k.cpu[0].resched = 1
         enqueue(k, t)
     assert seen == {2, 3}
+
+
+def test_a_task_in_the_middle_of_what_never_looks_is_preempted_only_behind_it() -> None:
+    k = machine({}).k
+    enqueue_woken(k, 0)
+    assert fair.pick(k, 0) == 0
+    enqueue_woken(k, 1)
+    run(k, 0, 20_000_000, sleeps=False)
+    k.task[0].no_resched = 1
+    assert fair.pick(k, 0) == 0
+    run(k, 0, 50_000, sleeps=False)
+    k.task[0].no_resched = 0
+    assert fair.pick(k, 0) == 1

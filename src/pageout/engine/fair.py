@@ -4,7 +4,7 @@
 A task keeps its CPU until it sleeps, until a tick finds that its part of the period is over, or until someone wakes
 who has run so much less that he may take it at once. So a thread that works for 2 ms, as kswapd does, is not
 interrupted by the task that woke it. Preemption is that of PREEMPT_VOLUNTARY: at the end of a slice of the engine,
-50 us at most; a wake-up that preempts ends the slice.
+50 us at most, unless the task is where the kernel does not look (no_resched); a wake-up that preempts ends the slice.
 
 Source: Linux v6.1 kernel/sched/fair.c:place_entity, check_preempt_wakeup, check_preempt_tick, sched_slice,
 pick_next_entity, update_min_vruntime. Differs: one run queue for all CPUs, from which a CPU that has nothing takes the
@@ -167,7 +167,7 @@ def pick(k, cpu):
         _tick(k, here, curr)
     here.tick = tick
     chosen = curr
-    if not stays or here.resched:
+    if not stays or (here.resched and not k.task[curr].no_resched):
         chosen = _leftmost(k)
         buddy = here.next - 1
         if buddy >= 0 and buddy != chosen and is_queued(k, buddy):

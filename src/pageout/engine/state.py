@@ -73,8 +73,8 @@ TASK = tuple(
         "st_unmap_fail st_pageout "
         # blk-mq: requests that wait in the task's plug, from how many queues; how many times it was begun
         "plug_head plug_tail plug_nr plug_queues plug_open "
-        # sched.pick=fair: virtual run time; time it has had the CPU since it was picked; weight, 0: that of nice 0
-        "vruntime ran_ns weight "
+        # sched.pick=fair: virtual run time; time with the CPU since picked; weight, 0: of nice 0; whether it must stay
+        "vruntime ran_ns weight no_resched "
         # its memory cgroup; a page charged but not yet used; pages charged over memory.high; reclaim: the group it is
         # for (0: all), the group whose lists are scanned, the turn of a walk that several share, whether it shares one
         "memcg memcg_reserved memcg_over_high sc_memcg sc_vec sc_walk_turn sc_full_walk "
@@ -257,9 +257,9 @@ FILESYSTEM = tuple(
         "kind bdi nr_blocks free_blocks delalloc fragment_pages nr_groups bitmap reserved_blocks "
         "first_block "  # where on its disk it begins
         "cow meta_inode "  # the inode that caches its metadata blocks; NIL: none
-        # the journal: its inode (NIL: none), where it writes next, the running and the last committed transaction
-        "journal_inode journal_head tid committed_tid commit_request trans_blocks trans_expires_ns commit_ns "
-        "ordered journald wait_queue reserved_extents "
+        # the journal: its inode (NIL: none), where it writes next; transactions: running, last committed, being written
+        "journal_inode journal_head tid committed_tid shadow_tid commit_request trans_blocks trans_expires_ns "
+        "commit_ns ordered journald wait_queue reserved_extents "
         "xfs"  # row of the table xfs; NIL if it is of another kind, or allocates when it writes
     ).split()
 )
@@ -311,7 +311,7 @@ PARAM = tuple(
         "swappiness laptop_mode ratelimit_pages ring_size heap_size reclaim_writeback reclaim_kick "
         "reclaim_wait_dirty reclaim_lumpy throttle_start throttle_by flush_turn write_folios "
         "dirty_floor timer_expiry flush_requeue reserve_pages "
-        "zero_cost copy_ns syscall_ns scan_ns free_ns nr_bios swap_bdi "
+        "zero_cost copy_ns clear_ns syscall_ns scan_ns free_ns writepage_ns nr_bios swap_bdi "
         "nr_swap_slots swap_bits swap_summary swap_block series_ns nr_series policy_isolate policy_dirty_page "
         "policy_next_inode policy_throttle policy_wake_flushers ring_drain stop_at_ns "
         "power_cut_ns total_pages prop_shift check_every nr_groups reclaim_throttle reclaim_progress reclaim_around "

@@ -12,6 +12,7 @@ from pageout.engine import constants as c
 from pageout.engine.rng import seed_words
 from pageout.engine.state import LAYOUT, new_state
 from pageout.kernel import frames, policies
+from pageout.kernel.costs import SCAN_NS, WRITEPAGE_NS
 from pageout.kernel.mm import causes
 from pageout.kernel.sched import user as programs
 from pageout.machine import boot_gen, boot_memcg, boot_xfs, designs, devices_mq, jobs
@@ -223,6 +224,8 @@ def _boot_params(arrays: dict[str, Any], scenario: Scenario, plan: _Plan, events
         ratelimit_pages=min(1024, max(16, total // (machine.cpus * 32))),
         ring_size=plan.ring, ring_drain=max(1, plan.ring - RING_MARGIN), heap_size=len(arrays["heap"]),
         zero_cost=int(zero_cost), copy_ns=PAGE * 1000 // machine.copy_mb_s, syscall_ns=machine.syscall_ns,
+        clear_ns=machine.clear_ns or PAGE * 1000 // machine.copy_mb_s,
+        writepage_ns=machine.writepage_ns or WRITEPAGE_NS * machine.scan_ns // SCAN_NS,
         scan_ns=machine.scan_ns, free_ns=machine.free_ns, boost_factor=values["vm.watermark_boost_factor"],
         swap_bdi=plan.nr_bdis - 1 if plan.swap_pages else c.NIL, nr_swap_slots=plan.swap_pages,
         swap_bits=plan.swap_bits, swap_summary=plan.swap_summary, swap_block=_swap_block(scenario, plan),

@@ -116,6 +116,7 @@ CHOICE_PARAMS = {
 WIDE_GAP = 8
 WORKER_PID = 500
 INIT_BW = 25600  # pages a second
+IDLE_S = 2  # what wb_bandwidth_estimate_start takes for idle is one
 FIRST_CHECK = 32  # pages that a new task may dirty before it is looked at
 
 
@@ -154,13 +155,15 @@ def boot_rates(arrays: dict[str, Any], nr_bdis: int, disks: Sequence[Disk] = (),
     """What throttling by pauses begins with: every device is believed to write 100 MiB/s, unless its disk says more.
 
     Called once memory is filled, so that thresholds are those of the machine at its start. A CPU looks after its 32nd
-    part of the limit. limit_bytes: the limit as it was followed until then, 0: the threshold.
+    part of the limit. No device has been written to for more than a second, after which its estimate begins anew with
+    the first writing. limit_bytes: the limit as it was followed until then, 0: the threshold.
     Source: Linux v6.1 mm/backing-dev.c:wb_init, mm/page-writeback.c:writeback_set_ratelimit.
     """
     if int(arrays["param"]["throttle_by"][0]) != c.THROTTLE_BY_PAUSE:
         return
     for name in ("write_bandwidth", "avg_bandwidth", "dirty_ratelimit", "balanced_ratelimit"):
         arrays["bdi"][name][:] = INIT_BW
+    arrays["bdi"]["bw_stamp"][:] = -IDLE_S * int(arrays["param"]["hz"][0])
     for device, disk in zip(arrays["bdi"], disks, strict=False):
         _boot_known(device, disk)
     arrays["stat"]["written_events"][0] = arrays["bdi"]["written_events"][:nr_bdis].sum()

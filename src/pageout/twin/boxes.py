@@ -26,6 +26,7 @@ from pageout.twin.conditions import (
 from pageout.twin.device import disk_of, share_of
 from pageout.twin.elsewhere import activity_of, with_activity
 from pageout.twin.estimate import Estimate
+from pageout.twin.flushercost import with_flusher_cost
 from pageout.twin.grouped import with_cgroup
 from pageout.twin.lateness import run_delay
 from pageout.twin.layout import whole_window
@@ -33,7 +34,7 @@ from pageout.twin.phase import in_phase
 from pageout.twin.reclaimcost import with_reclaim_cost
 from pageout.twin.recorded_lru import with_lru
 from pageout.twin.start import start_of, with_room, with_start
-from pageout.twin.whitebox import has_workload, program_of, with_cost
+from pageout.twin.whitebox import has_workload, program_of, with_clearing, with_cost
 from pageout.vocabulary.errors import JobFileError, ScenarioError, TraceError
 from pageout.vocabulary.later_kernels import design_for
 from pageout.vocabulary.scenario import FieldError, File, Filesystem, Machine, Scenario, Task, task_seed
@@ -77,7 +78,7 @@ def _white(bundle: Bundle, design: str, seed: int, notes: list[str]) -> Twin:
     memory = _memory(bundle, notes)
     machine = _machine(bundle, memory, notes)
     files, tasks = program_of(bundle, machine, seed, notes)
-    machine = with_cost(bundle, machine, tasks, notes)
+    machine = with_clearing(bundle, with_cost(bundle, machine, tasks, notes), notes)
     own = {task.name for task in tasks}
     machine, files, tasks = _with_others(bundle, machine, files, tasks, seed, notes)
     machine = with_room(_as_busy(bundle, machine, window_of(bundle), notes), memory.cache_bytes)
@@ -126,7 +127,7 @@ def _black(bundle: Bundle, design: str, seed: int, notes: list[str]) -> Twin:
     first, *others = found.scenario.machine.disks
     disks = (msgspec.structs.replace(first, **share_of(bundle)), *others)
     machine = _as_busy(bundle, msgspec.structs.replace(found.scenario.machine, disks=disks), window, notes)
-    machine = with_reclaim_cost(bundle.events, machine, notes)
+    machine = with_flusher_cost(bundle.events, with_reclaim_cost(bundle.events, machine, notes), notes)
     said = ["black box: the workload by trace and samples alone", *notes]
     bytes_of = {what: one for what, one in found.estimates.items() if what.endswith(".bytes")}
     said.append("demand, MiB: " + ", ".join(f"{what[:-6]} {_told(one, MIB)}" for what, one in bytes_of.items()))
@@ -165,7 +166,7 @@ def _machine(bundle: Bundle, memory: Memory, notes: list[str]) -> Machine:
         disks=(disk.disk,),
         filesystem=Filesystem(kind=filesystem_of(bundle.filesystem, notes), disk=disk.disk.name),
     )
-    return with_reclaim_cost(bundle.events, machine, notes)
+    return with_flusher_cost(bundle.events, with_reclaim_cost(bundle.events, machine, notes), notes)
 
 
 def _as_busy(bundle: Bundle, machine: Machine, window: Window | None, notes: list[str]) -> Machine:

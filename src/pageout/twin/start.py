@@ -26,7 +26,7 @@ Floats = NDArray[np.float64]
 LEAST_PAGES = 64
 TURN_PAGES = 1024
 WHOLE = 1 << 40  # work that asks for all there is
-FIRST_NS = 3_000_000_000  # shares are halved after so long
+FIRST_NS = 3_000_000_000  # shares are halved after so long: the first third is less likely to have it
 FLOOR_OVER = 1.1
 ELSEWHERE = "elsewhere"  # the filesystem on the disk that stands for all other devices
 OTHER_DISK = Disk(name="sdb", kind="ssd", queue_depth=32)
@@ -178,17 +178,19 @@ def _completions(events: Events, checks: pl.DataFrame, device: Device, floor_mov
     """
     first = int(checks["time_ns"][0])
     near = checks.filter(pl.col("time_ns") < first + FIRST_NS).select(
-        "time_ns", *(pl.col(name).cast(pl.Float64) for name in ("setpoint", "bdi_setpoint", "limit", "dirty"))
+        "line", "time_ns", *(pl.col(name).cast(pl.Float64) for name in ("setpoint", "bdi_setpoint", "limit", "dirty"))
     )
     near = near.drop_nulls().filter(pl.col("setpoint") > 0)
     if not len(near):
         return 0, 0
     share = (near["bdi_setpoint"] / near["setpoint"]).to_numpy()
-    floor = ((near["limit"] - near["dirty"]).clip(0) / 8 / near["limit"].clip(1)).to_numpy() if floor_moved else 0.0
-    seen = share > floor * FLOOR_OVER + 0.01
-    ends = np.cumsum(device.written)
-    at = np.searchsorted(device.written_ns, near["time_ns"].to_numpy(), side="right")
-    written = np.where(at > 0, ends[np.maximum(at - 1, 0)], 0.0) if len(ends) else np.zeros(len(share))
+    seen = np.ones(len(share), bool)
+    if floor_moved:
+        floor = ((near["limit"] - near["dirty"]).clip(0) / 8 / near["limit"].clip(1)).to_numpy()
+        seen = share > floor * FLOOR_OVER + 0.01
+    written = _written_by(events, near, device)
+    early = seen & (near["time_ns"].to_numpy() < first + FIRST_NS // 3)
+    seen = early if early.any() and (share[early] > 0).any() else seen
     if not seen.any():
         hidden = float(written[-1])
         return 0, int(max(hidden, 4096.0) * 15)  # assumed: its share is below the floor
@@ -199,6 +201,23 @@ def _completions(events: Events, checks: pl.DataFrame, device: Device, floor_mov
     (total, own), *_ = np.linalg.lstsq(left, written[seen] * (1 - share[seen]), rcond=None)
     own = max(float(own), 0.0)
     return int(own), int(max(float(total) - own, 0.0))
+
+
+def _written_by(events: Events, near: pl.DataFrame, device: Device) -> Floats:
+    """Return bytes of which the kernel knew, at each check, that the device had written them since the trace began.
+
+    Pages count when the last request of their extent is done: no more than requests done, nor than all pages written.
+    """
+    ends = np.concatenate(([0.0], np.cumsum(device.written)))
+    done: Floats = ends[np.searchsorted(device.written_ns, near["time_ns"].to_numpy(), side="right")]
+    states = events.frame("global_dirty_state").select("line", pl.col("written").cast(pl.Float64)).drop_nulls()
+    if not len(states):
+        return done
+    states = states.sort("line")
+    so_far = states["written"].to_numpy()
+    last = np.searchsorted(states["line"].to_numpy(), near["line"].to_numpy(), side="right") - 1
+    counted: Floats = (so_far[np.maximum(last, 0)] - so_far[0]) * PAGE_BYTES
+    return np.minimum(done, counted)
 
 
 def elsewhere_of(

@@ -13,7 +13,8 @@ from pageout.bundle.bundle import Bundle
 from pageout.bundle.calls import log_latencies, of_values
 from pageout.bundle.evidence import JOB_FILE, fio_text
 from pageout.bundle.meta import CaseTask
-from pageout.twin.callcost import call_cost
+from pageout.kernel.costs import ADD_TO_CACHE_NS, ALLOC_NS, FAULT_NS, LOOKUP_NS
+from pageout.twin.callcost import FASTEST_NS, SLOWEST_NS, call_cost
 from pageout.twin.conditions import PAGE_BYTES
 from pageout.twin.layout import Program, with_layout
 from pageout.vocabulary.errors import TraceError
@@ -22,6 +23,7 @@ from pageout.workload.fio import read_fio
 
 # fio: extend_file() in filesetup.c preallocates what a job will write, by the native call where there is one.
 _NO_FALLOCATE = re.compile(r"^\s{0,20}fallocate\s{0,20}=\s{0,20}(?:none|0)\b", re.MULTILINE)
+FAULTED_NS = FAULT_NS + ALLOC_NS + ADD_TO_CACHE_NS + LOOKUP_NS  # of a fresh page, beside clearing it
 
 
 def has_workload(bundle: Bundle) -> bool:
@@ -117,15 +119,33 @@ def _io(one: CaseTask, name: str, files: dict[str, File]) -> dict[str, Any]:
 
 
 def _touch_rate(bundle: Bundle, one: CaseTask) -> int:
-    """Return how fast memory is touched: a chunk takes as long as the quarter of its calls that nothing held up."""
-    chunk = one.chunk or 0
+    """Return how fast memory is touched, by the pause after each chunk and its own time; 0: as fast as the CPU can."""
+    chunk, pause_us = one.chunk or 0, one.delay_us_per_chunk or 0.0
     if not chunk:
         return int(one.rate or 0)
-    name = one.log or ""
-    took_us = one.delay_us_per_chunk or 0.0
-    if name in bundle.files.names:
-        took_us += of_values(log_latencies(bundle.files, name)).at(0.25) or 0.0
-    return int(chunk * 1e6 / took_us) if took_us > 0 else 0
+    return int(chunk * 1e6 / (pause_us + (_chunk_us(bundle, one) or 0.0))) if pause_us else 0
+
+
+def _chunk_us(bundle: Bundle, one: CaseTask) -> float | None:
+    """Return how long touching a chunk takes, by the quarter of its calls that nothing held up."""
+    if not one.log or one.log not in bundle.files.names:
+        return None
+    return of_values(log_latencies(bundle.files, one.log)).at(0.25)
+
+
+def with_clearing(bundle: Bundle, machine: Machine, notes: list[str]) -> Machine:
+    """Return the machine as fast at clearing pages as tasks were that touched fresh memory, if any says."""
+    for one in bundle.case.tasks if bundle.case is not None else ():
+        if one.op != "touch_anonymous" or (one.chunk or 0) < PAGE_BYTES:
+            continue
+        took_us = _chunk_us(bundle, one)
+        if took_us is None or took_us <= 0:
+            continue
+        page_ns = took_us * 1000 * PAGE_BYTES / (one.chunk or PAGE_BYTES)
+        clear_ns = min(max(round(page_ns - FAULTED_NS), FASTEST_NS), SLOWEST_NS)
+        notes.append(f"CPU: a fresh page takes {page_ns / 1000:.3g} us, {clear_ns} ns of it to clear it")
+        return msgspec.structs.replace(machine, clear_ns=clear_ns)
+    return machine
 
 
 def with_cost(bundle: Bundle, machine: Machine, tasks: tuple[Task, ...], notes: list[str]) -> Machine:

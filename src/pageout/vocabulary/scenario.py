@@ -210,10 +210,10 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     swap_disk: Annotated[str, note("the disk it lies on (TOML: the first disk unless told)", key="swap.disk")] = ""
     copy_mb_s: Annotated[int, note("memory copy speed, in 10^6 bytes/s", "", 1, 10**6)] = 4000
     syscall_ns: Annotated[int, note("cost of entering and leaving the kernel", "duration", 0, 10**6)] = 300
-    scan_ns: Annotated[
-        int, note("CPU time of looking at a page in reclaim; writing one goes with it", "duration", 1, 10**6)
-    ] = 120
+    clear_ns: Annotated[int, note("CPU time of clearing a page; 0: as of copying one", "duration", 0, 10**7)] = 0
+    scan_ns: Annotated[int, note("CPU time of looking at a page in reclaim", "duration", 1, 10**6)] = 120
     free_ns: Annotated[int, note("CPU time of taking a page from its file and freeing it", "duration", 1, 10**6)] = 200
+    writepage_ns: Annotated[int, note("CPU time of writing a page; 0: goes with scan", "duration", 0, 10**6)] = 0
     start_dirty_limit_bytes: Annotated[
         int, note("what may be dirty by the kernel's own memory of it, which falls slowly; 0: by its settings", "size")
     ] = 0

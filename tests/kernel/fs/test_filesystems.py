@@ -10,10 +10,11 @@ from tests.naive import filesystems as naive
 from pageout.engine import constants as c
 from pageout.kernel.fs.btrfs import extent_write_cache_pages, raised_budget
 from pageout.kernel.fs.buffer import block_write_full_page, bread
-from pageout.kernel.fs.commit import kjournald, log_wait_commit
+from pageout.kernel.fs.commit import journal_commit_transaction, kjournald, log_wait_commit
 from pageout.kernel.fs.ext4 import MAX_MBALLOC, dirty_run, ext4_da_writepages
 from pageout.kernel.fs.extents import convert_delayed, convert_page, metadata_slot, prepare_block
-from pageout.kernel.fs.journal import log_start_commit
+from pageout.kernel.fs.journal import is_shadowed, log_start_commit
+from pageout.kernel.fs.read_write import sys_write
 from pageout.kernel.fs.union import unionfs_write, unionfs_writepage
 from pageout.kernel.mm.filemap import (
     block_of,
@@ -235,6 +236,36 @@ def test_fsync_asks_for_the_commit_that_holds_the_file_and_waits_for_it() -> Non
 def test_a_file_that_was_not_changed_has_no_commit_to_wait_for() -> None:
     m = lab(fs="ext3")
     assert not log_start_commit(m.k, 0, m.k.inode[FILE].trans_id)
+
+
+def test_a_writer_waits_while_its_inode_is_being_written_to_the_journal() -> None:
+    m = lab(fs="ext4", choices=(("flusher.turn", "bandwidth"),))
+    fs = m.k.fs[0]
+    written(m, 0)
+    assert fs.shadow_tid == 0
+    m.act_as(journal_thread(m))
+    m.enter("journal_commit_transaction", 0)
+    assert m.step(journal_commit_transaction).kind == "call"  # the blocks are on their way
+    assert (fs.shadow_tid, fs.tid) == (1, 2)
+
+    m.act_as(USER)
+    f = m.enter("sys_write", FILE, 4096)
+    f.c = 4096
+    assert m.step(sys_write) == slept(fs.wait_queue)
+    assert m.k.inode[FILE].trans_id == 1
+    fs.shadow_tid = 0
+    m.wake()
+    assert m.step(sys_write) == returned(4096)
+    assert m.k.inode[FILE].trans_id == 2
+
+
+def test_who_changes_a_file_of_no_transaction_that_is_being_written_goes_on() -> None:
+    m = lab(fs="ext4")
+    written(m, 0)
+    m.k.fs[0].shadow_tid = 5
+    assert not is_shadowed(m.k, FILE)
+    m.k.fs[0].shadow_tid = int(m.k.inode[FILE].trans_id)
+    assert is_shadowed(m.k, FILE)
 
 
 def union_page(submitter: int, lower: str = "xfs") -> tuple[Lab, int, int]:

@@ -54,7 +54,7 @@ from pageout.kernel.block.request import (
     rwbs_of,
     trace_bio,
 )
-from pageout.kernel.costs import SCAN_NS, SUBMIT_NS
+from pageout.kernel.costs import SUBMIT_NS, WRITEPAGE_NS
 from pageout.kernel.drivers.devices import done_at
 from pageout.kernel.drivers.ticks import passes_tick
 from pageout.kernel.drivers.wire import queue_command
@@ -411,7 +411,7 @@ def _finish_inline(k, bio):
 def _bio_came(k, t, bio):
     """A bio enters its queue for the first time. Returns True if it goes no further now: done, or throttled."""
     b = k.bio[bio]
-    spend(k, t, SUBMIT_NS * k.param.scan_ns // SCAN_NS)
+    spend(k, t, SUBMIT_NS * k.param.writepage_ns // WRITEPAGE_NS)
     task = k.task[t]
     if b.is_write and not b.is_sync and (task.wbc_background or task.wbc_kupdate) and not task.wbc_sync:
         b.background = 1

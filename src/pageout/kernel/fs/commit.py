@@ -163,6 +163,8 @@ def _write_blocks(k, t, f, resume, allocated):
         count_written(k, t, SUBMIT_FLUSHER, 1)
         f.pos += 1
         f.left -= 1
+    if f.stage == BLOCKS:
+        k.fs[f.a].shadow_tid = f.count
     f.stage += 1
     if f.bio != NIL:
         return _submit(k, t, f, resume)
@@ -176,6 +178,9 @@ def _wait_for_blocks(k, t, f, resume):
     index = next_writeback(k, journal, 0, k.inode[journal].nr_slots)
     if index != NIL:
         return call(k, t, f, FN.wait_on_page, resume, find_page(k, journal, index), PG_WRITEBACK, 0)
+    if f.stage == WAIT_BLOCKS:
+        k.fs[f.a].shadow_tid = 0
+        wake_all(k, k.fs[f.a].wait_queue)
     f.stage += 1
     f.left = 1
     return -1

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The running transaction of a journaled filesystem: who is in it, when it is due, asking for its commit.
 
-Source: Linux v2.6.34 fs/jbd/transaction.c:get_transaction, fs/jbd/journal.c:log_start_commit.  Differs: a commit blocks
-nobody who goes on (no T_LOCKED state, no wait for a buffer that is being written to the journal), and the journal never
-fills up, since metadata is written in place by the flusher within its usual time.
+Source: Linux v2.6.34 fs/jbd/transaction.c:get_transaction, fs/jbd/journal.c:log_start_commit.  Differs: a commit waits
+for nobody who is in the middle of a change (no T_LOCKED state); of buffers that are being written to the journal, only
+inodes make those wait who change them, and not 2.6.34's flushers; the journal never fills up, since metadata is written
+in place by the flusher within its usual time.
 """
 
 from pageout.engine.constants import NEVER, NIL
-from pageout.engine.waitqueue import wake_all, wake_task
+from pageout.engine.waitqueue import sleep_on, wake_all, wake_task
 from pageout.jit import kfn
 
 BLOCKS_OF_AN_INODE = 1  # its block of the inode table
@@ -44,6 +45,23 @@ def join_transaction(k, inode):
     begin_transaction(k, file.fs)
     file.trans_id = fs.tid
     fs.trans_blocks += BLOCKS_OF_AN_INODE
+
+
+@kfn
+def is_shadowed(k, inode):
+    """Is the inode's block just being written to the journal? Who is to change it waits until it has been.
+
+    Source: Linux v6.1 fs/jbd2/transaction.c:do_get_write_access, commit.c:journal_end_buffer_io_sync (BH_Shadow).
+    """
+    file = k.inode[inode]
+    fs = k.fs[file.fs]
+    return fs.shadow_tid > 0 and file.trans_id == fs.shadow_tid
+
+
+@kfn
+def sleep_on_shadow(k, t, inode):
+    """Leave the CPU until a journal's thread has got on: then look again."""
+    return sleep_on(k, t, k.fs[k.inode[inode].fs].wait_queue, 0, 0)
 
 
 @kfn

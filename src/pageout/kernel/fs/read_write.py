@@ -35,7 +35,7 @@ from pageout.kernel.costs import LOOKUP_NS
 from pageout.kernel.frames import FN
 from pageout.kernel.fs.extents import get_branch_of, metadata_cached, metadata_slot, prepare_block
 from pageout.kernel.fs.folios import folio_end, is_looked_at_before, join_folio
-from pageout.kernel.fs.journal import log_start_commit
+from pageout.kernel.fs.journal import is_shadowed, log_start_commit, sleep_on_shadow
 from pageout.kernel.fs.xfs_items import inode_locked, sleep_on_inode, xfs_of
 from pageout.kernel.fs.xfs_space import drop_block
 from pageout.kernel.mm.buddy import free_page, try_alloc_for_write
@@ -118,6 +118,9 @@ def sys_write(k, t, f):
             chunk = ratelimit_reached(k, t, k.inode[f.inode].bdi)
             if chunk > 0:
                 return call(k, t, f, FN.balance_dirty_pages, THROTTLED, k.inode[f.inode].bdi, chunk, 0)
+        if is_shadowed(k, f.inode):
+            f.pc = PAGES
+            return sleep_on_shadow(k, t, f.inode)
         index = f.pos >> 12
         nbytes = PAGE_SIZE - (f.pos & 4095)
         if nbytes > f.left:

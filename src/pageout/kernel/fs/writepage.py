@@ -14,7 +14,6 @@ from pageout.engine.kstack import call, ret
 from pageout.engine.waitqueue import wake_page
 from pageout.jit import kfn
 from pageout.kernel.block.bio import bio_add
-from pageout.kernel.costs import SCAN_NS, WRITEPAGE_NS
 from pageout.kernel.frames import FN
 from pageout.kernel.mm.causes import count_reclaim_write, forget_reclaim_write, note_clustered
 from pageout.kernel.mm.filemap import (
@@ -70,7 +69,7 @@ def start_page(k, t, page):
     if k.page[page].pflags & PG_LOCKED:
         k.page[page].pflags ^= PG_LOCKED
         wake_page(k, page)
-    spend(k, t, WRITEPAGE_NS * k.param.scan_ns // SCAN_NS)  # as slow as the machine is at a page in reclaim
+    spend(k, t, k.param.writepage_ns)
 
 
 @kfn

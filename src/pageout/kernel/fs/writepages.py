@@ -29,7 +29,7 @@ from pageout.kernel.block.bio import bio_fits, ioend_add, ioend_alloc
 from pageout.kernel.block.endio import ioend_put
 from pageout.kernel.frames import FN
 from pageout.kernel.fs.ext4 import MAX_MBALLOC, allocate_extent, extent_length, group_ready
-from pageout.kernel.fs.journal import join_transaction, may_reserve, reserve_extent
+from pageout.kernel.fs.journal import is_shadowed, join_transaction, may_reserve, reserve_extent, sleep_on_shadow
 from pageout.kernel.fs.writepage import add_page, count_written
 from pageout.kernel.fs.xfs_items import inode_locked, sleep_on_inode
 from pageout.kernel.mm.filemap import block_of, clear_page_dirty_for_io, find_page, next_dirty
@@ -47,11 +47,13 @@ def writepages(k, t, f):
     """
     MORE, SUBMITTED, WAITED, MAPPED = 1, 2, 3, 4
     task = k.task[t]
+    task.no_resched = 0
     if f.pc == ENTRY:
         _begin(k, t, f)
     while True:
         if out_of_slice(k, t) and f.total != f.nr_taken:
             f.pc, f.nr_taken = MORE, f.total
+            task.no_resched = _never_looks(k, f)
             return YIELD
         index = NIL
         if f.nr_to_write > 0 or task.wbc_sync:
@@ -87,6 +89,16 @@ def writepages(k, t, f):
         if f.count > 0 and not bio_fits(k, f.d, f.inode, index, block):
             return _submit(k, t, f, SUBMITTED)
         _take(k, t, f, page, block)
+
+
+@kfn
+def _never_looks(k, f):
+    """1 where the kernel does not ask whether someone else should run: ext4, from one bio of an extent to the next.
+
+    Its loop over the pages of an extent has no cond_resched(); what may sleep, and so asks, are the lookup before it
+    and each bio.  Source: Linux v6.1 fs/ext4/inode.c:mpage_map_and_submit_buffers.  Differs: the lookup is part of it.
+    """
+    return 1 if f.count > 0 and f.index < f.c and k.fs[k.inode[f.inode].fs].kind == FS_EXT4 else 0
 
 
 @kfn
@@ -158,6 +170,9 @@ def _map(k, t, f, resume):
     if not may_reserve(k, number):
         f.pc = resume
         return sleep_on(k, t, k.fs[number].wait_queue, 0, 0)
+    if is_shadowed(k, f.inode):
+        f.pc = resume
+        return sleep_on_shadow(k, t, f.inode)
     most = MAX_MBALLOC
     if not k.task[t].wbc_sync and f.nr_to_write < most:
         most = f.nr_to_write

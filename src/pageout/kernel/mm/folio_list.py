@@ -33,7 +33,6 @@ from pageout.engine.constants import (
 from pageout.engine.kstack import call, ret, touch
 from pageout.engine.ring import emit
 from pageout.jit import kfn
-from pageout.kernel.costs import SCAN_NS, WRITEPAGE_NS
 from pageout.kernel.frames import FN, LEAF
 from pageout.kernel.mm.buddy import free_page
 from pageout.kernel.mm.causes import note_reclaim_write
@@ -259,7 +258,7 @@ def _after_pageout(k, t, f):
     k.vm.nr_vmscan_write += 1
     k.task[t].st_pageout += 1
     if pg.pflags & PG_DIRTY:  # refused: as much work as putting it under writeback
-        spend(k, t, WRITEPAGE_NS * k.param.scan_ns // SCAN_NS)
+        spend(k, t, k.param.writepage_ns)
     if not pg.pflags & (PG_DIRTY | PG_WRITEBACK | PG_LOCKED | PG_MAPPED) and pg.refs == 0:
         _free(k, t, f, f.page)
     else:

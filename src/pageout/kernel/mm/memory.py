@@ -28,7 +28,7 @@ from pageout.engine.constants import (
 from pageout.engine.kstack import call, ret
 from pageout.jit import kfn
 from pageout.kernel.block.bio import bio_alloc
-from pageout.kernel.costs import FAULT_NS
+from pageout.kernel.costs import FAULT_NS, LOOKUP_NS
 from pageout.kernel.frames import FN
 from pageout.kernel.fs.extents import get_branch_of, metadata_cached, prepare_block
 from pageout.kernel.fs.folios import folio_first, folio_next, has_large_folios
@@ -213,7 +213,7 @@ def _new_anonymous(k, t, f, page, SWAPPED_IN):
     if block == NIL:
         add_to_page_cache(k, t, page, f.a, f.b, ANON_FLAGS & ~PG_ACTIVE if k.param.reclaim_engine else ANON_FLAGS)
         k.inode[f.a].nr_mapped += 1
-        copy_cost(k, t, 4096)
+        spend(k, t, k.param.clear_ns + LOOKUP_NS)
         return ret(k, t, f, 0)
     k.vm.pgmajfault += 1
     k.vm.pswpin += 1
