@@ -89,6 +89,34 @@ def test_which_design_stands_for_a_kernel_is_said(
     assert document["bundles"][0]["design"] == design
     said = f"kernel {kernel}: design {design}" if kernel else f"design {design}, the newest"
     assert said in notes(document)
+    assert ("no reclaim_throttle" in notes(document)) == (design == "linux-6.1" and kernel != "6.6.12")
+    assert ("EEVDF" in notes(document)) == (kernel == "6.6.12")
+
+
+def test_a_task_that_syncs_after_so_many_calls_is_played_so(
+    folder: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    task = {"op": "write", "file": "a", "size": 2 * MIB, "bs": 65536, "fsync_every": 7}
+    change(folder, lambda meta: (meta["case"].pop("fio", None), meta["case"].update(tasks=[task])))
+    (folder / "job.fio").unlink(missing_ok=True)
+    answer(capsys, "replay", str(folder), "--scenario", str(tmp_path / "s.toml"))
+
+    assert "fsync_every = 7" in (tmp_path / "s.toml").read_text()
+
+
+def test_pages_that_cpus_keep_for_themselves_are_free_too(
+    folder: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (folder / "samples.csv").unlink()
+    (folder / "meminfo.before").write_text("MemTotal:  262144 kB\nMemFree:  100000 kB\n")
+    taken = []
+    for kept in (0, 2000):
+        (folder / "zoneinfo.before").write_text(f"  pagesets\n    cpu: 0\n              count: {kept}\n")
+        answer(capsys, "replay", str(folder), "--scenario", str(tmp_path / f"{kept}.toml"))
+        text = (tmp_path / f"{kept}.toml").read_text()
+        taken += [int(line.split("=")[1]) for line in text.splitlines() if line.startswith("taken")]
+
+    assert taken[0] - taken[1] == 2000 * 4096
 
 
 def test_a_kernel_of_its_own_design_needs_no_word(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

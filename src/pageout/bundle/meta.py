@@ -76,6 +76,7 @@ class CaseTask(msgspec.Struct, frozen=True):
     nr_reads: int | None = None
     bs: int | None = None
     end_fsync: bool = False
+    fsync_every: int | None = None  # calls
     limit_s: Number | None = None
     start_s: Number = 0
     log: str | None = None

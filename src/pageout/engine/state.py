@@ -95,7 +95,9 @@ ZONE = tuple(
         # the same for asynchronous compaction; where both scanners began; whether skip bits are to be reset
         "compact_async compact_init compact_init_free compact_flush "
         # what fallbacks have added to its marks; whether kswapd is to be woken for it (vm.watermark_boost_factor)
-        "boost boosted"
+        "boost boosted "
+        # pcp.high=auto: how far a CPU's limit can grow; whether an allocation has found the zone below HIGH
+        "pcp_high_max below_high"
     ).split()
 )
 
@@ -419,7 +421,9 @@ LAYOUT_FIELDS: Mapping[str, tuple[Any, bool]] = {
     "order_stat": ((("attempts", I8), ("failures", I8)), False),  # [order]: requests of order 1 and above by tasks
     "pageblock": (I1, False),  # by frame number / 512: what the block is for, MIGRATE_*
     "pageblock_skip": (I1, False),  # likewise: whether compaction passes it by
-    "pcp": ((("nr", I8), ("free_factor", I8)), False),  # [zone * nr_cpus + cpu]: free frames a CPU keeps
+    # [zone * nr_cpus + cpu]: free frames a CPU keeps; pcp.high=auto: free_factor is what was freed in a row, in pages;
+    # how many it may keep, by what a fetch grows, the second up to which the limit was lowered
+    "pcp": (tuple((name, I8) for name in ("nr", "free_factor", "high", "alloc_factor", "decayed")), False),
     "pcp_list": ((("head", I4), ("tail", I4)), False),  # [(zone * nr_cpus + cpu) * MIGRATE_PCPTYPES + type]
     # [zone * NR_LRU + list]; of the node [group * NR_LRU + list]
     "lru": ((("head", I4), ("tail", I4), ("nr", I8), ("saved_scan", I8)), False),

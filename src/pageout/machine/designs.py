@@ -55,7 +55,7 @@ CHOICE_VALUES: dict[str, dict[str, int]] = {
     "watermark.hugepages": {"off": 0, "on": 1},
     "buddy.steal": {"half": c.STEAL_HALF, "alike": c.STEAL_ALIKE},
     "lru.batch": {"14": 14, "15": 15, "31": 31},
-    "pcp.high": {"batch": c.PCP_BATCHES, "low": c.PCP_LOW},
+    "pcp.high": {"batch": c.PCP_BATCHES, "low": c.PCP_LOW, "auto": c.PCP_AUTO},
     "lru": {"classic": 0, "gen": 1},
     "gen.node": {"shared": c.GEN_SHARED, "own": c.GEN_OWN},
     "gen.flush": {"never": 0, "dirty": 1},
@@ -133,7 +133,7 @@ def nr_kcompactd(choices: Mapping[str, Any]) -> int:
 def marks_of(choices: Mapping[str, Any], values: Mapping[str, int], cpus: int) -> Marks:
     """Return how the design's kernel lays its marks."""
     scaled = choices["watermark.marks"] == "scaled"
-    return Marks(values["vm.watermark_scale_factor"] if scaled else 0, choices["pcp.high"] == "low", cpus)
+    return Marks(values["vm.watermark_scale_factor"] if scaled else 0, choices["pcp.high"] != "batch", cpus)
 
 
 def boot_zone_shares(arrays: dict[str, Any]) -> None:

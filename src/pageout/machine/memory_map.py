@@ -41,6 +41,7 @@ class Zone(NamedTuple):
     pcp_high: int
     inactive_ratio: int
     nr_free: int = -1  # pages free at boot; -1: all present
+    pcp_high_max: int = 0  # pcp.high=auto: the most a CPU may keep
 
 
 def _pcp_batch(present: int) -> int:
@@ -68,11 +69,12 @@ class Marks(NamedTuple):
     """How a kernel lays its watermarks and per-CPU lists; scale: vm.watermark_scale_factor, 0 before it came (4.6)."""
 
     scale: int = 0
-    pcp_low: bool = False  # pcp.high=low
+    pcp_low: bool = False  # pcp.high=low or auto
     cpus: int = 1
 
 
 OLD_MARKS = Marks()
+PCP_MOST_FRACTION = 8  # Linux v6.12 mm/page_alloc.c:MIN_PERCPU_PAGELIST_HIGH_FRACTION: of a zone, by all CPUs
 
 
 def _later_pcp(present: int, low: int, cpus: int) -> tuple[int, int]:
@@ -135,6 +137,7 @@ def _all_free(memory_bytes: int, min_free_kbytes: int, dma32: bool, marks: Marks
                 (reserve[0], reserve[1], reserve[2]),
                 *pcp,
                 math.isqrt(10 * gib) if gib else 1,
+                pcp_high_max=max(present[i] // PCP_MOST_FRACTION // marks.cpus, 4 * pcp[0]),
             )
         )
     return zones

@@ -172,7 +172,7 @@ def _zoneinfo(arrays: Arrays, z: int) -> str:
         lines += [
             f"    cpu: {cpu}",
             f"              count: {int(arrays['pcp']['nr'][z * cpus + cpu])}",
-            f"              high:  {get['pcp_high']}",
+            f"              high:  {max(get['pcp_high'], int(arrays['pcp']['high'][z * cpus + cpu]))}",
             f"              batch: {get['pcp_batch']}",
         ]
     lines += [

@@ -36,6 +36,7 @@ def boot_zones(arrays: dict[str, Any], zones: list[Zone], *, later: bool = False
             "reserve2": zone.reserve[2],
             "pcp_batch": zone.pcp_batch,
             "pcp_high": zone.pcp_high,
+            "pcp_high_max": zone.pcp_high_max,
             "inactive_ratio": zone.inactive_ratio,
             "nr_free": zone.nr_free,
         }

@@ -36,11 +36,12 @@ from pageout.twin.recorded_lru import with_lru
 from pageout.twin.start import start_of, with_room, with_start
 from pageout.twin.whitebox import has_workload, program_of, with_clearing, with_cost
 from pageout.vocabulary.errors import JobFileError, ScenarioError, TraceError
-from pageout.vocabulary.later_kernels import design_for
+from pageout.vocabulary.later_kernels import design_for, differs_of
 from pageout.vocabulary.scenario import FieldError, File, Filesystem, Machine, Scenario, Task, task_seed
 from pageout.vocabulary.settings import check, design_named
 from pageout.vocabulary.units import MIB
 
+_PCP_COUNT = re.compile(r"^ {1,40}count: {1,40}(\d{1,9})$", re.MULTILINE)
 _MEMINFO = re.compile(r"^(\w{1,40}(?:\(\w{1,20}\))?):\s{1,40}(\d{1,18})", re.MULTILINE)
 _RELEASE = re.compile(r"\d{1,3}\.\d{1,3}")
 
@@ -150,7 +151,8 @@ def _design(kernel: str | None, notes: list[str]) -> str:
     if found is None:
         notes.append(f"kernel: nothing says; design {design}, the newest, stands for it")
     elif not design.endswith(f"-{found[0]}"):
-        notes.append(f"kernel {kernel}: design {design} stands for it, the nearest that was read")
+        differs = differs_of(kernel)
+        notes.append(f"kernel {kernel}: design {design} stands for it, the nearest that was read{differs}")
     return design
 
 
@@ -217,6 +219,11 @@ def _file_pages(bundle: Bundle) -> int:
     return sum(_at_start(bundle, name) or 0 for name in ("nr_inactive_file", "nr_active_file"))
 
 
+def _kept_by_cpus(bundle: Bundle) -> int:
+    """Return the free pages on CPUs' own lists, which no counter of free pages has; since 6.7 they may be many."""
+    return sum(map(int, _PCP_COUNT.findall(bundle.proc("zoneinfo.before") or "")))
+
+
 def _memory(bundle: Bundle, notes: list[str]) -> Memory:
     """Return memory in which what is free and what is page cache are as they were."""
     free = _at_start(bundle, "nr_free_pages")
@@ -225,6 +232,7 @@ def _memory(bundle: Bundle, notes: list[str]) -> Memory:
     noted = case.memory if case else None
     if free is None:
         free = (meminfo.get("MemFree") or (noted.free_kib if noted else None) or 0) // 4
+    free += _kept_by_cpus(bundle)
     cache = _file_pages(bundle)
     total_kib = meminfo.get("MemTotal") or (noted.total_kib if noted else None)
     machine = bundle.meta.machine

@@ -113,8 +113,8 @@ def _io(one: CaseTask, name: str, files: dict[str, File]) -> dict[str, Any]:
     return {
         "name": name, "kind": "io", "rw": one.op,
         "file": (list(files).index(file),), "bs_bytes": bs, "io_bytes": bs * calls if calls else one.size or size,
-        "end_fsync": one.end_fsync, "runtime_ns": int((one.limit_s or 0) * 1e9), "norandommap": bool(calls),
-        "rate_bps": int(one.rate or 0),
+        "end_fsync": one.end_fsync, "fsync_every": one.fsync_every or 0, "norandommap": bool(calls),
+        "runtime_ns": int((one.limit_s or 0) * 1e9), "rate_bps": int(one.rate or 0),
     }  # fmt: skip
 
 

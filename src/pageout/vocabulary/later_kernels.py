@@ -89,6 +89,7 @@ _LINUX_6_12 = _LINUX_6_1 | {
     "write.folios": "xfs",
     "block.throttle": "meta",
     "lru.batch": "31",
+    "pcp.high": "auto",
     "reclaim.file_writepage": "never",
     "reclaim.scan_cost": "rotations",
     "reclaim.trim_retry": "on",
@@ -111,6 +112,12 @@ DESIGNS: dict[str, dict[str, str | int]] = {
 }
 # Since which release a kernel is nearer to a design than to the one below it.
 _SINCE = (((6, 14), "linux-6.18"), ((6, 7), "linux-6.12"), ((3, 2), "linux-6.1"), ((0, 0), "linux-2.6.34"))
+# Before which release, since which, a kernel differs from the design that stands for it in what matters most.
+_DIFFERS = (
+    ((3, 2), (5, 16), "waits in reclaim for congestion, no reclaim_throttle; LRU lists of pages, not of folios"),
+    ((6, 6), (6, 7), "who runs next is chosen by EEVDF, here by CFS"),
+    ((6, 19), (999, 0), "is newer than anything that was read"),
+)
 _RELEASE = re.compile(r"(\d{1,3})\.(\d{1,3})")
 
 
@@ -119,6 +126,13 @@ def check_needs(chosen: Mapping[str, str | int]) -> None:
     for (name, value), (other, needed) in NEEDS.items():
         if chosen[name] == value and chosen[other] != needed:
             raise FieldError(f"design.{name}", f"{value} needs {other} = {needed}")
+
+
+def differs_of(release: str | None) -> str:
+    """Return in what a release differs most from the design that stands for it, as the end of a sentence; or ""."""
+    found = _RELEASE.match(release or "")
+    version = (int(found[1]), int(found[2])) if found else (0, 0)
+    return next((f": {words}" for since, before, words in _DIFFERS if since <= version < before), "")
 
 
 def design_for(release: str | None) -> str:

@@ -40,8 +40,8 @@ CHOICES: dict[str, tuple[tuple[str, ...], str]] = {
     ),
     "lru.batch": (("14", "15", "31"), "new pages that a CPU gathers before they go to their lists"),
     "pcp.high": (
-        ("batch", "low"),
-        "free pages a CPU keeps of a zone: six batches, or four or its part of LOW, fewer while kswapd runs",
+        ("batch", "low", "auto"),
+        "free pages a CPU keeps of a zone: six batches; its part of LOW, fewer while kswapd runs; or self-tuned (6.7)",
     ),
     "compaction": (("off", "on"), "whether reclaim.engine=node moves pages together for requests of order 1 and up"),
     "events.isolate_mode": (

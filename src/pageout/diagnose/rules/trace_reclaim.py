@@ -77,13 +77,14 @@ def _stalls(case: Case, met: Stalls) -> Finding:
     top = found[0] if found else None
     noticed = worst_ns >= NOTICED_S * NS or not little or bool(open_ended)
     memcg, blocks = met.kind.startswith("memcg"), _for_blocks(met)
+    scans = "mm_vmscan_lru_shrink_inactive" in met.events.frames
     return Finding(
         id=_id(memcg, blocks, top),
         severity=ERROR if severe else WARNING if noticed else INFO,
         title=_title(met, ended, worst_ns, blocks, top),
         detail=_detail(met, ended, open_ended, blocks, found),
-        confidence=HIGH if top is not None and top.share > 0.5 else MEDIUM if top is not None else LOW,
-        why=_why(top, any(cause.id == "cpu-starved" for cause in found)),
+        confidence=HIGH if top is not None and top.share > 0.5 else MEDIUM if top is not None or scans else LOW,
+        why=_why(top, scans, any(cause.id == "cpu-starved" for cause in found)),
         evidence=lines(met.file, ended if len(ended) else met.found, 3, "line", "line_end") + tuple(e for cause in found[:3] for e in cause.evidence),
         is_not=not_the_limits(case) if top is None or top.id not in ("writes", "dirty", "pages") else (),
         unknown=_unknown(met.events, found) + holes_unknown(met.events),
@@ -142,7 +143,9 @@ def _id(memcg: bool, blocks: bool, top: Cause | None) -> str:
     return f"{base}-{top.id}" if top is not None else f"{base}-stalls"
 
 
-def _why(top: Cause | None, starving: bool) -> str:
+def _why(top: Cause | None, scans: bool, starving: bool) -> str:
+    if top is None and scans:
+        return "begin and end of each stall are in the trace; in what it met nothing stands out"
     if top is None:
         return "begin and end of each stall are in the trace; what it met is not"
     if starving:

@@ -26,7 +26,7 @@ from pageout.engine.constants import (
     MT_SHIFT,
     NIL,
     ORDER_SHIFT,
-    PCP_LOW,
+    PCP_AUTO,
     PG_KERNEL,
     PG_PCP,
     PG_TAIL,
@@ -40,6 +40,7 @@ from pageout.kernel.costs import ALLOC_NS
 from pageout.kernel.mm.dirty_limits import node_dirty_ok, zone_dirty_ok
 from pageout.kernel.mm.free_area import free_one_page, pageblock_type, rmqueue_within, zone_of
 from pageout.kernel.mm.kswapd_wake import wake_for_boost
+from pageout.kernel.mm.pcp_high import note_freed, nr_kept, nr_to_decay, nr_to_fetch, nr_to_give_back
 from pageout.vocabulary.tracepoints import EV
 
 ZONE_NORMAL = 2
@@ -78,12 +79,12 @@ def _pcp_add(k, pages, page, cold, kind):
 
 @kfn
 def _refill_pcp(k, t, zone, at, kind, cold, nofragment):
-    """Fetch a batch of single pages into an empty list; the first fetched is the first used, from either end.
+    """Fetch single pages into an empty list, a batch or more; the first fetched is the first used, from either end.
 
     Source: Linux v2.6.34 mm/page_alloc.c:rmqueue_bulk.
     """
     pages = k.pcp_list[at * MIGRATE_PCPTYPES + kind]
-    for _ in range(k.zone[zone].pcp_batch):
+    for _ in range(nr_to_fetch(k, zone, at)):
         page = rmqueue_within(k, t, zone, 0, kind, nofragment)
         if page == NIL:
             break
@@ -153,6 +154,9 @@ def rmqueue_of_cpu(k, t, zone, order, cpu, gfp, nofragment):
     at = zone * k.param.nr_cpus + cpu
     pages = k.pcp_list[at * MIGRATE_PCPTYPES + kind]
     if pages.head == NIL:
+        spare = nr_to_decay(k, t, zone, at)
+        if spare > 0:
+            drain_pcp(k, t, zone, cpu, spare)
         _refill_pcp(k, t, zone, at, kind, gfp & GFP_COLD, nofragment)
         if pages.head == NIL:
             return NIL
@@ -236,6 +240,10 @@ def _mark_of(z, alloc_flags):
 def _passes(k, zone, order, alloc_flags, classzone):
     """Is the zone above its mark? One page for a request that cannot wait is not measured by the boost."""
     z = k.zone[zone]
+    if k.param.pcp_mode == PCP_AUTO and not z.below_high:
+        if zone_watermark_ok(k, zone, order, _mark_of(z, WMARK_HIGH), classzone, alloc_flags):
+            return True
+        z.below_high = 1
     if zone_watermark_ok(k, zone, order, _mark_of(z, alloc_flags), classzone, alloc_flags):
         return True
     urgent = z.boost and order == 0 and alloc_flags & ALLOC_HARDER and not alloc_flags & (WMARK_LOW | WMARK_HIGH)
@@ -333,29 +341,20 @@ def free_page(k, t, page, cold):
     _pcp_add(k, k.pcp_list[at * MIGRATE_PCPTYPES + shared], page, cold, kind)
     k.pcp[at].nr += 1
     k.vm.pgfree += 1
-    if k.pcp[at].nr >= _pcp_high(k, zone):
-        drain_pcp(k, t, zone, cpu, _nr_to_drain(k, zone, at))
+    note_freed(k, zone, at)
+    high = nr_kept(k, zone, at)
+    if k.pcp[at].nr >= high:
+        count = max(nr_to_give_back(k, zone, at, high), nr_to_decay(k, t, zone, at))
+        drain_pcp(k, t, zone, cpu, min(count, k.pcp[at].nr))
+        if k.zone[zone].below_high:
+            _look_above_high(k, zone)
 
 
 @kfn
-def _pcp_high(k, zone):
-    """Pages a CPU may keep of the zone; fewer while kswapd works. Source: Linux v6.1 mm/page_alloc.c:nr_pcp_high."""
-    z = k.zone[zone]
-    return min(z.pcp_high, 4 * z.pcp_batch) if k.node.reclaim_active and k.param.pcp_mode == PCP_LOW else z.pcp_high
-
-
-@kfn
-def _nr_to_drain(k, zone, at):
-    """A batch; with pcp.high=low twice as much each time, while nothing is taken. Source: v6.1 nr_pcp_free."""
-    batch, high = k.zone[zone].pcp_batch, _pcp_high(k, zone)
-    if k.param.pcp_mode != PCP_LOW:
-        return batch
-    if high < batch:
-        return 1
-    count = batch << k.pcp[at].free_factor
-    if count < high - batch:
-        k.pcp[at].free_factor += 1
-    return max(min(count, high - batch), batch)
+def _look_above_high(k, zone):
+    """Note that a zone has come above HIGH again: CPUs may keep more. Source: Linux v6.12 free_unref_page_commit."""
+    if zone_watermark_ok(k, zone, 0, _mark_of(k.zone[zone], WMARK_HIGH), k.param.nr_zones - 1, 0):
+        k.zone[zone].below_high = 0
 
 
 @kfn
