@@ -124,6 +124,24 @@ def test_a_throttled_device_drains_n_bytes_in_n_over_b_seconds(tmp_path: Path) -
     assert result.metrics["device_busy_share"] > 0.97
 
 
+@pytest.mark.parametrize("shared", [False, True])
+def test_reads_and_writes_take_turns_where_one_limit_is_for_both(shared: bool, tmp_path: Path) -> None:
+    limits = {"write_bps": 20 * MIB, "read_bps": 40 * MIB, "shared_limit": shared}
+    slow = machine(64, filesystem=DATA_ALONE, kind="throttled", queue_depth=8, **limits)
+    write = io("write", 16, bs_bytes=128 * KIB, end_fsync=True)
+    read = io("read", 16, "reader", of=1, bs_bytes=128 * KIB)
+
+    _, recording = traced(scenario(slow, (file(16), file(16, "read", exists=True)), write, read), tmp_path)
+
+    done = [int(requests(recording, write=write)["time_ns"][-1]) / S for write in (True, False)]
+    begun = min(int(requests(recording, "block_rq_issue", write=write)["time_ns"][0]) / S for write in (True, False))
+    in_turns = 16 / 20 + 16 / 40
+    if shared:
+        assert max(done) - begun == pytest.approx(in_turns, rel=0.04)
+    else:  # both wait for the same eight places, so not quite side by side
+        assert 16 / 20 <= max(done) - begun < 0.9 * in_turns
+
+
 @pytest.mark.parametrize(("which", "zone"), [(0, 0), (1, 8)])
 def test_a_disks_sequential_rate_is_that_of_its_zone(which: int, zone: int, tmp_path: Path) -> None:
     disk = machine(64, filesystem=DATA_ALONE, outer_mb_s=100, inner_mb_s=40)

@@ -101,7 +101,7 @@ def test_a_task_that_syncs_after_so_many_calls_is_played_so(
     (folder / "job.fio").unlink(missing_ok=True)
     answer(capsys, "replay", str(folder), "--scenario", str(tmp_path / "s.toml"))
 
-    assert "fsync_every = 7" in (tmp_path / "s.toml").read_text()
+    assert "\nfsync = 7\n" in (tmp_path / "s.toml").read_text()
 
 
 def test_pages_that_cpus_keep_for_themselves_are_free_too(

@@ -53,6 +53,10 @@ SCENARIOS: Mapping[str, Scenario] = {
         writer("w", 80), Task(name="r", rw="read", bs_bytes=65536, io_bytes=40 * MIB),
         files=(File(name="w", size_bytes=80 * MIB), File(name="r", size_bytes=40 * MIB, exists=True)),
     ),
+    "a reader and a writer, one limit for both": known(
+        writer("w", 80), Task(name="r", rw="read", bs_bytes=65536, io_bytes=40 * MIB), shared_limit=True,
+        files=(File(name="w", size_bytes=80 * MIB), File(name="r", size_bytes=40 * MIB, exists=True)),
+    ),
     "a machine that was at work before": known(
         writer("w", 80),
         start_bandwidth=15 * MIB, start_avg_bandwidth=15 * MIB, start_ratelimit=30 * MIB, start_written_bytes=64 * MIB,
@@ -129,6 +133,13 @@ def test_the_size_of_calls_and_the_rate_of_one_that_was_never_held_are_seen() ->
     (task,) = slow.scenario.tasks
     most = max(task.phases, key=lambda phase: phase.amount_bytes)
     assert most.rate_bps == pytest.approx(8 * MIB, rel=0.03)
+
+
+@pytest.mark.parametrize("name", [name for name in SCENARIOS if "reader" in name])
+def test_one_limit_for_reads_and_writes_is_seen(name: str) -> None:
+    _, found, _ = both(name)
+
+    assert found.scenario.machine.disks[0].shared_limit == ("one limit" in name)
 
 
 def test_the_start_is_what_the_first_events_said() -> None:

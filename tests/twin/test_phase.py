@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pageout.twin.completions import Device
+from pageout.twin.completions import Device, tick_of
 from pageout.twin.phase import in_phase, until_tick
 from pageout.twin.seeds import from_seed
 from pageout.vocabulary.scenario import Disk, Machine, Scenario, Task
@@ -20,6 +20,19 @@ def ticking(first_ns: int, nr: int, rng: np.random.Generator) -> Device:
     at = first_ns + np.repeat(np.arange(nr) * TICK_NS, 4) + 30_000 + np.tile(np.arange(4) * 60_000, nr)
     at = np.sort(at + rng.integers(0, 20_000, len(at)))
     return Device("8:0", written_ns=at.astype(np.int64), written=np.full(len(at), 131072.0))
+
+
+@given(st.integers(0, 2**31), st.integers(0, 2_000_000))
+def test_a_tick_is_seen_though_it_comes_late_and_chance_is_none(seed: int, late_ns: int) -> None:
+    rng = np.random.default_rng(seed)
+    late = np.arange(300) * TICK_NS + rng.integers(0, late_ns + 1, 300)
+    chance = np.cumsum(rng.exponential(TICK_NS, 300)).astype(np.int64)
+    for starts, found in ((late, True), (chance, False)):
+        at = (starts[:, None] + np.arange(4) * 60_000).reshape(-1)
+        tick, nbytes = tick_of(at, np.full(len(at), 131072.0), 4_000_000)
+        assert (tick is not None) == found
+        if found:
+            assert (tick, nbytes) == (pytest.approx(TICK_NS, rel=0.001), 4 * 131072)
 
 
 @given(st.integers(0, 10**12), st.integers(0, TICK_NS - 1), st.integers(0, 2**31))

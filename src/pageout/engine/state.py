@@ -189,7 +189,7 @@ QUEUE = tuple(
         "count_write full_read full_write wait_read wait_write sort_read sort_write nr_sort_read nr_sort_write "
         "head_block plugged plug_gen busy_since_ns busy_ns starved batch_dir batch_left position_block seek_table "
         "rotation_ns outer_ns_per_block inner_ns_per_block channel_start nr_channels read_ns write_ns page_ns "
-        "link_ns read_bps write_bps read_iops write_iops bucket_read_ns bucket_write_ns error_every "
+        "link_ns read_bps write_bps read_iops write_iops bucket_read_ns bucket_write_ns bucket_shared error_every "
         "nr_write_requests nr_read_requests blocks_written blocks_read nr_seeks seek_blocks merged errors "
         "nr_blocks "
         # stacked devices: members, leaves (for congestion and unplugging), the kernel thread and who waits for it

@@ -69,6 +69,7 @@ def queue_fields(disk: Disk) -> dict[str, int]:
         "page_ns": PAGE * 1000 // disk.mb_s,
         "read_bps": disk.read_bps,
         "write_bps": disk.write_bps,
+        "bucket_shared": int(disk.shared_limit),
         "read_iops": disk.read_iops,
         "write_iops": disk.write_iops,
         "error_every": disk.write_error_every,

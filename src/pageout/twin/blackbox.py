@@ -351,7 +351,8 @@ class _Box:
             wanted |= {"max_sectors_kb": kib, "max_segments": most_segments(self.design, kib)}
         if device.write_bps is None and (busy := busy_rate(self.known.events, device.name)) is not None:
             self.notes.append(f"the device was never busy for long; while it was, {busy / 1e6:.4g} MB/s passed")
-            wanted |= {"write_bps": max(int(busy), PAGE_BYTES), "limit": "bucket"}
+            limit = max(int(busy), PAGE_BYTES)
+            wanted |= {"write_bps": limit, "read_bps": limit, "limit": "bucket", "shared_limit": True}
         elif device.write_bps is None:
             self.notes.append("the device was never busy for long: it is taken to answer at once")
             wanted["kind"] = "null"
@@ -369,8 +370,12 @@ class _Box:
         if device.tick_ns and fits and wanted["kind"] == "throttled":
             wanted |= {"limit": "ticks", "tick_ns": device.tick_ns, "tick_bytes": device.tick_bytes}
             self.notes.append(f"the device lets {device.tick_bytes} bytes pass every {device.tick_ns / 1e6:.3g} ms")
-        if _is_busy(device) and wanted.get("limit") == "slices":
-            wanted["limit"] = "bucket"
+        if wanted.get("limit") == "slices" and (device.is_shared or _is_busy(device)):
+            wanted |= {"limit": "bucket", "shared_limit": device.is_shared}
+            if device.is_shared:
+                self.notes.append(
+                    "the device: what was read was missing from what was written, so one limit is for both"
+                )
         elif device.service_ns is not None:
             wanted["latency_us"] = min(int(device.service_ns.value // 1000), 10**6)
         size = max(device.span_bytes * 2, 64 * GIB, sum(file.size_bytes for file in self.files) * 2)

@@ -23,12 +23,15 @@ Floats = NDArray[np.float64]
 SECTOR = 512
 WINDOWS_NS = (500_000_000, 200_000_000, 100_000_000)
 LEAST_WINDOWS = 8
+OPPOSED = -0.5  # correlation of what is read and what is written, where one limit is for both
+LEAST_READ = 0.05  # of what is written
 ALIKE = 0.1  # median distance from the median, as a part of it
 STEADY = 0.25
 SMALL_BYTES = 16384
 BURST_NS = 1_000_000  # completions further apart belong to different ticks
 TICK_NS = (8_000_000, 250_000_000)
 MOSTLY = 0.9
+NEAR_TICK = 0.2  # of the period: a host that runs other machines too is late by milliseconds
 BUSY_ENOUGH_NS = 10_000_000
 BLK_MAX_SEGMENTS = 128  # include/linux/blkdev.h: of a driver that sets none
 
@@ -43,6 +46,7 @@ class Device:
     write_bps: Estimate | None = None
     write_iops: Estimate | None = None
     limited_by: str | None = None  # bytes, requests; None: it cannot be told
+    is_shared: bool = False  # what is read is missing from what is written: the rates are of both together
     tick_ns: int | None = None  # requests pass in bursts so far apart
     tick_bytes: int | None = None
     largest_bytes: int = 0
@@ -102,19 +106,41 @@ def _device(
 ) -> Device:
     is_data = pl.col("rwbs").str.contains("W") & ~pl.col("rwbs").str.contains("M")
     writes = rows.filter(is_data)
-    reads = rows.filter(pl.col("rwbs").str.starts_with("R"))
-    times, sizes = writes["time_ns"].to_numpy(), writes["nr_sector"].to_numpy() * float(SECTOR)
+    is_read = pl.col("rwbs").str.starts_with("R")
+    reads = rows.filter(is_read)
+    times, sizes = _timed(writes)
     read_bytes = int(reads["nr_sector"].sum()) * SECTOR
     if not len(times):
         return Device(name, read_bytes=read_bytes, service_ns=service)
-    bps, iops, limited = _rates(times, sizes, waiting)
-    tick, per_tick = _tick(times, sizes, tick_ns)
+    is_shared = _is_shared(times, sizes, _timed(reads), waiting)
+    both = _timed(rows.filter(is_data | is_read)) if is_shared else (times, sizes)
+    bps, iops, limited = _rates(*both, waiting)
+    tick, per_tick = tick_of(times, sizes, tick_ns)
     sectors, nr = writes["sector"].to_numpy(), writes["nr_sector"].to_numpy()
     low, high = (float(end) for end in np.quantile(sectors, [0.01, 0.99]))
     return Device(
-        name, int(sizes.sum()), read_bytes, bps, iops, limited, tick, per_tick, int(sizes.max()),
+        name, int(sizes.sum()), read_bytes, bps, iops, limited, is_shared, tick, per_tick, int(sizes.max()),
         of_values(sizes), _is_sequential(sectors, nr), int(high - low) * SECTOR, service, times, sizes,
     )  # fmt: skip
+
+
+def _timed(rows: pl.DataFrame) -> tuple[Ints, Floats]:
+    return rows["time_ns"].to_numpy(), rows["nr_sector"].to_numpy() * float(SECTOR)
+
+
+def _is_shared(times: Ints, sizes: Floats, reads: tuple[Ints, Floats], waiting: tuple[Ints, Floats] | None) -> bool:
+    """Was less written whenever more was read, while there was something to write all the time?"""
+    if reads[1].sum() < LEAST_READ * sizes.sum():
+        return False
+    for window_ns in WINDOWS_NS:
+        edges, full = _full(times, waiting, window_ns)
+        if full.sum() < LEAST_WINDOWS:
+            continue
+        written = np.histogram(times, edges, weights=sizes)[0][full]
+        read = np.histogram(reads[0], edges, weights=reads[1])[0][full]
+        varies = min(written.std(), read.std()) > 0
+        return bool(varies and np.corrcoef(written, read)[0, 1] < OPPOSED)
+    return False
 
 
 def _is_sequential(sectors: Ints, nr: Ints) -> bool | None:
@@ -160,19 +186,24 @@ def _full_windows(
     times: Ints, sizes: Floats, waiting: tuple[Ints, Floats] | None, window_ns: int
 ) -> tuple[Floats, Floats]:
     """Return bytes and requests done in each window in which pages were under writeback all the time."""
-    edges = np.arange(times[0], times[-1], window_ns)
-    nr = len(edges) - 1
-    if nr < 1:
-        return np.zeros(0), np.zeros(0)
+    edges, full = _full(times, waiting, window_ns)
+    nr = len(full)
     where = np.searchsorted(edges, times, side="right") - 1
     nbytes = np.bincount(where, weights=sizes, minlength=nr)[:nr].astype(np.float64)
     count = np.bincount(where, minlength=nr)[:nr].astype(np.float64)
-    full = count > 0
+    return nbytes[full], count[full]
+
+
+def _full(times: Ints, waiting: tuple[Ints, Floats] | None, window_ns: int) -> tuple[Ints, NDArray[np.bool_]]:
+    """Return the edges of windows, and in which of them pages were under writeback all the time."""
+    edges = np.arange(times[0], times[-1], window_ns)
+    nr = max(len(edges) - 1, 0)
+    full = np.bincount(np.searchsorted(edges, times, side="right") - 1, minlength=nr)[:nr] > 0
     if waiting is not None:
         ends = np.searchsorted(waiting[0], edges)
         for window, (low, high) in enumerate(pairwise(ends.tolist())):
             full[window] = high > low and waiting[1][max(low - 1, 0) : high + 1].min() > 0
-    return nbytes[full], count[full]
+    return edges, full
 
 
 def _rate(values: Floats) -> Estimate:
@@ -195,7 +226,7 @@ def _variation(values: Floats) -> float:
     return float(np.median(np.abs(values - middle))) / middle if middle else np.inf
 
 
-def _tick(times: Ints, sizes: Floats, tick_ns: int) -> tuple[int | None, int | None]:
+def tick_of(times: Ints, sizes: Floats, tick_ns: int) -> tuple[int | None, int | None]:
     """Return period and bytes of bursts, where completions come in bursts at a period of several timer ticks."""
     starts = np.flatnonzero(np.diff(times, prepend=times[0] - TICK_NS[1]) > BURST_NS)
     if len(starts) < 20:
@@ -207,7 +238,7 @@ def _tick(times: Ints, sizes: Floats, tick_ns: int) -> tuple[int | None, int | N
     if not max(TICK_NS[0], 2.5 * tick_ns) <= period <= TICK_NS[1]:
         return None, None
     whole = np.round(gaps / period)
-    near = (np.abs(gaps - whole * period) < 0.1 * period) & (whole > 0)
+    near = (np.abs(gaps - whole * period) < NEAR_TICK * period) & (whole > 0)
     if near.mean() < MOSTLY:
         return None, None
     exact = float(gaps[near].sum() / whole[near].sum())

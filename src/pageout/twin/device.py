@@ -19,6 +19,7 @@ DISK_BYTES = 500 * 1000**3  # its size decides how large a journal is
 SECTORS_PER_KIB = 2
 SECTOR_BYTES = 512
 LEAST_BYTES = 1 << 30
+LEAST_RATE = 4096
 
 
 class Modelled(NamedTuple):
@@ -120,4 +121,5 @@ def _by_itself(bundle: Bundle, notes: list[str]) -> dict[str, Any]:
         notes.append("nothing says how fast the device is: it answers at once")
         return {"kind": "null"}
     notes.append(f"the device by its own requests: {rate / 1e6:.4g} MB/s while any were under way")
-    return {"kind": "throttled", "write_bps": max(int(rate), 4096), "read_bps": max(int(rate), 4096)}
+    limit = max(int(rate), LEAST_RATE)
+    return {"kind": "throttled", "write_bps": limit, "read_bps": limit, "shared_limit": True}

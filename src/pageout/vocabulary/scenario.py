@@ -138,6 +138,9 @@ class Disk(msgspec.Struct, frozen=True, kw_only=True):
             of="throttled",
         ),
     ] = "bucket"
+    shared_limit: Annotated[
+        bool, note("with bucket: reads and writes take turns, each at its rate, as on a device itself", of="throttled")
+    ] = False
     throttle_slice_ns: Annotated[
         int, note("slices that blk-throttle counts in", "duration", 10**6, 10**9, of="throttled")
     ] = 100_000_000

@@ -68,18 +68,20 @@ def _later(x, y):
 
 @kfn
 def _throttled_done_ns(q, nr_pages, is_write, now):
-    """Token buckets of bytes and of requests, for each direction: whichever allows it later decides."""
+    """Token buckets of bytes and of requests, for each direction or one for both: whichever allows it later decides."""
     if is_write == WRITE:
-        bps, iops, bucket = q.write_bps, q.write_iops, q.bucket_write_ns
+        bps, iops = q.write_bps, q.write_iops
     else:
-        bps, iops, bucket = q.read_bps, q.read_iops, q.bucket_read_ns
+        bps, iops = q.read_bps, q.read_iops
+    by_write = is_write == WRITE or q.bucket_shared
+    bucket = q.bucket_write_ns if by_write else q.bucket_read_ns
     cost = 0
     if bps > 0:
         cost = nr_pages * 4096 * 1_000_000_000 // bps
     if iops > 0:
         cost = _later(cost, 1_000_000_000 // iops)
     done = _later(bucket, now) + cost
-    if is_write == WRITE:
+    if by_write:
         q.bucket_write_ns = done
     else:
         q.bucket_read_ns = done
