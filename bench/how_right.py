@@ -76,9 +76,8 @@ error, not that of going from A to B.
 WHY = """\
 ## Where it is wrong, and why
 
-- **Pauses of 6.18 where other tasks used the CPUs** (`loose`, `two-writers`): how busy they were is told by how late
-  the sampler woke, ten times a second; the writer, which wakes with the tick, waited longer than that. Too little
-  waiting makes too many pauses: of two ticks one more or less is a fifth.
+- **Other tasks on the CPUs** (6.18: `loose`, `tight`, `two-writers`): how busy they were is told by how late held
+  writers came back. One share and one mean stand for it; its longest waits, tens of milliseconds, come too seldom.
 - **Requests of two writers**: what is written in calls of 4 KiB lies in single pages, which after days of running
   follow each other in memory by chance only, so a request ends after 128 of them. Here memory is as after boot.
 - **From one recording to another**: what else the machine did meanwhile goes with the demand of A, its other writers

@@ -1,14 +1,21 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""How late samples were tells how long a woken task waits for a CPU."""
+"""How late samples were, and writers that were held, tells how long a woken task waits for a CPU."""
 
+import msgspec
 import numpy as np
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pageout.bundle.bundle import read_bundle
+from pageout.events.tables import Events, frame_schema
+from pageout.jit import INTERPRETED
 from pageout.twin.boxes import scenario_of
-from pageout.twin.lateness import run_delay
+from pageout.twin.lateness import run_delay, run_delay_of_held
+from pageout.twin.simulated import run
+from pageout.vocabulary.scenario import MIB, Disk, File, Filesystem, Machine, Scenario, Task
+from pageout.vocabulary.schema import EVENTS
 from tests.bundle.made import META, small
 
 EVERY_NS = 100_000_000
@@ -65,3 +72,83 @@ def test_on_one_cpu_the_sampler_waits_for_the_recorded_tasks_and_tells_nothing(t
     machine = scenario_of(bundle, box="white").scenario.machine
 
     assert (machine.busy_percent > 0) == (cpus > 1)
+
+
+TICK_NS, MS = 4_000_000, 1_000_000
+
+
+def table(name: str, rows: list[dict[str, int]]) -> pl.DataFrame:
+    schema = frame_schema(EVENTS[name])
+    return pl.DataFrame([dict.fromkeys(schema) | row for row in rows], schema=schema)
+
+
+def held(
+    late_ns: np.ndarray, phase_ns: int, page_ns: int, *, pid: int = 7, synced: frozenset[int] = frozenset()
+) -> Events:
+    """A writer that is told to sleep 1 to 5 ticks, comes back so late, dirties 64 pages and is looked at again.
+
+    synced: the wakes after which it first waits 50 ms for a request of its own
+    """
+    at, checks, issued = phase_ns, list[dict[str, int]](), list[dict[str, int]]()
+    for number, late in enumerate(late_ns.tolist()):
+        pause = 4 * (1 + number % 5)
+        checks.append({"line": 2 * number, "time_ns": at, "pid": pid, "pause": pause, "dirtied": 64, "paused": 0})
+        due = at + pause * MS
+        at = -(-(due - phase_ns) // TICK_NS) * TICK_NS + phase_ns + int(late) + 64 * page_ns
+        if number in synced:
+            issued.append({"line": 2 * number + 1, "time_ns": at, "pid": pid})
+            at += 50 * MS
+    frames = {"balance_dirty_pages": table("balance_dirty_pages", checks)}
+    return Events(frames=frames | ({"block_rq_issue": table("block_rq_issue", issued)} if issued else {}))
+
+
+@given(st.integers(0, 2**31), st.integers(5, 60), st.integers(5, 30), st.integers(0, TICK_NS), st.integers(300, 5000))
+def test_held_writers_tell_the_share_and_the_length_of_waits(
+    seed: int, percent: int, mean_ms: int, phase_ns: int, page_ns: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    late = np.where(rng.random(8000) < percent / 100, rng.exponential(mean_ms * MS, 8000), 0.0)
+    found = run_delay_of_held(held(late, phase_ns, page_ns), TICK_NS, page_ns, 0, 10**15)
+
+    assert found is not None
+    assert found.busy_percent == pytest.approx(percent * np.exp(-2 / mean_ms), rel=0.2, abs=2)
+    assert found.run_delay_ns == pytest.approx(mean_ms * 1e6 + 2e6, rel=0.25)
+
+
+def test_who_is_on_time_or_waits_for_his_own_requests_waits_for_no_cpu() -> None:
+    on_time = np.zeros(400)
+
+    assert run_delay_of_held(held(on_time, 1000, 500), TICK_NS, 500, 0, 10**15) is None
+    synced = held(on_time, 1000, 500, synced=frozenset(range(0, 400, 4)))
+    assert run_delay_of_held(synced, TICK_NS, 500, 0, 10**15) is None
+    without = Events(frames={"balance_dirty_pages": synced.frame("balance_dirty_pages")})
+    assert run_delay_of_held(without, TICK_NS, 500, 0, 10**15) is not None
+
+
+def test_a_writer_that_sleeps_for_a_reason_of_its_own_tells_nothing() -> None:
+    assert run_delay_of_held(held(np.full(400, 15 * MS), 1000, 500), TICK_NS, 500, 0, 10**15) is None
+
+
+@pytest.mark.skipif(INTERPRETED, reason="seconds of a machine, interpreted, take minutes")
+@pytest.mark.parametrize(("percent", "mean_ms"), [(0, 10), (30, 8), (55, 14)])
+def test_what_a_simulated_machine_was_given_comes_back(percent: int, mean_ms: int) -> None:
+    disk = Disk(kind="throttled", limit="slices", write_bps=40 * MIB, size_bytes=8 << 30)
+    machine = Machine(
+        memory_bytes=512 * MIB, cpus=2, disks=(disk,), filesystem=Filesystem(kind="ext4"), copy_mb_s=4000,
+    )  # fmt: skip
+    task = Task(name="w", rw="write", file=(0,), io_bytes=600 * MIB, bs_bytes=65536, end_fsync=True)
+    scenario = Scenario(
+        name="busy", machine=msgspec.structs.replace(machine, busy_percent=percent, run_delay_ns=mean_ms * MS),
+        files=(File(name="w", size_bytes=600 * MIB),), tasks=(task,), design="linux-6.18",
+        settings={"vm.dirty_bytes": 64 * MIB, "vm.dirty_background_bytes": 16 * MIB},
+    )  # fmt: skip
+    events = run(scenario).evidence.events
+    assert events is not None
+    found = run_delay_of_held(events, TICK_NS, 1500, 0, 10**15)
+
+    if not percent:
+        assert found is None
+    else:
+        assert found is not None
+        assert found.busy_percent == pytest.approx(percent * np.exp(-2 / mean_ms), rel=0.25)
+        assert found.run_delay_ns == pytest.approx((mean_ms + 2) * 1e6, rel=0.25)

@@ -14,6 +14,7 @@ from pageout.bundle.bundle import Bundle
 from pageout.bundle.evidence import Window, evidence_of, window_of
 from pageout.bundle.levels import levels_of
 from pageout.twin.blackbox import black_box
+from pageout.twin.callcost import page_ns_of
 from pageout.twin.completions import devices_of
 from pageout.twin.conditions import (
     Memory,
@@ -28,7 +29,7 @@ from pageout.twin.elsewhere import activity_of, with_activity
 from pageout.twin.estimate import Estimate
 from pageout.twin.flushercost import with_flusher_cost
 from pageout.twin.grouped import with_cgroup
-from pageout.twin.lateness import run_delay
+from pageout.twin.lateness import run_delay, run_delay_of_held
 from pageout.twin.layout import whole_window
 from pageout.twin.phase import in_phase
 from pageout.twin.reclaimcost import with_reclaim_cost
@@ -175,8 +176,11 @@ def _as_busy(bundle: Bundle, machine: Machine, window: Window | None, notes: lis
     """Return the machine as busy with other things as it was."""
     samples = bundle.samples
     late = run_delay(samples.time_ns, window.start_ns, window.end_ns) if samples is not None and window else None
-    if late is None or machine.cpus == 1:  # on one CPU the sampler waits for the recorded tasks, too
+    if late is None or window is None or machine.cpus == 1:  # on one CPU the sampler waits for the recorded tasks, too
         return machine
+    if bundle.events is not None:
+        tick_ns, page_ns = 1_000_000_000 // machine.hz, page_ns_of(machine.copy_mb_s)
+        late = run_delay_of_held(bundle.events, tick_ns, page_ns, window.start_ns, window.end_ns) or late
     notes.append(late.said)
     return msgspec.structs.replace(machine, busy_percent=late.busy_percent, run_delay_ns=late.run_delay_ns)
 

@@ -33,6 +33,11 @@ class CallCost(NamedTuple):
     said: str
 
 
+def page_ns_of(copy_mb_s: int) -> float:
+    """Return how long a page that a call dirties takes in the model, of a machine that copies so fast, ns."""
+    return PAGE_NS + PAGE_BYTES * 1000 / copy_mb_s
+
+
 def call_cost(
     calls: Sequence[Calls], sizes: Mapping[str, int], events: Events | None, syscall_ns: int, tick_us: float
 ) -> CallCost | None:

@@ -188,6 +188,8 @@ def _full_windows(
     """Return bytes and requests done in each window in which pages were under writeback all the time."""
     edges, full = _full(times, waiting, window_ns)
     nr = len(full)
+    if not nr:
+        return np.zeros(0), np.zeros(0)
     where = np.searchsorted(edges, times, side="right") - 1
     nbytes = np.bincount(where, weights=sizes, minlength=nr)[:nr].astype(np.float64)
     count = np.bincount(where, minlength=nr)[:nr].astype(np.float64)
@@ -197,7 +199,9 @@ def _full_windows(
 def _full(times: Ints, waiting: tuple[Ints, Floats] | None, window_ns: int) -> tuple[Ints, NDArray[np.bool_]]:
     """Return the edges of windows, and in which of them pages were under writeback all the time."""
     edges = np.arange(times[0], times[-1], window_ns)
-    nr = max(len(edges) - 1, 0)
+    nr = len(edges) - 1
+    if nr < 1:
+        return edges, np.zeros(0, bool)
     full = np.bincount(np.searchsorted(edges, times, side="right") - 1, minlength=nr)[:nr] > 0
     if waiting is not None:
         ends = np.searchsorted(waiting[0], edges)
