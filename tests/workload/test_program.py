@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pageout.vocabulary.errors import PageoutError, ScenarioError, SettingError, UsageError
-from pageout.vocabulary.scenario import Disk, File, Filesystem, Machine, Scenario, Task, keys_of
+from pageout.vocabulary.keys import keys_of
+from pageout.vocabulary.scenario import Disk, File, Filesystem, Machine, Scenario, Task
 from pageout.vocabulary.settings import CHOICES, SYSCTLS
 from pageout.workload.program import load_workload, read_scenario
 from pageout.workload.shipped import path_of

@@ -7,19 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from pageout.vocabulary.keys import Key, format_limit, keys_of
 from pageout.vocabulary.machines import PRESETS
-from pageout.vocabulary.scenario import (
-    Cgroup,
-    Disk,
-    File,
-    Filesystem,
-    Key,
-    Machine,
-    Scenario,
-    Task,
-    format_limit,
-    keys_of,
-)
+from pageout.vocabulary.scenario import Cgroup, Disk, File, Filesystem, Machine, Scenario, Task
 from pageout.vocabulary.settings import CHOICES, DESIGNS, SYSCTLS, Sysctl
 from pageout.vocabulary.units import MAX_VALUE
 from pageout.workload.fio_options import ALIASES, HARMLESS, MODELLED, REFUSED, WARNED

@@ -9,18 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pageout.vocabulary.demand import PHASE_KEYS
-from pageout.vocabulary.scenario import (
-    Cgroup,
-    Disk,
-    File,
-    Filesystem,
-    Key,
-    Machine,
-    Phase,
-    Scenario,
-    Task,
-    keys_of,
-)
+from pageout.vocabulary.keys import Key, keys_of
+from pageout.vocabulary.scenario import Cgroup, Disk, File, Filesystem, Machine, Phase, Scenario, Task
 from pageout.vocabulary.settings import CHOICES, DESIGNS, SYSCTLS
 from pageout.workload import shipped
 from pageout.workload.program import load_scenario, read_scenario

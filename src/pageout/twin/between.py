@@ -24,8 +24,9 @@ from pageout.twin.judge import Recorded
 from pageout.twin.recorded_lru import lru_of, under_design
 from pageout.twin.whatif import settled
 from pageout.vocabulary.errors import ScenarioError, TraceError
+from pageout.vocabulary.keys import FieldError
 from pageout.vocabulary.later_kernels import design_for
-from pageout.vocabulary.scenario import Disk, FieldError, Phase, Scenario, Task
+from pageout.vocabulary.scenario import Disk, Phase, Scenario, Task
 from pageout.vocabulary.settings import SYSCTLS, check
 from pageout.vocabulary.units import MIB
 

@@ -25,18 +25,9 @@ from pageout.twin.estimate import Estimate
 from pageout.twin.reads import Reader, Taken, readers_of, taken_of
 from pageout.twin.start import ELSEWHERE, levels_of, start_of, with_room, with_start
 from pageout.vocabulary.errors import ScenarioError, TraceError
+from pageout.vocabulary.keys import FieldError
 from pageout.vocabulary.later_kernels import design_for
-from pageout.vocabulary.scenario import (
-    Disk,
-    FieldError,
-    File,
-    Filesystem,
-    Machine,
-    Phase,
-    Scenario,
-    Task,
-    task_seed,
-)
+from pageout.vocabulary.scenario import Disk, File, Filesystem, Machine, Phase, Scenario, Task, task_seed
 from pageout.vocabulary.settings import DESIGNS, SYSCTLS, check
 from pageout.vocabulary.units import GIB, MIB
 

@@ -37,8 +37,9 @@ from pageout.twin.recorded_lru import with_lru
 from pageout.twin.start import start_of, with_room, with_start
 from pageout.twin.whitebox import has_workload, program_of, with_clearing, with_cost
 from pageout.vocabulary.errors import JobFileError, ScenarioError, TraceError
+from pageout.vocabulary.keys import FieldError
 from pageout.vocabulary.later_kernels import design_for, differs_of
-from pageout.vocabulary.scenario import FieldError, File, Filesystem, Machine, Scenario, Task, task_seed
+from pageout.vocabulary.scenario import File, Filesystem, Machine, Scenario, Task, task_seed
 from pageout.vocabulary.settings import check, design_named
 from pageout.vocabulary.units import MIB
 

@@ -12,8 +12,9 @@ from typing import Any
 import msgspec
 
 from pageout.vocabulary.errors import did_you_mean, shown
+from pageout.vocabulary.keys import FieldError, keys_of, nth, read_table, value_of_text
 from pageout.vocabulary.later_kernels import DESIGNS
-from pageout.vocabulary.scenario import Cgroup, FieldError, Scenario, keys_of, nth, read_table, value_of_text
+from pageout.vocabulary.scenario import Cgroup, Scenario
 
 MAX_CGROUPS = 31  # a reclaimed page's shadow has five bits for its group
 DEFAULT_NAME = "job"  # of the group that `--set memory.max=` makes where there is none

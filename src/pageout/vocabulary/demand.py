@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from pageout.vocabulary.scenario import DAY_NS, FieldError, Key, Phase, Scenario, Task, nth, value_of
+from pageout.vocabulary.keys import FieldError, Key, nth, value_of
+from pageout.vocabulary.scenario import DAY_NS, Phase, Scenario, Task
 from pageout.vocabulary.units import MAX_VALUE
 
 MAX_PHASES = 4096

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 
 from pageout.vocabulary import later_reclaim
-from pageout.vocabulary.scenario import FieldError
+from pageout.vocabulary.keys import FieldError
 
 CHOICES: dict[str, tuple[tuple[str, ...], str]] = {
     "throttle.by": (("writing", "pause"), "what a held writer does: write pages itself, or only sleep (since 3.2)"),

@@ -10,7 +10,8 @@ from typing import Any
 import msgspec
 
 from pageout.vocabulary.errors import PageoutError, ScenarioError, did_you_mean, shown
-from pageout.vocabulary.scenario import Disk, FieldError, Filesystem, Key, Machine, keys_of, nth, read_table
+from pageout.vocabulary.keys import FieldError, Key, keys_of, nth, read_table
+from pageout.vocabulary.scenario import Disk, Filesystem, Machine
 from pageout.vocabulary.settings import check_machine, default_queue_depth, renamed
 from pageout.vocabulary.toml_source import Source
 from pageout.vocabulary.units import GIB, MIB

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from pageout.vocabulary.errors import did_you_mean
-from pageout.vocabulary.scenario import Disk, FieldError, Filesystem, Machine, Scenario, nth
+from pageout.vocabulary.keys import FieldError, nth
+from pageout.vocabulary.scenario import Disk, Filesystem, Machine, Scenario
 from pageout.vocabulary.units import PAGE_BYTES, format_size
 
 TAKEN = ("vm", "machine", "filesystem", "disk", "swap", "run", "reclaim", "throttle", "stack")

@@ -12,20 +12,9 @@ import msgspec
 from pageout.vocabulary import cgroups, later_kernels, later_reclaim, old_kernels
 from pageout.vocabulary.demand import check_dirty, check_phases
 from pageout.vocabulary.errors import ScenarioError, SettingError, did_you_mean, shown
+from pageout.vocabulary.keys import FieldError, keys_of, nth, value_of_text
 from pageout.vocabulary.mounts import check_filesystems, check_room
-from pageout.vocabulary.scenario import (
-    IO_KINDS,
-    PERIODIC_KINDS,
-    Disk,
-    FieldError,
-    Filesystem,
-    Machine,
-    Scenario,
-    Task,
-    keys_of,
-    nth,
-    value_of_text,
-)
+from pageout.vocabulary.scenario import IO_KINDS, PERIODIC_KINDS, Disk, Filesystem, Machine, Scenario, Task
 from pageout.vocabulary.storage import check_loops, check_stacks, sized, sized_scenario
 from pageout.vocabulary.units import KIB, MAX_VALUE, PAGE_BYTES, format_size, parse_count, parse_size
 

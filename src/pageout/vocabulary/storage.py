@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 import msgspec
 
 from pageout.vocabulary.errors import did_you_mean, shown
-from pageout.vocabulary.scenario import Disk, FieldError, File, Machine, Scenario, nth
+from pageout.vocabulary.keys import FieldError, nth
+from pageout.vocabulary.scenario import Disk, File, Machine, Scenario
 from pageout.vocabulary.units import MIB, NS_PER_S, format_size
 
 PAGE_BYTES = 4096

@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 
 from pageout.vocabulary.errors import ScenarioError
-from pageout.vocabulary.scenario import FieldError, nth
+from pageout.vocabulary.keys import FieldError, nth
 
 _HEADER = re.compile(r"\s*(\[\[?)\s*([^\[\]]+?)\s*\]")
 _ASSIGNMENT = re.compile(r"""\s*((?:"[^"]*"|'[^']*'|[A-Za-z0-9_.\- \t])+?)\s*=""")

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 from pageout.vocabulary.errors import JobFileError, did_you_mean, shown
+from pageout.vocabulary.keys import FieldError
 from pageout.vocabulary.machines import read_text
-from pageout.vocabulary.scenario import FieldError, File, Machine, Scenario, Task, task_seed
+from pageout.vocabulary.scenario import File, Machine, Scenario, Task, task_seed
 from pageout.vocabulary.settings import MAX_FILES, MAX_TASKS, MAX_USES, check
 from pageout.vocabulary.units import GIB, MAX_VALUE, NS_PER_S, NS_PER_US, PAGE_BYTES, TIB, format_size
 from pageout.workload.fio_options import (

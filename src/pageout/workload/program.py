@@ -12,21 +12,9 @@ import msgspec
 from pageout.vocabulary.cgroups import read_cgroups
 from pageout.vocabulary.demand import phases_of
 from pageout.vocabulary.errors import ScenarioError, SettingError, UsageError, did_you_mean, shown
+from pageout.vocabulary.keys import FieldError, Key, keys_of, nth, read_table
 from pageout.vocabulary.machines import load_machine, parse_toml, read_machine, read_text
-from pageout.vocabulary.scenario import (
-    IO_KINDS,
-    PERIODIC_KINDS,
-    FieldError,
-    File,
-    Key,
-    Machine,
-    Scenario,
-    Task,
-    keys_of,
-    nth,
-    read_table,
-    task_seed,
-)
+from pageout.vocabulary.scenario import IO_KINDS, PERIODIC_KINDS, File, Machine, Scenario, Task, task_seed
 from pageout.vocabulary.settings import (
     MAX_TASKS,
     MAX_USES,

@@ -9,7 +9,8 @@ from typing import Any
 
 import msgspec
 
-from pageout.vocabulary.scenario import Cgroup, Disk, File, Filesystem, Key, Machine, Phase, Scenario, Task, keys_of
+from pageout.vocabulary.keys import Key, keys_of
+from pageout.vocabulary.scenario import Cgroup, Disk, File, Filesystem, Machine, Phase, Scenario, Task
 from pageout.vocabulary.units import NS_PER_US
 
 
