@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pageout.bundle.bundle import read_bundle
-from pageout.bundle.calls import job_text, of_values, pooled
+from pageout.bundle.calls import Quantiles, job_text, of_values, pooled
 from pageout.bundle.evidence import evidence_of
 from pageout.bundle.measured import FIGURES, measured
 from pageout.twin.boxes import scenario_of
@@ -193,3 +193,18 @@ def test_every_judged_figure_has_a_tolerance_and_a_sentence():
     assert all(figure.doc for figure in FIGURES.values())
     assert FIGURES["plateau_mib"].tolerance == 0.10
     assert FIGURES["dirty_mean_mib"].tolerance is None
+
+
+@given(st.integers(0, 2**31), st.integers(200, 3000), st.floats(0.5, 1.0))
+def test_the_mean_of_most_calls_by_a_table_is_near_that_of_the_calls(seed: int, nr: int, share: float) -> None:
+    rng = np.random.default_rng(seed)
+    values = np.sort(np.where(rng.random(nr) < 0.4, 16.0, 180.0) + rng.random(nr))
+    exact = of_values(values)
+    at = np.append(np.arange(0.01, 1, 0.01), 1.0)
+    table = Quantiles(at, np.quantile(values, at), nr)
+    wanted = values[: round(share * nr)].mean()
+
+    for told in (exact, table):
+        found = told.mean_of(share)
+        assert found == pytest.approx(wanted, rel=0.05)
+    assert of_values(np.zeros(0)).mean_of(share) is None

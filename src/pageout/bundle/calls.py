@@ -44,6 +44,15 @@ class Quantiles(NamedTuple):
             return None
         return float(self.value_us[min(int(np.searchsorted(self.share, share * NEAR_ALL)), len(self.share) - 1)])
 
+    def mean_of(self, share: float) -> float | None:
+        """Return the mean of the lowest calls, this share of them; between two listed shares values rise evenly."""
+        at = np.append(self.share[self.share < share], share)
+        if not self.nr or len(at) < 2:
+            return None
+        values = np.interp(at, self.share, self.value_us)
+        middles = np.append(values[0], (values[1:] + values[:-1]) / 2)
+        return float((middles * np.diff(at, prepend=0.0)).sum() / share)
+
 
 class Calls(NamedTuple):
     """What one task did: bytes and time of its reads or its writes, and how long the calls took."""
