@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from pageout.engine import constants as c
+from pageout.vocabulary.later_kernels import LARGE_FOLIOS
 from pageout.vocabulary.scenario import Disk, Scenario
 from pageout.vocabulary.settings import choices, sysctls
 
@@ -71,7 +72,7 @@ def _max_pages(disk: Disk, large: bool) -> int:
 
 def _has_large_folios(scenario: Scenario, disk: Disk) -> bool:
     """Say whether a filesystem on this disk keeps its files in folios of many pages, each one piece of memory."""
-    kinds = {"none": (), "xfs": ("xfs",), "all": ("xfs", "ext4")}[str(choices(scenario)["write.folios"])]
+    kinds = LARGE_FOLIOS[str(choices(scenario)["write.folios"])]
     return any(fs.disk == disk.name and fs.kind in kinds for fs in scenario.machine.filesystems)
 
 

@@ -12,21 +12,20 @@ from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
-from pageout.analysis.block import df_requests
 from pageout.events.tables import Events
 from pageout.kernel.costs import ADD_TO_CACHE_NS, ALLOC_NS, DIRTY_NS, LOOKUP_NS
-from pageout.twin.completions import SECTOR, Device, busy_rate, devices_of, most_segments
+from pageout.twin.completions import Device, busy_rate, devices_of, most_segments
 from pageout.twin.conditions import PAGE_BYTES, Memory, cpus_of, memory_holding, settings_in_force, ticks_of
 from pageout.twin.demand import ANONYMOUS, Writer, stretches, writers_of
 from pageout.twin.estimate import Estimate
 from pageout.twin.reads import Reader, Taken, readers_of, taken_of
 from pageout.twin.start import ELSEWHERE, levels_of, start_of, with_room, with_start
+from pageout.twin.synced import Synced, synced_of
 from pageout.vocabulary.errors import ScenarioError, TraceError
 from pageout.vocabulary.keys import FieldError
-from pageout.vocabulary.later_kernels import design_for
+from pageout.vocabulary.later_kernels import LARGE_FOLIOS, design_for
 from pageout.vocabulary.scenario import Disk, File, Filesystem, Machine, Phase, Scenario, Task, task_seed
 from pageout.vocabulary.settings import DESIGNS, SYSCTLS, check
 from pageout.vocabulary.units import GIB, MIB
@@ -35,8 +34,6 @@ PAGE_NS = ALLOC_NS + ADD_TO_CACHE_NS + DIRTY_NS + LOOKUP_NS
 MAX_WRITERS = 24
 LEAST_SHARE = 0.005  # of all that was dirtied, and of what is kept of readers
 BUSY = 0.8  # requests under way, on average
-OWN_SHARE = 0.05  # of what a writer dirtied: if so much was written for his sake, he synced
-LATE_NS = 300_000_000  # a counter that is sampled shows what was dirtied so much later
 AS_NOTED = 0.1  # a device no further from its limit was held by it
 CALL_BYTES = 64 * 1024  # assumed where nothing tells
 LEAST_PAST, LEAST_PAST_BYTES = 0.25, 64 * MIB  # written past the page cache: said from there on
@@ -109,7 +106,7 @@ class _Box:
         self.files: list[File] = []
         self.tasks: list[Task] = []
         self.design = known.design or design_for(known.kernel)
-        self.in_folios = DESIGNS[self.design]["write.folios"] != "none"  # a check is of whole folios
+        self.large_folios = LARGE_FOLIOS[str(DESIGNS[self.design]["write.folios"])]
         self.devices = devices_of(known.events, known.samples, known.time_ns, self.tick_ns)
         self.main = self.devices.get(known.device or _most(self.devices)) or Device(known.device or "8:0")
 
@@ -197,12 +194,24 @@ class _Box:
             elif writer.device is None:
                 known += writer.total * PAGE_BYTES
 
+    def _call_bytes(self, writer: Writer) -> int:
+        """Return the bytes of a writer's calls, 0 where nothing tells: a check is of whole folios, where there are any.
+
+        Of a device that is none of the filesystem known, only kernels on which all have them tell.
+        """
+        on = {self.known.filesystem} if self._filesystem_of(writer.device) == "" else set(LARGE_FOLIOS["all"])
+        return PAGE_BYTES * (writer.call_pages or 0) if on <= set(self.large_folios) else 0
+
     def _write(self, writer: Writer, start_ns: int, cpu_ns: float | None) -> None:
         device = self.devices.get(writer.device or "")
+        is_main = self._filesystem_of(writer.device) == ""
+        is_random = self.main.is_sequential is False and is_main
+        synced = self._synced(writer) if is_main else None
+        if synced is not None and synced.is_spread:
+            writer.waited_ns = writer.waited_ns + synced.during(writer.time_ns)
         rate = device.write_bps.value / PAGE_BYTES if device is not None and device.write_bps is not None else None
         clock, pieces = stretches(writer, start_ns, cpu_ns, rate)
-        call = PAGE_BYTES * writer.call_pages if writer.call_pages and self.in_folios else 0
-        is_random = self.main.is_sequential is False and self._filesystem_of(writer.device) == ""
+        call = self._call_bytes(writer)
         if is_random:
             call = int(self.main.write_bytes.low) if self.main.write_bytes else PAGE_BYTES
         is_assumed = not call
@@ -211,10 +220,16 @@ class _Box:
         if not phases:
             return
         total = sum(phase.amount_bytes for phase in phases)
-        synced_ns = self._synced_at(writer)
-        if self._filesystem_of(writer.device) == "":
+        synced_ns = ((synced and synced.at_end_ns) or self._clean_soon(writer)) if is_main else None
+        if is_main:
             self.end_ns = max(self.end_ns, synced_ns or int(writer.time_ns[-1]))
         name = self._name(self.called.get(writer.pid, writer.comm))
+        every = 0
+        if synced is not None and synced.is_spread:
+            between = int(total // len(synced.start_ns)) // PAGE_BYTES * PAGE_BYTES
+            is_assumed, call = is_assumed and between >= call, max(min(call, between), PAGE_BYTES)
+            every = max(round(between / call), 1)
+            self.notes.append(f"{name}: fsync {len(synced.start_ns):,} times, after each {between / MIB:.3g} MiB")
         if is_assumed:
             self.calls_assumed.append(name)
         size = max(total, call)
@@ -229,37 +244,21 @@ class _Box:
                 name=name, rw="randwrite" if is_random else "write",
                 file=(len(self.files) - 1,), bs_bytes=min(call, size), io_bytes=total, phases=phases,
                 phase_clock="own" if clock == "own" else "clock", seed=task_seed(self.seed, len(self.tasks)),
-                end_fsync=synced_ns is not None,
+                fsync_every=every, end_fsync=synced_ns is not None,
             )
         )  # fmt: skip
         self.estimates[f"{name}.bytes"] = writer.bytes
 
-    def _synced_at(self, writer: Writer) -> int | None:
-        """Return when all of a writer's was on the device because he asked for it at his end; None: he did not.
+    def _synced(self, writer: Writer) -> Synced | None:
+        """Return the calls of fsync that a writer made; None: none can be seen.
 
-        Since 3.2 only fsync() and its like make a writer give requests to the device himself, and they alone are
-        REQ_SYNC. Where others give requests for him, and he is not the only writer, it shows in all being clean soon
-        after the last page.
+        Where others give requests for him, and he is not the only writer, it shows only in all being clean soon after
+        the last page.
         """
-        if self._filesystem_of(writer.device):
+        if DESIGNS[self.design]["throttle.by"] != "pause":
             return None
-        return self._synced_himself(writer) or self._clean_soon(writer)
-
-    def _synced_himself(self, writer: Writer) -> int | None:
-        events = self.known.events
-        if df_requests.missing(events) or DESIGNS[self.design]["throttle.by"] != "pause":
-            return None
-        is_his = (pl.col("pid") == writer.pid) if self.nr_main > 1 else pl.lit(True)
-        own = df_requests(events).filter(
-            is_his & (pl.col("op") == "write") & pl.col("sync") & ~pl.col("meta")
-            & (pl.col("dev").cast(pl.String) == self.main.name.replace(":", ","))
-        )  # fmt: skip
-        done = own["time_ns_end"].max()
-        if int(own["nr_sector"].sum()) * SECTOR < OWN_SHARE * writer.total * PAGE_BYTES or not isinstance(done, int):
-            return None
-        if int(own["time_ns"].min() or 0) < (int(writer.time_ns[0]) + int(writer.time_ns[-1])) // 2:  # type: ignore[arg-type]
-            self.notes.append(f"{writer.comm}: synced all along (O_SYNC, fsync): taken to have synced at its end")
-        return done if done > int(writer.time_ns[-1]) - LATE_NS else None
+        found = synced_of(self.known.events, writer, self.main.name, self.nr_main == 1, PAGE_NS)
+        return found if found is None or found.is_spread or found.at_end_ns is not None else None
 
     def _clean_soon(self, writer: Writer) -> int | None:
         """Return when all was clean, if soon after the last page and neither age nor the threshold asked for it."""
@@ -326,7 +325,7 @@ class _Box:
     def _with_cpu(self, machine: Machine, cpu_ns: float | None, writers: list[Writer]) -> Machine:
         if cpu_ns is None:
             return machine
-        small = [one for one in writers if one.call_pages == 1 and one.page_ns and self.in_folios]
+        small = [one for one in writers if one.page_ns and self._call_bytes(one) == PAGE_BYTES]
         cost = max((one.page_ns.value for one in small if one.page_ns), default=cpu_ns) - cpu_ns
         call_ns = min(int(cost), 1_000_000) if cost > machine.syscall_ns else machine.syscall_ns
         copy_ns = max(cpu_ns - PAGE_NS, 5.0)

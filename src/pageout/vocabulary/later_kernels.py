@@ -48,6 +48,8 @@ CHOICES: dict[str, tuple[tuple[str, ...], str]] = {
     ),
     **later_reclaim.CHOICES,
 }
+# Filesystems whose files are in folios of many pages, by write.folios.
+LARGE_FOLIOS: dict[str, tuple[str, ...]] = {"none": (), "xfs": ("xfs",), "all": ("xfs", "ext4")}
 STATUS_QUO: dict[str, str | int] = {
     "throttle.by": "writing",
     "flusher.turn": "pages",
